@@ -1,124 +1,23 @@
 //! Effects: what the bytes of an intent do, as decoded by `chain` and judged by `policy`.
 //!
-//! Plain data with no behaviour beyond spelling. Amounts are 256-bit integers in the asset's smallest unit,
-//! held big-endian in 32 bytes so that no crate needs another's number type.
+//! Plain data with no behaviour beyond spelling and the digest that approvals sign. Amounts are 256-bit integers in the
+//! asset's smallest unit, held big-endian in 32 bytes so that no crate needs another's number type.
+
+mod amount;
+mod digest;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// An amount in the asset's smallest unit (wei, satoshi, token units): 256 bits, big-endian.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-pub struct Amount([u8; 32]);
-
-impl Amount {
-    /// Nothing.
-    pub const ZERO: Self = Self([0; 32]);
-    /// The greatest amount; used by "unlimited" token approvals.
-    pub const MAX: Self = Self([0xff; 32]);
-
-    /// From 32 big-endian bytes.
-    pub const fn from_be_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-    /// 32 big-endian bytes.
-    pub const fn to_be_bytes(self) -> [u8; 32] {
-        self.0
-    }
-    /// From a machine integer.
-    pub fn from_u128(value: u128) -> Self {
-        let mut bytes = [0; 32];
-        bytes[16..].copy_from_slice(&value.to_be_bytes());
-        Self(bytes)
-    }
-    /// The sum, or `None` when it does not fit 256 bits.
-    pub fn checked_add(self, other: Self) -> Option<Self> {
-        let mut sum = [0u8; 32];
-        let mut carry = false;
-        for ((out, a), b) in sum.iter_mut().zip(self.0).zip(other.0).rev() {
-            let (partial, first) = a.overflowing_add(b);
-            let (total, second) = partial.overflowing_add(u8::from(carry));
-            *out = total;
-            carry = first || second;
-        }
-        (!carry).then_some(Self(sum))
-    }
-    /// The product, or `None` when it does not fit 256 bits.
-    pub fn checked_mul_u64(self, factor: u64) -> Option<Self> {
-        let mut product = [0u8; 32];
-        let mut carry: u128 = 0;
-        for (out, digit) in product.iter_mut().zip(self.0).rev() {
-            let value = u128::from(digit) * u128::from(factor) + carry;
-            *out = (value & 0xff) as u8;
-            carry = value >> 8;
-        }
-        (carry == 0).then_some(Self(product))
-    }
-    /// From decimal digits, without sign, point or separator other than `_`.
-    pub fn from_decimal(text: &str) -> Option<Self> {
-        let digits = text.bytes().filter(|b| *b != b'_');
-        let mut value = Self::ZERO;
-        let mut seen = false;
-        for digit in digits {
-            if !digit.is_ascii_digit() {
-                return None;
-            }
-            seen = true;
-            value = value.checked_mul_u64(10)?.checked_add(Self::from_u128(u128::from(digit - b'0')))?;
-        }
-        seen.then_some(value)
-    }
-    /// From a decimal number of whole units with at most `decimals` places: `("1.5", 18)` is 1.5 ether in wei.
-    pub fn from_units(text: &str, decimals: u8) -> Option<Self> {
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        if fraction.len() > usize::from(decimals) || (text.contains('.') && fraction.is_empty()) {
-            return None;
-        }
-        let zeros = "0".repeat(usize::from(decimals) - fraction.len());
-        Self::from_decimal(&format!("{whole}{fraction}{zeros}"))
-    }
-    /// In whole units, without trailing zeros: wei with 18 decimals become ether.
-    pub fn to_units(self, decimals: u8) -> String {
-        let digits = self.to_string();
-        let places = usize::from(decimals);
-        let padded = format!("{digits:0>width$}", width = places + 1);
-        let (whole, fraction) = padded.split_at(padded.len() - places);
-        let fraction = fraction.trim_end_matches('0');
-        if fraction.is_empty() { whole.to_owned() } else { format!("{whole}.{fraction}") }
-    }
-}
-
-impl fmt::Display for Amount {
-    /// Decimal digits.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = self.0;
-        let mut digits = Vec::with_capacity(78);
-        while bytes.iter().any(|b| *b != 0) {
-            let mut rest: u16 = 0;
-            for byte in &mut bytes {
-                let value = (rest << 8) | u16::from(*byte);
-                *byte = (value / 10) as u8;
-                rest = value % 10;
-            }
-            digits.push(b'0' + rest as u8);
-        }
-        if digits.is_empty() {
-            return f.pad_integral(true, "", "0");
-        }
-        digits.reverse();
-        let text: String = digits.into_iter().map(char::from).collect();
-        f.pad_integral(true, "", &text)
-    }
-}
-impl fmt::Debug for Amount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+pub use amount::Amount;
 
 /// A chain by its CAIP-2 name, such as `eip155:1`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ChainId(String);
 
 impl ChainId {
@@ -136,13 +35,34 @@ impl ChainId {
     pub fn eip155(number: u64) -> Self {
         Self(format!("eip155:{number}"))
     }
-    /// The EIP-155 number, if this is an EVM chain.
+    /// The EIP-155 number, if this is an EVM chain in its one spelling: `eip155:01` is no chain.
     pub fn eip155_number(&self) -> Option<u64> {
-        self.0.strip_prefix("eip155:")?.parse().ok()
+        let digits = self.0.strip_prefix("eip155:")?;
+        let number = digits.parse::<u64>().ok()?;
+        (number.to_string() == digits).then_some(number)
+    }
+    /// No chain: what a key that only signs messages or digests is used on.
+    pub fn offchain() -> Self {
+        Self("limen:offchain".to_owned())
+    }
+    /// Whether this stands for no chain at all.
+    pub fn is_offchain(&self) -> bool {
+        self.0 == "limen:offchain"
     }
     /// The CAIP-2 text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+impl TryFrom<String> for ChainId {
+    type Error = BadSpelling;
+    fn try_from(text: String) -> Result<Self, BadSpelling> {
+        Self::new(text).ok_or(BadSpelling { what: "chain id", form: "a CAIP-2 name such as eip155:1" })
+    }
+}
+impl From<ChainId> for String {
+    fn from(chain: ChainId) -> String {
+        chain.0
     }
 }
 impl fmt::Display for ChainId {
@@ -156,7 +76,8 @@ impl fmt::Debug for ChainId {
     }
 }
 
-/// What is moved. Text form is CAIP-19: `eip155:1/slip44:60`, `eip155:1/erc20:0x…`, `eip155:1/erc721:0x…/7`.
+/// What is moved. Text form is CAIP-19: `eip155:1/slip44:60`, `eip155:1/erc20:0x…`, `eip155:1/erc721:0x…/7`,
+/// and `eip155:1/nft:0x…` for a whole collection.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Asset {
     /// The chain's own coin.
@@ -167,13 +88,19 @@ pub enum Asset {
     Erc721(ChainId, Address, Amount),
     /// One token id of a multi-token contract.
     Erc1155(ChainId, Address, Amount),
+    /// Every token of a non-fungible or multi-token contract, as `setApprovalForAll` hands over.
+    Collection(ChainId, Address),
 }
 
 impl Asset {
     /// The chain that the asset lives on.
     pub const fn chain(&self) -> &ChainId {
         match self {
-            Self::Native(chain) | Self::Erc20(chain, _) | Self::Erc721(chain, _, _) | Self::Erc1155(chain, _, _) => chain,
+            Self::Native(chain)
+            | Self::Erc20(chain, _)
+            | Self::Erc721(chain, _, _)
+            | Self::Erc1155(chain, _, _)
+            | Self::Collection(chain, _) => chain,
         }
     }
 }
@@ -185,12 +112,14 @@ impl fmt::Display for Asset {
             Self::Erc20(chain, contract) => write!(f, "{chain}/erc20:{contract}"),
             Self::Erc721(chain, contract, token) => write!(f, "{chain}/erc721:{contract}/{token}"),
             Self::Erc1155(chain, contract, token) => write!(f, "{chain}/erc1155:{contract}/{token}"),
+            Self::Collection(chain, contract) => write!(f, "{chain}/nft:{contract}"),
         }
     }
 }
 
 /// An address in the chain's own canonical spelling (EVM: EIP-55 mixed case with `0x`). Made by `chain` only.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Address(String);
 
 impl Address {
@@ -204,6 +133,17 @@ impl Address {
         &self.0
     }
 }
+impl TryFrom<String> for Address {
+    type Error = BadSpelling;
+    fn try_from(text: String) -> Result<Self, BadSpelling> {
+        Self::from_canonical(text).ok_or(BadSpelling { what: "address", form: "1 to 128 printable ASCII characters" })
+    }
+}
+impl From<Address> for String {
+    fn from(address: Address) -> String {
+        address.0
+    }
+}
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -213,6 +153,18 @@ impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// How an allowance moves against what the spender had before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AllowanceChange {
+    /// The amount replaces the old one (`approve`, `permit`, `setApprovalForAll`).
+    Set,
+    /// The amount is added to the old one (`increaseAllowance`).
+    Increase,
+    /// The amount is taken from the old one (`decreaseAllowance`).
+    Decrease,
 }
 
 /// One thing that the bytes do. Each class is judged by its own rules; what no decoder knows is [`Effect::Unknown`].
@@ -240,16 +192,20 @@ pub enum Effect {
     },
     /// Somebody else may move `owner`'s assets (ERC-20 `approve`, `setApprovalForAll`, EIP-2612 permit …).
     Allowance {
-        /// What may be moved; for `setApprovalForAll` any token of the contract.
+        /// What may be moved; [`Asset::Collection`] for `setApprovalForAll`.
         asset: Asset,
-        /// Up to how much; [`Amount::MAX`] is unlimited.
+        /// Up to how much; [`Amount::MAX`] is unlimited, zero with [`AllowanceChange::Set`] takes the allowance back.
         amount: Amount,
+        /// Whether `amount` replaces what the spender had before or is added to it or taken from it.
+        change: AllowanceChange,
         /// Whose assets.
         owner: Address,
         /// Who may move them.
         spender: Address,
-        /// Until when, in seconds since 1970, where the bytes say so.
+        /// When the allowance itself ends, in seconds since 1970, where the bytes say so (Permit2).
         expires_at: Option<u64>,
+        /// Until when a signed permit can be put on chain, in seconds since 1970; the allowance then made may last longer.
+        submit_by: Option<u64>,
     },
     /// Control over an account or contract changes (EIP-7702 delegation, ownership, upgrades …).
     AuthorityChange {
@@ -346,6 +302,14 @@ pub struct Effects {
 impl Effects {
     /// The version of the decoders in this release.
     pub const DECODER_VERSION: u32 = 1;
+}
+
+/// Text that is not in the one spelling allowed for it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this is not a valid {what}: write {form}")]
+pub struct BadSpelling {
+    what: &'static str,
+    form: &'static str,
 }
 
 /// SHA-256 of bytes that are shown by hash only.
