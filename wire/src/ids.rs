@@ -10,7 +10,9 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// A name has the wrong length or a character outside `a-z 0-9 - _ .`.
-    #[error("{what} {value:?} is not a name: 1 to {max} characters out of a-z, 0-9, '-', '_' and '.', starting with a letter or digit")]
+    #[error(
+        "{what} {value:?} is not a name: 1 to {max} characters out of a-z, 0-9, '-', '_' and '.', starting with a letter or digit"
+    )]
     BadName {
         /// Which kind of name.
         what: &'static str,
@@ -331,7 +333,12 @@ impl SignerSet {
     /// Checks that there are 2 to 32 parties, strictly increasing.
     pub fn new(parties: Vec<PartyIndex>) -> Result<Self, IdError> {
         if !(2..=32).contains(&parties.len()) {
-            return Err(IdError::OutOfRange { what: "size of a signer set", min: 2, max: 32, found: parties.len() as u64 });
+            return Err(IdError::OutOfRange {
+                what: "size of a signer set",
+                min: 2,
+                max: 32,
+                found: parties.len() as u64,
+            });
         }
         if !parties.iter().zip(parties.iter().skip(1)).all(|(a, b)| a < b) {
             return Err(IdError::NotStrictlyIncreasing { what: "a signer set" });

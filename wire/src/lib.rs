@@ -2,7 +2,29 @@
 //!
 //! Lives here: the `.proto` files and their generated code, checked domain types, the envelope that is signed, and
 //! (with feature `rpc`) gRPC stubs and the pinned-key TLS under them. May not live here: decisions, keys, storage.
-//! Start reading at [`ids`], then [`envelope`], then `proto/limen/v1`.
+//! Start reading at [`ids`], then [`envelope`], then [`intent`], then `proto/limen/v1`.
 
 pub mod effects;
+pub mod envelope;
+pub mod error;
 pub mod ids;
+pub mod intent;
+pub mod keys;
+pub mod limits;
+pub mod statement;
+#[cfg(feature = "rpc")]
+pub mod tls;
+
+/// Generated from `proto/limen/v1`: unchecked shapes. Decode, then go through [`intent`] or [`statement`].
+#[allow(
+    clippy::all,
+    missing_docs,
+    unreachable_pub,
+    reason = "generated code; the .proto files carry the documentation"
+)]
+pub mod pb {
+    include!(concat!(env!("OUT_DIR"), "/limen.v1.rs"));
+}
+
+/// The file descriptors of `limen.v1`, for server reflection.
+pub const FILE_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/limen.v1.bin"));

@@ -141,6 +141,7 @@ impl<'de> Deserialize<'de> for Amount {
             return <[u8; 32]>::deserialize(deserializer).map(Self);
         }
         let text = String::deserialize(deserializer)?;
-        Self::from_decimal(&text).ok_or_else(|| D::Error::custom("an amount is decimal digits of at most 256 bits, in quotes"))
+        Self::from_decimal(&text)
+            .ok_or_else(|| D::Error::custom("an amount is decimal digits of at most 256 bits, in quotes"))
     }
 }

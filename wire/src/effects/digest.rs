@@ -17,7 +17,8 @@ impl Effects {
         let nonce = optional(self.nonce);
         let count = (self.list.len() as u64).to_be_bytes();
         let each: Vec<[u8; 32]> = self.list.iter().map(effect).collect();
-        let head: [&[u8]; 5] = [&version, self.chain.as_str().as_bytes(), self.account.as_str().as_bytes(), &nonce, &count];
+        let head: [&[u8]; 5] =
+            [&version, self.chain.as_str().as_bytes(), self.account.as_str().as_bytes(), &nonce, &count];
         tagged_hash(EFFECTS_DOMAIN, head.into_iter().chain(each.iter().map(<[u8; 32]>::as_slice)))
     }
 }

@@ -71,7 +71,10 @@ fn every_difference_changes_the_digest() {
 /// Approvals are kept for ever: the encoding under them may not move by accident.
 #[test]
 fn digest_is_frozen() {
-    assert_eq!(hex::encode(effects(one_of_each()).digest()), "2b181834dc03c23a1d6f256b6199afbad56c9081a06c41261cca67a16705e405");
+    assert_eq!(
+        hex::encode(effects(one_of_each()).digest()),
+        "2b181834dc03c23a1d6f256b6199afbad56c9081a06c41261cca67a16705e405"
+    );
 }
 
 #[test]
@@ -99,7 +102,10 @@ fn amounts_are_read_and_written_in_units() {
     let most = "115792089237316195423570985008687907853269984665640564039457584007913129639935";
     assert_eq!(Amount::from_decimal(most), Some(Amount::MAX));
     assert_eq!(Amount::MAX.to_string(), most);
-    assert_eq!(Amount::from_decimal("115792089237316195423570985008687907853269984665640564039457584007913129639936"), None);
+    assert_eq!(
+        Amount::from_decimal("115792089237316195423570985008687907853269984665640564039457584007913129639936"),
+        None
+    );
     assert_eq!(Amount::from_u128(1_500_000).to_units(6), "1.5");
     assert_eq!(Amount::from_u128(1).to_units(18), "0.000000000000000001");
     assert_eq!(Amount::from_u128(u128::from(u64::MAX)).to_u64(), Some(u64::MAX));

@@ -1,0 +1,30 @@
+//! Bounds on everything that a peer, client or file can make grow. Checked where bytes enter, once.
+
+/// An envelope's payload.
+pub const ENVELOPE_PAYLOAD_BYTES: usize = 256 * 1024;
+/// Signatures on one envelope.
+pub const ENVELOPE_SIGNATURES: usize = 64;
+/// A name: cluster, key, node, requester, vault.
+pub const NAME_BYTES: usize = 64;
+/// A signature by an identity key.
+pub const SIGNATURE_BYTES: usize = 64;
+/// The bytes to be signed inside an intent.
+pub const INTENT_PAYLOAD_BYTES: usize = 128 * 1024;
+/// An idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES: usize = 64;
+/// A note or reason.
+pub const NOTE_BYTES: usize = 256;
+/// Steps of a derivation path.
+pub const PATH_STEPS: usize = 10;
+/// A protocol message in a session frame.
+pub const FRAME_BODY_BYTES: usize = 1024 * 1024;
+/// Commitments in one nonce batch.
+pub const NONCE_BATCH: usize = 1024;
+/// Requests on one page.
+pub const PAGE: usize = 200;
+/// Intents on one page between signer and coordinator.
+pub const INTENT_PAGE: usize = 500;
+/// One gRPC message, in either direction.
+pub const GRPC_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+/// The furthest expiry that an intent may ask for, in seconds: an intent is a wish of now, not a bearer cheque.
+pub const MAX_EXPIRY_SECS: u64 = 30 * 24 * 3600;
