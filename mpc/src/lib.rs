@@ -1,1 +1,27 @@
-//! Placeholder while the room is furnished.
+//! Threshold protocols behind one synchronous session interface: DKLs23, CGGMP24 and FROST.
+//!
+//! Lives here: key generation, signing, derivation, key material and its encodings. May not live here: sockets, clocks,
+//! files, environment, async. Randomness comes in as a [`seed::Seed`]; the one exception is `dkls23`, whose library draws
+//! from the thread generator itself. Start reading at [`session`], then [`binding`], then one protocol module.
+
+pub mod binding;
+pub mod blame;
+mod codec;
+pub mod derive;
+pub mod key;
+mod machine;
+pub mod point;
+pub mod seed;
+pub mod session;
+pub mod signature;
+
+mod dkls23;
+
+pub use binding::{Binding, Purpose, SessionParams};
+pub use blame::{Abort, AbortReason, Action, Blame};
+pub use derive::{ChildKey, DerivationPath, DeriveError, derive_public};
+pub use key::{ImportError, KeyPublic, KeyShare};
+pub use point::Point;
+pub use seed::Seed;
+pub use session::{Dropped, Frame, Output, Received, Session, SignMode, StartError, Step};
+pub use signature::{SignInput, Signature, VerifyError};

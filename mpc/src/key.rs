@@ -1,0 +1,185 @@
+//! Key material: the public part, the Shamir core share, and the protocol set-up, each apart from the others.
+//!
+//! The core share is all that a reshare or a change of protocol keeps; the set-up (oblivious transfer, Paillier keys) is
+//! renewed. Both leave this crate only through the explicit exports, versioned and wiped on drop, and come back only
+//! through [`KeyShare::import`], which believes nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use limen_wire::ids::{ClusterId, CommitteeSize, Epoch, KeyId, PartyIndex, Protocol, Scheme, tagged_hash};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::dkls23;
+use crate::point::Point;
+
+mod core_share;
+mod polynomial;
+
+pub(crate) use core_share::CoreShare;
+
+/// What everyone may know about one epoch of a key; equal on all its signers. Plain data: check it by
+/// [`KeyPublic::validate`] or by [`KeyShare::import`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyPublic {
+    /// The cluster that the key belongs to.
+    pub cluster: ClusterId,
+    /// The key.
+    pub key: KeyId,
+    /// The generation of its shares.
+    pub epoch: Epoch,
+    /// What it signs.
+    pub scheme: Scheme,
+    /// The protocol that signs with it.
+    pub protocol: Protocol,
+    /// Its committee.
+    pub size: CommitteeSize,
+    /// The public key.
+    pub public_key: Point,
+    /// The chain code for derivation.
+    pub chain_code: [u8; 32],
+    /// `x_i · G` for each signer `i`.
+    pub verifying_shares: BTreeMap<PartyIndex, Point>,
+}
+
+/// Why key material was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ImportError {
+    /// An encoding is damaged, of another version, or of another scheme or protocol.
+    #[error("loading a key share: the {0} is damaged or of another kind")]
+    Encoding(&'static str),
+    /// Protocol and scheme do not go together, or points are of another curve.
+    #[error("loading a key share: protocol, scheme and points do not go together")]
+    SchemeMismatch,
+    /// The verifying shares are not those of exactly the committee's signers.
+    #[error("loading a key share: the verifying shares are not of exactly the signers 1..={0}")]
+    Committee(u8),
+    /// The verifying shares are not on one polynomial of degree below `signers_required` that gives the public key.
+    #[error("loading a key share: the verifying shares do not interpolate to the public key")]
+    Polynomial,
+    /// The secret share is not the one of its verifying share.
+    #[error("loading a key share: the secret is not the one of the verifying share of party {0}")]
+    WrongSecret(PartyIndex),
+    /// The set-up does not fit the committee.
+    #[error("loading a key share: the set-up does not fit: {0}")]
+    Setup(&'static str),
+}
+
+impl KeyPublic {
+    /// Checks that the verifying shares are exactly the committee's, lie on one polynomial of degree
+    /// `signers_required − 1`, and give the public key.
+    pub fn validate(&self) -> Result<(), ImportError> {
+        let total = self.size.signers_total();
+        if !self.protocol.supports(self.scheme) {
+            return Err(ImportError::SchemeMismatch);
+        }
+        let indices = self.verifying_shares.keys().map(|party| party.as_u8());
+        if !indices.eq(1..=total) {
+            return Err(ImportError::Committee(total));
+        }
+        polynomial::check(self.scheme, self.size, &self.public_key, &self.verifying_shares)
+    }
+    /// The public share of one signer.
+    pub fn verifying_share(&self, party: PartyIndex) -> Option<&Point> {
+        self.verifying_shares.get(&party)
+    }
+    /// Hash over every field: what the signers compare and acknowledge before they adopt an epoch.
+    pub fn digest(&self) -> [u8; 32] {
+        let shares: Vec<u8> = self
+            .verifying_shares
+            .iter()
+            .flat_map(|(party, share)| std::iter::once(party.as_u8()).chain(share.as_bytes().iter().copied()))
+            .collect();
+        tagged_hash(
+            "limen mpc public key v1",
+            [
+                self.cluster.as_str().as_bytes(),
+                self.key.as_str().as_bytes(),
+                &self.epoch.0.to_be_bytes(),
+                self.scheme.as_str().as_bytes(),
+                self.protocol.as_str().as_bytes(),
+                &[self.size.signers_required(), self.size.signers_total()],
+                self.public_key.as_bytes(),
+                &self.chain_code,
+                &shares,
+            ],
+        )
+    }
+}
+
+/// What a protocol needs beside the core share.
+pub(crate) enum ProtocolSetup {
+    /// Oblivious-transfer and zero-share seeds with each other signer.
+    Dkls23(Box<dkls23::Setup>),
+    /// Nothing (FROST).
+    #[expect(dead_code, reason = "FROST joins this crate next")]
+    None,
+}
+
+/// One signer's share of one epoch of a key: consistent within itself by construction. Unprintable, wiped on drop.
+pub struct KeyShare {
+    public: KeyPublic,
+    core: CoreShare,
+    setup: ProtocolSetup,
+}
+
+impl KeyShare {
+    /// Joins the parts and checks everything that one signer can check alone.
+    pub(crate) fn assemble(public: KeyPublic, core: CoreShare, setup: ProtocolSetup) -> Result<Self, ImportError> {
+        public.validate()?;
+        core.check(&public)?;
+        match (&setup, public.protocol) {
+            (ProtocolSetup::Dkls23(setup), Protocol::Dkls23) => setup.check(&public, core.index())?,
+            (ProtocolSetup::None, Protocol::Frost) => {}
+            _ => return Err(ImportError::Setup("it is of another protocol")),
+        }
+        Ok(Self { public, core, setup })
+    }
+
+    /// Loads a share from its exported parts. Nothing is believed: points, polynomial, secret and set-up are checked.
+    pub fn import(public: KeyPublic, core: &[u8], setup: &[u8]) -> Result<Self, ImportError> {
+        let core = CoreShare::decode(public.scheme, core)?;
+        let setup = match public.protocol {
+            Protocol::Dkls23 => ProtocolSetup::Dkls23(Box::new(dkls23::Setup::decode(setup)?)),
+            Protocol::Frost if setup.is_empty() => ProtocolSetup::None,
+            Protocol::Frost | Protocol::Cggmp24 => return Err(ImportError::Encoding("set-up")),
+        };
+        Self::assemble(public, core, setup)
+    }
+    /// The Shamir share alone, in a versioned encoding of at most 64 bytes. Seal it before it touches a disk.
+    pub fn export_core(&self) -> Zeroizing<Vec<u8>> {
+        self.core.encode(self.public.scheme)
+    }
+    /// The protocol set-up alone, in a versioned encoding (about 100 kB per DKLs23 2-of-3 share; empty for FROST).
+    pub fn export_setup(&self) -> Result<Zeroizing<Vec<u8>>, ImportError> {
+        match &self.setup {
+            ProtocolSetup::Dkls23(setup) => setup.encode(),
+            ProtocolSetup::None => Ok(Zeroizing::default()),
+        }
+    }
+    /// The public part.
+    pub fn public(&self) -> &KeyPublic {
+        &self.public
+    }
+    /// Whose share this is.
+    pub fn index(&self) -> PartyIndex {
+        self.core.index()
+    }
+    pub(crate) fn core(&self) -> &CoreShare {
+        &self.core
+    }
+    pub(crate) fn setup(&self) -> &ProtocolSetup {
+        &self.setup
+    }
+}
+
+impl fmt::Debug for KeyShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyShare({}, epoch {}, party {}, secret redacted)", self.public.key, self.public.epoch, self.index())
+    }
+}
+
+#[cfg(test)]
+mod tests;

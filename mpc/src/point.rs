@@ -1,0 +1,78 @@
+//! Public points, checked when they are made.
+
+use std::fmt;
+
+use k256::elliptic_curve::sec1::ToEncodedPoint;
+use serde::{Deserialize, Serialize};
+
+/// Bytes that are no usable public point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("reading a public point: not on the curve, the identity, of small order, or not in its one encoding")]
+pub struct BadPoint;
+
+/// A public key or public share: on its curve, of prime order, not the identity, in its one canonical encoding.
+/// As text: lower-case hexadecimal.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Point {
+    /// secp256k1, compressed (SEC 1 section 2.3.3).
+    Secp256k1([u8; 33]),
+    /// Ed25519 (RFC 8032 section 5.1.2), in the prime-order subgroup.
+    Ed25519([u8; 32]),
+}
+
+impl Point {
+    /// Checks a compressed secp256k1 point.
+    pub fn secp256k1(bytes: &[u8]) -> Result<Self, BadPoint> {
+        let bytes: [u8; 33] = bytes.try_into().map_err(|_| BadPoint)?;
+        let key = k256::PublicKey::from_sec1_bytes(&bytes).map_err(|_| BadPoint)?;
+        if key.to_encoded_point(true).as_bytes() != bytes {
+            return Err(BadPoint);
+        }
+        Ok(Self::Secp256k1(bytes))
+    }
+    /// Checks an Ed25519 point.
+    pub fn ed25519(bytes: &[u8]) -> Result<Self, BadPoint> {
+        let bytes: [u8; 32] = bytes.try_into().map_err(|_| BadPoint)?;
+        let compressed = curve25519_dalek::edwards::CompressedEdwardsY(bytes);
+        let point = compressed.decompress().ok_or(BadPoint)?;
+        let canonical = point.compress() == compressed;
+        if !canonical || !point.is_torsion_free() || point.is_small_order() {
+            return Err(BadPoint);
+        }
+        Ok(Self::Ed25519(bytes))
+    }
+    /// The canonical encoding: 33 bytes (secp256k1) or 32 bytes (Ed25519).
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Secp256k1(bytes) => bytes,
+            Self::Ed25519(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+impl fmt::Debug for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+impl From<Point> for String {
+    fn from(point: Point) -> String {
+        point.to_string()
+    }
+}
+impl TryFrom<String> for Point {
+    type Error = BadPoint;
+    fn try_from(text: String) -> Result<Self, BadPoint> {
+        let bytes = hex::decode(text).map_err(|_| BadPoint)?;
+        match bytes.len() {
+            33 => Self::secp256k1(&bytes),
+            _ => Self::ed25519(&bytes),
+        }
+    }
+}

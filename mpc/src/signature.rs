@@ -1,0 +1,121 @@
+//! Signatures, what is signed, and the check that each signature meets before it leaves.
+
+use k256::ecdsa::signature::hazmat::PrehashVerifier;
+use limen_wire::ids::{Scheme, tagged_hash};
+
+use crate::point::Point;
+
+/// Greatest message that EdDSA and BIP-340 keys sign, in bytes.
+pub const MAX_MESSAGE_LEN: usize = 64 * 1024;
+
+/// What a session signs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignInput {
+    /// The digest that ECDSA signs; whoever calls has computed it from the bytes that were approved.
+    Digest([u8; 32]),
+    /// The message that EdDSA or BIP-340 signs, at most [`MAX_MESSAGE_LEN`] bytes.
+    Message(Vec<u8>),
+}
+
+impl SignInput {
+    /// Whether a key of this scheme can sign it.
+    pub fn fits(&self, scheme: Scheme) -> bool {
+        match self {
+            Self::Digest(_) => scheme == Scheme::EcdsaSecp256k1,
+            Self::Message(bytes) => scheme != Scheme::EcdsaSecp256k1 && bytes.len() <= MAX_MESSAGE_LEN,
+        }
+    }
+    /// Injective hash, for the session's binding.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        match self {
+            Self::Digest(digest) => tagged_hash("limen mpc sign digest v1", [&digest[..]]),
+            Self::Message(message) => tagged_hash("limen mpc sign message v1", [&message[..]]),
+        }
+    }
+}
+
+/// A finished signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signature {
+    /// ECDSA over secp256k1, `s` in the lower half (BIP-62).
+    Ecdsa {
+        /// `r`, big-endian.
+        r: [u8; 32],
+        /// `s`, big-endian.
+        s: [u8; 32],
+        /// Parity of the nonce point's y (bit 0) and whether its x was reduced (bit 1), as SEC 1 section 4.1.6.
+        recovery_id: u8,
+    },
+    /// RFC 8032: `R ‖ S`.
+    Ed25519([u8; 64]),
+    /// BIP-340: `R.x ‖ s`.
+    Bip340([u8; 64]),
+}
+
+/// Why a signature is not one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// Key, input and signature belong to different schemes.
+    #[error("checking a signature: key, input and signature belong to different schemes")]
+    SchemeMismatch,
+    /// The equation does not hold, or a value is out of range.
+    #[error("checking a signature: it does not verify under the public key")]
+    Invalid,
+    /// `s` is in the upper half of its range.
+    #[error("checking a signature: s is not in the lower half")]
+    HighS,
+    /// The recovery id gives another key.
+    #[error("checking a signature: the recovery id is wrong")]
+    WrongRecoveryId,
+}
+
+impl Signature {
+    /// Checks the signature with a library that took no part in making it: `k256` or `ed25519-dalek`.
+    pub fn verify(&self, key: &Point, input: &SignInput) -> Result<(), VerifyError> {
+        match (self, key, input) {
+            (Self::Ecdsa { r, s, recovery_id }, Point::Secp256k1(key), SignInput::Digest(digest)) => {
+                verify_ecdsa(key, digest, (r, s), *recovery_id)
+            }
+            (Self::Ed25519(signature), Point::Ed25519(key), SignInput::Message(message)) => {
+                let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(|_| VerifyError::Invalid)?;
+                let signature = ed25519_dalek::Signature::from_bytes(signature);
+                key.verify_strict(message, &signature).map_err(|_| VerifyError::Invalid)
+            }
+            (Self::Bip340(signature), Point::Secp256k1(key), SignInput::Message(message)) => {
+                // BIP-340 keys are x coordinates: the parity byte of the stored point is dropped
+                let (_, x) = key.split_first().ok_or(VerifyError::Invalid)?;
+                let key = k256::schnorr::VerifyingKey::from_bytes(x).map_err(|_| VerifyError::Invalid)?;
+                let signature = k256::schnorr::Signature::try_from(&signature[..]).map_err(|_| VerifyError::Invalid)?;
+                key.verify_raw(message, &signature).map_err(|_| VerifyError::Invalid)
+            }
+            _ => Err(VerifyError::SchemeMismatch),
+        }
+    }
+    /// The 64 bytes `r ‖ s` or `R ‖ s`.
+    pub fn to_bytes(&self) -> [u8; 64] {
+        match self {
+            Self::Ecdsa { r, s, .. } => {
+                let mut bytes = [0; 64];
+                let (left, right) = bytes.split_at_mut(32);
+                left.copy_from_slice(r);
+                right.copy_from_slice(s);
+                bytes
+            }
+            Self::Ed25519(bytes) | Self::Bip340(bytes) => *bytes,
+        }
+    }
+}
+
+fn verify_ecdsa(key: &[u8; 33], digest: &[u8; 32], (r, s): (&[u8; 32], &[u8; 32]), id: u8) -> Result<(), VerifyError> {
+    let key = k256::ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| VerifyError::Invalid)?;
+    let signature = k256::ecdsa::Signature::from_scalars(*r, *s).map_err(|_| VerifyError::Invalid)?;
+    if signature.normalize_s().is_some() {
+        return Err(VerifyError::HighS);
+    }
+    key.verify_prehash(digest, &signature).map_err(|_| VerifyError::Invalid)?;
+    let id = k256::ecdsa::RecoveryId::from_byte(id).ok_or(VerifyError::WrongRecoveryId)?;
+    match k256::ecdsa::VerifyingKey::recover_from_prehash(digest, &signature, id) {
+        Ok(recovered) if recovered == key => Ok(()),
+        _ => Err(VerifyError::WrongRecoveryId),
+    }
+}
