@@ -1,1 +1,85 @@
-fn main() {}
+//! `cargo xtask …`: everything a developer does with this workspace, with nothing to learn but one command.
+//!
+//! Links none of our crates, so that it builds in seconds and still works when they do not.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks on its standard streams")]
+
+mod bench;
+mod command;
+mod setup;
+mod tidy;
+mod up;
+mod verify;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::workspace::Workspace;
+
+const HELP: &str = "\
+Set up, run, test and measure Limen.
+
+Usage: cargo xtask <command> [options]
+
+Commands:
+  up [args…]     install what is missing, build, start a development cluster and run its story;
+                 every argument goes to `limen dev up` (try `cargo xtask up --help`)
+  test           everything that must hold before a change lands: format, tidy, dependencies, lints,
+                 documentation, build, tests. Options: --quick (no dependency check, no documentation),
+                 --offline (install nothing; say which phases are skipped)
+  bench [args…]  build with optimisation and measure; every argument goes to `limen-bench`
+  tidy           crate arrows, lengths, links, to-do form, machine paths, wire schema, ADRs, purity.
+                 Options: --accept-proto (record additions to the wire schema), --shrink (lower the
+                 allowed lengths to what they are now)
+  setup          install what is missing, by package name, saying what and why. Option: --offline
+  fmt            format every crate
+
+cargo xtask <command> --help explains one command.";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &[String]) -> Result<ExitCode> {
+    let Some((name, rest)) = args.split_first() else {
+        println!("{HELP}");
+        return Ok(ExitCode::FAILURE);
+    };
+    if matches!(name.as_str(), "--help" | "-h" | "help") {
+        println!("{HELP}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let workspace = Workspace::locate()?;
+    match name.as_str() {
+        "up" => up::main(&workspace, rest),
+        "test" => verify::main(&workspace, rest),
+        "bench" => bench::main(&workspace, rest),
+        "tidy" => tidy::main(&workspace, rest),
+        "setup" => setup::main(&workspace, rest),
+        "fmt" => {
+            command::run(workspace.cargo().args(["fmt", "--all"]).args(rest))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        other => bail!("there is no command `{other}`; `cargo xtask --help` lists them"),
+    }
+}
+
+/// Splits a command's own switches from `--help`, and refuses what it does not know.
+fn switches(args: &[String], known: &[&str], help: &str) -> Result<Option<Vec<String>>> {
+    if args.iter().any(|a| a == "--help" || a == "-h") {
+        println!("{help}");
+        return Ok(None);
+    }
+    if let Some(unknown) = args.iter().find(|a| !known.contains(&a.as_str())) {
+        bail!("unknown option `{unknown}`\n\n{help}");
+    }
+    Ok(Some(args.to_vec()))
+}

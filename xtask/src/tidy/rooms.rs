@@ -1,0 +1,101 @@
+//! Every crate says what lives in it, under the workspace's licence and lints.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::Finding;
+use super::source::Tree;
+
+const RULE: &str = "room";
+const LICENCE: &str = "Apache-2.0 OR MIT";
+const LICENCE_FILES: &[&str] = &["LICENSE-APACHE", "LICENSE-MIT"];
+
+/// A crate of ours, as its manifest describes it.
+pub(crate) struct Room {
+    name: String,
+    /// From the root, with forward slashes.
+    folder: String,
+    licence: String,
+}
+
+impl Room {
+    /// Reads `cargo metadata --no-deps`.
+    pub(crate) fn from_metadata(metadata: &Value, root: &Path) -> Result<Vec<Self>> {
+        let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let room = |package: &Value| {
+            let manifest = text(&package["manifest_path"]);
+            let folder = Path::new(&manifest).parent().unwrap_or(root);
+            let folder = folder.strip_prefix(root).unwrap_or(folder).to_string_lossy().into_owned();
+            Self { name: text(&package["name"]), folder, licence: text(&package["license"]) }
+        };
+        Ok(packages.iter().map(room).collect())
+    }
+}
+
+pub(crate) fn check(tree: &Tree, rooms: &[Room]) -> Vec<Finding> {
+    let absent = LICENCE_FILES.iter().filter(|file| tree.find(file).is_none());
+    let mut findings: Vec<Finding> = absent.map(|file| Finding::new(RULE, *file, "is missing")).collect();
+    for room in rooms {
+        findings.extend(check_room(tree, room));
+    }
+    findings
+}
+
+fn check_room(tree: &Tree, room: &Room) -> Vec<Finding> {
+    let file = |name: &str| tree.find(&format!("{}/{name}", room.folder));
+    let mut findings = Vec::new();
+    let mut found = |what: &str| findings.push(Finding::new(RULE, &room.name, what));
+    if file("README.md").is_none() {
+        found("has no README.md: say in five lines what lives here, what may not, and where to start reading");
+    }
+    let crate_docs = ["src/lib.rs", "src/main.rs"].into_iter().filter_map(file).all(|f| f.text.starts_with("//!"));
+    if !crate_docs {
+        found("its first source file does not begin with `//!`");
+    }
+    if room.licence != LICENCE {
+        found("its licence is not the workspace's: `license.workspace = true`");
+    }
+    if !file("Cargo.toml").is_some_and(|f| f.text.contains("[lints]\nworkspace = true")) {
+        found("does not take the workspace's lints: `[lints] workspace = true`");
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = "[package]\n\n[lints]\nworkspace = true\n";
+
+    fn room(licence: &str) -> Room {
+        Room { name: "limen-a".to_owned(), folder: "a".to_owned(), licence: licence.to_owned() }
+    }
+
+    fn tree(readme: &str, lib: &str, manifest: &str) -> Tree {
+        let files = [
+            ("LICENSE-MIT", ""),
+            ("LICENSE-APACHE", ""),
+            (readme, ""),
+            ("a/src/lib.rs", lib),
+            ("a/Cargo.toml", manifest),
+        ];
+        Tree::of(&files)
+    }
+
+    #[test]
+    fn a_furnished_room_passes() {
+        assert_eq!(check(&tree("a/README.md", "//! What.\n", MANIFEST), &[room(LICENCE)]), Vec::new());
+    }
+
+    #[test]
+    fn each_missing_piece_is_found() {
+        assert_eq!(check(&tree("b/README.md", "//! What.\n", MANIFEST), &[room(LICENCE)]).len(), 1);
+        assert_eq!(check(&tree("a/README.md", "mod x;\n", MANIFEST), &[room(LICENCE)]).len(), 1);
+        assert_eq!(check(&tree("a/README.md", "//! What.\n", "[package]\n"), &[room(LICENCE)]).len(), 1);
+        assert_eq!(check(&tree("a/README.md", "//! What.\n", MANIFEST), &[room("GPL-3.0")]).len(), 1);
+        assert_eq!(check(&Tree::of(&[]), &[]).len(), 2, "both licence texts");
+    }
+}
