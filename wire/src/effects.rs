@@ -222,10 +222,8 @@ pub enum Effect {
         from: Address,
         /// Where it will live.
         contract: Address,
-        /// SHA-256 of the creation code.
+        /// SHA-256 of the creation code. Value sent along is a [`Effect::Transfer`] of its own.
         code_hash: [u8; 32],
-        /// Native value sent along, in the smallest unit.
-        value: Amount,
     },
     /// A contract is called in a way whose meaning is known but moves nothing that another effect shows.
     Call {
@@ -256,6 +254,8 @@ pub enum Effect {
     Unknown {
         /// What could not be read.
         what: String,
+        /// The contract that gets the bytes, if one does.
+        contract: Option<Address>,
         /// SHA-256 of the unread bytes.
         hash: [u8; 32],
     },
@@ -284,7 +284,7 @@ impl Effect {
     }
 }
 
-/// Everything that the bytes of one intent do, in the order of the bytes, with the account and its sequence number.
+/// Everything that the bytes of one intent do, in an order that the decoder fixes, with the account and its sequence number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Effects {
     /// Version of the decoder: another version may read the same bytes otherwise.

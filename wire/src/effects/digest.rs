@@ -3,7 +3,7 @@
 //! Every part is length-prefixed by [`tagged_hash`], each class has a fixed list of fields after its own word, and the
 //! number of effects is part of the input. So two different values never share an input.
 
-use super::{AllowanceChange, Asset, Effect, Effects};
+use super::{Address, AllowanceChange, Asset, Effect, Effects};
 use crate::ids::tagged_hash;
 
 const EFFECTS_DOMAIN: &str = "limen/effects/v1";
@@ -46,19 +46,20 @@ fn effect(effect: &Effect) -> [u8; 32] {
         Effect::AuthorityChange { subject, to, kind } => {
             hash(&[subject.as_str().as_bytes(), to.as_str().as_bytes(), kind.as_bytes()])
         }
-        Effect::Deploy { from, contract, code_hash, value } => {
-            hash(&[from.as_str().as_bytes(), contract.as_str().as_bytes(), code_hash, &value.to_be_bytes()])
+        Effect::Deploy { from, contract, code_hash } => {
+            hash(&[from.as_str().as_bytes(), contract.as_str().as_bytes(), code_hash])
         }
         Effect::Call { contract, method } => hash(&[contract.as_str().as_bytes(), method.as_bytes()]),
         Effect::Message { signer, text } => hash(&[signer.as_str().as_bytes(), text.as_bytes()]),
         Effect::TypedData { signer, primary_type, verifying_contract, hash: signing_hash } => hash(&[
             signer.as_str().as_bytes(),
             primary_type.as_bytes(),
-            // an address is never empty
-            verifying_contract.as_ref().map_or(b"", |contract| contract.as_str().as_bytes()),
+            optional_address(verifying_contract.as_ref()),
             signing_hash,
         ]),
-        Effect::Unknown { what, hash: bytes_hash } => hash(&[what.as_bytes(), bytes_hash]),
+        Effect::Unknown { what, contract, hash: bytes_hash } => {
+            hash(&[what.as_bytes(), optional_address(contract.as_ref()), bytes_hash])
+        }
         Effect::Raw { digest } => hash(&[digest]),
     }
 }
@@ -84,6 +85,11 @@ const fn change_word(change: AllowanceChange) -> &'static [u8] {
         AllowanceChange::Increase => b"increase",
         AllowanceChange::Decrease => b"decrease",
     }
+}
+
+/// Empty for none: an address never is.
+fn optional_address(address: Option<&Address>) -> &[u8] {
+    address.map_or(b"", |address| address.as_str().as_bytes())
 }
 
 /// Empty for none, else eight big-endian bytes.

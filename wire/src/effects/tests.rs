@@ -37,12 +37,13 @@ fn one_of_each() -> Vec<Effect> {
         allowance(AllowanceChange::Set, Some(0), Some(1)),
         Effect::AuthorityChange { subject: a.clone(), to: b.clone(), kind: "k".into() },
         Effect::AuthorityChange { subject: b.clone(), to: a.clone(), kind: "k".into() },
-        Effect::Deploy { from: a.clone(), contract: b.clone(), code_hash: [1; 32], value: amount },
+        Effect::Deploy { from: a.clone(), contract: b.clone(), code_hash: [1; 32] },
         Effect::Call { contract: a.clone(), method: "m()".into() },
         Effect::Message { signer: a.clone(), text: "m()".into() },
         Effect::TypedData { signer: a.clone(), primary_type: "T".into(), verifying_contract: None, hash: [2; 32] },
-        Effect::TypedData { signer: a.clone(), primary_type: "T".into(), verifying_contract: Some(b), hash: [2; 32] },
-        Effect::Unknown { what: "T".into(), hash: [2; 32] },
+        Effect::TypedData { signer: a.clone(), primary_type: "T".into(), verifying_contract: Some(b.clone()), hash: [2; 32] },
+        Effect::Unknown { what: "T".into(), contract: None, hash: [2; 32] },
+        Effect::Unknown { what: "T".into(), contract: Some(b), hash: [2; 32] },
         Effect::Raw { digest: [2; 32] },
     ]
 }

@@ -1,0 +1,4 @@
+//! Integration tests of the codecs.
+
+mod support;
+mod vectors;
