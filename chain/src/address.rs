@@ -47,3 +47,12 @@ fn x_only(scheme: Scheme, public_key: &[u8]) -> Result<Vec<u8>, AddressError> {
         .map(|key| key.to_bytes().to_vec())
         .map_err(|_| bad_key(scheme, public_key, "32 bytes of an x-coordinate on secp256k1 (BIP-340)"))
 }
+
+/// Reads an EVM address written by people: EIP-55 mixed case with a right checksum, or all digits in one case.
+pub fn parse_address(text: &str) -> Result<Address, AddressError> {
+    let bad = || AddressError::BadText { text: text.chars().take(80).collect() };
+    let digits = text.strip_prefix("0x").ok_or_else(bad)?;
+    let address: EvmAddress = text.parse().map_err(|_| bad())?;
+    let one_case = !digits.bytes().any(|b| b.is_ascii_uppercase()) || !digits.bytes().any(|b| b.is_ascii_lowercase());
+    if one_case || EvmAddress::parse_checksummed(text, None).is_ok() { Ok(to_address(address)) } else { Err(bad()) }
+}

@@ -41,7 +41,9 @@ pub enum DecodeError {
         found: ChainId,
     },
     /// A legacy transaction without EIP-155 fields could be replayed on every chain.
-    #[error("the legacy transaction names no chain and could be replayed on any: encode it with the three EIP-155 fields")]
+    #[error(
+        "the legacy transaction names no chain and could be replayed on any: encode it with the three EIP-155 fields"
+    )]
     NoChainId,
     /// A transaction type that this decoder does not know.
     #[error("transaction type {found:#04x} is not known: use legacy, 0x01, 0x02, 0x03 or 0x04")]
@@ -88,7 +90,9 @@ pub enum DecodeError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// The chain does not verify this kind of signature.
-    #[error("{scheme} keys have no address on chain {chain}: EVM chains take ecdsa-secp256k1, limen:offchain takes any")]
+    #[error(
+        "{scheme} keys have no address on chain {chain}: EVM chains take ecdsa-secp256k1, limen:offchain takes any"
+    )]
     WrongScheme {
         /// Scheme of the key.
         scheme: Scheme,
@@ -104,6 +108,14 @@ pub enum AddressError {
         found: usize,
         /// What a key of this scheme looks like.
         expected: &'static str,
+    },
+    /// Text that is no address of any chain known here.
+    #[error(
+        "{text:?} is not an EVM address: write 0x and 40 hexadecimal digits, in EIP-55 mixed case or all in one case"
+    )]
+    BadText {
+        /// The text, cut to 80 characters.
+        text: String,
     },
 }
 
@@ -156,7 +168,9 @@ pub enum BuildError {
         address: Address,
     },
     /// The tip is above the cap: every node refuses that.
-    #[error("the priority fee {priority} is above the fee cap {cap} (both in wei per gas): raise the cap or lower the tip")]
+    #[error(
+        "the priority fee {priority} is above the fee cap {cap} (both in wei per gas): raise the cap or lower the tip"
+    )]
     TipAboveCap {
         /// Highest tip, in wei per gas.
         priority: u128,

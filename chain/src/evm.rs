@@ -37,7 +37,10 @@ impl<'a> Context<'a> {
         account: &'a Address,
         kinds: &'a dyn TokenKinds,
     ) -> Result<Self, DecodeError> {
-        let number = chain.eip155_number().filter(|number| *number != 0).ok_or_else(|| DecodeError::WrongChainKind { kind, chain: chain.clone() })?;
+        let number = chain
+            .eip155_number()
+            .filter(|number| *number != 0)
+            .ok_or_else(|| DecodeError::WrongChainKind { kind, chain: chain.clone() })?;
         let evm_account = from_address(account)
             .ok_or_else(|| DecodeError::BadAccount { account: account.clone(), chain: chain.clone() })?;
         Ok(Self { chain, number, account, evm_account, kinds })
@@ -56,7 +59,10 @@ impl<'a> Context<'a> {
 }
 
 /// EIP-55 spelling.
-#[cfg_attr(not(test), expect(clippy::expect_used, reason = "0x and 40 hexadecimal digits are 42 graphic ASCII characters"))]
+#[cfg_attr(
+    not(test),
+    expect(clippy::expect_used, reason = "0x and 40 hexadecimal digits are 42 graphic ASCII characters")
+)]
 pub(crate) fn to_address(address: EvmAddress) -> Address {
     Address::from_canonical(address.to_checksum(None)).expect("42 graphic characters")
 }

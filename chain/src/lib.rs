@@ -25,7 +25,7 @@ mod payload;
 mod text;
 mod tokens;
 
-pub use address::address;
+pub use address::{address, parse_address};
 pub use error::{AddressError, AttachError, BuildError, DecodeError};
 pub use payload::{Decoded, MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES, Payload, SigningInput, decode};
 pub use tokens::{NoTokenKinds, TokenKind, TokenKinds};

@@ -42,7 +42,10 @@ impl Payload<'_> {
 
     const fn len(&self) -> usize {
         match self {
-            Self::EvmTransaction(bytes) | Self::EvmMessage(bytes) | Self::EvmTypedData(bytes) | Self::Message(bytes) => bytes.len(),
+            Self::EvmTransaction(bytes)
+            | Self::EvmMessage(bytes)
+            | Self::EvmTypedData(bytes)
+            | Self::Message(bytes) => bytes.len(),
             Self::RawDigest(digest) => digest.len(),
         }
     }
@@ -90,7 +93,12 @@ pub struct Decoded {
 ///
 /// `account` is who signs, in the chain's spelling ([`crate::address`]). `kinds` tells token standards apart. Total on any
 /// bytes; at most [`MAX_PAYLOAD_BYTES`] of them, with tighter limits per kind.
-pub fn decode(payload: &Payload<'_>, chain: &ChainId, account: &Address, kinds: &dyn TokenKinds) -> Result<Decoded, DecodeError> {
+pub fn decode(
+    payload: &Payload<'_>,
+    chain: &ChainId,
+    account: &Address,
+    kinds: &dyn TokenKinds,
+) -> Result<Decoded, DecodeError> {
     let (kind, found, max) = (payload.kind(), payload.len(), payload.max_len());
     if found > max {
         return Err(DecodeError::TooLong { kind, found, max });
@@ -101,7 +109,10 @@ pub fn decode(payload: &Payload<'_>, chain: &ChainId, account: &Address, kinds: 
         Payload::EvmTypedData(bytes) => evm::Context::new(kind, chain, account, kinds)?.typed_data(bytes),
         Payload::Message(bytes) if chain.is_offchain() => {
             let effect = Effect::Message { signer: account.clone(), text: text::shown(bytes) };
-            Ok(Decoded { effects: effects(chain, account, None, vec![effect]), signing: SigningInput::Message(bytes.to_vec()) })
+            Ok(Decoded {
+                effects: effects(chain, account, None, vec![effect]),
+                signing: SigningInput::Message(bytes.to_vec()),
+            })
         }
         Payload::Message(_) => Err(DecodeError::WrongChainKind { kind, chain: chain.clone() }),
         Payload::RawDigest(digest) => {

@@ -1,1 +1,19 @@
-//! Placeholder while the room is furnished.
+//! Pure rules: what the charter says, and what it makes of an intent's effects.
+//!
+//! Lives here: reading and checking the charter, and the decision. May not live here: clocks, files, sockets, randomness:
+//! time and bytes are arguments, so the coordinator, every signer and the command line run the same code.
+//! Start reading at [`charter::Charter`], then [`decide::decide`].
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used
+    )
+)]
+
+pub mod charter;
+pub mod decide;
+pub mod key_order;

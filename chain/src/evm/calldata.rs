@@ -85,7 +85,9 @@ impl Call<'_> {
 
     fn unknown(&self) -> Effect {
         let what = match self.input.first_chunk::<4>() {
-            Some(selector) => format!("a call with selector 0x{} and {} bytes in all", hex::encode(selector), self.input.len()),
+            Some(selector) => {
+                format!("a call with selector 0x{} and {} bytes in all", hex::encode(selector), self.input.len())
+            }
             None => format!("a call with {} bytes, too few for a selector", self.input.len()),
         };
         Effect::Unknown { what, contract: Some(self.contract.clone()), hash: sha256(self.input) }

@@ -53,11 +53,20 @@ impl Context<'_> {
         if !value.is_zero() {
             list.push(self.native_transfer(contract, value));
         }
-        list.push(Effect::Deploy { from: self.account.clone(), contract: to_address(contract), code_hash: sha256(code) });
+        list.push(Effect::Deploy {
+            from: self.account.clone(),
+            contract: to_address(contract),
+            code_hash: sha256(code),
+        });
     }
 
     fn native_transfer(&self, to: EvmAddress, value: U256) -> Effect {
-        Effect::Transfer { asset: self.native(), amount: to_amount(value), from: self.account.clone(), to: to_address(to) }
+        Effect::Transfer {
+            asset: self.native(),
+            amount: to_amount(value),
+            from: self.account.clone(),
+            to: to_address(to),
+        }
     }
 
     /// An entry counts on this chain if it names this chain or none. One that names another chain, or whose signature
@@ -86,7 +95,8 @@ impl Context<'_> {
             let used = U256::from(hashes.len()).checked_mul(U256::from(GAS_PER_BLOB))?;
             used.checked_mul(U256::from(fields.max_fee_per_blob_gas().unwrap_or_default()))
         });
-        let max = gas.zip(blob_gas).and_then(|(gas, blob_gas)| gas.checked_add(blob_gas)).ok_or(DecodeError::FeeOverflow)?;
+        let max =
+            gas.zip(blob_gas).and_then(|(gas, blob_gas)| gas.checked_add(blob_gas)).ok_or(DecodeError::FeeOverflow)?;
         Ok(Effect::Fee { asset: self.native(), max_amount: to_amount(max), payer: self.account.clone() })
     }
 }

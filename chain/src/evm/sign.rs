@@ -41,7 +41,13 @@ pub fn attach_message_signature(
     checked(&B256::new(*digest), account, r, s, recovery_id).map(|signature| signature.as_bytes())
 }
 
-fn checked(digest: &B256, account: &Address, r: &[u8; 32], s: &[u8; 32], recovery_id: u8) -> Result<Signature, AttachError> {
+fn checked(
+    digest: &B256,
+    account: &Address,
+    r: &[u8; 32],
+    s: &[u8; 32],
+    recovery_id: u8,
+) -> Result<Signature, AttachError> {
     let expected = from_address(account).ok_or_else(|| AttachError::BadAccount { account: account.clone() })?;
     let y_is_odd = match recovery_id {
         0 => false,

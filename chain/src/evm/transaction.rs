@@ -140,7 +140,9 @@ fn legacy(mut bytes: &[u8]) -> Result<TxLegacy, DecodeError> {
         return Err(DecodeError::NoChainId);
     }
     if fields != [0x80, 0x80] {
-        return Err(malformed("the chain id is not followed by two zeros (EIP-155); signed transactions are not accepted"));
+        return Err(malformed(
+            "the chain id is not followed by two zeros (EIP-155); signed transactions are not accepted",
+        ));
     }
     transaction.chain_id = Some(chain_id);
     Ok(transaction)

@@ -30,7 +30,11 @@ fn eip155_example() {
                 from: account.clone(),
                 to: at("0x3535353535353535353535353535353535353535"),
             },
-            Effect::Fee { asset: native, max_amount: Amount::from_u128(21_000 * 20_000_000_000), payer: account.clone() },
+            Effect::Fee {
+                asset: native,
+                max_amount: Amount::from_u128(21_000 * 20_000_000_000),
+                payer: account.clone()
+            },
         ]
     );
 
@@ -60,7 +64,10 @@ fn eip55_spelling_is_the_only_one() {
         let spelled = limen_wire::effects::Address::from_canonical(good).unwrap();
         assert!(read(&Payload::EvmTransaction(&bytes), 1, &spelled).is_ok(), "{good}");
         assert_eq!(at(&good.to_lowercase()), spelled);
-        let swapped: String = good.chars().map(|c| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }).collect();
+        let swapped: String = good
+            .chars()
+            .map(|c| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() })
+            .collect();
         for bad in [swapped.replace("0X", "0x"), good.replace("0x", ""), good.replace("0x", "0X"), format!("{good}0")] {
             let bad = limen_wire::effects::Address::from_canonical(bad).unwrap();
             let refused = read(&Payload::EvmTransaction(&bytes), 1, &bad);
