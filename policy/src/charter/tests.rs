@@ -74,7 +74,7 @@ fn rules_must_say_what_they_bound() {
         ("destinations = \"anywhere\"", "destinations = [\"0x3C44CdDdB6a900fa2b585dd299e03d12FA4293bc\"]"),
         ("requesters = [\"backend\"]", "requesters = [\"nobody\"]"),
         ("allow = \"message\"", "allow = \"message\"\nmax_amount = \"1\"\nasset = \"eth\""),
-        ("allow = \"message\"", "allow = \"raw\""),
+        ("allow = \"message\"\nkeys = [\"greeter\"]", "allow = \"raw\""),
     ] {
         let error = refused(from, to);
         assert!(matches!(error, CharterError::Invalid { .. }), "{from} → {to}: {error}");
