@@ -41,7 +41,12 @@ fn one_of_each() -> Vec<Effect> {
         Effect::Call { contract: a.clone(), method: "m()".into() },
         Effect::Message { signer: a.clone(), text: "m()".into() },
         Effect::TypedData { signer: a.clone(), primary_type: "T".into(), verifying_contract: None, hash: [2; 32] },
-        Effect::TypedData { signer: a.clone(), primary_type: "T".into(), verifying_contract: Some(b.clone()), hash: [2; 32] },
+        Effect::TypedData {
+            signer: a.clone(),
+            primary_type: "T".into(),
+            verifying_contract: Some(b.clone()),
+            hash: [2; 32],
+        },
         Effect::Unknown { what: "T".into(), contract: None, hash: [2; 32] },
         Effect::Unknown { what: "T".into(), contract: Some(b), hash: [2; 32] },
         Effect::Raw { digest: [2; 32] },

@@ -1,0 +1,162 @@
+use bytes::Bytes;
+use limen_wire::envelope::{self, PayloadType};
+use limen_wire::intent::{self, Cancellation, Intent, IntentError, KeyGeneration};
+use limen_wire::keys::SigningKey;
+use limen_wire::{limits, pb};
+use prost::Message as _;
+
+pub(crate) fn sample() -> pb::Intent {
+    pb::Intent {
+        version: 1,
+        cluster: "test".into(),
+        requester: "alice".into(),
+        idempotency_key: "order-1".into(),
+        vault: "hot".into(),
+        key_id: "treasury".into(),
+        path: vec![0, 7],
+        chain: "eip155:1".into(),
+        payload: Some(pb::intent::Payload::EvmTransaction(Bytes::from_static(b"\x02\xc0"))),
+        expires_at_secs: 1_800_000_000,
+        replaces: Bytes::new(),
+        note: "rent".into(),
+    }
+}
+
+fn key() -> SigningKey {
+    SigningKey::ed25519_from_seed(&[1; 32].into())
+}
+
+fn refused(change: impl FnOnce(&mut pb::Intent)) -> IntentError {
+    let mut raw = sample();
+    change(&mut raw);
+    let envelope = envelope::seal(PayloadType::Intent, raw.encode_to_vec(), "alice", &key());
+    Intent::open(&envelope).expect_err("must be refused")
+}
+
+#[test]
+fn a_good_intent_goes_round() {
+    let (id, envelope) = intent::seal_intent(&sample(), &key()).unwrap();
+    let (checked, opened) = Intent::open(&envelope).unwrap();
+    opened.verify("alice", &key().public_key()).unwrap();
+    assert_eq!((checked.id, checked.to_wire()), (id, sample()));
+}
+
+#[test]
+fn every_field_has_bounds() {
+    use pb::intent::Payload::{EvmMessage, Message, RawDigest};
+    let bad: Vec<(&str, Box<dyn FnOnce(&mut pb::Intent)>)> = vec![
+        ("version", Box::new(|i| i.version = 2)),
+        ("version", Box::new(|i| i.version = 0)),
+        ("cluster", Box::new(|i| i.cluster = "No Spaces".into())),
+        ("cluster", Box::new(|i| i.cluster = String::new())),
+        ("requester", Box::new(|i| i.requester = "-x".into())),
+        ("idempotency_key", Box::new(|i| i.idempotency_key = String::new())),
+        ("idempotency_key", Box::new(|i| i.idempotency_key = "a b".into())),
+        ("idempotency_key", Box::new(|i| i.idempotency_key = "a".repeat(65))),
+        ("vault", Box::new(|i| i.vault = "ä".into())),
+        ("key_id", Box::new(|i| i.key_id = "k".repeat(65))),
+        ("path", Box::new(|i| i.path = vec![1 << 31])),
+        ("path", Box::new(|i| i.path = vec![0; limits::PATH_STEPS + 1])),
+        ("chain", Box::new(|i| i.chain = String::new())),
+        ("chain", Box::new(|i| i.chain = "ethereum".into())),
+        ("chain", Box::new(|i| i.chain = "solana:main".into())),
+        ("payload", Box::new(|i| i.payload = None)),
+        ("payload", Box::new(|i| i.payload = Some(pb::intent::Payload::EvmTransaction(Bytes::new())))),
+        ("payload", Box::new(|i| i.payload = Some(EvmMessage(vec![0; limits::INTENT_PAYLOAD_BYTES + 1].into())))),
+        ("raw_digest", Box::new(|i| i.payload = Some(RawDigest(Bytes::from_static(&[0; 31]))))),
+        ("expires_at_secs", Box::new(|i| i.expires_at_secs = 0)),
+        ("replaces", Box::new(|i| i.replaces = Bytes::from_static(&[1; 31]))),
+        ("note", Box::new(|i| i.note = "n".repeat(257))),
+        ("note", Box::new(|i| i.note = "line\nbreak".into())),
+    ];
+    for (field, change) in bad {
+        let error = refused(change).to_string();
+        assert!(error.contains(field), "{field}: {error}");
+    }
+    // A plain message needs no chain, and may be empty.
+    let mut plain = sample();
+    (plain.chain, plain.payload) = (String::new(), Some(Message(Bytes::new())));
+    intent::seal_intent(&plain, &key()).unwrap();
+}
+
+#[test]
+fn every_field_changes_the_id() {
+    let (id, _) = intent::seal_intent(&sample(), &key()).unwrap();
+    let changes: [fn(&mut pb::Intent); 11] = [
+        |i| i.cluster = "other".into(),
+        |i| i.requester = "bob".into(),
+        |i| i.idempotency_key = "order-2".into(),
+        |i| i.vault = String::new(),
+        |i| i.key_id = "other".into(),
+        |i| i.path = vec![0, 8],
+        |i| i.chain = "eip155:10".into(),
+        |i| i.payload = Some(pb::intent::Payload::EvmMessage(Bytes::from_static(b"\x02\xc0"))),
+        |i| i.expires_at_secs += 1,
+        |i| i.replaces = Bytes::from_static(&[1; 32]),
+        |i| i.note = "food".into(),
+    ];
+    for (index, change) in changes.iter().enumerate() {
+        let mut raw = sample();
+        change(&mut raw);
+        assert_ne!(intent::seal_intent(&raw, &key()).unwrap().0, id, "change {index}");
+    }
+}
+
+fn order() -> pb::KeyGeneration {
+    pb::KeyGeneration {
+        version: 1,
+        cluster: "test".into(),
+        requester: "alice".into(),
+        key_id: "treasury".into(),
+        scheme: pb::Scheme::EcdsaSecp256k1 as i32,
+        protocol: pb::Protocol::Dkls23 as i32,
+        signers_required: 2,
+        nodes: vec!["a".into(), "b".into(), "c".into()],
+        expires_at_secs: 1_800_000_000,
+    }
+}
+
+#[test]
+fn key_orders_are_checked() {
+    let open = |raw: &pb::KeyGeneration| {
+        let envelope = envelope::seal(PayloadType::KeyGeneration, raw.encode_to_vec(), "alice", &key());
+        KeyGeneration::open(&envelope).map(|(order, _)| order)
+    };
+    assert_eq!(open(&order()).unwrap().to_wire(), order());
+    let bad: [(&str, fn(&mut pb::KeyGeneration)); 9] = [
+        ("scheme", |o| o.scheme = 0),
+        ("scheme", |o| o.scheme = 99),
+        ("protocol", |o| o.protocol = pb::Protocol::Frost as i32),
+        ("signers_required", |o| o.signers_required = 1),
+        ("signers_required", |o| o.signers_required = 4),
+        ("signers_required", |o| o.nodes = (0..33).map(|i| format!("n{i}")).collect()),
+        ("nodes", |o| o.nodes[1] = "a".into()),
+        ("nodes", |o| o.nodes[1] = "A".into()),
+        ("expires_at_secs", |o| o.expires_at_secs = 0),
+    ];
+    for (field, change) in bad {
+        let mut raw = order();
+        change(&mut raw);
+        let error = open(&raw).expect_err("must be refused").to_string();
+        assert!(error.contains(field), "{field}: {error}");
+    }
+}
+
+#[test]
+fn cancellations_are_checked() {
+    let raw = pb::Cancellation {
+        version: 1,
+        cluster: "test".into(),
+        requester: "alice".into(),
+        intent_id: Bytes::from_static(&[7; 32]),
+        reason: "typo".into(),
+    };
+    let open = |raw: &pb::Cancellation| {
+        let envelope = envelope::seal(PayloadType::Cancellation, raw.encode_to_vec(), "alice", &key());
+        Cancellation::open(&envelope).map(|(cancellation, _)| cancellation)
+    };
+    assert_eq!(open(&raw).unwrap().intent_id.as_bytes(), &[7; 32]);
+    open(&pb::Cancellation { intent_id: Bytes::from_static(&[7; 33]), ..raw.clone() }).unwrap_err();
+    open(&pb::Cancellation { version: 2, ..raw.clone() }).unwrap_err();
+    open(&pb::Cancellation { reason: "\u{7}".into(), ..raw }).unwrap_err();
+}

@@ -1,0 +1,11 @@
+//! Contracts of the wire crate: what is refused, and encodings that may never change.
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+#![allow(clippy::type_complexity, reason = "tables of changes to spoil")]
+
+mod envelope;
+mod frozen;
+mod intent;
+mod keys;
+mod statement;
+#[cfg(feature = "rpc")]
+mod tls;

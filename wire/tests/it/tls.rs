@@ -1,0 +1,73 @@
+//! Who gets in: pinned keys for machines, an authority for clients, nobody else.
+
+use std::sync::{Arc, Mutex};
+
+use limen_wire::keys::SigningKey;
+use limen_wire::tls::{self, Dial, Pins, TlsIdentity};
+use tokio::net::TcpListener;
+use tokio_stream::StreamExt as _;
+
+struct Machine {
+    tls: TlsIdentity,
+    key: SigningKey,
+}
+
+fn machine(name: &str) -> Machine {
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let certificate = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&pair).unwrap();
+    let pem = pair.serialize_pem();
+    Machine {
+        tls: TlsIdentity::from_pem(certificate.pem().as_bytes(), pem.as_bytes()).unwrap(),
+        key: SigningKey::from_pkcs8_pem(&pem).unwrap(),
+    }
+}
+
+/// Connects once; gives what the server accepted (the caller's name) and refused.
+async fn meet(server: &Machine, caller: &Machine, let_in: Pins, server_is: &SigningKey) -> (Option<String>, usize) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let refused = Arc::new(Mutex::new(0usize));
+    let counter = Arc::clone(&refused);
+    let config = tls::pinned_server(&server.tls, let_in.clone()).unwrap();
+    let mut incoming = tls::incoming(listener, config, move |_, _| *counter.lock().unwrap() += 1);
+    let client = tls::pinned_client(&caller.tls, "server", &server_is.public_key()).unwrap();
+    let channel = Dial::new(address, "server").lazy(client).unwrap();
+    let call = tokio::spawn(async move {
+        let mut client = limen_wire::pb::signer_client::SignerClient::new(channel);
+        client.status(limen_wire::pb::StatusRequest {}).await.is_ok()
+    });
+    let accepted = tokio::select! {
+        stream = incoming.next() => stream.and_then(Result::ok),
+        _ = call => None,
+    };
+    let name = accepted.and_then(|stream| {
+        let certificates = stream.get_ref().1.peer_certificates()?;
+        let_in.name_of(certificates.first()?).map(str::to_owned)
+    });
+    let count = *refused.lock().unwrap();
+    (name, count)
+}
+
+#[tokio::test]
+async fn a_pinned_machine_gets_in_under_its_name() {
+    let (server, caller) = (machine("a"), machine("b"));
+    let pins = Pins::default().with("signer-2", &caller.key.public_key());
+    let (name, refused) = meet(&server, &caller, pins, &server.key).await;
+    assert_eq!((name.as_deref(), refused), (Some("signer-2"), 0));
+}
+
+#[tokio::test]
+async fn another_key_does_not_get_in_whatever_its_certificate_says() {
+    let (server, caller, known) = (machine("a"), machine("b"), machine("b"));
+    let pins = Pins::default().with("signer-2", &known.key.public_key());
+    let (name, refused) = meet(&server, &caller, pins, &server.key).await;
+    assert_eq!((name, refused), (None, 1));
+}
+
+#[tokio::test]
+async fn a_server_with_another_key_is_not_talked_to() {
+    let (server, caller, expected) = (machine("a"), machine("b"), machine("a"));
+    let pins = Pins::default().with("signer-2", &caller.key.public_key());
+    let (name, _) = meet(&server, &caller, pins, &expected.key).await;
+    assert_eq!(name, None);
+}
