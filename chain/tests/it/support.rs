@@ -2,7 +2,7 @@
 
 use alloy_primitives::B256;
 use k256::ecdsa::SigningKey;
-use limen_chain::{DecodeError, Decoded, NoTokenKinds, Payload, SigningInput, address, decode};
+use limen_chain::{DecodeError, Decoded, NoTokenKinds, Payload, SigningInput, TokenKinds, address, decode};
 use limen_wire::effects::{Address, ChainId};
 use limen_wire::ids::Scheme;
 
@@ -14,9 +14,13 @@ impl TestKey {
         Self(SigningKey::from_slice(&secret).unwrap())
     }
 
+    /// In SEC 1 form.
+    pub(crate) fn public(&self, compressed: bool) -> Vec<u8> {
+        self.0.verifying_key().to_encoded_point(compressed).as_bytes().to_vec()
+    }
+
     pub(crate) fn address(&self) -> Address {
-        let public = self.0.verifying_key().to_encoded_point(true);
-        address(&ChainId::eip155(1), Scheme::EcdsaSecp256k1, public.as_bytes()).unwrap()
+        address(&ChainId::eip155(1), Scheme::EcdsaSecp256k1, &self.public(true)).unwrap()
     }
 
     /// Low-S signature as `(r, s, recovery id)`.
@@ -37,7 +41,16 @@ pub(crate) fn at(text: &str) -> Address {
 }
 
 pub(crate) fn read(payload: &Payload<'_>, chain: u64, account: &Address) -> Result<Decoded, DecodeError> {
-    decode(payload, &ChainId::eip155(chain), account, &NoTokenKinds)
+    read_with(payload, chain, account, &NoTokenKinds)
+}
+
+pub(crate) fn read_with(
+    payload: &Payload<'_>,
+    chain: u64,
+    account: &Address,
+    kinds: &dyn TokenKinds,
+) -> Result<Decoded, DecodeError> {
+    decode(payload, &ChainId::eip155(chain), account, kinds)
 }
 
 pub(crate) fn digest(decoded: &Decoded) -> [u8; 32] {
