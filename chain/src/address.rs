@@ -43,9 +43,12 @@ fn ed25519(scheme: Scheme, public_key: &[u8]) -> Result<[u8; 32], AddressError> 
 }
 
 fn x_only(scheme: Scheme, public_key: &[u8]) -> Result<Vec<u8>, AddressError> {
-    k256::schnorr::VerifyingKey::from_bytes(public_key)
+    // the library panics on any other length
+    let bytes = <[u8; 32]>::try_from(public_key).ok();
+    bytes
+        .and_then(|bytes| k256::schnorr::VerifyingKey::from_bytes(&bytes).ok())
         .map(|key| key.to_bytes().to_vec())
-        .map_err(|_| bad_key(scheme, public_key, "32 bytes of an x-coordinate on secp256k1 (BIP-340)"))
+        .ok_or_else(|| bad_key(scheme, public_key, "32 bytes of an x-coordinate on secp256k1 (BIP-340)"))
 }
 
 /// Reads an EVM address written by people: EIP-55 mixed case with a right checksum, or all digits in one case.

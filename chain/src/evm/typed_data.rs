@@ -83,11 +83,13 @@ impl TypedData {
             return Err("the text is not a JSON object".to_owned());
         };
         let mut take = |name: &str| top.remove(name).ok_or_else(|| format!("{name:?} is missing"));
-        let (types, primary_type, domain, message) = (take("types")?, take("primaryType")?, take("domain")?, take("message")?);
+        let (types, primary_type, domain, message) =
+            (take("types")?, take("primaryType")?, take("domain")?, take("message")?);
         if let Some(name) = top.keys().next() {
             return Err(format!("{:?} is not a part of typed data", json::cut(name)));
         }
-        let (Json::Object(domain), Json::Object(message), Json::Text(primary_type)) = (domain, message, primary_type) else {
+        let (Json::Object(domain), Json::Object(message), Json::Text(primary_type)) = (domain, message, primary_type)
+        else {
             return Err("\"domain\" and \"message\" must be objects, \"primaryType\" must be text".to_owned());
         };
         if primary_type == DOMAIN {

@@ -112,8 +112,10 @@ fn subject(effect: &Effect) -> Option<&str> {
 #[test]
 fn calls_encoded_by_viem_are_read() {
     let cases = sample(BATCH, 11, &token_call());
-    let requests: Vec<Value> =
-        cases.iter().map(|call| json!({ "kind": "call", "signature": call.signature, "args": call.arguments })).collect();
+    let requests: Vec<Value> = cases
+        .iter()
+        .map(|call| json!({ "kind": "call", "signature": call.signature, "args": call.arguments }))
+        .collect();
     for (call, viem) in cases.iter().zip(ask(&requests)) {
         let data = hex::decode(text(&viem, "data").trim_start_matches("0x")).unwrap();
         assert_eq!(call.read(data), call.expected(), "{}", call.signature);

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
 
 mod differential;
+mod fuzz;
 mod properties;
 mod strategies;
 mod support;

@@ -15,11 +15,26 @@ fn change(transaction: &UnsignedTransaction, which: usize) -> Option<UnsignedTra
     macro_rules! each {
         ($tx:ident => $body:expr) => {
             match transaction.clone() {
-                UnsignedTransaction::Legacy(mut $tx) => { $body; UnsignedTransaction::Legacy($tx) }
-                UnsignedTransaction::Eip2930(mut $tx) => { $body; UnsignedTransaction::Eip2930($tx) }
-                UnsignedTransaction::Eip1559(mut $tx) => { $body; UnsignedTransaction::Eip1559($tx) }
-                UnsignedTransaction::Eip4844(mut $tx) => { $body; UnsignedTransaction::Eip4844($tx) }
-                UnsignedTransaction::Eip7702(mut $tx) => { $body; UnsignedTransaction::Eip7702($tx) }
+                UnsignedTransaction::Legacy(mut $tx) => {
+                    $body;
+                    UnsignedTransaction::Legacy($tx)
+                }
+                UnsignedTransaction::Eip2930(mut $tx) => {
+                    $body;
+                    UnsignedTransaction::Eip2930($tx)
+                }
+                UnsignedTransaction::Eip1559(mut $tx) => {
+                    $body;
+                    UnsignedTransaction::Eip1559($tx)
+                }
+                UnsignedTransaction::Eip4844(mut $tx) => {
+                    $body;
+                    UnsignedTransaction::Eip4844($tx)
+                }
+                UnsignedTransaction::Eip7702(mut $tx) => {
+                    $body;
+                    UnsignedTransaction::Eip7702($tx)
+                }
             }
         };
     }
@@ -30,26 +45,65 @@ fn change(transaction: &UnsignedTransaction, which: usize) -> Option<UnsignedTra
         3 => each!(tx => tx.input = flipped(&tx.input)),
         4 => each!(tx => tx.input = [tx.input.as_ref(), &[0]].concat().into()),
         5 => match transaction.clone() {
-            UnsignedTransaction::Legacy(mut tx) => { tx.to = other(tx.to); UnsignedTransaction::Legacy(tx) }
-            UnsignedTransaction::Eip2930(mut tx) => { tx.to = other(tx.to); UnsignedTransaction::Eip2930(tx) }
-            UnsignedTransaction::Eip1559(mut tx) => { tx.to = other(tx.to); UnsignedTransaction::Eip1559(tx) }
-            UnsignedTransaction::Eip4844(mut tx) => { tx.to.0[19] ^= 1; UnsignedTransaction::Eip4844(tx) }
-            UnsignedTransaction::Eip7702(mut tx) => { tx.to.0[19] ^= 1; UnsignedTransaction::Eip7702(tx) }
+            UnsignedTransaction::Legacy(mut tx) => {
+                tx.to = other(tx.to);
+                UnsignedTransaction::Legacy(tx)
+            }
+            UnsignedTransaction::Eip2930(mut tx) => {
+                tx.to = other(tx.to);
+                UnsignedTransaction::Eip2930(tx)
+            }
+            UnsignedTransaction::Eip1559(mut tx) => {
+                tx.to = other(tx.to);
+                UnsignedTransaction::Eip1559(tx)
+            }
+            UnsignedTransaction::Eip4844(mut tx) => {
+                tx.to.0[19] ^= 1;
+                UnsignedTransaction::Eip4844(tx)
+            }
+            UnsignedTransaction::Eip7702(mut tx) => {
+                tx.to.0[19] ^= 1;
+                UnsignedTransaction::Eip7702(tx)
+            }
         },
         6 => match transaction.clone() {
-            UnsignedTransaction::Legacy(mut tx) => { tx.gas_price ^= 1; UnsignedTransaction::Legacy(tx) }
-            UnsignedTransaction::Eip2930(mut tx) => { tx.gas_price ^= 1; UnsignedTransaction::Eip2930(tx) }
-            UnsignedTransaction::Eip1559(mut tx) => { tx.max_fee_per_gas ^= 1; UnsignedTransaction::Eip1559(tx) }
-            UnsignedTransaction::Eip4844(mut tx) => { tx.max_fee_per_gas ^= 1; UnsignedTransaction::Eip4844(tx) }
-            UnsignedTransaction::Eip7702(mut tx) => { tx.max_fee_per_gas ^= 1; UnsignedTransaction::Eip7702(tx) }
+            UnsignedTransaction::Legacy(mut tx) => {
+                tx.gas_price ^= 1;
+                UnsignedTransaction::Legacy(tx)
+            }
+            UnsignedTransaction::Eip2930(mut tx) => {
+                tx.gas_price ^= 1;
+                UnsignedTransaction::Eip2930(tx)
+            }
+            UnsignedTransaction::Eip1559(mut tx) => {
+                tx.max_fee_per_gas ^= 1;
+                UnsignedTransaction::Eip1559(tx)
+            }
+            UnsignedTransaction::Eip4844(mut tx) => {
+                tx.max_fee_per_gas ^= 1;
+                UnsignedTransaction::Eip4844(tx)
+            }
+            UnsignedTransaction::Eip7702(mut tx) => {
+                tx.max_fee_per_gas ^= 1;
+                UnsignedTransaction::Eip7702(tx)
+            }
         },
         7 => match transaction.clone() {
-            UnsignedTransaction::Eip4844(mut tx) => { tx.blob_versioned_hashes[0].0[31] ^= 1; UnsignedTransaction::Eip4844(tx) }
-            UnsignedTransaction::Eip7702(mut tx) => { tx.authorization_list.pop(); UnsignedTransaction::Eip7702(tx) }
+            UnsignedTransaction::Eip4844(mut tx) => {
+                tx.blob_versioned_hashes[0].0[31] ^= 1;
+                UnsignedTransaction::Eip4844(tx)
+            }
+            UnsignedTransaction::Eip7702(mut tx) => {
+                tx.authorization_list.pop();
+                UnsignedTransaction::Eip7702(tx)
+            }
             _ => return None,
         },
         8 => match transaction.clone() {
-            UnsignedTransaction::Eip4844(mut tx) => { tx.max_fee_per_blob_gas ^= 1; UnsignedTransaction::Eip4844(tx) }
+            UnsignedTransaction::Eip4844(mut tx) => {
+                tx.max_fee_per_blob_gas ^= 1;
+                UnsignedTransaction::Eip4844(tx)
+            }
             _ => return None,
         },
         _ => return None,

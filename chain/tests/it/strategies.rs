@@ -68,11 +68,13 @@ fn fees() -> impl Strategy<Value = (u128, u128)> {
 
 /// An authorisation signed by a key that stands beside it, for this chain or for all.
 pub(crate) fn authorization(chain_id: u64) -> impl Strategy<Value = SignedAuthorization> {
-    (prop_oneof![Just(0), Just(chain_id)], evm_address(), safe_number(), secret()).prop_map(|(chain, address, nonce, secret)| {
-        let authorization = Authorization { chain_id: U256::from(chain), address, nonce };
-        let (r, s, id) = TestKey::from_secret(secret).sign(&authorization.signature_hash().0);
-        authorization.into_signed(Signature::new(U256::from_be_bytes(r), U256::from_be_bytes(s), id == 1))
-    })
+    (prop_oneof![Just(0), Just(chain_id)], evm_address(), safe_number(), secret()).prop_map(
+        |(chain, address, nonce, secret)| {
+            let authorization = Authorization { chain_id: U256::from(chain), address, nonce };
+            let (r, s, id) = TestKey::from_secret(secret).sign(&authorization.signature_hash().0);
+            authorization.into_signed(Signature::new(U256::from_be_bytes(r), U256::from_be_bytes(s), id == 1))
+        },
+    )
 }
 
 /// A valid secp256k1 secret.
@@ -95,22 +97,24 @@ pub(crate) fn transaction_of(chain_id: u64, kind_of: u8) -> BoxedStrategy<Unsign
     match kind_of {
         0 => (common, kind())
             .prop_map(move |((nonce, gas_limit, (gas_price, _), _, value, _, input), to)| {
-                UnsignedTransaction::Legacy(TxLegacy { chain_id: Some(chain_id), nonce, gas_price, gas_limit, to, value, input })
+                UnsignedTransaction::Legacy(TxLegacy {
+                    chain_id: Some(chain_id),
+                    nonce,
+                    gas_price,
+                    gas_limit,
+                    to,
+                    value,
+                    input,
+                })
             })
             .boxed(),
         1 => (common, kind())
             .prop_map(move |((nonce, gas_limit, (gas_price, _), _, value, access_list, input), to)| {
-                UnsignedTransaction::Eip2930(TxEip2930 { chain_id, nonce, gas_price, gas_limit, to, value, access_list, input })
-            })
-            .boxed(),
-        2 => (common, kind())
-            .prop_map(move |((nonce, gas_limit, (max_fee_per_gas, max_priority_fee_per_gas), _, value, access_list, input), to)| {
-                UnsignedTransaction::Eip1559(TxEip1559 {
+                UnsignedTransaction::Eip2930(TxEip2930 {
                     chain_id,
                     nonce,
+                    gas_price,
                     gas_limit,
-                    max_fee_per_gas,
-                    max_priority_fee_per_gas,
                     to,
                     value,
                     access_list,
@@ -118,9 +122,30 @@ pub(crate) fn transaction_of(chain_id: u64, kind_of: u8) -> BoxedStrategy<Unsign
                 })
             })
             .boxed(),
+        2 => (common, kind())
+            .prop_map(
+                move |(
+                    (nonce, gas_limit, (max_fee_per_gas, max_priority_fee_per_gas), _, value, access_list, input),
+                    to,
+                )| {
+                    UnsignedTransaction::Eip1559(TxEip1559 {
+                        chain_id,
+                        nonce,
+                        gas_limit,
+                        max_fee_per_gas,
+                        max_priority_fee_per_gas,
+                        to,
+                        value,
+                        access_list,
+                        input,
+                    })
+                },
+            )
+            .boxed(),
         3 => (common, prop::collection::vec(blob_hash(), 1..6), 1..=u128::MAX)
             .prop_map(move |(common, blob_versioned_hashes, max_fee_per_blob_gas)| {
-                let (nonce, gas_limit, (max_fee_per_gas, max_priority_fee_per_gas), to, value, access_list, input) = common;
+                let (nonce, gas_limit, (max_fee_per_gas, max_priority_fee_per_gas), to, value, access_list, input) =
+                    common;
                 UnsignedTransaction::Eip4844(TxEip4844 {
                     chain_id,
                     nonce,
@@ -138,7 +163,8 @@ pub(crate) fn transaction_of(chain_id: u64, kind_of: u8) -> BoxedStrategy<Unsign
             .boxed(),
         _ => (common, prop::collection::vec(authorization(chain_id), 1..4))
             .prop_map(move |(common, authorization_list)| {
-                let (nonce, gas_limit, (max_fee_per_gas, max_priority_fee_per_gas), to, value, access_list, input) = common;
+                let (nonce, gas_limit, (max_fee_per_gas, max_priority_fee_per_gas), to, value, access_list, input) =
+                    common;
                 UnsignedTransaction::Eip7702(TxEip7702 {
                     chain_id,
                     nonce,

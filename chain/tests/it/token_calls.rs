@@ -55,7 +55,8 @@ pub(crate) fn read_call(data: Vec<u8>, kind: Option<TokenKind>) -> Vec<Effect> {
         ..Default::default()
     });
     let bytes = transaction.to_signing_bytes();
-    let decoded = read_with(&Payload::EvmTransaction(&bytes), CHAIN, &name(ACCOUNT), &|_: &ChainId, _: &_| kind).unwrap();
+    let decoded =
+        read_with(&Payload::EvmTransaction(&bytes), CHAIN, &name(ACCOUNT), &|_: &ChainId, _: &_| kind).unwrap();
     let mut list = decoded.effects.list;
     assert_eq!(list.pop().unwrap().class(), "fee");
     for effect in &mut list {
@@ -103,7 +104,14 @@ fn moves(asset: Asset, amount: Amount, from: Address, to: Address) -> Effect {
     Effect::Transfer { asset, amount, from: name(from), to: name(to) }
 }
 
-fn allows(asset: Asset, amount: Amount, change: AllowanceChange, owner: Address, spender: Address, by: Option<U256>) -> Effect {
+fn allows(
+    asset: Asset,
+    amount: Amount,
+    change: AllowanceChange,
+    owner: Address,
+    spender: Address,
+    by: Option<U256>,
+) -> Effect {
     Effect::Allowance {
         asset,
         amount,
@@ -137,10 +145,8 @@ fn arguments() -> impl Strategy<Value = Arguments> {
 
 /// A call of any method that is known.
 pub(crate) fn token_call() -> impl Strategy<Value = TokenCall> {
-    (0..TokenCall::METHODS, 0..2_u8, arguments()).prop_map(|(method, known, arguments)| if method < 6 {
-        fungible(method, known == 1, arguments)
-    } else {
-        other(method, arguments)
+    (0..TokenCall::METHODS, 0..2_u8, arguments()).prop_map(|(method, known, arguments)| {
+        if method < 6 { fungible(method, known == 1, arguments) } else { other(method, arguments) }
     })
 }
 
@@ -192,12 +198,9 @@ fn other(method: usize, (a, b, x, y, data, batch, flag): Arguments) -> TokenCall
             None,
             vec![allows(erc20(), amount(x), AllowanceChange::Decrease, ACCOUNT, a, None)],
         ),
-        7 => (
-            "safeTransferFrom(address,address,uint256)",
-            vec![sa, sb, int(x)],
-            nft,
-            vec![moves(erc721(x), one, a, b)],
-        ),
+        7 => {
+            ("safeTransferFrom(address,address,uint256)", vec![sa, sb, int(x)], nft, vec![moves(erc721(x), one, a, b)])
+        }
         8 => (
             "safeTransferFrom(address,address,uint256,bytes)",
             vec![sa, sb, int(x), hex0x(&data)],

@@ -111,7 +111,8 @@ fn permits_are_allowances() {
     let types = json!({ "Permit": members(&[
         ("address", "holder"), ("address", "spender"), ("uint256", "nonce"), ("uint256", "expiry"), ("bool", "allowed"),
     ]) });
-    let message = json!({ "holder": cow().address().to_string(), "spender": SPENDER, "nonce": 0, "expiry": 0, "allowed": true });
+    let message =
+        json!({ "holder": cow().address().to_string(), "spender": SPENDER, "nonce": 0, "expiry": 0, "allowed": true });
     let dai = permit(TOKEN, "Permit", types, message);
     assert_eq!(effects(&dai), [allowance(Amount::MAX, None, None)]);
 }

@@ -31,8 +31,10 @@ fn built_in() -> BoxedStrategy<Typed> {
         "\\PC{0,40}".prop_map(|value| ("string".to_owned(), json!(value))),
         (0..50_usize).prop_flat_map(hexadecimal).prop_map(|value| ("bytes".to_owned(), value)),
         (1..=32_usize).prop_flat_map(|size| hexadecimal(size).prop_map(move |value| (format!("bytes{size}"), value))),
-        (1..=32_usize).prop_flat_map(|size| number(size * 8, false).prop_map(move |value| (format!("uint{}", size * 8), value))),
-        (1..=32_usize).prop_flat_map(|size| number(size * 8, true).prop_map(move |value| (format!("int{}", size * 8), value))),
+        (1..=32_usize)
+            .prop_flat_map(|size| number(size * 8, false).prop_map(move |value| (format!("uint{}", size * 8), value))),
+        (1..=32_usize)
+            .prop_flat_map(|size| number(size * 8, true).prop_map(move |value| (format!("int{}", size * 8), value))),
         vec(hexadecimal(20), 0..4).prop_map(|list| ("address[]".to_owned(), json!(list))),
         vec(vec(number(64, false), 2), 0..3).prop_map(|list| ("uint64[2][]".to_owned(), json!(list))),
         vec("[a-z]{0,5}", 3).prop_map(|list| ("string[3]".to_owned(), json!(list))),

@@ -16,7 +16,9 @@ pub(crate) fn ask(requests: &[Value]) -> Vec<Value> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("cannot start node ({error}): install Node.js 20 or newer; nothing is compared without it"));
+        .unwrap_or_else(|error| {
+            panic!("cannot start node ({error}): install Node.js 20 or newer; nothing is compared without it")
+        });
     let lines: String = requests.iter().map(|request| format!("{request}\n")).collect();
     let mut input = node.stdin.take().unwrap();
     // on a thread of its own: node answers while it reads
@@ -50,7 +52,9 @@ fn install(folder: &Path) {
         .current_dir(folder)
         .stdout(Stdio::null())
         .status()
-        .unwrap_or_else(|error| panic!("cannot start npm ({error}): install Node.js and npm, or run `npm ci` in {}", folder.display()));
+        .unwrap_or_else(|error| {
+            panic!("cannot start npm ({error}): install Node.js and npm, or run `npm ci` in {}", folder.display())
+        });
     assert!(status.success(), "`npm ci` in {} ended with {status}", folder.display());
 }
 

@@ -29,7 +29,8 @@ impl<'a> Encoder<'a> {
         let mut preimage = self.type_hash(name)?.to_vec();
         for member in members {
             let value = object.get(&member.name).ok_or_else(|| format!("{:?} of {name} is missing", member.name))?;
-            let word = self.word(&member.kind, value).map_err(|why| format!("{}.{}: {why}", cut(name), cut(&member.name)));
+            let word =
+                self.word(&member.kind, value).map_err(|why| format!("{}.{}: {why}", cut(name), cut(&member.name)));
             preimage.extend_from_slice(&word?);
         }
         Ok(keccak256(preimage).0)

@@ -15,8 +15,13 @@ const MAX_NAME_BYTES: usize = 128;
 const MAX_DIMENSIONS: usize = 8;
 
 /// What a domain may have (EIP-712, "Definition of domainSeparator").
-const DOMAIN_MEMBERS: [(&str, &str); 5] =
-    [("name", "string"), ("version", "string"), ("chainId", "uint256"), ("verifyingContract", "address"), ("salt", "bytes32")];
+const DOMAIN_MEMBERS: [(&str, &str); 5] = [
+    ("name", "string"),
+    ("version", "string"),
+    ("chainId", "uint256"),
+    ("verifyingContract", "address"),
+    ("salt", "bytes32"),
+];
 
 /// The type of a member.
 pub(super) enum Type {
@@ -79,7 +84,11 @@ impl Schema {
     pub(super) fn check_domain(&self, name: &str) -> Result<(), Refusal> {
         for member in self.members(name)? {
             if !DOMAIN_MEMBERS.contains(&(member.name.as_str(), member.spelled.as_str())) {
-                return Err(format!("{} {} is not a standard member of {name}", cut(&member.spelled), cut(&member.name)));
+                return Err(format!(
+                    "{} {} is not a standard member of {name}",
+                    cut(&member.spelled),
+                    cut(&member.name)
+                ));
             }
         }
         Ok(())
@@ -141,7 +150,8 @@ impl Type {
         if spelled.len() > MAX_NAME_BYTES {
             return Err(unknown());
         }
-        let (base, suffixes) = spelled.split_at_checked(spelled.find('[').unwrap_or(spelled.len())).ok_or_else(unknown)?;
+        let (base, suffixes) =
+            spelled.split_at_checked(spelled.find('[').unwrap_or(spelled.len())).ok_or_else(unknown)?;
         let mut kind = Self::base(base).ok_or_else(unknown)?;
         let mut rest = suffixes;
         let mut dimensions = 0_usize;
@@ -179,7 +189,13 @@ impl Type {
         match self {
             Self::Struct(name) => Some(name),
             Self::Array(element, _) => element.struct_name(),
-            Self::Bool | Self::Address | Self::Text | Self::Bytes | Self::FixedBytes(_) | Self::Uint(_) | Self::Int(_) => None,
+            Self::Bool
+            | Self::Address
+            | Self::Text
+            | Self::Bytes
+            | Self::FixedBytes(_)
+            | Self::Uint(_)
+            | Self::Int(_) => None,
         }
     }
 }
@@ -196,7 +212,10 @@ fn decimal(digits: &str) -> Option<usize> {
 
 fn is_name(name: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'$';
-    name.len() <= MAX_NAME_BYTES && name.bytes().all(word) && !name.starts_with(|c: char| c.is_ascii_digit()) && !name.is_empty()
+    name.len() <= MAX_NAME_BYTES
+        && name.bytes().all(word)
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
 }
 
 /// Names that are, or look like, those of built-in types.
