@@ -114,7 +114,6 @@ pub(crate) enum ProtocolSetup {
     /// Oblivious-transfer and zero-share seeds with each other signer.
     Dkls23(Box<dkls23::Setup>),
     /// Nothing (FROST).
-    #[expect(dead_code, reason = "FROST joins this crate next")]
     None,
 }
 

@@ -150,11 +150,9 @@ impl Session {
     pub fn keygen(params: SessionParams, me: PartyIndex, seed: Seed) -> Result<(Self, Step), StartError> {
         check_params(&params, me, params.size.signers_total())?;
         let binding = Binding::new(params, Purpose::Keygen, [0; 32]);
-        let started: Started = match binding.params().protocol {
-            Protocol::Dkls23 | Protocol::Cggmp24 | Protocol::Frost => {
-                drop(seed);
-                return Err(unsupported(binding.params()));
-            }
+        let started = match binding.params().protocol {
+            Protocol::Dkls23 => crate::dkls23::keygen(&binding, me, seed)?,
+            Protocol::Cggmp24 | Protocol::Frost => return Err(unsupported(binding.params())),
         };
         Ok(Self::start(binding, me, started)?)
     }
@@ -176,11 +174,9 @@ impl Session {
         }
         let context = sign_context(path, input, &mode);
         let binding = Binding::new(params, Purpose::Sign, context);
-        let started: Started = match (binding.params().protocol, mode) {
-            (Protocol::Dkls23 | Protocol::Cggmp24 | Protocol::Frost, SignMode::Full) => {
-                drop(seed);
-                return Err(unsupported(binding.params()));
-            }
+        let started = match (binding.params().protocol, mode) {
+            (Protocol::Dkls23, SignMode::Full) => crate::dkls23::sign(&binding, me, &key, path, input, seed)?,
+            (Protocol::Cggmp24 | Protocol::Frost, SignMode::Full) => return Err(unsupported(binding.params())),
         };
         Ok(Self::start(binding, me, started)?)
     }

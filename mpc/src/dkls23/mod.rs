@@ -3,11 +3,15 @@
 //! The library draws randomness from the thread generator, not from the session's seed: the one exception to the rule
 //! that randomness is an argument, and it does not leave this module.
 
-#![expect(dead_code, reason = "key generation and signing join next")]
+mod blame;
+mod keygen;
 mod points;
 mod setup;
+mod sign;
 
+pub(crate) use keygen::keygen;
 pub(crate) use setup::Setup;
+pub(crate) use sign::sign;
 
 /// The curve as the library names it.
 type Curve = k256_14::Secp256k1;

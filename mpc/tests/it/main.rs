@@ -1,0 +1,8 @@
+//! The protocols as their callers see them: whole runs over an in-memory network with an adversary in it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test helpers fail by panicking")]
+#![allow(dead_code, reason = "part of the network serves the adversarial suites only")]
+
+mod dealer;
+mod dkls23_run;
+mod net;
+mod params;
