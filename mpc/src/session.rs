@@ -275,6 +275,7 @@ fn check_params(params: &SessionParams, me: PartyIndex, needed: u8) -> Result<()
 fn check_share(params: &SessionParams, me: PartyIndex, key: &KeyShare) -> Result<(), StartError> {
     let public = key.public();
     let mismatch = [
+        (public.cluster != params.cluster, "cluster"),
         (public.key != params.key, "key"),
         (public.epoch != params.epoch, "epoch"),
         (public.scheme != params.scheme, "scheme"),

@@ -4,5 +4,8 @@
 
 mod dealer;
 mod dkls23_run;
+mod dkls23_sign_spoil;
 mod net;
 mod params;
+mod replay;
+mod spoil;
