@@ -15,7 +15,7 @@ use crate::dealer::deal;
 use crate::dkls23_run::{ecdsa, start_sign};
 use crate::net::{End, Order, Report, run};
 use crate::params::{party, set, size};
-use crate::spoil::{Target, check_blame, damaged, run_spoiled};
+use crate::spoil::{Target, check_blame, damages, run_spoiled};
 
 const DIGEST: [u8; 32] = [7; 32];
 
@@ -32,7 +32,7 @@ impl Bench {
         start_sign(&self.shares, &self.signers, &DerivationPath::root(), DIGEST, number)
     }
     fn spoiled(&self, target: Target, change: impl FnMut(&[u8]) -> Vec<u8>) -> Report {
-        self.start(1).pipe(|starts| run_spoiled(starts, target, change))
+        run_spoiled(self.start(1), target, change)
     }
     /// No wrong signature leaves, and no honest party is blamed.
     fn check(&self, report: &Report, liar: PartyIndex, what: &str) {
@@ -52,13 +52,9 @@ impl Bench {
     /// Spoils bytes everywhere: every damaged message must end in an abort, or be dropped, at the party that got it.
     fn spoil_bytes(&self, target: Target, dense: usize) {
         let length = self.body(target).len();
-        for number in 0..damaged(&vec![1; length], dense).len() {
-            let mut what = String::new();
-            let report = self.spoiled(target, |body| {
-                let (name, copy) = damaged(body, dense).swap_remove(number);
-                what = format!("{target:?}: {name}");
-                copy
-            });
+        for damage in damages(length, dense) {
+            let what = format!("{target:?}: {damage:?}");
+            let report = self.spoiled(target, |body| damage.apply(body));
             self.check(&report, target.from, &what);
             let to = target.to.unwrap_or(party(2));
             let refused = report.abort(to).is_some() || report.dropped(to, Dropped::Oversize) > 0;
@@ -76,18 +72,11 @@ impl Bench {
     }
 }
 
-trait Pipe: Sized {
-    fn pipe<R>(self, then: impl FnOnce(Self) -> R) -> R {
-        then(self)
-    }
-}
-impl<T> Pipe for T {}
-
 fn direct(round: u8) -> Target {
-    Target { round, from: party(1), to: Some(party(2)), direct: true }
+    Target { round, from: party(1), to: Some(party(2)), direct: true, deaf: true }
 }
 fn broadcast(round: u8) -> Target {
-    Target { round, from: party(1), to: None, direct: false }
+    Target { round, from: party(1), to: None, direct: false, deaf: true }
 }
 fn banned(report: &Report) -> bool {
     let blame = report.abort(party(2)).map(|abort| &abort.blame);
@@ -108,10 +97,10 @@ fn every_damaged_byte_of_every_message_ends_in_an_abort() {
 #[test]
 fn every_damaged_byte_ends_in_an_abort_when_three_sign() {
     let bench = Bench::new(3, 5, &[1, 2, 4]);
-    bench.spoil_bytes(direct(1), 24);
-    bench.spoil_bytes(direct(2), 48);
-    bench.spoil_bytes(broadcast(3), 99);
-    bench.spoil_bytes(broadcast(4), 96);
+    bench.spoil_bytes(direct(1), 12);
+    bench.spoil_bytes(direct(2), 24);
+    bench.spoil_bytes(broadcast(3), 30);
+    bench.spoil_bytes(broadcast(4), 30);
 }
 
 #[test]
@@ -122,7 +111,7 @@ fn requests_of_other_dimensions_or_sessions_are_refused_without_a_ban() {
     let spoil = |what: &str, change: fn(&mut Message)| bench.spoil_field(direct(1), what, change);
     for (what, change) in [
         ("no rows", (|m| m.mul_transmit.u.clear()) as fn(&mut Message)),
-        ("a row less", |m| drop(m.mul_transmit.u.pop())),
+        ("a row less", |m| m.mul_transmit.u.truncate(255)),
         ("a row more", |m| m.mul_transmit.u.push(m.mul_transmit.u[0])),
         ("no check values", |m| m.mul_transmit.verify_t.clear()),
         ("a check value more", |m| m.mul_transmit.verify_t.push(m.mul_transmit.verify_t[0])),
@@ -161,7 +150,6 @@ fn a_failed_transfer_check_bans_the_pair() {
 fn a_wrong_multiplication_answer_bans_the_pair() {
     type Message = TransmitPhase2to3<Secp256k1>;
     let bench = Bench::new(2, 3, &[1, 2]);
-    let one = || AffinePoint::GENERATOR;
     for (what, change) in [
         ("tau", (|m| m.mul_transmit.vector_of_tau[0][0] += Scalar::ONE) as fn(&mut Message)),
         ("tau of the check", |m| m.mul_transmit.vector_of_tau[3][7] += Scalar::ONE),
@@ -176,7 +164,6 @@ fn a_wrong_multiplication_answer_bans_the_pair() {
         ("public share", |m| m.public_share = AffinePoint::GENERATOR),
         ("public share is the identity", |m| m.public_share = AffinePoint::IDENTITY),
     ] {
-        assert_ne!(one(), AffinePoint::IDENTITY);
         assert!(banned(&bench.spoil_field(direct(2), what, change)), "{what}");
     }
 }
@@ -199,8 +186,8 @@ fn openings_and_dimensions_of_the_answer_are_checked_first() {
         ("no salt", |m| m.salt.clear()),
         ("long salt", |m| m.salt = vec![0; 1000]),
         ("no tau", |m| m.mul_transmit.vector_of_tau.clear()),
-        ("a tau vector less", |m| drop(m.mul_transmit.vector_of_tau.pop())),
-        ("short tau", |m| drop(m.mul_transmit.vector_of_tau[2].pop())),
+        ("a tau vector less", |m| m.mul_transmit.vector_of_tau.truncate(3)),
+        ("short tau", |m| m.mul_transmit.vector_of_tau[2].truncate(415)),
         ("long tau", |m| m.mul_transmit.vector_of_tau[0].push(Scalar::ONE)),
         ("no verify u", |m| m.mul_transmit.verify_u.clear()),
         ("no gamma", |m| m.mul_transmit.gamma_sender.clear()),
@@ -233,12 +220,12 @@ fn a_share_of_another_key_or_epoch_is_noticed() {
 fn a_bad_last_message_makes_suspects_and_bans_nobody() {
     // with two signers the other one is the only suspect
     let two = Bench::new(2, 3, &[1, 2]);
-    let report = two.spoiled(broadcast(3), |body| flip_last(body));
+    let report = two.spoiled(broadcast(3), flip_last);
     assert_eq!(report.abort(party(2)).unwrap().blame, Blame::party(party(1), Action::Replace));
     assert_eq!(reason(&report), &AbortReason::BadSignature);
     // with three the protocol cannot tell
     let three = Bench::new(3, 5, &[1, 2, 4]);
-    let report = three.spoiled(broadcast(4), |body| flip_last(body));
+    let report = three.spoiled(broadcast(4), flip_last);
     three.check(&report, party(1), "last message");
     assert_eq!(report.abort(party(2)).unwrap().blame, Blame::suspects([party(1), party(4)]));
     assert_eq!(report.abort(party(4)).unwrap().blame, Blame::suspects([party(1), party(2)]));

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "part of the network serves the adversarial suites only")]
 
 mod dealer;
+mod dkls23_keygen_spoil;
 mod dkls23_run;
 mod dkls23_sign_spoil;
 mod net;

@@ -180,9 +180,10 @@ fn a_silent_party_is_named_and_garbage_from_outside_changes_nothing() {
     let mut noise = 0u8;
     let report = run(start_with(&base(), &shares, "m", [7; 32]), Order::Fifo, |packet| {
         noise = noise.wrapping_add(31);
-        let garbage = Frame { from: party(3), tag: [noise; 32], body: vec![noise; 100], ..packet.frame.clone() };
-        let outside = Packet { sender: party(3), frame: garbage.clone(), ..packet };
-        let inside = Packet { frame: Frame { from: packet.sender, ..garbage }, ..packet };
+        let (round, to) = (packet.frame.round, packet.frame.to);
+        let garbage = |from| Frame { round, from, to, tag: [noise; 32], body: vec![noise; 100] };
+        let outside = Packet { sender: party(3), frame: garbage(party(3)), ..packet };
+        let inside = Packet { frame: garbage(packet.sender), ..packet };
         vec![outside, inside, packet]
     });
     assert!(report.is_done(party(1)) && report.is_done(party(2)), "{:?}", report.ends);
