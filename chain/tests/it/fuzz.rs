@@ -195,12 +195,8 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
 }
 
 fn attempt(name: &str, target: Target, input: &[u8]) {
-    if let Err(cause) = catch_unwind(AssertUnwindSafe(|| target(input))) {
-        eprintln!(
-            "target {name} panicked; store these bytes as a file in tests/corpus/{name}:\n{}",
-            hex::encode(input)
-        );
-        std::panic::resume_unwind(cause);
+    if catch_unwind(AssertUnwindSafe(|| target(input))).is_err() {
+        panic!("target {name} panicked; store these bytes as a file in tests/corpus/{name}:\n{}", hex::encode(input));
     }
 }
 

@@ -1,7 +1,9 @@
 //! Integration tests of the codecs.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
 
+mod amounts;
 mod differential;
+mod evm;
 mod fuzz;
 mod properties;
 mod strategies;
