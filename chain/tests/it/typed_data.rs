@@ -135,6 +135,34 @@ fn permit2_is_an_allowance_of_its_one_contract_only() {
     assert_eq!(elsewhere, ["typed-data"]);
 }
 
+/// S5 for permits: what an approver agrees to cannot change behind the same effects.
+#[test]
+fn every_meaningful_field_of_a_permit_changes_the_effects() {
+    let before = [effects(&erc2612()), effects(&permit_single(PERMIT2, "5"))];
+    let changes = [
+        (0, "/message/owner", json!(SPENDER)),
+        (0, "/message/spender", json!(TOKEN)),
+        (0, "/message/value", json!("1001")),
+        (0, "/message/deadline", json!(1_700_000_001)),
+        (0, "/domain/verifyingContract", json!(SPENDER)),
+        (0, "/types/Permit/2/type", json!("uint128")),
+        (0, "/primaryType", json!("Permit2")),
+        (1, "/message/details/token", json!(SPENDER)),
+        (1, "/message/details/amount", json!(6)),
+        (1, "/message/details/expiration", json!(10)),
+        (1, "/message/spender", json!(TOKEN)),
+        (1, "/message/sigDeadline", json!(9)),
+        (1, "/domain/verifyingContract", json!(SPENDER)),
+    ];
+    for (which, pointer, value) in changes {
+        let mut data = if which == 0 { erc2612() } else { permit_single(PERMIT2, "5") };
+        let same_shape = data["types"]["Permit"].clone();
+        data["types"]["Permit2"] = if same_shape.is_null() { json!([]) } else { same_shape };
+        *data.pointer_mut(pointer).unwrap() = value;
+        assert_ne!(effects(&data), before[which], "{pointer}");
+    }
+}
+
 #[test]
 fn permit2_batch_and_transfer() {
     let types = json!({
