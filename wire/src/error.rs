@@ -118,6 +118,21 @@ table! {
     Internal, "internal", Internal, false, "Report this with the log lines of the same time.";
 }
 
+/// The table as a page of documentation. `docs/errors.md` is this text; a test compares them.
+pub fn table_as_markdown() -> String {
+    let mut page = String::from(
+        "# Errors\n\nEvery refusal carries a stable code, a gRPC status and a remedy. Programs compare codes, never messages. \
+         \"Retry\"\nmeans that the same call may succeed later without any change.\n\nThis page is made from the table in \
+         `wire/src/error.rs`:\n`cargo run -p limen-wire --example error_table > docs/errors.md`.\n\n\
+         | code | gRPC status | retry | what to do |\n|---|---|---|---|\n",
+    );
+    for code in Code::ALL {
+        let retry = if code.retryable() { "yes" } else { "no" };
+        page.push_str(&format!("| `{}` | {:?} | {retry} | {} |\n", code.as_str(), code.status(), code.remedy()));
+    }
+    page
+}
+
 /// An API error: code and what is wrong in this case.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message} [{}]", code.as_str())]

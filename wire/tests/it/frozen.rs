@@ -36,3 +36,10 @@ fn error_codes_are_distinct_words() {
         assert!(code.remedy().ends_with('.'), "{code:?} needs a remedy in a sentence");
     }
 }
+
+#[test]
+fn the_page_of_errors_is_that_of_the_table() {
+    let page = include_str!("../../../docs/errors.md");
+    let made = limen_wire::error::table_as_markdown();
+    assert!(page == made, "run `cargo run -p limen-wire --example error_table > docs/errors.md`");
+}
