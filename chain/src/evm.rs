@@ -15,6 +15,8 @@ use limen_wire::effects::{Address, Amount, Asset, ChainId};
 use crate::error::DecodeError;
 use crate::tokens::TokenKinds;
 
+/// The types inside of [`UnsignedTransaction`], for who builds one by hand.
+pub use alloy_consensus::{TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy};
 pub use build::{Eip1559Fees, TokenTransfer, Transfer, token_transfer, transfer};
 pub use sign::{SignedTransaction, attach_message_signature, attach_signature};
 pub use transaction::UnsignedTransaction;

@@ -10,104 +10,64 @@ use proptest::prelude::*;
 use crate::strategies::{authorization, config, secret, transaction};
 use crate::support::{TestKey, digest, read};
 
+/// Runs a change on the transaction inside, whatever its type.
+macro_rules! each {
+    ($transaction:expr, $tx:ident => $change:expr) => {
+        match &mut $transaction {
+            UnsignedTransaction::Legacy($tx) => $change,
+            UnsignedTransaction::Eip2930($tx) => $change,
+            UnsignedTransaction::Eip1559($tx) => $change,
+            UnsignedTransaction::Eip4844($tx) => $change,
+            UnsignedTransaction::Eip7702($tx) => $change,
+        }
+    };
+}
+
 /// One change of one field that an approver must be able to see, or `None` if this type has no such field.
 fn change(transaction: &UnsignedTransaction, which: usize) -> Option<UnsignedTransaction> {
-    macro_rules! each {
-        ($tx:ident => $body:expr) => {
-            match transaction.clone() {
-                UnsignedTransaction::Legacy(mut $tx) => {
-                    $body;
-                    UnsignedTransaction::Legacy($tx)
-                }
-                UnsignedTransaction::Eip2930(mut $tx) => {
-                    $body;
-                    UnsignedTransaction::Eip2930($tx)
-                }
-                UnsignedTransaction::Eip1559(mut $tx) => {
-                    $body;
-                    UnsignedTransaction::Eip1559($tx)
-                }
-                UnsignedTransaction::Eip4844(mut $tx) => {
-                    $body;
-                    UnsignedTransaction::Eip4844($tx)
-                }
-                UnsignedTransaction::Eip7702(mut $tx) => {
-                    $body;
-                    UnsignedTransaction::Eip7702($tx)
-                }
-            }
-        };
+    let mut changed = transaction.clone();
+    match which {
+        0 => each!(changed, tx => tx.nonce ^= 1),
+        1 => each!(changed, tx => tx.gas_limit ^= 1),
+        2 => each!(changed, tx => tx.value ^= U256::ONE),
+        3 => each!(changed, tx => tx.input = flipped(&tx.input)),
+        4 => each!(changed, tx => tx.input = [tx.input.as_ref(), &[0]].concat().into()),
+        5 => change_destination(&mut changed),
+        6 => change_price(&mut changed),
+        _ => change_list(&mut changed, which == 7)?,
     }
-    Some(match which {
-        0 => each!(tx => tx.nonce ^= 1),
-        1 => each!(tx => tx.gas_limit ^= 1),
-        2 => each!(tx => tx.value ^= U256::ONE),
-        3 => each!(tx => tx.input = flipped(&tx.input)),
-        4 => each!(tx => tx.input = [tx.input.as_ref(), &[0]].concat().into()),
-        5 => match transaction.clone() {
-            UnsignedTransaction::Legacy(mut tx) => {
-                tx.to = other(tx.to);
-                UnsignedTransaction::Legacy(tx)
-            }
-            UnsignedTransaction::Eip2930(mut tx) => {
-                tx.to = other(tx.to);
-                UnsignedTransaction::Eip2930(tx)
-            }
-            UnsignedTransaction::Eip1559(mut tx) => {
-                tx.to = other(tx.to);
-                UnsignedTransaction::Eip1559(tx)
-            }
-            UnsignedTransaction::Eip4844(mut tx) => {
-                tx.to.0[19] ^= 1;
-                UnsignedTransaction::Eip4844(tx)
-            }
-            UnsignedTransaction::Eip7702(mut tx) => {
-                tx.to.0[19] ^= 1;
-                UnsignedTransaction::Eip7702(tx)
-            }
-        },
-        6 => match transaction.clone() {
-            UnsignedTransaction::Legacy(mut tx) => {
-                tx.gas_price ^= 1;
-                UnsignedTransaction::Legacy(tx)
-            }
-            UnsignedTransaction::Eip2930(mut tx) => {
-                tx.gas_price ^= 1;
-                UnsignedTransaction::Eip2930(tx)
-            }
-            UnsignedTransaction::Eip1559(mut tx) => {
-                tx.max_fee_per_gas ^= 1;
-                UnsignedTransaction::Eip1559(tx)
-            }
-            UnsignedTransaction::Eip4844(mut tx) => {
-                tx.max_fee_per_gas ^= 1;
-                UnsignedTransaction::Eip4844(tx)
-            }
-            UnsignedTransaction::Eip7702(mut tx) => {
-                tx.max_fee_per_gas ^= 1;
-                UnsignedTransaction::Eip7702(tx)
-            }
-        },
-        7 => match transaction.clone() {
-            UnsignedTransaction::Eip4844(mut tx) => {
-                tx.blob_versioned_hashes[0].0[31] ^= 1;
-                UnsignedTransaction::Eip4844(tx)
-            }
-            UnsignedTransaction::Eip7702(mut tx) => {
-                tx.authorization_list.pop();
-                UnsignedTransaction::Eip7702(tx)
-            }
-            _ => return None,
-        },
-        8 => match transaction.clone() {
-            UnsignedTransaction::Eip4844(mut tx) => {
-                tx.max_fee_per_blob_gas ^= 1;
-                UnsignedTransaction::Eip4844(tx)
-            }
-            _ => return None,
-        },
+    Some(changed)
+}
+
+fn change_destination(transaction: &mut UnsignedTransaction) {
+    match transaction {
+        UnsignedTransaction::Legacy(tx) => tx.to = other(tx.to),
+        UnsignedTransaction::Eip2930(tx) => tx.to = other(tx.to),
+        UnsignedTransaction::Eip1559(tx) => tx.to = other(tx.to),
+        UnsignedTransaction::Eip4844(tx) => tx.to.0[19] ^= 1,
+        UnsignedTransaction::Eip7702(tx) => tx.to.0[19] ^= 1,
+    }
+}
+
+fn change_price(transaction: &mut UnsignedTransaction) {
+    match transaction {
+        UnsignedTransaction::Legacy(tx) => tx.gas_price ^= 1,
+        UnsignedTransaction::Eip2930(tx) => tx.gas_price ^= 1,
+        UnsignedTransaction::Eip1559(tx) => tx.max_fee_per_gas ^= 1,
+        UnsignedTransaction::Eip4844(tx) => tx.max_fee_per_gas ^= 1,
+        UnsignedTransaction::Eip7702(tx) => tx.max_fee_per_gas ^= 1,
+    }
+}
+
+/// Blobs and their fee, or authorisations.
+fn change_list(transaction: &mut UnsignedTransaction, entries: bool) -> Option<()> {
+    match transaction {
+        UnsignedTransaction::Eip4844(tx) if entries => tx.blob_versioned_hashes[0].0[31] ^= 1,
+        UnsignedTransaction::Eip4844(tx) => tx.max_fee_per_blob_gas ^= 1,
+        UnsignedTransaction::Eip7702(tx) if entries => drop(tx.authorization_list.pop()),
         _ => return None,
-    })
+    }
+    Some(())
 }
 
 const CHANGES: usize = 9;

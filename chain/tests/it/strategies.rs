@@ -46,7 +46,7 @@ pub(crate) fn uint256() -> impl Strategy<Value = U256> {
     ]
 }
 
-fn kind() -> impl Strategy<Value = TxKind> {
+fn destination() -> impl Strategy<Value = TxKind> {
     prop_oneof![1 => Just(TxKind::Create), 6 => evm_address().prop_map(TxKind::Call)]
 }
 
@@ -92,94 +92,101 @@ pub(crate) fn transaction() -> impl Strategy<Value = (u64, UnsignedTransaction)>
 }
 
 /// A transaction of the type 0 (legacy) to 4.
-pub(crate) fn transaction_of(chain_id: u64, kind_of: u8) -> BoxedStrategy<UnsignedTransaction> {
-    let common = (safe_number(), 1..=u64::MAX, fees(), evm_address(), uint256(), access_list(), input());
-    match kind_of {
-        0 => (common, kind())
-            .prop_map(move |((nonce, gas_limit, (gas_price, _), _, value, _, input), to)| {
-                UnsignedTransaction::Legacy(TxLegacy {
-                    chain_id: Some(chain_id),
-                    nonce,
-                    gas_price,
-                    gas_limit,
-                    to,
-                    value,
-                    input,
-                })
-            })
+fn transaction_of(chain_id: u64, kind: u8) -> BoxedStrategy<UnsignedTransaction> {
+    match kind {
+        0 => (common(), destination()).prop_map(move |(common, to)| legacy(chain_id, common, to)).boxed(),
+        1 => (common(), destination()).prop_map(move |(common, to)| eip2930(chain_id, common, to)).boxed(),
+        2 => (common(), destination()).prop_map(move |(common, to)| eip1559(chain_id, common, to)).boxed(),
+        3 => (common(), prop::collection::vec(blob_hash(), 1..6), 1..=u128::MAX)
+            .prop_map(move |(common, hashes, blob_fee)| eip4844(chain_id, common, hashes, blob_fee))
             .boxed(),
-        1 => (common, kind())
-            .prop_map(move |((nonce, gas_limit, (gas_price, _), _, value, access_list, input), to)| {
-                UnsignedTransaction::Eip2930(TxEip2930 {
-                    chain_id,
-                    nonce,
-                    gas_price,
-                    gas_limit,
-                    to,
-                    value,
-                    access_list,
-                    input,
-                })
-            })
-            .boxed(),
-        2 => (common, kind())
-            .prop_map(
-                move |(
-                    (nonce, gas_limit, (max_fee_per_gas, max_priority_fee_per_gas), _, value, access_list, input),
-                    to,
-                )| {
-                    UnsignedTransaction::Eip1559(TxEip1559 {
-                        chain_id,
-                        nonce,
-                        gas_limit,
-                        max_fee_per_gas,
-                        max_priority_fee_per_gas,
-                        to,
-                        value,
-                        access_list,
-                        input,
-                    })
-                },
-            )
-            .boxed(),
-        3 => (common, prop::collection::vec(blob_hash(), 1..6), 1..=u128::MAX)
-            .prop_map(move |(common, blob_versioned_hashes, max_fee_per_blob_gas)| {
-                let (nonce, gas_limit, (max_fee_per_gas, max_priority_fee_per_gas), to, value, access_list, input) =
-                    common;
-                UnsignedTransaction::Eip4844(TxEip4844 {
-                    chain_id,
-                    nonce,
-                    gas_limit,
-                    max_fee_per_gas,
-                    max_priority_fee_per_gas,
-                    to,
-                    value,
-                    access_list,
-                    blob_versioned_hashes,
-                    max_fee_per_blob_gas,
-                    input,
-                })
-            })
-            .boxed(),
-        _ => (common, prop::collection::vec(authorization(chain_id), 1..4))
-            .prop_map(move |(common, authorization_list)| {
-                let (nonce, gas_limit, (max_fee_per_gas, max_priority_fee_per_gas), to, value, access_list, input) =
-                    common;
-                UnsignedTransaction::Eip7702(TxEip7702 {
-                    chain_id,
-                    nonce,
-                    gas_limit,
-                    max_fee_per_gas,
-                    max_priority_fee_per_gas,
-                    to,
-                    value,
-                    access_list,
-                    authorization_list,
-                    input,
-                })
-            })
+        _ => (common(), prop::collection::vec(authorization(chain_id), 1..4))
+            .prop_map(move |(common, authorizations)| eip7702(chain_id, common, authorizations))
             .boxed(),
     }
+}
+
+/// What all types have, drawn at once.
+#[derive(Debug, Clone)]
+struct Common {
+    nonce: u64,
+    gas_limit: u64,
+    max_fee_per_gas: u128,
+    max_priority_fee_per_gas: u128,
+    to: Address,
+    value: U256,
+    access_list: AccessList,
+    input: Bytes,
+}
+
+fn common() -> impl Strategy<Value = Common> {
+    let fields = (safe_number(), 1..=u64::MAX, fees(), evm_address(), uint256(), access_list(), input());
+    fields.prop_map(|(nonce, gas_limit, (cap, tip), to, value, access_list, input)| Common {
+        nonce,
+        gas_limit,
+        max_fee_per_gas: cap,
+        max_priority_fee_per_gas: tip,
+        to,
+        value,
+        access_list,
+        input,
+    })
+}
+
+fn legacy(chain_id: u64, common: Common, to: TxKind) -> UnsignedTransaction {
+    let Common { nonce, gas_limit, max_fee_per_gas: gas_price, value, input, .. } = common;
+    UnsignedTransaction::Legacy(TxLegacy { chain_id: Some(chain_id), nonce, gas_price, gas_limit, to, value, input })
+}
+
+fn eip2930(chain_id: u64, common: Common, to: TxKind) -> UnsignedTransaction {
+    let Common { nonce, gas_limit, max_fee_per_gas: gas_price, value, access_list, input, .. } = common;
+    let transaction = TxEip2930 { chain_id, nonce, gas_price, gas_limit, to, value, access_list, input };
+    UnsignedTransaction::Eip2930(transaction)
+}
+
+fn eip1559(chain_id: u64, common: Common, to: TxKind) -> UnsignedTransaction {
+    UnsignedTransaction::Eip1559(TxEip1559 {
+        chain_id,
+        nonce: common.nonce,
+        gas_limit: common.gas_limit,
+        max_fee_per_gas: common.max_fee_per_gas,
+        max_priority_fee_per_gas: common.max_priority_fee_per_gas,
+        to,
+        value: common.value,
+        access_list: common.access_list,
+        input: common.input,
+    })
+}
+
+fn eip4844(chain_id: u64, common: Common, hashes: Vec<B256>, blob_fee: u128) -> UnsignedTransaction {
+    UnsignedTransaction::Eip4844(TxEip4844 {
+        chain_id,
+        nonce: common.nonce,
+        gas_limit: common.gas_limit,
+        max_fee_per_gas: common.max_fee_per_gas,
+        max_priority_fee_per_gas: common.max_priority_fee_per_gas,
+        to: common.to,
+        value: common.value,
+        access_list: common.access_list,
+        blob_versioned_hashes: hashes,
+        max_fee_per_blob_gas: blob_fee,
+        input: common.input,
+    })
+}
+
+fn eip7702(chain_id: u64, common: Common, authorization_list: Vec<SignedAuthorization>) -> UnsignedTransaction {
+    UnsignedTransaction::Eip7702(TxEip7702 {
+        chain_id,
+        nonce: common.nonce,
+        gas_limit: common.gas_limit,
+        max_fee_per_gas: common.max_fee_per_gas,
+        max_priority_fee_per_gas: common.max_priority_fee_per_gas,
+        to: common.to,
+        value: common.value,
+        access_list: common.access_list,
+        authorization_list,
+        input: common.input,
+    })
 }
 
 fn blob_hash() -> impl Strategy<Value = B256> {
