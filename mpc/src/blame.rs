@@ -108,6 +108,12 @@ pub enum AbortReason {
     /// Shares or public shares do not lie on one polynomial of the right degree.
     #[error("the shares are not consistent with one key")]
     InconsistentShares,
+    /// A party dealt a share that does not lie on the polynomial it had committed to.
+    #[error("party {from} dealt a share that is not on its polynomial")]
+    DealtShare {
+        /// The sender.
+        from: PartyIndex,
+    },
     /// A party's shares of this session disagree with the key's public shares.
     #[error("party {from} used a share that is not the one of this key and epoch")]
     WrongShare {

@@ -7,19 +7,21 @@
 pub mod binding;
 pub mod blame;
 mod codec;
-pub mod derive;
 pub mod key;
 mod machine;
-pub mod point;
 pub mod seed;
 pub mod session;
 pub mod signature;
 
 mod dkls23;
+pub mod frost;
+
+pub use limen_chain::{derive, point};
 
 pub use binding::{Binding, Purpose, SessionParams};
 pub use blame::{Abort, AbortReason, Action, Blame};
 pub use derive::{ChildKey, DerivationPath, DeriveError, derive_public};
+pub use frost::{NonceCommitment, NonceError, NoncePair, nonce_batch};
 pub use key::{ImportError, KeyPublic, KeyShare};
 pub use point::Point;
 pub use seed::Seed;

@@ -15,7 +15,6 @@ impl Seed {
         Self(Zeroizing::new(bytes))
     }
     /// The generator that the seed determines (ChaCha20, wiped with the session).
-    #[expect(dead_code, reason = "the first protocol that takes its randomness from here joins next")]
     pub(crate) fn into_rng(self) -> ChaCha20Rng {
         ChaCha20Rng::from_seed(*self.0)
     }

@@ -3,6 +3,7 @@
 //! The caller moves frames and time; the session checks where each frame belongs, buffers what comes early, makes sure
 //! that broadcasts are consistent, and steps the protocol when a round is complete.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use limen_wire::ids::{IdError, PartyIndex, Protocol, Scheme, SignerSet, tagged_hash};
@@ -10,6 +11,7 @@ use limen_wire::ids::{IdError, PartyIndex, Protocol, Scheme, SignerSet, tagged_h
 use crate::binding::{Binding, Purpose, SessionParams};
 use crate::blame::Abort;
 use crate::derive::{DerivationPath, DeriveError};
+use crate::frost::{self, NonceCommitment, NonceError, NoncePair, Nonces, SharedNonces};
 use crate::key::KeyShare;
 use crate::machine::{Advance, Machine, Started};
 use crate::seed::Seed;
@@ -61,6 +63,14 @@ pub enum SignMode {
     /// Fresh nonces within the session.
     #[default]
     Full,
+    /// One round (FROST): our own nonce, which is used up whatever becomes of the session, and one commitment of each
+    /// signer of exactly this session, ours among them.
+    Shared {
+        /// Our nonce.
+        own: NoncePair,
+        /// The commitments of all signers.
+        commitments: BTreeMap<PartyIndex, NonceCommitment>,
+    },
 }
 
 /// Why a frame was dropped. The session goes on as if it had not come; the caller counts.
@@ -132,6 +142,9 @@ pub enum StartError {
     /// An index is out of range.
     #[error("starting a session: bad index")]
     Index(#[from] IdError),
+    /// The nonces shared ahead cannot be used.
+    #[error("starting a session: the nonces shared ahead cannot be used")]
+    Nonce(#[from] NonceError),
     /// The protocol refused our own state.
     #[error("starting a session: own state is unusable")]
     LocalState(#[from] Abort),
@@ -152,7 +165,8 @@ impl Session {
         let binding = Binding::new(params, Purpose::Keygen, [0; 32]);
         let started = match binding.params().protocol {
             Protocol::Dkls23 => crate::dkls23::keygen(&binding, me, seed)?,
-            Protocol::Cggmp24 | Protocol::Frost => return Err(unsupported(binding.params())),
+            Protocol::Frost => frost::keygen(&binding, me, seed)?,
+            Protocol::Cggmp24 => return Err(unsupported(binding.params())),
         };
         Ok(Self::start(binding, me, started)?)
     }
@@ -176,7 +190,14 @@ impl Session {
         let binding = Binding::new(params, Purpose::Sign, context);
         let started = match (binding.params().protocol, mode) {
             (Protocol::Dkls23, SignMode::Full) => crate::dkls23::sign(&binding, me, &key, path, input, seed)?,
-            (Protocol::Cggmp24 | Protocol::Frost, SignMode::Full) => return Err(unsupported(binding.params())),
+            (Protocol::Frost, SignMode::Full) => frost::sign(&binding, me, &key, path, input, Nonces::Fresh(seed))?,
+            (Protocol::Frost, SignMode::Shared { own, commitments }) => {
+                let shared = SharedNonces::new(own, commitments, &binding.params().signers, &key)?;
+                frost::sign(&binding, me, &key, path, input, Nonces::Shared(shared))?
+            }
+            (Protocol::Cggmp24, SignMode::Full) | (Protocol::Dkls23 | Protocol::Cggmp24, SignMode::Shared { .. }) => {
+                return Err(unsupported(binding.params()));
+            }
         };
         Ok(Self::start(binding, me, started)?)
     }
@@ -290,10 +311,11 @@ fn check_share(params: &SessionParams, me: PartyIndex, key: &KeyShare) -> Result
 }
 
 fn sign_context(path: &DerivationPath, input: &SignInput, mode: &SignMode) -> [u8; 32] {
-    let mode: &[u8] = match mode {
-        SignMode::Full => b"full",
+    let (mode, list): (&[u8], _) = match mode {
+        SignMode::Full => (b"full", [0; 32]),
+        SignMode::Shared { commitments, .. } => (b"shared", frost::list_digest(commitments)),
     };
-    tagged_hash("limen mpc sign context v1", [&path.to_bytes()[..], &input.digest()[..], mode])
+    tagged_hash("limen mpc sign context v1", [&path.to_bytes()[..], &input.digest()[..], mode, &list])
 }
 
 #[cfg(test)]

@@ -1,22 +1,37 @@
 //! Non-hardened derivation of child keys: additive, so that signers can follow it without meeting.
 //!
-//! secp256k1: BIP-32 public derivation. Whoever holds a parent's public key and chain code knows all its children; one
-//! child's private key with the parent's chain code gives the parent's, which is why no whole child key ever exists.
+//! * **secp256k1** (ECDSA and BIP-340): BIP-32 public derivation, name [`SECP256K1_SCHEME`]. A BIP-340 key is derived on
+//!   the full point, and only the child is cut to its x coordinate.
+//! * **Ed25519**: name [`ED25519_SCHEME`]. No standard defines it; it is BIP-32's formula on the Edwards curve, as the
+//!   crate `hd-wallet` has it (`Edwards`): `I = HMAC-SHA512(chain code, key ‖ 0x00 ‖ index)`, shift = left half of `I` as a
+//!   big-endian integer modulo the group's order, child = key + shift · G, chain code = right half. Its limits: it is not
+//!   SLIP-10 (which knows only hardened children of Ed25519 keys), a child key is a scalar and cannot be imported as a
+//!   32-byte seed of RFC 8032, and there are no hardened children.
+//!
+//! Whoever holds a parent's public key and chain code knows all its children; one child's private key with the parent's
+//! chain code gives the parent's, which is why no whole child key ever exists.
 
 use std::fmt;
 use std::str::FromStr;
 
+use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
+use curve25519_dalek::traits::IsIdentity;
 use hmac::{Hmac, Mac};
 use k256::elliptic_curve::PrimeField;
 use k256::elliptic_curve::sec1::ToEncodedPoint;
 use k256::{ProjectivePoint, PublicKey, Scalar};
+use limen_wire::limits;
 use serde::{Deserialize, Serialize};
 use sha2::Sha512;
 
 use crate::point::Point;
 
 /// Greatest number of steps in a path.
-pub const MAX_DEPTH: usize = 16;
+pub const MAX_DEPTH: usize = limits::PATH_STEPS;
+/// How children of secp256k1 keys are derived.
+pub const SECP256K1_SCHEME: &str = "bip32";
+/// How children of Ed25519 keys are derived.
+pub const ED25519_SCHEME: &str = "bip32-ed25519-additive-v1";
 /// First index of hardened derivation, which needs the whole private key and is therefore impossible here.
 const HARDENED: u32 = 1 << 31;
 
@@ -35,9 +50,9 @@ pub enum DeriveError {
     /// This index has no child (probability below 2^-127): take the next.
     #[error("deriving a child key: index {0} has no child, take the next one")]
     NoChild(u32),
-    /// The scheme has no derivation here.
-    #[error("deriving a child key: not available for this kind of key")]
-    Unsupported,
+    /// The parent is not a point of its curve.
+    #[error("deriving a child key: the parent is not a public key")]
+    BadParent,
 }
 
 /// A path of non-hardened steps below a key; empty for the key itself. As text: `m/44/60/0`.
@@ -118,39 +133,58 @@ pub struct ChildKey {
 pub fn derive_public(key: &Point, chain_code: &[u8; 32], path: &DerivationPath) -> Result<ChildKey, DeriveError> {
     match key {
         Point::Secp256k1(bytes) => derive_secp256k1(bytes, chain_code, path),
-        Point::Ed25519(_) if path.steps().is_empty() => {
-            Ok(ChildKey { public_key: *key, chain_code: *chain_code, tweak: [0; 32] })
-        }
-        Point::Ed25519(_) => Err(DeriveError::Unsupported),
+        Point::Ed25519(bytes) => derive_ed25519(bytes, chain_code, path),
     }
 }
 
 /// BIP-32, "public parent key → public child key", once per step; the tweaks add up.
+#[expect(clippy::arithmetic_side_effects, reason = "arithmetic in a field and in a group has no overflow")]
 fn derive_secp256k1(key: &[u8; 33], chain_code: &[u8; 32], path: &DerivationPath) -> Result<ChildKey, DeriveError> {
-    let mut public = PublicKey::from_sec1_bytes(key).map_err(|_| DeriveError::Unsupported)?;
+    let mut public = PublicKey::from_sec1_bytes(key).map_err(|_| DeriveError::BadParent)?;
     let (mut chain_code, mut tweak) = (*chain_code, Scalar::ZERO);
     for step in path.steps() {
         let encoded = public.to_encoded_point(true);
-        let (left, right) = bip32_hmac(&chain_code, encoded.as_bytes(), *step)?;
+        let (left, right) = hmac(&chain_code, &[encoded.as_bytes(), &step.to_be_bytes()])?;
         let added = Option::<Scalar>::from(Scalar::from_repr(left.into())).ok_or(DeriveError::NoChild(*step))?;
         let child = public.to_projective() + ProjectivePoint::GENERATOR * added;
         public = PublicKey::from_affine(child.to_affine()).map_err(|_| DeriveError::NoChild(*step))?;
         tweak += added;
         chain_code = right;
     }
-    let public_key = Point::secp256k1(public.to_encoded_point(true).as_bytes()).map_err(|_| DeriveError::Unsupported)?;
+    let public_key = Point::secp256k1(public.to_encoded_point(true).as_bytes()).map_err(|_| DeriveError::BadParent)?;
     Ok(ChildKey { public_key, chain_code, tweak: tweak.to_repr().into() })
 }
 
-/// `HMAC-SHA512(chain code, key ‖ index)` in two halves.
-fn bip32_hmac(chain_code: &[u8; 32], key: &[u8], index: u32) -> Result<([u8; 32], [u8; 32]), DeriveError> {
-    let mut mac = Hmac::<Sha512>::new_from_slice(chain_code).map_err(|_| DeriveError::Unsupported)?;
-    mac.update(key);
-    mac.update(&index.to_be_bytes());
-    let output: [u8; 64] = mac.finalize().into_bytes().into();
+/// [`ED25519_SCHEME`], once per step; the tweaks add up.
+#[expect(clippy::arithmetic_side_effects, reason = "arithmetic in a field and in a group has no overflow")]
+fn derive_ed25519(key: &[u8; 32], chain_code: &[u8; 32], path: &DerivationPath) -> Result<ChildKey, DeriveError> {
+    let mut encoded = *key;
+    let mut public = CompressedEdwardsY(encoded).decompress().ok_or(DeriveError::BadParent)?;
+    let (mut chain_code, mut tweak) = (*chain_code, curve25519_dalek::Scalar::ZERO);
+    for step in path.steps() {
+        let (mut left, right) = hmac(&chain_code, &[&encoded, &[0], &step.to_be_bytes()])?;
+        // the formula reads big-endian, the curve's library little-endian
+        left.reverse();
+        let added = curve25519_dalek::Scalar::from_bytes_mod_order(left);
+        public += EdwardsPoint::mul_base(&added);
+        if public.is_identity() {
+            return Err(DeriveError::NoChild(*step));
+        }
+        encoded = public.compress().to_bytes();
+        tweak += added;
+        chain_code = right;
+    }
+    // the sum of points of prime order has prime order, so there is nothing to check again
+    Ok(ChildKey { public_key: Point::Ed25519(encoded), chain_code, tweak: tweak.to_bytes() })
+}
+
+/// `HMAC-SHA512(chain code, parts)` in two halves.
+fn hmac(chain_code: &[u8; 32], parts: &[&[u8]]) -> Result<([u8; 32], [u8; 32]), DeriveError> {
+    let mut mac = Hmac::<Sha512>::new_from_slice(chain_code).map_err(|_| DeriveError::BadParent)?;
+    parts.iter().for_each(|part| mac.update(part));
+    let output = mac.finalize().into_bytes();
     let (mut left, mut right) = ([0; 32], [0; 32]);
-    left.iter_mut().zip(&output[..32]).for_each(|(to, from)| *to = *from);
-    right.iter_mut().zip(&output[32..]).for_each(|(to, from)| *to = *from);
+    left.iter_mut().chain(&mut right).zip(output).for_each(|(to, from)| *to = from);
     Ok((left, right))
 }
 
