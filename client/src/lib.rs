@@ -1,1 +1,30 @@
-//! Placeholder while the room is furnished.
+//! The SDK that backends, doors and plugins use to ask a Limen cluster for signatures.
+//!
+//! Lives here: the connection by mutual TLS, signed intents, retries that repeat nothing twice, keys and addresses checked
+//! against pinned signers, transfers with serialised nonces, and the check of every signature that comes back. May not
+//! live here: rules, shares, anything a daemon needs. Start reading at [`Client`], then [`KeyDirectory`], then [`evm`].
+//!
+//! The coordinator is not believed: what it says about keys and signatures counts only as far as it can be verified here.
+
+mod client;
+mod clock;
+pub mod config;
+mod error;
+pub mod evm;
+mod intent;
+pub mod keys;
+mod request;
+mod retry;
+mod stream;
+mod verify;
+
+pub use client::{Client, ClusterView, NewKey};
+pub use clock::now_secs;
+pub use config::ClientConfig;
+pub use error::{ConfigError, Error, Untrue};
+pub use intent::{NewIntent, SignedIntent};
+pub use keys::{KeyDirectory, KeyTrust};
+pub use request::{Filter, KeyInfo, Page, Request, RequestState, Simulation, Submitted};
+pub use retry::Retry;
+pub use stream::Watch;
+pub use verify::Signed;

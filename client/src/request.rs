@@ -1,0 +1,263 @@
+//! Requests and keys as the coordinator tells of them, in checked form.
+
+use limen_wire::error::ApiError;
+use limen_wire::ids::{IntentId, KeyId};
+use limen_wire::intent::Intent;
+use limen_wire::pb;
+
+use crate::error::{Error, Untrue};
+
+/// Where a request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RequestState {
+    /// Stored, not yet judged.
+    Submitted,
+    /// Judged by the coordinator; being announced.
+    Evaluated,
+    /// Waits for people.
+    AwaitingApproval,
+    /// Waits for a delay.
+    TimeLocked,
+    /// Claims its nonce and amounts.
+    Reserved,
+    /// A session runs or is about to.
+    Signing,
+    /// The signature is there. An end.
+    Signed,
+    /// The rules forbid it. An end.
+    Denied,
+    /// A person said no. An end.
+    Rejected,
+    /// Too late. An end.
+    Expired,
+    /// Cancelled. An end.
+    Cancelled,
+    /// Could not be done; no signature exists. An end.
+    Failed,
+    /// No signature in hand, but one may exist. An end.
+    PossiblySigned,
+}
+
+impl RequestState {
+    /// Every state, in the order of a request's life.
+    pub const ALL: &'static [Self] = &[
+        Self::Submitted,
+        Self::Evaluated,
+        Self::AwaitingApproval,
+        Self::TimeLocked,
+        Self::Reserved,
+        Self::Signing,
+        Self::Signed,
+        Self::Denied,
+        Self::Rejected,
+        Self::Expired,
+        Self::Cancelled,
+        Self::Failed,
+        Self::PossiblySigned,
+    ];
+    /// The fixed word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Submitted => "submitted",
+            Self::Evaluated => "evaluated",
+            Self::AwaitingApproval => "awaiting_approval",
+            Self::TimeLocked => "time_locked",
+            Self::Reserved => "reserved",
+            Self::Signing => "signing",
+            Self::Signed => "signed",
+            Self::Denied => "denied",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+            Self::PossiblySigned => "possibly_signed",
+        }
+    }
+    /// From the fixed word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|state| state.as_str() == word)
+    }
+    /// Whether nothing follows.
+    pub const fn is_end(self) -> bool {
+        match self {
+            Self::Submitted
+            | Self::Evaluated
+            | Self::AwaitingApproval
+            | Self::TimeLocked
+            | Self::Reserved
+            | Self::Signing => false,
+            Self::Signed
+            | Self::Denied
+            | Self::Rejected
+            | Self::Expired
+            | Self::Cancelled
+            | Self::Failed
+            | Self::PossiblySigned => true,
+        }
+    }
+    pub(crate) const fn to_wire(self) -> pb::RequestState {
+        use pb::RequestState as Raw;
+        match self {
+            Self::Submitted => Raw::Submitted,
+            Self::Evaluated => Raw::Evaluated,
+            Self::AwaitingApproval => Raw::AwaitingApproval,
+            Self::TimeLocked => Raw::TimeLocked,
+            Self::Reserved => Raw::Reserved,
+            Self::Signing => Raw::Signing,
+            Self::Signed => Raw::Signed,
+            Self::Denied => Raw::Denied,
+            Self::Rejected => Raw::Rejected,
+            Self::Expired => Raw::Expired,
+            Self::Cancelled => Raw::Cancelled,
+            Self::Failed => Raw::Failed,
+            Self::PossiblySigned => Raw::PossiblySigned,
+        }
+    }
+    fn from_wire(raw: i32) -> Result<Self, Untrue> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|state| state.to_wire() as i32 == raw)
+            .ok_or_else(|| Untrue::malformed("state", format_args!("{raw} is not a known state")))
+    }
+}
+
+impl std::fmt::Display for RequestState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A request as the coordinator tells of it. The intent is read from the exact bytes; everything else is its word.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// What was asked; its id is recomputed from the bytes.
+    pub intent: Intent,
+    /// Where it stands.
+    pub state: RequestState,
+    /// Increases with every change.
+    pub version: u64,
+    /// Milliseconds since 1970.
+    pub created_at_ms: u64,
+    /// Milliseconds since 1970.
+    pub updated_at_ms: u64,
+    /// Signing sessions so far.
+    pub sessions: u32,
+    /// What the coordinator says the bytes do.
+    pub effects: Vec<pb::EffectView>,
+    /// The coordinator's decision.
+    pub decision: Option<pb::Decision>,
+    /// What each signer said.
+    pub signer_decisions: Vec<pb::SignerDecision>,
+    /// The signature, in state signed. Unchecked: see [`crate::Client::verify`].
+    pub result: Option<pb::SignatureResult>,
+    /// Why it ended, or what the last session ran into.
+    pub error: Option<ApiError>,
+}
+
+impl Request {
+    pub(crate) fn from_wire(raw: Option<pb::Request>) -> Result<Self, Error> {
+        let raw = raw.ok_or_else(|| Untrue::missing("request"))?;
+        let envelope = raw.envelope.as_ref().ok_or_else(|| Untrue::missing("request.envelope"))?;
+        let (intent, _) = Intent::open(envelope).map_err(|error| Untrue::malformed("request.envelope", error))?;
+        if raw.intent_id.as_ref() != intent.id.as_bytes() {
+            return Err(Untrue::OtherIntent.into());
+        }
+        Ok(Self {
+            state: RequestState::from_wire(raw.state)?,
+            intent,
+            version: raw.version,
+            created_at_ms: raw.created_at_ms,
+            updated_at_ms: raw.updated_at_ms,
+            sessions: raw.sessions,
+            effects: raw.effects,
+            decision: raw.decision,
+            signer_decisions: raw.signer_decisions,
+            result: raw.result,
+            error: raw.error.as_ref().map(ApiError::from_wire),
+        })
+    }
+    /// Its name in the cluster.
+    pub const fn id(&self) -> IntentId {
+        self.intent.id
+    }
+}
+
+/// The answer to a submit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submitted {
+    /// The request.
+    pub request: Request,
+    /// The same bytes were there before.
+    pub repeated: bool,
+}
+
+/// Which requests to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only these states; empty means all.
+    pub states: Vec<RequestState>,
+    /// Only requests for this key.
+    pub key_id: Option<KeyId>,
+    /// How many on a page, 1 to 200; 0 means 50.
+    pub page_size: u32,
+}
+
+/// A page of requests, newest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// The requests.
+    pub requests: Vec<Request>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// What would happen to an intent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Simulation {
+    /// The id that it would have.
+    pub intent_id: IntentId,
+    /// What the coordinator says the bytes do.
+    pub effects: Vec<pb::EffectView>,
+    /// The coordinator's view.
+    pub decision: pb::Decision,
+    /// What each reachable signer says.
+    pub signer_decisions: Vec<pb::SignerDecision>,
+}
+
+/// A key as the coordinator tells of it: unverified. [`crate::KeyDirectory`] gives the verified statement.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyInfo {
+    /// Its name.
+    pub key_id: KeyId,
+    /// Where it stands.
+    pub state: pb::KeyState,
+    /// The certificate to be verified.
+    pub certificate: Option<pb::Envelope>,
+    /// Why key generation failed, or what it last ran into.
+    pub error: Option<ApiError>,
+    /// What key generation is doing.
+    pub progress: String,
+}
+
+impl KeyInfo {
+    pub(crate) fn from_wire(raw: pb::Key) -> Result<Self, Error> {
+        let state = pb::KeyState::try_from(raw.state).unwrap_or(pb::KeyState::Unspecified);
+        Ok(Self {
+            key_id: KeyId::new(raw.key_id).map_err(|error| Untrue::malformed("key_id", error))?,
+            state,
+            certificate: raw.certificate,
+            error: raw.error.as_ref().map(ApiError::from_wire),
+            progress: raw.progress,
+        })
+    }
+    /// The state as a fixed word.
+    pub const fn state_word(&self) -> &'static str {
+        match self.state {
+            pb::KeyState::Unspecified => "unknown",
+            pb::KeyState::PreActive => "pre_active",
+            pb::KeyState::Active => "active",
+            pb::KeyState::Failed => "failed",
+        }
+    }
+}
