@@ -1,0 +1,258 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use limen_wire::ids::{IntentId, KeyId, Protocol, Scheme};
+
+use crate::dev::DevCommand;
+
+const EXAMPLES: &str = "Examples:
+  limen dev up                                  a development cluster on this machine
+  limen status                                  how the cluster is
+  limen key address treasury --chain eip155:1   derived here from what the signers attest
+  limen submit native --key treasury --to 0x… --amount 0.5 --broadcast
+  limen request watch 1f0c…                     follow a request to its end
+  limen --output json request list              for programs
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by the cluster, 4 cluster not reachable,
+5 the answer could not be verified, 6 not ended in time (it goes on).";
+
+/// Ask a Limen cluster for signatures, and look after it.
+#[derive(Debug, Parser)]
+#[command(name = "limen", version, after_help = EXAMPLES, max_term_width = 110)]
+pub(crate) struct Arguments {
+    /// Client configuration
+    #[arg(long, global = true, env = "LIMEN_CONFIG", default_value = "./.dev/client.toml", value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Form of the output
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub(crate) output: Format,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// For people or for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// How the cluster is: coordinator, signers, links
+    Status,
+    /// Keys and addresses
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Ask for a signature on a transfer or on exact bytes
+    #[command(subcommand, after_help = SUBMIT_EXAMPLES)]
+    Submit(What),
+    /// Show what would happen to a request, without any trace
+    #[command(subcommand)]
+    Simulate(What),
+    /// Requests and what became of them
+    #[command(subcommand)]
+    Request(RequestCommand),
+    /// Sign a message and print the signature
+    #[command(after_help = SIGN_EXAMPLES)]
+    Sign(SignArgs),
+    /// A development cluster on this machine
+    #[command(subcommand)]
+    Dev(DevCommand),
+    /// Print a completion script
+    #[command(after_help = "Example:\n  limen completion bash > /etc/bash_completion.d/limen")]
+    Completion {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+const SUBMIT_EXAMPLES: &str = "Examples:
+  limen submit native --key treasury --to 0x3C44… --amount 0.5 --broadcast
+  limen submit erc20 --key treasury --token 0x5FbD… --to 0x3C44… --amount 250 --decimals 6
+  limen submit raw --key treasury --chain eip155:1 --kind evm-transaction --hex 02f8…
+  limen submit raw --key treasury --chain eip155:1 --kind evm-typed-data --file order.json";
+
+const SIGN_EXAMPLES: &str = "Examples:
+  limen sign --key messages-ed25519 'hello'
+  limen sign --key treasury --chain eip155:1 'Sign in to example.org'   EIP-191, by an ECDSA key";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// All keys
+    List,
+    /// One key, as its signers attest it
+    Show {
+        /// Name of the key
+        key: KeyId,
+    },
+    /// The address of a key, derived here
+    Address {
+        /// Name of the key
+        key: KeyId,
+        /// Chain as CAIP-2 name
+        #[arg(long, default_value = "eip155:1")]
+        chain: String,
+        /// Non-hardened derivation path, such as m/0/7
+        #[arg(long, default_value = "m")]
+        path: String,
+    },
+    /// Order a key from all signers that this client knows
+    Create {
+        /// Name of the key, never used before
+        key: KeyId,
+        /// ecdsa-secp256k1, eddsa-ed25519 or schnorr-bip340
+        #[arg(long, default_value = "ecdsa-secp256k1")]
+        scheme: Scheme,
+        /// dkls23, cggmp24 or frost; by the scheme if not given
+        #[arg(long)]
+        protocol: Option<Protocol>,
+        /// How many signers must take part; min_signers_required of the configuration if not given
+        #[arg(long)]
+        required: Option<u16>,
+    },
+}
+
+/// What is to be signed.
+#[derive(Debug, Subcommand)]
+pub(crate) enum What {
+    /// The chain's own coin
+    Native(NativeArgs),
+    /// An ERC-20 token
+    Erc20(Erc20Args),
+    /// Exact bytes
+    Raw(RawArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct From {
+    /// Key that signs
+    #[arg(long)]
+    pub(crate) key: KeyId,
+    /// Non-hardened derivation path below the key
+    #[arg(long, default_value = "m")]
+    pub(crate) path: String,
+    /// A note for people
+    #[arg(long, default_value = "")]
+    pub(crate) note: String,
+    /// Return at once instead of waiting for the signature
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// How long to wait, in seconds
+    #[arg(long, default_value_t = 120)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Payment {
+    #[command(flatten)]
+    pub(crate) from: From,
+    /// Chain as CAIP-2 name; the only one of the configuration if not given
+    #[arg(long)]
+    pub(crate) chain: Option<String>,
+    /// Who gets it, in mixed case with checksum
+    #[arg(long)]
+    pub(crate) to: String,
+    /// How much, in whole units
+    #[arg(long)]
+    pub(crate) amount: String,
+    /// Hand the signed transaction to the chain and wait until it is mined
+    #[arg(long)]
+    pub(crate) broadcast: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NativeArgs {
+    #[command(flatten)]
+    pub(crate) payment: Payment,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Erc20Args {
+    #[command(flatten)]
+    pub(crate) payment: Payment,
+    /// The token contract
+    #[arg(long)]
+    pub(crate) token: String,
+    /// Decimal places of the token
+    #[arg(long, default_value_t = 18)]
+    pub(crate) decimals: u8,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RawArgs {
+    #[command(flatten)]
+    pub(crate) from: From,
+    /// Chain as CAIP-2 name; none for plain messages
+    #[arg(long)]
+    pub(crate) chain: Option<String>,
+    /// What the bytes are
+    #[arg(long, value_enum)]
+    pub(crate) kind: RawKind,
+    /// The bytes in hexadecimal
+    #[arg(long, conflicts_with = "file", required_unless_present = "file")]
+    pub(crate) hex: Option<String>,
+    /// File with the bytes as they are
+    #[arg(long)]
+    pub(crate) file: Option<PathBuf>,
+    /// Your own name for this request: the same name and bytes again give the same request
+    #[arg(long)]
+    pub(crate) idempotency_key: Option<String>,
+}
+
+/// What raw bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RawKind {
+    EvmTransaction,
+    EvmMessage,
+    EvmTypedData,
+    Message,
+    Digest,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RequestCommand {
+    /// Requests, newest first
+    List {
+        /// Only this state; may be given more than once
+        #[arg(long)]
+        state: Vec<String>,
+        /// Only this key
+        #[arg(long)]
+        key: Option<KeyId>,
+        /// At most this many
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// One request, its signature verified here
+    Show {
+        /// Intent id
+        id: IntentId,
+    },
+    /// Follow one request to its end, or all until Ctrl-C
+    Watch {
+        /// Intent id; all requests if not given
+        id: Option<IntentId>,
+    },
+    /// End a request that has not reached signing
+    Cancel {
+        /// Intent id
+        id: IntentId,
+        /// Why
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SignArgs {
+    #[command(flatten)]
+    pub(crate) from: From,
+    /// Chain as CAIP-2 name for an EIP-191 message; none for a plain one
+    #[arg(long)]
+    pub(crate) chain: Option<String>,
+    /// The text
+    pub(crate) message: String,
+}

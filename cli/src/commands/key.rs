@@ -1,0 +1,152 @@
+//! `limen key …`
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use limen_client::{KeyInfo, NewKey};
+use limen_wire::effects::ChainId;
+use limen_wire::ids::{CommitteeSize, KeyId, Protocol, Scheme};
+use limen_wire::statement::KeyStatement;
+use serde_json::{Value, json};
+
+use super::{Session, parse};
+use crate::args::KeyCommand;
+use crate::output::table;
+
+const MADE_WITHIN: Duration = Duration::from_secs(1800);
+
+pub(crate) async fn run(session: &Session, command: &KeyCommand) -> Result<()> {
+    match command {
+        KeyCommand::List => list(session).await,
+        KeyCommand::Show { key } => show(session, key).await,
+        KeyCommand::Address { key, chain, path } => address(session, key, chain, path).await,
+        KeyCommand::Create { key, scheme, protocol, required } => {
+            create(session, key, *scheme, *protocol, *required).await
+        }
+    }
+}
+
+async fn list(session: &Session) -> Result<()> {
+    let keys = session.client.list_keys(None).await?;
+    let seen: Vec<(KeyInfo, Result<KeyStatement, limen_client::Error>)> = keys
+        .into_iter()
+        .map(|info| {
+            let verified = session.client.admit(&info);
+            (info, verified)
+        })
+        .collect();
+    let json: Vec<Value> = seen.iter().map(|(info, verified)| key_json(info, verified.as_ref().ok())).collect();
+    session.output.result(&json, || {
+        let rows: Vec<Vec<String>> = seen.iter().map(|(info, verified)| row(info, verified)).collect();
+        table(&["KEY", "STATE", "SCHEME", "PROTOCOL", "SIGNERS", "ATTESTED"], &rows)
+    })
+}
+
+fn row(info: &KeyInfo, verified: &Result<KeyStatement, limen_client::Error>) -> Vec<String> {
+    let words = |field: fn(&KeyStatement) -> String| verified.as_ref().map(field).unwrap_or_default();
+    vec![
+        info.key_id.to_string(),
+        info.state_word().to_owned(),
+        words(|key| key.scheme.to_string()),
+        words(|key| key.protocol.to_string()),
+        words(|key| key.size.to_string()),
+        match verified {
+            Ok(_) => "yes, verified here".to_owned(),
+            Err(error) => format!("no: {error}"),
+        },
+    ]
+}
+
+fn key_json(info: &KeyInfo, key: Option<&KeyStatement>) -> Value {
+    json!({
+        "key_id": info.key_id.as_str(),
+        "state": info.state_word(),
+        "attested": key.is_some(),
+        "scheme": key.map(|key| key.scheme.as_str()),
+        "protocol": key.map(|key| key.protocol.as_str()),
+        "signers_required": key.map(|key| key.size.signers_required()),
+        "signers_total": key.map(|key| key.size.signers_total()),
+        "epoch": key.map(|key| key.epoch.0),
+        "nodes": key.map(|key| key.nodes.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        "public_key": key.map(|key| hex::encode(&key.public_key)),
+        "chain_code": key.map(|key| hex::encode(key.chain_code)),
+        "progress": info.progress,
+        "error": info.error.as_ref().map(|error| json!({ "code": error.code.as_str(), "message": error.message })),
+    })
+}
+
+async fn show(session: &Session, key: &KeyId) -> Result<()> {
+    let infos = session.client.list_keys(Some(key)).await?;
+    let Some(info) = infos.into_iter().find(|info| info.key_id == *key) else {
+        // The cluster's own words for an unknown key.
+        session.client.key(key).await?;
+        bail!("there is no key {key}");
+    };
+    let verified = session.client.admit(&info);
+    session.output.result(&key_json(&info, verified.as_ref().ok()), || match &verified {
+        Ok(statement) => key_text(&info, statement),
+        Err(error) => format!(
+            "key         {key}\nstate       {}\nprogress    {}\nnot attested: {error}",
+            info.state_word(),
+            info.progress
+        ),
+    })
+}
+
+fn key_text(info: &KeyInfo, key: &KeyStatement) -> String {
+    let nodes: Vec<&str> = key.nodes.iter().map(limen_wire::ids::NodeId::as_str).collect();
+    format!(
+        "key         {}\nstate       {}\nscheme      {}\nprotocol    {}\nsigners     {} required of {} ({})\nepoch       {}\npublic key  {}\nchain code  {}\nattested by its signers, verified here",
+        key.key_id,
+        info.state_word(),
+        key.scheme,
+        key.protocol,
+        key.size.signers_required(),
+        key.size.signers_total(),
+        nodes.join(", "),
+        key.epoch,
+        hex::encode(&key.public_key),
+        hex::encode(key.chain_code)
+    )
+}
+
+async fn address(session: &Session, key: &KeyId, chain: &str, path: &str) -> Result<()> {
+    let (chain, steps) = (parse::chain(chain)?, parse::path(path)?);
+    // Keys that no chain takes are shown by their public key.
+    let statement = session.client.key(key).await?;
+    let chain = if statement.scheme == Scheme::EcdsaSecp256k1 { chain } else { ChainId::offchain() };
+    let address = session.client.address(key, &steps, &chain).await?;
+    let json = json!({ "key_id": key.as_str(), "chain": chain.as_str(), "path": path, "address": address.as_str() });
+    session.output.result(&json, || address.to_string())
+}
+
+async fn create(
+    session: &Session,
+    key: &KeyId,
+    scheme: Scheme,
+    protocol: Option<Protocol>,
+    required: Option<u16>,
+) -> Result<()> {
+    let protocol = protocol.unwrap_or(match scheme {
+        Scheme::EcdsaSecp256k1 => Protocol::Dkls23,
+        Scheme::EddsaEd25519 | Scheme::SchnorrBip340 => Protocol::Frost,
+    });
+    let nodes: Vec<_> = session.config.nodes.iter().map(|node| node.id.clone()).collect();
+    let total = u16::try_from(nodes.len())?;
+    let size = CommitteeSize::new(required.unwrap_or(session.config.min_signers_required.into()), total)?;
+    let order = NewKey { key_id: key.clone(), scheme, protocol, size, nodes, expires_in: MADE_WITHIN };
+    session.client.create_key(&order).await?;
+    let mut last = String::new();
+    let statement = session.client.wait_for_key(key, MADE_WITHIN, |info| {
+        if info.progress != last {
+            last.clone_from(&info.progress);
+            session.output.line(&info.progress);
+        }
+    });
+    let statement = statement.await?;
+    let infos = session.client.list_keys(Some(key)).await?;
+    match infos.first() {
+        Some(info) => session.output.result(&key_json(info, Some(&statement)), || key_text(info, &statement)),
+        None => bail!("key {key} was made but is not listed"),
+    }
+}

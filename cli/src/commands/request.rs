@@ -1,0 +1,70 @@
+//! `limen request …`
+
+use anyhow::Result;
+use limen_client::{Filter, RequestState};
+use limen_wire::ids::{IntentId, KeyId};
+use serde_json::{Value, json};
+
+use super::{Session, view};
+use crate::args::RequestCommand;
+use crate::signals;
+
+pub(crate) async fn run(session: &Session, command: &RequestCommand) -> Result<()> {
+    match command {
+        RequestCommand::List { state, key, limit } => list(session, state, key.clone(), *limit).await,
+        RequestCommand::Show { id } => show(session, *id).await,
+        RequestCommand::Watch { id } => watch(session, *id).await,
+        RequestCommand::Cancel { id, reason } => {
+            let request = session.client.cancel(*id, reason).await?;
+            session.output.result(&view::request_json(&request), || view::request_line(&request))
+        }
+    }
+}
+
+async fn list(session: &Session, states: &[String], key_id: Option<KeyId>, limit: usize) -> Result<()> {
+    let page_size = u32::try_from(limit.clamp(1, 200))?;
+    let filter = Filter { states: view::states(states)?, key_id, page_size };
+    let (mut requests, mut cursor) = (Vec::new(), None);
+    while requests.len() < limit {
+        let page = session.client.list(&filter, cursor.as_deref()).await?;
+        requests.extend(page.requests);
+        match page.next {
+            Some(next) => cursor = Some(next),
+            None => break,
+        }
+    }
+    requests.truncate(limit);
+    let json: Vec<Value> = requests.iter().map(view::request_json).collect();
+    session.output.result(&json, || view::request_table(&requests))
+}
+
+async fn show(session: &Session, id: IntentId) -> Result<()> {
+    let request = session.client.get(id).await?;
+    let signed = match request.state {
+        RequestState::Signed => Some(session.client.verify(&request).await?),
+        _ => None,
+    };
+    let json = json!({ "request": view::request_json(&request), "signed": signed.as_ref().map(view::signed_json) });
+    session.output.result(&json, || {
+        let mut text = view::request_text(&request);
+        if let Some(signed) = &signed {
+            text.push('\n');
+            text.push_str(&view::signed_text(signed));
+        }
+        text
+    })
+}
+
+async fn watch(session: &Session, id: Option<IntentId>) -> Result<()> {
+    let mut watch = session.client.watch(id);
+    loop {
+        let request = tokio::select! {
+            request = watch.next() => request?,
+            signal = signals::stop() => return signal.map(drop),
+        };
+        session.output.result(&view::request_json(&request), || view::request_line(&request))?;
+        if id.is_some() && request.state.is_end() {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! `limen status`
+
+use anyhow::Result;
+use limen_client::ClusterView;
+use limen_wire::pb::SignerHealth;
+use serde_json::{Value, json};
+
+use super::Session;
+use crate::output::table;
+
+pub(crate) async fn run(session: &Session) -> Result<()> {
+    let view = session.client.status().await?;
+    let json = json!({
+        "cluster": view.cluster,
+        "coordinator_version": view.version,
+        "charter_hash": hex::encode(&view.charter_hash),
+        "requests_open": view.requests_open,
+        "requests_ended": view.requests_ended,
+        "signers": view.signers.iter().map(|signer| signer_json(signer, &view)).collect::<Vec<_>>(),
+    });
+    session.output.result(&json, || text(&view))
+}
+
+fn same_charter(signer: &SignerHealth, view: &ClusterView) -> bool {
+    signer.status.as_ref().is_none_or(|status| status.charter_hash == view.charter_hash)
+}
+
+fn signer_json(signer: &SignerHealth, view: &ClusterView) -> Value {
+    let status = signer.status.as_ref();
+    json!({
+        "node": signer.node,
+        "reachable": signer.reachable,
+        "round_trip_us": signer.round_trip_us,
+        "version": status.map(|status| &status.version),
+        "same_charter": same_charter(signer, view),
+        "journal_length": status.map(|status| status.journal_length),
+        "sessions": status.map(|status| status.sessions),
+        "presignatures": status.map(|status| status.presignatures),
+        "peers": status.map(|status| status.peers.iter().map(|peer| json!({
+            "node": peer.node, "connected": peer.connected, "round_trip_us": peer.round_trip_us,
+        })).collect::<Vec<_>>()),
+        "banned_peers": status.map(|status| &status.banned_peers),
+        "error": signer.error,
+    })
+}
+
+fn text(view: &ClusterView) -> String {
+    let rows: Vec<Vec<String>> = view.signers.iter().map(|signer| row(signer, view)).collect();
+    let up = view.signers.iter().filter(|signer| signer.reachable).count();
+    format!(
+        "cluster {}, charter {}, coordinator {}\n{} of {} signers reachable; {} requests open, {} ended\n\n{}",
+        view.cluster,
+        hex::encode(&view.charter_hash).chars().take(16).collect::<String>(),
+        view.version,
+        up,
+        view.signers.len(),
+        view.requests_open,
+        view.requests_ended,
+        table(&["SIGNER", "STATE", "ROUND TRIP", "LINKS", "JOURNAL", "SESSIONS", "REMARK"], &rows)
+    )
+}
+
+fn row(signer: &SignerHealth, view: &ClusterView) -> Vec<String> {
+    let status = signer.status.as_ref().filter(|_| signer.reachable);
+    let peers = status.map(|status| status.peers.as_slice()).unwrap_or_default();
+    let linked = peers.iter().filter(|peer| peer.connected).count();
+    let mut remark = signer.error.clone();
+    if !same_charter(signer, view) {
+        remark = "holds another charter".to_owned();
+    }
+    vec![
+        signer.node.clone(),
+        if signer.reachable { "up" } else { "down" }.to_owned(),
+        if signer.reachable { format!("{:.1} ms", signer.round_trip_us as f64 / 1000.0) } else { "-".to_owned() },
+        format!("{linked} of {}", peers.len()),
+        status.map(|status| status.journal_length.to_string()).unwrap_or_default(),
+        status.map(|status| status.sessions.to_string()).unwrap_or_default(),
+        remark,
+    ]
+}

@@ -1,0 +1,84 @@
+//! `limen dev …`: a development cluster on this machine, and the story it tells.
+//!
+//! Everything here is for development only: keys lie in plain files beside each other, and the charter is not signed.
+
+mod chain;
+mod charter;
+mod child;
+mod configs;
+mod identities;
+mod keys;
+mod layout;
+mod processes;
+mod report;
+mod story;
+mod token;
+mod up;
+mod withdrawals;
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+use up::DEFAULT_DIR;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DevCommand {
+    /// Start signers, a coordinator and a development chain, and move value through them
+    #[command(after_help = UP_EXAMPLES)]
+    Up(UpArgs),
+    /// Runs a program that ends when its parent ends; used by `dev up` itself
+    #[command(hide = true)]
+    Child(child::ChildArgs),
+}
+
+const UP_EXAMPLES: &str = "Examples:
+  limen dev up                         start, tell the story, stay up until Ctrl-C
+  limen dev up --once --json           the same, then stop; results in .dev/up.json
+  limen dev up --dir /tmp/five --signers 5 --required 3
+  limen dev up --protocol cggmp24      the transaction key by CGGMP24 instead of DKLs23
+
+State stays in the folder: a second `up` goes on where the first one ended. To begin anew, delete the folder.
+For development only: all keys lie in plain files on this machine.";
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Stop after the withdrawals instead of staying up
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Signer nodes to run, 2 to 32; as the folder was made with, else 3
+    #[arg(long, value_name = "N")]
+    pub(crate) signers: Option<u16>,
+    /// How many of them must take part; as the folder was made with, else a majority
+    #[arg(long, value_name = "M")]
+    pub(crate) required: Option<u16>,
+    /// Protocol of the transaction key: dkls23 or cggmp24
+    #[arg(long, default_value = "dkls23")]
+    pub(crate) protocol: limen_wire::ids::Protocol,
+    /// Folder of the cluster
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_DIR)]
+    pub(crate) dir: PathBuf,
+    /// Write up.json into the folder
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Only make identities, charter and configuration; start nothing
+    #[arg(long)]
+    pub(crate) prepare_only: bool,
+    /// Folder of limen-node and limen-coordinator; beside this program if not given
+    #[arg(long, value_name = "PATH")]
+    pub(crate) bin_dir: Option<PathBuf>,
+    /// Folder with the npm packages of the development chain
+    #[arg(long, value_name = "PATH", default_value = "cli/dev-chain")]
+    pub(crate) dev_chain: PathBuf,
+    /// Let each signer write every emitted last-round message to partials.jsonl, for tests that look for reused nonces
+    #[arg(long, hide = true)]
+    pub(crate) danger_trace_partials: bool,
+}
+
+pub(crate) async fn up(args: &UpArgs, output: crate::output::Output) -> anyhow::Result<()> {
+    up::run(args, output).await
+}
+
+/// Returns only when the program could not be started.
+pub(crate) fn become_child(args: &child::ChildArgs) -> anyhow::Result<std::process::ExitCode> {
+    child::run(args).map(|()| std::process::ExitCode::SUCCESS)
+}

@@ -1,0 +1,74 @@
+//! Configuration files of the daemons and of the client, written anew at each `up`.
+
+use anyhow::Result;
+use limen_client::config::{ChainAccess, ClientConfig, PinnedNode};
+use limen_policy::charter::Charter;
+use limen_wire::ids::RequesterId;
+
+use super::charter::CHAIN_NUMBER;
+use super::layout::{COORDINATOR, Layout, REQUESTER, Signer, State};
+
+/// What differs from one `up` to the next.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wishes {
+    pub(crate) trace_partials: bool,
+    /// Sets of CGGMP24 safe primes to be made ahead.
+    pub(crate) prime_sets: u8,
+}
+
+pub(crate) fn write(layout: &Layout, state: &State, charter: &Charter, wishes: Wishes) -> Result<ClientConfig> {
+    for signer in state.signers() {
+        let path = format!("{}/config.toml", signer.name);
+        layout.write_private(&path, node(&signer, wishes).as_bytes())?;
+    }
+    layout.write_private(&format!("{COORDINATOR}/config.toml"), coordinator(state).as_bytes())?;
+    let client = client(state, charter)?;
+    layout.write_private("client.toml", toml::to_string(&client)?.as_bytes())?;
+    Ok(ClientConfig::from_file(&layout.client_config())?)
+}
+
+fn node(signer: &Signer, wishes: Wishes) -> String {
+    let Signer { name, port, metrics } = signer;
+    let trace = if wishes.trace_partials { "danger_trace_partials = \"partials.jsonl\"\n" } else { "" };
+    format!(
+        "# Written by `limen dev up` at each start; changes are lost.\n\
+         node = \"{name}\"\nlisten = \"127.0.0.1:{port}\"\nmetrics = \"127.0.0.1:{metrics}\"\n\
+         data_dir = \"data\"\ncharter = \"../charter.toml\"\n{trace}\
+         \n[identity]\ncertificate = \"node.crt\"\nkey = \"node.key\"\n\
+         \n[provider]\nkind = \"danger_software\"\nkey_file = \"share-wrapping.key\"\n\
+         \n[limits]\nprime_sets = {}\n",
+        wishes.prime_sets
+    )
+}
+
+fn coordinator(state: &State) -> String {
+    format!(
+        "# Written by `limen dev up` at each start; changes are lost.\n\
+         id = \"{COORDINATOR}\"\ncharter = \"../charter.toml\"\ndata_dir = \"data\"\n\
+         listen = \"127.0.0.1:{}\"\nmetrics_listen = \"127.0.0.1:{}\"\n\
+         \n[tls]\ncertificate = \"tls.crt\"\nkey = \"tls.key\"\nclient_authority = \"../ca/ca.crt\"\n",
+        state.ports.coordinator, state.ports.coordinator_metrics
+    )
+}
+
+fn client(state: &State, charter: &Charter) -> Result<ClientConfig> {
+    let chain = ChainAccess { rpc: format!("http://127.0.0.1:{}", state.ports.chain) };
+    Ok(ClientConfig {
+        version: limen_client::config::VERSION,
+        cluster: charter.cluster.clone(),
+        requester: RequesterId::new(REQUESTER)?,
+        endpoint: format!("127.0.0.1:{}", state.ports.coordinator),
+        server_name: COORDINATOR.to_owned(),
+        ca: "ca/ca.crt".into(),
+        cert: "client/client.crt".into(),
+        key: "client/client.key".into(),
+        envelope_key: "client/envelope.key".into(),
+        min_signers_required: state.size()?.signers_required(),
+        nodes: charter
+            .nodes
+            .iter()
+            .map(|node| PinnedNode { id: node.id.clone(), public_key: node.public_key })
+            .collect(),
+        chains: [(format!("eip155:{CHAIN_NUMBER}"), chain)].into(),
+    })
+}

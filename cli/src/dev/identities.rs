@@ -1,0 +1,118 @@
+//! A development certificate authority, and an identity for everyone. Made once, kept for ever.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use limen_wire::keys::{PublicKey, SigningKey};
+use limen_wire::tls::read_signing_key;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256,
+};
+use zeroize::Zeroizing;
+
+use super::layout::{COORDINATOR, Layout, REQUESTER, State};
+
+/// Public keys of everyone that the charter names.
+#[derive(Debug)]
+pub(crate) struct Identities {
+    /// Signers in index order.
+    pub(crate) signers: Vec<PublicKey>,
+    pub(crate) coordinator: PublicKey,
+    pub(crate) requester: PublicKey,
+}
+
+/// Makes what is missing.
+pub(crate) fn prepare(layout: &Layout, state: &State) -> Result<Identities> {
+    let authority = Authority::prepare(layout)?;
+    for signer in state.signers() {
+        let folder = &signer.name;
+        if !layout.path(&format!("{folder}/node.key")).exists() {
+            // Pinned by its key: nobody looks at the issuer.
+            let key = new_key()?;
+            let certificate = params(folder, &[folder, "localhost"])?.self_signed(&key)?;
+            layout.write_private(&format!("{folder}/node.crt"), certificate.pem().as_bytes())?;
+            layout.write_private(&format!("{folder}/share-wrapping.key"), hex::encode(random()?).as_bytes())?;
+            layout.write_private(&format!("{folder}/node.key"), key.serialize_pem().as_bytes())?;
+        }
+    }
+    let usages = [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    authority.issue(layout, COORDINATOR, "tls", &[COORDINATOR, "localhost"], &usages)?;
+    authority.issue(layout, "client", "client", &[REQUESTER], &usages[1..])?;
+    if !layout.path("client/envelope.key").exists() {
+        layout.write_private("client/envelope.key", ed25519_pem(&random()?).as_bytes())?;
+    }
+    let key_of = |path: &str| public_key(&layout.path(path));
+    Ok(Identities {
+        signers: state.signers().map(|signer| key_of(&format!("{}/node.key", signer.name))).collect::<Result<_>>()?,
+        coordinator: key_of(&format!("{COORDINATOR}/tls.key"))?,
+        requester: key_of("client/envelope.key")?,
+    })
+}
+
+fn public_key(path: &Path) -> Result<PublicKey> {
+    Ok(read_signing_key(path)?.public_key())
+}
+
+struct Authority(Issuer<'static, KeyPair>);
+
+impl Authority {
+    /// The issuer is put together again from the same name and the kept key.
+    fn prepare(layout: &Layout) -> Result<Self> {
+        let mut params = params("Limen development authority", &[])?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let path = layout.path("ca/ca.key");
+        if !path.exists() {
+            let pair = new_key()?;
+            layout.write_private("ca/ca.crt", params.self_signed(&pair)?.pem().as_bytes())?;
+            layout.write_private("ca/ca.key", pair.serialize_pem().as_bytes())?;
+        }
+        let key = std::fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
+        Ok(Self(Issuer::new(params, KeyPair::from_pem(&Zeroizing::new(key))?)))
+    }
+
+    fn issue(
+        &self,
+        layout: &Layout,
+        folder: &str,
+        file: &str,
+        names: &[&str],
+        usages: &[ExtendedKeyUsagePurpose],
+    ) -> Result<()> {
+        if layout.path(&format!("{folder}/{file}.key")).exists() {
+            return Ok(());
+        }
+        let pair = new_key()?;
+        let mut params = params(names.first().copied().unwrap_or(folder), names)?;
+        params.extended_key_usages = usages.to_vec();
+        let certificate = params.signed_by(&pair, &self.0)?;
+        layout.write_private(&format!("{folder}/{file}.crt"), certificate.pem().as_bytes())?;
+        layout.write_private(&format!("{folder}/{file}.key"), pair.serialize_pem().as_bytes())
+    }
+}
+
+fn new_key() -> Result<KeyPair> {
+    Ok(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?)
+}
+
+fn params(common_name: &str, names: &[&str]) -> Result<CertificateParams> {
+    let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    Ok(params)
+}
+
+fn random() -> Result<Zeroizing<[u8; 32]>> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::getrandom(&mut *bytes).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
+    Ok(bytes)
+}
+
+/// RFC 8410 section 7, version 1: what every other library reads too.
+fn ed25519_pem(seed: &Zeroizing<[u8; 32]>) -> Zeroizing<String> {
+    const PREFIX: [u8; 16] =
+        [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+    let text = pem::encode(&pem::Pem::new("PRIVATE KEY", [PREFIX.as_slice(), seed.as_slice()].concat()));
+    debug_assert!(SigningKey::from_pkcs8_pem(&text).is_ok());
+    Zeroizing::new(text)
+}

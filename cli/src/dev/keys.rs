@@ -1,0 +1,52 @@
+//! The keys of the story: one for transactions, one for messages.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use limen_client::{Client, NewKey};
+use limen_wire::ids::{CommitteeSize, KeyId, NodeId, Protocol, Scheme};
+use limen_wire::statement::KeyStatement;
+
+use crate::output::Output;
+
+/// CGGMP24 looks for safe primes of 1536 bits first, on as many cores as there are signers or fewer.
+const MADE_WITHIN: Duration = Duration::from_secs(1800);
+
+/// Makes the key where there is none, and gives the statement that its signers attest.
+pub(crate) async fn ensure(
+    client: &Client,
+    output: Output,
+    (scheme, protocol): (Scheme, Protocol),
+    size: CommitteeSize,
+    nodes: Vec<NodeId>,
+) -> Result<KeyStatement> {
+    let key_id = name(scheme, protocol)?;
+    let there = client.list_keys(None).await?.into_iter().any(|info| info.key_id == key_id);
+    let started = Instant::now();
+    if !there {
+        output.line(&format!("  key        {key_id}: {size} by {protocol}; no machine will ever hold it whole"));
+        let key = NewKey { key_id: key_id.clone(), scheme, protocol, size, nodes, expires_in: MADE_WITHIN };
+        client.create_key(&key).await.with_context(|| format!("key {key_id} was not ordered"))?;
+    }
+    let mut told: HashMap<String, ()> = HashMap::new();
+    let statement = client
+        .wait_for_key(&key_id, MADE_WITHIN, |info| {
+            if !info.progress.is_empty() && told.insert(info.progress.clone(), ()).is_none() && !there {
+                output.line(&format!("             {}", info.progress));
+            }
+        })
+        .await
+        .with_context(|| format!("key {key_id} was not made"))?;
+    let words = if there { "attested by its signers" } else { "made and attested by its signers" };
+    output.line(&format!("  key        {key_id} {words} ({:.1} s)", started.elapsed().as_secs_f64()));
+    Ok(statement)
+}
+
+fn name(scheme: Scheme, protocol: Protocol) -> Result<KeyId> {
+    Ok(KeyId::new(match scheme {
+        Scheme::EcdsaSecp256k1 => format!("treasury-{protocol}"),
+        Scheme::EddsaEd25519 => "messages-ed25519".to_owned(),
+        Scheme::SchnorrBip340 => "messages-bip340".to_owned(),
+    })?)
+}

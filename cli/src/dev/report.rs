@@ -1,0 +1,122 @@
+//! What `up.json` holds: for programs, and for tests that check the story with other people's libraries.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use limen_client::ClientConfig;
+use limen_wire::effects::Address;
+use limen_wire::statement::KeyStatement;
+use serde::Serialize;
+
+use super::layout::{Layout, State};
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Report {
+    pub(crate) cluster: String,
+    pub(crate) requester: String,
+    pub(crate) keys: Vec<KeyReport>,
+    pub(crate) withdrawals: Vec<Withdrawal>,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) client: ClientFiles,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct KeyReport {
+    key_id: String,
+    scheme: String,
+    protocol: String,
+    signers_required: u8,
+    signers_total: u8,
+    public_key: String,
+    address: String,
+}
+
+impl KeyReport {
+    pub(crate) fn new(key: &KeyStatement, address: &Address) -> Self {
+        Self {
+            key_id: key.key_id.to_string(),
+            scheme: key.scheme.to_string(),
+            protocol: key.protocol.to_string(),
+            signers_required: key.size.signers_required(),
+            signers_total: key.size.signers_total(),
+            public_key: hex::encode(&key.public_key),
+            address: address.to_string(),
+        }
+    }
+}
+
+/// A signed transfer; `block_number` is empty when there was no chain to broadcast it to.
+#[derive(Debug, Serialize)]
+pub(crate) struct Withdrawal {
+    pub(crate) chain: String,
+    pub(crate) asset: String,
+    pub(crate) amount: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) raw_transaction: String,
+    pub(crate) tx_hash: String,
+    pub(crate) block_number: Option<u64>,
+    /// From submit to the block, or to the signature without a chain.
+    pub(crate) seconds: f64,
+    /// From submit to the verified signature.
+    pub(crate) signing_seconds: f64,
+    pub(crate) intent_id: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Message {
+    pub(crate) key_id: String,
+    pub(crate) text: String,
+    pub(crate) signature: String,
+    pub(crate) public_key: String,
+    pub(crate) seconds: f64,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Endpoints {
+    pub(crate) coordinator: String,
+    pub(crate) signers: Vec<String>,
+    pub(crate) metrics: Vec<String>,
+    pub(crate) chain_rpc: Option<String>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct ClientFiles {
+    config: PathBuf,
+    server_name: String,
+    ca: PathBuf,
+    cert: PathBuf,
+    key: PathBuf,
+    envelope_key: PathBuf,
+}
+
+impl Report {
+    pub(crate) fn new(layout: &Layout, state: &State, config: &ClientConfig) -> Self {
+        let local = |port: u16| format!("127.0.0.1:{port}");
+        let metrics = state.signers().map(|signer| signer.metrics).chain([state.ports.coordinator_metrics]);
+        Self {
+            cluster: config.cluster.to_string(),
+            requester: config.requester.to_string(),
+            endpoints: Endpoints {
+                coordinator: local(state.ports.coordinator),
+                signers: state.signers().map(|signer| local(signer.port)).collect(),
+                metrics: metrics.map(|port| format!("http://{}/metrics", local(port))).collect(),
+                chain_rpc: None,
+            },
+            client: ClientFiles {
+                config: layout.client_config(),
+                server_name: config.server_name.clone(),
+                ca: config.ca.clone(),
+                cert: config.cert.clone(),
+                key: config.key.clone(),
+                envelope_key: config.envelope_key.clone(),
+            },
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn write(&self, layout: &Layout) -> Result<()> {
+        layout.write_private("up.json", format!("{}\n", serde_json::to_string_pretty(self)?).as_bytes())
+    }
+}
