@@ -21,7 +21,7 @@ const REQUIREMENTS: &[Requirement] = &[
         probe: &["npm", "--version"],
         packages: &["nodejs", "npm"],
         why: "npm brings the Ethereum development chain and the independent library of the chain tests",
-        without: "`up` signs but cannot pay on a chain, and the differential tests are skipped",
+        without: "`up` signs but cannot pay on a chain, and the differential tests fail",
         need: Need::Up,
     },
     Requirement {
