@@ -256,6 +256,10 @@ impl Session {
     pub fn is_ended(&self) -> bool {
         self.machine.is_none()
     }
+    /// The number of the last round, echo rounds counted: what is sent in it is a partial result.
+    pub fn last_round(&self) -> u8 {
+        self.collector.last_round()
+    }
     /// What the session is bound to.
     pub fn binding(&self) -> &Binding {
         &self.binding

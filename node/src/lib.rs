@@ -1,1 +1,37 @@
-//! Placeholder while the room is furnished.
+//! The signer: guard, journal, share vault, session driver.
+//!
+//! Lives here: everything that one signer does. May not live here: anything that believes a coordinator, and any outbound
+//! connection other than to peers. Start reading at [`guard`], then [`store`], then [`service`].
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
+
+pub mod admission;
+pub mod clock;
+pub mod config;
+pub mod crypto;
+pub mod entropy;
+pub mod exporter;
+pub mod guard;
+pub mod keygen;
+pub mod mesh;
+pub mod metrics;
+pub mod node;
+pub mod presigning;
+pub mod ratelimit;
+pub mod service;
+pub mod sessions;
+pub mod shared;
+pub mod signing;
+pub mod store;
+pub mod trace;
+pub mod upkeep;
+pub mod vault;

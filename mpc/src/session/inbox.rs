@@ -60,6 +60,11 @@ impl Collector {
         }
     }
 
+    /// The number of the last wire round.
+    pub(super) fn last_round(&self) -> u8 {
+        u8::try_from(self.plan.len()).unwrap_or(u8::MAX)
+    }
+
     /// Forgets every body.
     pub(super) fn clear(&mut self) {
         self.bodies.clear();

@@ -1,0 +1,165 @@
+//! Where the guard meets the journal: decision and record in one transaction.
+
+use limen_policy::charter::Charter;
+use limen_wire::error::ApiError;
+use limen_wire::ids::{IntentId, KeyId, NodeId, SessionId};
+use limen_wire::pb;
+use prost::Message as _;
+
+use crate::clock::Millis;
+use crate::guard::{
+    self, Examined, ExaminedOrder, FirstSight, JournalView, KeygenVerdict, KnownIntent, PresignCall, PresignToken,
+    SignCall, SignToken, Verdict,
+};
+use crate::store::journal::Event;
+use crate::store::rows::{ClaimKey, IntentRow, KeyPhase, KeyRow, LiveIntent};
+use crate::store::{StoreError, Txn};
+
+impl JournalView for Txn<'_> {
+    type Error = StoreError;
+
+    fn intent(&self, id: &IntentId) -> Result<Option<KnownIntent>, StoreError> {
+        let known = |row: IntentRow| KnownIntent {
+            sessions: row.sessions(),
+            allowed: row.allowed,
+            ended: row.live.is_none(),
+            nonce_claim: row.live.as_ref().and_then(|live| live.nonce_claim),
+            result: row.result,
+        };
+        Ok(Txn::intent(self, id)?.map(|(_, row)| known(row)))
+    }
+
+    fn holder(&self, claim: ClaimKey) -> Result<Option<IntentId>, StoreError> {
+        let Some(sequence) = self.claim(claim)? else { return Ok(None) };
+        let row = self.intent_at(sequence)?;
+        let row = row.ok_or_else(|| StoreError::Damaged(format!("claim without intent {sequence}")))?;
+        Ok(Some(row.intent_id()))
+    }
+
+    fn session_seen(&self, session: &SessionId) -> Result<bool, StoreError> {
+        Txn::session_seen(self, session)
+    }
+
+    fn stopped(&self, intent: &IntentId) -> Result<bool, StoreError> {
+        Ok(Txn::stopped(self, intent)? || Txn::intent(self, intent)?.is_some_and(|(_, row)| row.stopped))
+    }
+
+    fn banned(&self, peer: &NodeId) -> Result<bool, StoreError> {
+        Txn::banned(self, peer)
+    }
+
+    fn key_order(&self, key: &KeyId) -> Result<Option<(IntentId, bool)>, StoreError> {
+        Ok(self.key(key)?.map(|row| (IntentId::new(row.order_id), row.share.is_some())))
+    }
+}
+
+/// Notes an intent at first sight; later sights change nothing. Gives the time of first sight.
+pub fn note(
+    txn: &mut Txn<'_>,
+    charter: &Charter,
+    examined: &Examined,
+    envelope: &pb::Envelope,
+    now: Millis,
+) -> Result<Result<u64, ApiError>, StoreError> {
+    let intent = examined.intent();
+    match guard::first_sight(txn, charter, examined, now)? {
+        FirstSight::Refused(error) => return Ok(Err(error)),
+        FirstSight::Known => {
+            let row = Txn::intent(txn, &intent.id)?;
+            return Ok(Ok(row.map_or(now.0, |(_, row)| row.first_seen_ms)));
+        }
+        FirstSight::New => {}
+    }
+    let row = IntentRow {
+        id: *intent.id.as_bytes(),
+        first_seen_ms: now.0,
+        allowed: false,
+        stopped: Txn::stopped(txn, &intent.id)?,
+        result: None,
+        live: Some(LiveIntent {
+            envelope: envelope.encode_to_vec(),
+            expires_at_secs: intent.expires_at_secs,
+            sessions: 0,
+            nonce_claim: examined.nonce_claim(),
+        }),
+    };
+    let sequence = txn.add_intent(&row)?;
+    txn.put_claim(examined.idempotency_claim(), sequence)?;
+    txn.append(now, Event::FirstSeen { intent: row.id })?;
+    Ok(Ok(now.0))
+}
+
+/// Decides on signing and, if it is allowed, records that: session, claim on the account's number, journal.
+pub fn sign(
+    txn: &mut Txn<'_>,
+    charter: &Charter,
+    examined: Examined,
+    call: SignCall,
+    envelope: &pb::Envelope,
+    now: Millis,
+) -> Result<Verdict<SignToken>, StoreError> {
+    let id = examined.intent().id;
+    if Txn::intent(txn, &id)?.is_none()
+        && let Err(error) = note(txn, charter, &examined, envelope, now)?
+    {
+        return Ok(Verdict::Refused(error));
+    }
+    let nonce_claim = examined.nonce_claim();
+    let verdict = guard::admit_sign(txn, charter, examined, call, now)?;
+    if let Verdict::Allowed(token) = &verdict {
+        let (sequence, mut row) =
+            Txn::intent(txn, &id)?.ok_or_else(|| StoreError::Damaged(format!("intent {id} vanished")))?;
+        row.allowed = true;
+        if let Some(live) = &mut row.live {
+            live.sessions = live.sessions.saturating_add(1);
+        }
+        txn.put_intent(sequence, &row)?;
+        txn.put_session(token.session(), sequence)?;
+        if let Some(claim) = nonce_claim {
+            txn.put_claim(claim, sequence)?;
+        }
+        txn.append(now, Event::Allowed(token.record()))?;
+    }
+    Ok(verdict)
+}
+
+/// Decides on key generation and, if it is allowed, takes the name and records the session.
+pub fn keygen(
+    txn: &mut Txn<'_>,
+    charter: &Charter,
+    examined: ExaminedOrder,
+    envelope: &pb::Envelope,
+    session: SessionId,
+    now: Millis,
+) -> Result<KeygenVerdict, StoreError> {
+    let verdict = guard::admit_keygen(txn, charter, examined, session, now)?;
+    if let KeygenVerdict::Allowed(token) = &verdict {
+        let key = &token.order().key_id;
+        let attempts = txn.key(key)?.map_or(0, |row| row.attempts);
+        let row = KeyRow {
+            phase: KeyPhase::Generating,
+            order: envelope.encode_to_vec(),
+            order_id: *token.order().id.as_bytes(),
+            index: token.me().as_u8(),
+            attempts: attempts.saturating_add(1),
+            share: None,
+            certificate: Vec::new(),
+        };
+        txn.put_key(key, &row)?;
+        txn.put_session(&session, 0)?;
+        let (key, session) = (key.to_string(), *session.as_bytes());
+        txn.append(now, Event::Session { key, session, purpose: "keygen".to_owned() })?;
+    }
+    Ok(verdict)
+}
+
+/// Decides on presigning and, if it is allowed, records the session.
+pub fn presign(txn: &mut Txn<'_>, call: PresignCall, now: Millis) -> Result<Verdict<PresignToken>, StoreError> {
+    let verdict = guard::admit_presign(txn, call)?;
+    if let Verdict::Allowed(token) = &verdict {
+        txn.put_session(token.session(), 0)?;
+        let (key, session) = (token.key().public.key.to_string(), *token.session().as_bytes());
+        txn.append(now, Event::Session { key, session, purpose: "presign".to_owned() })?;
+    }
+    Ok(verdict)
+}

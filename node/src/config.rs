@@ -1,0 +1,266 @@
+//! The configuration file: TOML, unknown keys refused, every key shown in `limen-node.sample.toml`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use limen_wire::ids::NodeId;
+use serde::Deserialize;
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("could not read the configuration {path}: {source}")]
+    Read {
+        /// Which file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("the configuration {path} is refused: {reason}; compare with limen-node.sample.toml")]
+    Parse {
+        /// Which file.
+        path: String,
+        /// What is wrong, with line and column.
+        reason: String,
+    },
+    /// A value is out of range.
+    #[error("the configuration's {key} is refused: {reason}")]
+    Value {
+        /// Which key.
+        key: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Everything that the daemon is told.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// This signer's name.
+    pub node: NodeId,
+    /// Where coordinators and peers reach it.
+    pub listen: SocketAddr,
+    /// Where metrics are read; loopback only.
+    #[serde(default)]
+    pub metrics: Option<SocketAddr>,
+    /// Folder of the store.
+    pub data_dir: PathBuf,
+    /// The charter file.
+    pub charter: PathBuf,
+    /// File for emitted last-round messages; development charters only.
+    #[serde(default)]
+    pub danger_trace_partials: Option<PathBuf>,
+    /// Certificate and key.
+    pub identity: Identity,
+    /// What wraps the sealing key.
+    pub provider: Provider,
+    /// Bounds.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Retention and checks.
+    #[serde(default)]
+    pub store: Store,
+    /// What is logged and how.
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// Files of the node's identity.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// PEM certificate.
+    pub certificate: PathBuf,
+    /// PEM PKCS#8 key.
+    pub key: PathBuf,
+}
+
+/// What wraps the key that seals shares.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Provider {
+    /// A key in a file: development only.
+    DangerSoftware {
+        /// 64 hexadecimal digits.
+        key_file: PathBuf,
+    },
+}
+
+/// Bounds on what others can make grow.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Sessions at a time.
+    pub sessions: usize,
+    /// Longest signing session, in milliseconds.
+    pub sign_timeout_ms: u32,
+    /// Longest key generation or presigning session, in milliseconds.
+    pub keygen_timeout_ms: u32,
+    /// Messages waiting for one peer.
+    pub peer_queue: usize,
+    /// Frames kept for sessions that have not started here.
+    pub early_frames: usize,
+    /// How long they are kept, in milliseconds.
+    pub early_frames_ms: u32,
+    /// Threads for protocol steps; 0 means one per processor.
+    pub crypto_threads: usize,
+    /// FROST nonces shared ahead per key.
+    pub frost_nonces: usize,
+    /// Presignatures kept per key.
+    pub presignatures: usize,
+    /// Sets of safe primes made ahead.
+    pub prime_sets: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions: 256,
+            sign_timeout_ms: 10_000,
+            keygen_timeout_ms: 600_000,
+            peer_queue: 4096,
+            early_frames: 4096,
+            early_frames_ms: 10_000,
+            crypto_threads: 0,
+            frost_nonces: 128,
+            presignatures: 64,
+            prime_sets: 0,
+        }
+    }
+}
+
+impl Limits {
+    /// Protocol threads, counted.
+    pub fn crypto_threads(&self) -> usize {
+        match self.crypto_threads {
+            0 => std::thread::available_parallelism().map_or(2, usize::from),
+            some => some,
+        }
+    }
+    /// How long a signing session may take when the coordinator asks for `asked` milliseconds (0: no wish).
+    pub fn sign_timeout(&self, asked: u32) -> Duration {
+        timeout(asked, self.sign_timeout_ms)
+    }
+    /// The same for key generation and presigning.
+    pub fn keygen_timeout(&self, asked: u32) -> Duration {
+        timeout(asked, self.keygen_timeout_ms)
+    }
+}
+
+fn timeout(asked: u32, bound: u32) -> Duration {
+    let millis = if asked == 0 { bound } else { asked.min(bound) };
+    Duration::from_millis(millis.into())
+}
+
+/// Retention and checks of the store.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// Days until an ended request shrinks to a tombstone.
+    pub retention_days: u32,
+    /// Check every page at start.
+    pub check_at_start: bool,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { retention_days: 90, check_at_start: true }
+    }
+}
+
+impl Store {
+    /// The retention as a duration.
+    pub fn retention(&self) -> Duration {
+        Duration::from_secs(u64::from(self.retention_days) * 24 * 3600)
+    }
+}
+
+/// What is logged and how.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// Text or JSON lines.
+    pub format: LogFormat,
+    /// Which lines.
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For collectors.
+    Json,
+}
+
+impl Config {
+    /// Reads, checks, and makes paths relative to the file's folder.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.display().to_string(), source })?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        Self::parse(&text, base).map_err(|error| match error {
+            ConfigError::Parse { reason, .. } => ConfigError::Parse { path: path.display().to_string(), reason },
+            other => other,
+        })
+    }
+
+    /// Parses text; relative paths start at `base`.
+    pub fn parse(text: &str, base: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = toml::from_str(text)
+            .map_err(|error| ConfigError::Parse { path: "text".to_owned(), reason: error.to_string() })?;
+        for path in
+            [&mut config.data_dir, &mut config.charter, &mut config.identity.certificate, &mut config.identity.key]
+        {
+            *path = base.join(&path);
+        }
+        let Provider::DangerSoftware { key_file } = &mut config.provider;
+        *key_file = base.join(&key_file);
+        if let Some(path) = &mut config.danger_trace_partials {
+            *path = base.join(&path);
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let value = |key, reason: &str| Err(ConfigError::Value { key, reason: reason.to_owned() });
+        if self.metrics.is_some_and(|address| !address.ip().is_loopback()) {
+            return value(
+                "metrics",
+                "metrics are served without authentication, so the address must be a loopback address",
+            );
+        }
+        let limits = &self.limits;
+        let positive = [
+            ("limits.sessions", limits.sessions),
+            ("limits.peer_queue", limits.peer_queue),
+            ("limits.early_frames", limits.early_frames),
+            ("limits.sign_timeout_ms", limits.sign_timeout_ms as usize),
+            ("limits.keygen_timeout_ms", limits.keygen_timeout_ms as usize),
+            ("limits.early_frames_ms", limits.early_frames_ms as usize),
+        ];
+        if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return value(key, "it must be at least 1");
+        }
+        if limits.frost_nonces > limen_wire::limits::NONCE_BATCH {
+            return value("limits.frost_nonces", "at most 1024 nonces are shared ahead per key");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

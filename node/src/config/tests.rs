@@ -1,0 +1,53 @@
+use super::*;
+
+const SAMPLE: &str = include_str!("../../limen-node.sample.toml");
+
+#[test]
+fn the_sample_parses_and_shows_the_defaults() {
+    let config = Config::parse(SAMPLE, Path::new("/etc/limen")).unwrap();
+    assert_eq!(config.node.as_str(), "n1");
+    assert_eq!(config.charter, Path::new("/etc/limen/charter.toml"));
+    assert_eq!(format!("{:?}", config.limits), format!("{:?}", Limits::default()));
+    assert_eq!(format!("{:?}", config.store), format!("{:?}", Store::default()));
+    assert_eq!(format!("{:?}", config.log), format!("{:?}", Log::default()));
+}
+
+#[test]
+fn an_unknown_key_is_refused_wherever_it_stands() {
+    for (at, line) in [
+        ("node = ", "colour = 1\nnode = "),
+        ("sessions = ", "colour = 1\nsessions = "),
+        ("key_file", "x = 1\nkey_file"),
+    ] {
+        let text = SAMPLE.replacen(at, line, 1);
+        assert_ne!(text, SAMPLE);
+        assert!(matches!(Config::parse(&text, Path::new(".")), Err(ConfigError::Parse { .. })), "{at}");
+    }
+}
+
+#[test]
+fn a_torn_file_is_refused() {
+    let cut = SAMPLE.find("[identity]").unwrap();
+    let torn = SAMPLE.get(..cut).unwrap();
+    assert!(matches!(Config::parse(torn, Path::new(".")), Err(ConfigError::Parse { .. })));
+}
+
+#[test]
+fn metrics_stay_on_loopback() {
+    let text = SAMPLE.replace("127.0.0.1:9101", "0.0.0.0:9101");
+    assert!(matches!(Config::parse(&text, Path::new(".")), Err(ConfigError::Value { key: "metrics", .. })));
+}
+
+#[test]
+fn a_bound_of_zero_is_refused() {
+    let text = SAMPLE.replace("sessions = 256", "sessions = 0");
+    assert!(matches!(Config::parse(&text, Path::new(".")), Err(ConfigError::Value { key: "limits.sessions", .. })));
+}
+
+#[test]
+fn the_signers_own_bound_wins() {
+    let limits = Limits::default();
+    assert_eq!(limits.sign_timeout(0), Duration::from_secs(10));
+    assert_eq!(limits.sign_timeout(500), Duration::from_millis(500));
+    assert_eq!(limits.sign_timeout(u32::MAX), Duration::from_secs(10));
+}

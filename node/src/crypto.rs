@@ -1,0 +1,34 @@
+//! Threads for protocol steps. A step takes micro- to milliseconds (seconds in CGGMP24 set-up), so it never runs on the
+//! threads that serve connections; as many run at a time as there are threads, the rest wait in order.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+/// The bound on protocol steps that run at the same time.
+#[derive(Debug, Clone)]
+pub struct CryptoPool {
+    places: Arc<Semaphore>,
+}
+
+/// The step panicked or the runtime is going down. The session is lost, the process is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a protocol step did not finish")]
+pub struct StepLost;
+
+impl CryptoPool {
+    /// A pool of this many threads.
+    pub fn new(threads: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(threads.max(1))) }
+    }
+
+    /// Runs a step.
+    pub async fn run<T: Send + 'static>(&self, step: impl FnOnce() -> T + Send + 'static) -> Result<T, StepLost> {
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| StepLost)?;
+        let job = move || {
+            let _place = place;
+            step()
+        };
+        tokio::task::spawn_blocking(job).await.map_err(|_| StepLost)
+    }
+}

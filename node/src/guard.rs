@@ -1,0 +1,93 @@
+//! The guard: decides alone, from evidence that this signer can check itself, whether anything may be signed.
+//!
+//! Pure: the charter, the journal's view, the authorization and the time are arguments. Two steps: *examine* checks what
+//! needs no state (signatures, bytes, effects, rules), outside the writer; *admit* checks what does (claims, sessions,
+//! stops, bans), inside the transaction that records the decision. Only `admit` builds a token, and only a token opens a
+//! share: there is no other way to a signature.
+
+mod admit;
+mod examine;
+mod keygen;
+mod presign;
+mod token;
+
+use limen_mpc::KeyPublic;
+use limen_wire::error::ApiError;
+use limen_wire::ids::{IntentId, KeyId, NodeId, PartyIndex, SessionId};
+
+use crate::store::rows::{ClaimKey, StoredSignature};
+
+pub(crate) use examine::public_key_bytes;
+
+pub use admit::{FirstSight, admit_sign, first_sight};
+pub use examine::{Examined, SignCall, examine, sign_call};
+pub use keygen::{ExaminedOrder, KeygenVerdict, admit_keygen, examine_order};
+pub use presign::{PresignCall, admit_presign, presign_call};
+pub use token::{KeygenToken, PresignToken, SignToken};
+
+/// The guard's answer.
+#[derive(Debug)]
+pub enum Verdict<T> {
+    /// Go ahead, with this and only with this.
+    Allowed(T),
+    /// It was done before; here is what came of it.
+    Repeat(StoredSignature),
+    /// No.
+    Refused(ApiError),
+}
+
+/// What the guard knows of a key: its public part, and who its members are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// Public key, chain code, committee size, epoch.
+    pub public: KeyPublic,
+    /// The members in index order.
+    pub nodes: Vec<NodeId>,
+    /// This node's index.
+    pub me: PartyIndex,
+    /// Certified by all members.
+    pub active: bool,
+}
+
+impl KeyFacts {
+    /// The member with this index.
+    pub fn node_at(&self, index: PartyIndex) -> Option<&NodeId> {
+        self.nodes.get(usize::from(index.as_u8()).checked_sub(1)?)
+    }
+}
+
+/// What the guard asks the journal about one intent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownIntent {
+    /// Sessions allowed so far.
+    pub sessions: u32,
+    /// It has been allowed at least once.
+    pub allowed: bool,
+    /// It has shrunk to a tombstone: it will never start a session again.
+    pub ended: bool,
+    /// Its signature, if this node has one.
+    pub result: Option<StoredSignature>,
+    /// The sequence number that it burns; `None` also once it has shrunk.
+    pub nonce_claim: Option<ClaimKey>,
+}
+
+/// The journal as the guard sees it.
+pub trait JournalView {
+    /// Why it cannot be read.
+    type Error;
+    /// What is known of an intent.
+    fn intent(&self, id: &IntentId) -> Result<Option<KnownIntent>, Self::Error>;
+    /// Which intent holds a claim.
+    fn holder(&self, claim: ClaimKey) -> Result<Option<IntentId>, Self::Error>;
+    /// Whether a session of this name was ever started, in any boot.
+    fn session_seen(&self, session: &SessionId) -> Result<bool, Self::Error>;
+    /// Whether a stop record names the intent.
+    fn stopped(&self, intent: &IntentId) -> Result<bool, Self::Error>;
+    /// Whether a peer is banned.
+    fn banned(&self, peer: &NodeId) -> Result<bool, Self::Error>;
+    /// Id of the order under which a key's name is taken, and whether this node has stated a share of it.
+    fn key_order(&self, key: &KeyId) -> Result<Option<(IntentId, bool)>, Self::Error>;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! What needs the journal: claims, sessions, stops, bans. Runs inside the transaction that records the answer.
+
+use limen_policy::charter::Charter;
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::IntentId;
+
+use super::examine::check_set;
+use super::{Examined, JournalView, SignCall, SignToken, Verdict};
+use crate::clock::Millis;
+
+/// What becomes of an intent that is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FirstSight {
+    /// Note it now.
+    New,
+    /// It is noted already.
+    Known,
+    /// It cannot be noted.
+    Refused(ApiError),
+}
+
+/// Judges the first sight of an intent: not expired, not for too far ahead, its idempotency key free.
+pub fn first_sight<V: JournalView>(
+    view: &V,
+    charter: &Charter,
+    examined: &Examined,
+    now: Millis,
+) -> Result<FirstSight, V::Error> {
+    let intent = &examined.intent;
+    if view.intent(&intent.id)?.is_some() {
+        return Ok(FirstSight::Known);
+    }
+    if let Err(error) = check_expiry(charter, intent.expires_at_secs, now) {
+        return Ok(FirstSight::Refused(error));
+    }
+    Ok(match view.holder(examined.idempotency_claim())? {
+        None => FirstSight::New,
+        Some(holder) => FirstSight::Refused(idempotency_conflict(&holder)),
+    })
+}
+
+fn idempotency_conflict(holder: &IntentId) -> ApiError {
+    ApiError::new(
+        Code::IdempotencyConflict,
+        format!("this requester used the same idempotency key for intent {holder}, which has other bytes"),
+    )
+}
+
+pub(super) fn check_expiry(charter: &Charter, expires_at_secs: u64, now: Millis) -> Result<(), ApiError> {
+    check_expired(expires_at_secs, now)?;
+    let ahead = expires_at_secs.saturating_sub(now.as_secs());
+    let bound = charter.bounds.max_expiry_secs;
+    if ahead > bound {
+        let message = format!("it expires in {ahead} s, the charter allows at most {bound} s");
+        return Err(ApiError::new(Code::ExpiryTooFar, message));
+    }
+    Ok(())
+}
+
+fn check_expired(expires_at_secs: u64, now: Millis) -> Result<(), ApiError> {
+    if expires_at_secs > now.as_secs() {
+        return Ok(());
+    }
+    let late = now.as_secs().saturating_sub(expires_at_secs);
+    Err(ApiError::new(Code::Expired, format!("it expired {late} s ago by this signer's clock")))
+}
+
+/// Decides on signing. The intent has been noted (see [`first_sight`]) in the same transaction or before.
+pub fn admit_sign<V: JournalView>(
+    view: &V,
+    charter: &Charter,
+    examined: Examined,
+    call: SignCall,
+    now: Millis,
+) -> Result<Verdict<SignToken>, V::Error> {
+    let id = examined.intent.id;
+    let known = view.intent(&id)?;
+    if let Some(result) = known.as_ref().and_then(|known| known.result.clone()) {
+        return Ok(Verdict::Repeat(result));
+    }
+    if let Err(error) = check_facts(charter, &examined, &call, now) {
+        return Ok(Verdict::Refused(error));
+    }
+    let Some(known) = known else {
+        let message = format!("intent {id} was not noted before it was to be signed");
+        return Ok(Verdict::Refused(ApiError::new(Code::Internal, message)));
+    };
+    if view.session_seen(&call.session)? {
+        let message = format!("session {} was used before; a session is never computed twice", call.session);
+        return Ok(Verdict::Refused(ApiError::new(Code::SessionDead, message)));
+    }
+    if view.stopped(&id)? {
+        return Ok(Verdict::Refused(ApiError::new(Code::Stopped, format!("a stop record names intent {id}"))));
+    }
+    let bound = charter.bounds.max_sessions;
+    if known.ended || known.sessions >= bound {
+        let message = format!("intent {id} has used up its {bound} sessions");
+        return Ok(Verdict::Refused(ApiError::new(Code::TooManySessions, message)));
+    }
+    if let Some(error) = check_bans(view, &examined, &call)? {
+        return Ok(Verdict::Refused(error));
+    }
+    if let Some(error) = check_claims(view, &examined)? {
+        return Ok(Verdict::Refused(error));
+    }
+    Ok(Verdict::Allowed(SignToken::new(examined, call, *charter.hash().as_bytes())))
+}
+
+/// What holds or not whatever the journal says.
+fn check_facts(charter: &Charter, examined: &Examined, call: &SignCall, now: Millis) -> Result<(), ApiError> {
+    check_expired(examined.intent.expires_at_secs, now)?;
+    if !examined.key.active {
+        let message = format!("key {} is not certified by all its members yet", examined.intent.key_id);
+        return Err(ApiError::new(Code::KeyNotActive, message));
+    }
+    if examined.key.public.cluster != charter.cluster {
+        let message = format!("key {} belongs to another cluster", examined.intent.key_id);
+        return Err(ApiError::new(Code::WrongCluster, message));
+    }
+    if !examined.decision.allowed {
+        return Err(ApiError::new(Code::PolicyDenied, examined.decision.reasons.join("; ")));
+    }
+    check_set(&examined.key, &call.signers)
+}
+
+fn check_bans<V: JournalView>(view: &V, examined: &Examined, call: &SignCall) -> Result<Option<ApiError>, V::Error> {
+    for party in call.signers.others(examined.key.me) {
+        let Some(node) = examined.key.node_at(party) else { continue };
+        if view.banned(node)? {
+            return Ok(Some(ApiError::new(Code::PeerBanned, format!("this signer and {node} are a banned pair"))));
+        }
+    }
+    Ok(None)
+}
+
+/// The idempotency key and the account's sequence number must be this intent's, free, or handed over by name.
+fn check_claims<V: JournalView>(view: &V, examined: &Examined) -> Result<Option<ApiError>, V::Error> {
+    let intent = &examined.intent;
+    if let Some(holder) = view.holder(examined.idempotency_claim())?
+        && holder != intent.id
+    {
+        return Ok(Some(idempotency_conflict(&holder)));
+    }
+    let conflict = |message| Ok(Some(ApiError::new(Code::NonceConflict, message)));
+    let Some(claim) = examined.nonce_claim() else {
+        if let Some(replaced) = intent.replaces {
+            return conflict(format!("it replaces {replaced}, but its bytes burn no sequence number"));
+        }
+        return Ok(None);
+    };
+    if let Some(replaced) = intent.replaces
+        && let Some(known) = view.intent(&replaced)?
+        && known.nonce_claim.is_some_and(|other| other != claim)
+    {
+        return conflict(format!("it replaces {replaced}, which burns another account's or another number"));
+    }
+    match view.holder(claim)? {
+        Some(holder) if holder != intent.id && intent.replaces != Some(holder) => {
+            let nonce = examined.decoded.effects.nonce.unwrap_or_default();
+            let account = &examined.account;
+            conflict(format!("number {nonce} of account {account} is taken by intent {holder}"))
+        }
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,177 @@
+//! What can be checked without state: envelope, enrolment, bytes, effects, rules, signer set.
+
+use std::sync::Arc;
+
+use limen_chain::{Decoded, SigningInput};
+use limen_mpc::{ChildKey, DerivationPath, Point, SignInput, derive_public};
+use limen_policy::charter::{Charter, Duty};
+use limen_policy::decide::{Decision, decide};
+use limen_wire::effects::{Address, ChainId};
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::{PartyIndex, Scheme, SessionId, SignerSet};
+use limen_wire::intent::{Intent, Payload};
+use limen_wire::pb;
+
+use super::KeyFacts;
+use crate::store::rows::ClaimKey;
+
+/// An intent whose signature, bytes and effects this signer has checked itself. The decision may still be "no".
+#[derive(Debug, Clone)]
+pub struct Examined {
+    pub(super) intent: Intent,
+    pub(super) key: Arc<KeyFacts>,
+    pub(super) path: DerivationPath,
+    pub(super) child: ChildKey,
+    pub(super) account: Address,
+    pub(super) decoded: Decoded,
+    pub(super) input: SignInput,
+    pub(super) decision: Decision,
+    pub(super) effects_digest: [u8; 32],
+}
+
+impl Examined {
+    /// The checked intent.
+    pub const fn intent(&self) -> &Intent {
+        &self.intent
+    }
+    /// What the charter's rules say.
+    pub const fn decision(&self) -> &Decision {
+        &self.decision
+    }
+    /// The public key under which the signature will verify: 33 bytes for ECDSA, 32 otherwise.
+    pub fn public_key(&self) -> Vec<u8> {
+        public_key_bytes(self.key.public.scheme, &self.child.public_key)
+    }
+    /// The key that signs.
+    pub fn key(&self) -> &KeyFacts {
+        &self.key
+    }
+    /// The point under which the signature will verify.
+    pub const fn child_key(&self) -> Point {
+        self.child.public_key
+    }
+    /// The account that signs.
+    pub const fn account(&self) -> &Address {
+        &self.account
+    }
+    /// The claim on the account's sequence number, if the bytes burn one.
+    pub fn nonce_claim(&self) -> Option<ClaimKey> {
+        let effects = &self.decoded.effects;
+        effects.nonce.map(|nonce| ClaimKey::nonce(effects.chain.as_str(), effects.account.as_str(), nonce))
+    }
+    /// The claim on the requester's own name for it.
+    pub fn idempotency_claim(&self) -> ClaimKey {
+        ClaimKey::idempotency(&self.intent.cluster, &self.intent.requester, &self.intent.idempotency_key)
+    }
+}
+
+/// The public key as the API writes it.
+pub(crate) fn public_key_bytes(scheme: Scheme, point: &Point) -> Vec<u8> {
+    let bytes = point.as_bytes();
+    match scheme {
+        // BIP-340 keys are x coordinates
+        Scheme::SchnorrBip340 => bytes.get(1..).unwrap_or_default().to_vec(),
+        Scheme::EcdsaSecp256k1 | Scheme::EddsaEd25519 => bytes.to_vec(),
+    }
+}
+
+/// Examines an envelope. `key` looks a key up by name.
+pub fn examine(
+    charter: &Charter,
+    key: impl FnOnce(&limen_wire::ids::KeyId) -> Option<Arc<KeyFacts>>,
+    envelope: &pb::Envelope,
+) -> Result<Examined, ApiError> {
+    let (intent, opened) = Intent::open(envelope).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
+    if intent.cluster != charter.cluster {
+        let message = format!("the intent is for cluster {}, this is {}", intent.cluster, charter.cluster);
+        return Err(ApiError::new(Code::WrongCluster, message));
+    }
+    let requester = charter.requesters.get(&intent.requester).ok_or_else(|| {
+        ApiError::new(Code::NotEnrolled, format!("requester {} is not in the charter", intent.requester))
+    })?;
+    opened
+        .verify(intent.requester.as_str(), &requester.public_key)
+        .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
+    if !requester.duties.contains(&Duty::Request) {
+        let message = format!("requester {} may not request signatures", intent.requester);
+        return Err(ApiError::new(Code::NotPermitted, message));
+    }
+    let key = key(&intent.key_id)
+        .ok_or_else(|| ApiError::new(Code::UnknownKey, format!("this signer has no share of key {}", intent.key_id)))?;
+    judge(charter, intent, key)
+}
+
+/// Bytes to effects to decision.
+fn judge(charter: &Charter, intent: Intent, key: Arc<KeyFacts>) -> Result<Examined, ApiError> {
+    let scheme = key.public.scheme;
+    let path =
+        DerivationPath::new(intent.path.clone()).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
+    let child = derive_public(&key.public.public_key, &key.public.chain_code, &path)
+        .map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
+    let chain = intent.chain.clone().unwrap_or_else(ChainId::offchain);
+    let account = limen_chain::address(&chain, scheme, &public_key_bytes(scheme, &child.public_key))
+        .map_err(|error| ApiError::new(Code::WrongScheme, error.to_string()))?;
+    let kinds = |chain: &ChainId, contract: &Address| charter.token_kind(chain, contract);
+    let decoded = limen_chain::decode(&payload(&intent.payload), &chain, &account, &kinds)
+        .map_err(|error| ApiError::new(Code::Undecodable, error.to_string()))?;
+    let input = sign_input(&decoded.signing, scheme)?;
+    let decision = decide(charter, &intent, &decoded.effects);
+    let effects_digest = decoded.effects.digest();
+    Ok(Examined { intent, key, path, child, account, decoded, input, decision, effects_digest })
+}
+
+fn payload(payload: &Payload) -> limen_chain::Payload<'_> {
+    match payload {
+        Payload::EvmTransaction(bytes) => limen_chain::Payload::EvmTransaction(bytes),
+        Payload::EvmMessage(bytes) => limen_chain::Payload::EvmMessage(bytes),
+        Payload::EvmTypedData(bytes) => limen_chain::Payload::EvmTypedData(bytes),
+        Payload::Message(bytes) => limen_chain::Payload::Message(bytes),
+        Payload::RawDigest(digest) => limen_chain::Payload::RawDigest(*digest),
+    }
+}
+
+fn sign_input(signing: &SigningInput, scheme: Scheme) -> Result<SignInput, ApiError> {
+    let wrong = || ApiError::new(Code::WrongScheme, format!("a {scheme} key cannot sign this kind of payload"));
+    let bytes = signing.for_scheme(scheme).ok_or_else(wrong)?;
+    let input = match scheme {
+        Scheme::EcdsaSecp256k1 => SignInput::Digest(bytes.try_into().map_err(|_| wrong())?),
+        Scheme::EddsaEd25519 | Scheme::SchnorrBip340 => SignInput::Message(bytes.to_vec()),
+    };
+    if input.fits(scheme) { Ok(input) } else { Err(wrong()) }
+}
+
+/// Session and signer set that a coordinator proposes: checked in themselves, not yet against key and journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignCall {
+    /// The session's name.
+    pub session: SessionId,
+    /// The participants.
+    pub signers: SignerSet,
+}
+
+/// Checks the shape of session id and signer set.
+pub fn sign_call(session_id: &[u8], signers: &[u32]) -> Result<SignCall, ApiError> {
+    let session =
+        SessionId::from_slice(session_id).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
+    let bad = |error: limen_wire::ids::IdError| ApiError::new(Code::BadSignerSet, error.to_string());
+    let parties: Result<Vec<_>, _> =
+        signers.iter().take(256).map(|index| PartyIndex::new(u16::try_from(*index).unwrap_or(u16::MAX))).collect();
+    let signers = SignerSet::new(parties.map_err(bad)?).map_err(bad)?;
+    Ok(SignCall { session, signers })
+}
+
+/// Checks a signer set against a key: exactly `signers_required` of its members, this node among them.
+pub(super) fn check_set(key: &KeyFacts, signers: &SignerSet) -> Result<(), ApiError> {
+    let refuse = |message: String| Err(ApiError::new(Code::BadSignerSet, message));
+    let size = key.public.size;
+    if signers.len() != usize::from(size.signers_required()) {
+        return refuse(format!("{} signers were chosen, key {} needs {}", signers.len(), key.public.key, size));
+    }
+    if signers.parties().iter().any(|party| party.as_u8() > size.signers_total()) {
+        return refuse(format!("a signer was chosen that is no member of key {} ({size})", key.public.key));
+    }
+    if !signers.contains(key.me) {
+        return refuse(format!("this signer has index {} and is not in the set", key.me));
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! Presignatures: made ahead without an intent, so they prove nothing and permit nothing.
+
+use std::sync::Arc;
+
+use limen_mpc::DerivationPath;
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::Protocol;
+
+use super::examine::{check_set, sign_call};
+use super::{JournalView, KeyFacts, PresignToken, SignCall, Verdict};
+
+/// A checked call for a presignature.
+#[derive(Debug, Clone)]
+pub struct PresignCall {
+    key: Arc<KeyFacts>,
+    call: SignCall,
+    path: DerivationPath,
+}
+
+/// Checks key, path and signer set.
+pub fn presign_call(
+    key: Arc<KeyFacts>,
+    path: &[u32],
+    session_id: &[u8],
+    signers: &[u32],
+) -> Result<PresignCall, ApiError> {
+    let call = sign_call(session_id, signers)?;
+    if key.public.protocol != Protocol::Cggmp24 {
+        let message = format!("key {} uses {}, which has no presignatures", key.public.key, key.public.protocol);
+        return Err(ApiError::new(Code::WrongScheme, message));
+    }
+    if !key.active {
+        let message = format!("key {} is not certified by all its members yet", key.public.key);
+        return Err(ApiError::new(Code::KeyNotActive, message));
+    }
+    check_set(&key, &call.signers)?;
+    limen_wire::intent::check_path(path).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
+    let path = DerivationPath::new(path.to_vec()).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
+    Ok(PresignCall { key, call, path })
+}
+
+/// Decides on presigning.
+pub fn admit_presign<V: JournalView>(view: &V, examined: PresignCall) -> Result<Verdict<PresignToken>, V::Error> {
+    let PresignCall { key, call, path } = examined;
+    if view.session_seen(&call.session)? {
+        let message = format!("session {} was used before; a session is never computed twice", call.session);
+        return Ok(Verdict::Refused(ApiError::new(Code::SessionDead, message)));
+    }
+    for party in call.signers.others(key.me) {
+        let Some(node) = key.node_at(party) else { continue };
+        if view.banned(node)? {
+            let message = format!("this signer and {node} are a banned pair");
+            return Ok(Verdict::Refused(ApiError::new(Code::PeerBanned, message)));
+        }
+    }
+    Ok(Verdict::Allowed(PresignToken { key, call, path }))
+}

@@ -1,0 +1,233 @@
+//! Making a key: a session among all members, a share that is durable and read back, a statement, a certificate.
+//!
+//! Each step can be repeated after a crash: a stored share is read back and stated at the next start, a certificate proves
+//! itself whoever brings it. A node states at most one share per key name.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use limen_mpc::{KeyPublic, KeyShare, Output, Seed, Session};
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::{Epoch, IntentId, KeyId, NodeId, PartyIndex, SessionId};
+use limen_wire::pb;
+use limen_wire::statement::KeyStatement;
+use prost::Message as _;
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use crate::guard::{KeyFacts, KeygenToken, KeygenVerdict, examine_order, public_key_bytes};
+use crate::metrics::SessionLabels;
+use crate::sessions::{Drive, Ended, OpenError, drive};
+use crate::shared::Shared;
+use crate::signing::{Refusal, session_error};
+use crate::store::journal::Event;
+use crate::store::rows::{KeyPhase, ShareRow};
+use crate::vault::VaultError;
+use crate::{admission, entropy};
+
+/// Takes part in key generation; answers with this node's statement.
+pub async fn generate(shared: Arc<Shared>, request: pb::GenerateKeyRequest) -> Result<pb::Envelope, Refusal> {
+    shared.check_running()?;
+    let envelope = request.order.unwrap_or_default();
+    let examined = examine_order(&shared.charter, &shared.me, &envelope)?;
+    let session = SessionId::from_slice(&request.session_id)
+        .map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
+    let key = examined.order().key_id.clone();
+    let (charter, now) = (Arc::clone(&shared.charter), shared.now());
+    let verdict =
+        shared.store.write(move |txn| admission::keygen(txn, &charter, examined, &envelope, session, now)).await;
+    let token = match verdict.map_err(|error| Shared::store_error(&error))? {
+        KeygenVerdict::Allowed(token) => token,
+        KeygenVerdict::Repeat => return Ok(statement(&shared, &key)?),
+        KeygenVerdict::Refused(error) => return Err(error.into()),
+    };
+    let deadline = Instant::now() + shared.limits.keygen_timeout(request.timeout_ms);
+    let (task, answer) = (Arc::clone(&shared), tokio::sync::oneshot::channel());
+    shared.tasks.spawn(async move {
+        drop(answer.0.send(run(&task, token, deadline).await));
+    });
+    let lost = || ApiError::new(Code::SessionAborted, "the session's task ended without a result");
+    answer.1.await.map_err(|_| lost())?
+}
+
+fn statement(shared: &Shared, key: &KeyId) -> Result<pb::Envelope, ApiError> {
+    let view = shared.store.view().map_err(|error| Shared::store_error(&error))?;
+    let row = view.key(key).map_err(|error| Shared::store_error(&error))?;
+    let bytes = row.and_then(|row| row.share).map(|share| share.statement).unwrap_or_default();
+    if bytes.is_empty() {
+        return Err(ApiError::new(Code::KeyNotActive, format!("the share of key {key} is not yet read back here")));
+    }
+    pb::Envelope::decode(bytes.as_slice()).map_err(|error| ApiError::new(Code::Internal, error.to_string()))
+}
+
+async fn run(shared: &Arc<Shared>, token: KeygenToken, deadline: Instant) -> Result<pb::Envelope, Refusal> {
+    let members: HashMap<NodeId, PartyIndex> = token
+        .nodes()
+        .iter()
+        .zip(token.params().signers.parties())
+        .filter(|(_, party)| **party != token.me())
+        .map(|(node, party)| (node.clone(), *party))
+        .collect();
+    let inbox = shared.sessions.open(*token.session(), members.clone()).map_err(|error| match error {
+        OpenError::TooMany => ApiError::new(Code::Overloaded, error.to_string()),
+        OpenError::Running => ApiError::new(Code::SessionDead, error.to_string()),
+    })?;
+    let context =
+        Drive { inbox, members, deadline, mesh: Arc::clone(&shared.mesh), crypto: shared.crypto.clone(), trace: None };
+    let (params, me, seed) = (token.params(), token.me(), Seed::new(*entropy::random()));
+    let ended = drive(context, move || Session::keygen(params, me, seed)).await;
+    let labels = |outcome| SessionLabels { protocol: token.order().protocol.as_str(), purpose: "keygen", outcome };
+    let Ended::Done(Output::Key(share)) = ended else {
+        shared.metrics.sessions.get_or_create(&labels("aborted")).inc();
+        return Err(session_error(shared, token.nodes(), token.session().as_bytes(), ended).await);
+    };
+    shared.metrics.sessions.get_or_create(&labels("done")).inc();
+    Ok(keep(shared, &token, &share).await?)
+}
+
+/// Stores the share sealed, reads it back, states it.
+async fn keep(shared: &Arc<Shared>, token: &KeygenToken, share: &KeyShare) -> Result<pb::Envelope, ApiError> {
+    let key = token.order().key_id.clone();
+    let vault_error = |error: VaultError| {
+        tracing::error!(%error, "a new share could not be kept");
+        ApiError::new(Code::Internal, error.to_string())
+    };
+    let generation = u64::from_be_bytes(*entropy::random::<8>());
+    let sealed = shared.vault.seal(share, generation).map_err(vault_error)?;
+    let (name, now, epoch) = (key.clone(), shared.now(), Epoch::FIRST);
+    let stored = shared.store.write(move |txn| {
+        let Some(mut row) = txn.key(&name)? else { return Ok(false) };
+        if row.share.is_some() {
+            return Ok(false);
+        }
+        sealed.put(txn, &name, epoch)?;
+        row.phase = KeyPhase::Pending;
+        let public = sealed.public.clone();
+        row.share = Some(ShareRow { epoch: epoch.0, generation, public, statement: Vec::new() });
+        txn.put_key(&name, &row)?;
+        let (key, sealed_hash) = (name.to_string(), sealed.hash());
+        txn.append(now, Event::ShareStored { key, epoch: epoch.0, generation, sealed_hash })?;
+        Ok(true)
+    });
+    if !stored.await.map_err(|error| Shared::store_error(&error))? {
+        let message = format!("another session has made a share of key {key} meanwhile");
+        return Err(ApiError::new(Code::KeyExists, message));
+    }
+    confirm(shared, &key).await.map_err(vault_error)?;
+    statement(shared, &key)
+}
+
+/// Reads a stored share back from disk, opens and checks it, and only then states it to the others. Also run at start
+/// for shares whose statement a crash has cut off.
+pub async fn confirm(shared: &Arc<Shared>, key: &KeyId) -> Result<(), VaultError> {
+    let (task, name) = (Arc::clone(shared), key.clone());
+    let read = tokio::task::spawn_blocking(move || read_back(&task, &name)).await;
+    let (share, statement) = read.map_err(|_| VaultError::NotLoaded(key.clone()))??;
+    let hash = Sha256::digest(&statement).into();
+    let (name, now) = (key.clone(), shared.now());
+    shared
+        .store
+        .write(move |txn| {
+            let Some(mut row) = txn.key(&name)? else { return Ok(()) };
+            if let Some(share) = &mut row.share
+                && share.statement.is_empty()
+            {
+                share.statement = statement;
+                txn.put_key(&name, &row)?;
+                txn.append(now, Event::ShareConfirmed { key: name.to_string(), statement: hash })?;
+            }
+            Ok(())
+        })
+        .await?;
+    shared.vault.hold(share);
+    Ok(())
+}
+
+/// The share as it is on disk, and this node's signed statement of it.
+fn read_back(shared: &Shared, key: &KeyId) -> Result<(KeyShare, Vec<u8>), VaultError> {
+    let view = shared.store.view()?;
+    let row = view.key(key)?.ok_or_else(|| VaultError::NotLoaded(key.clone()))?;
+    let share_row = row.share.as_ref().ok_or_else(|| VaultError::NotLoaded(key.clone()))?;
+    let share = shared.vault.read(&view, key, share_row)?;
+    let order = pb::Envelope::decode(row.order.as_slice()).map_err(|_| VaultError::Public(key.clone()))?;
+    let (order, _) = limen_wire::intent::KeyGeneration::open(&order).map_err(|_| VaultError::Public(key.clone()))?;
+    let statement = key_statement(share.public(), &order.nodes, IntentId::new(row.order_id));
+    let envelope = statement.sign(&shared.me, &shared.identity);
+    shared.put_key(KeyFacts {
+        public: share.public().clone(),
+        nodes: order.nodes,
+        me: share.index(),
+        active: row.phase == KeyPhase::Active,
+    });
+    Ok((share, envelope.encode_to_vec()))
+}
+
+/// What every member states alike.
+pub fn key_statement(public: &KeyPublic, nodes: &[NodeId], order: IntentId) -> KeyStatement {
+    let shares =
+        public.verifying_shares.values().fold(Sha256::new(), |hash, share| hash.chain_update(share.as_bytes()));
+    KeyStatement {
+        cluster: public.cluster.clone(),
+        key_id: public.key.clone(),
+        scheme: public.scheme,
+        protocol: public.protocol,
+        epoch: public.epoch,
+        size: public.size,
+        nodes: nodes.to_vec(),
+        public_key: public_key_bytes(public.scheme, &public.public_key),
+        chain_code: public.chain_code,
+        verifying_shares_hash: shares.finalize().into(),
+        generation_id: order,
+    }
+}
+
+/// Takes a certificate: signatures of all members over the very statement that this node has made.
+pub async fn activate(shared: &Arc<Shared>, certificate: pb::Envelope) -> Result<(), ApiError> {
+    let pinned = |node: &NodeId| shared.charter.node_key(node);
+    let statement = KeyStatement::from_certificate(&certificate, &pinned)
+        .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
+    let key = statement.key_id.clone();
+    let facts = shared.key(&key);
+    let facts = facts.ok_or_else(|| ApiError::new(Code::UnknownKey, format!("no share of key {key} is held here")))?;
+    if facts.active {
+        return Ok(());
+    }
+    let (name, now, payload) = (key.clone(), shared.now(), certificate.payload.clone());
+    let (bytes, hash) = (certificate.encode_to_vec(), Sha256::digest(&certificate.payload).into());
+    let activated = shared.store.write(move |txn| {
+        let Some(mut row) = txn.key(&name)? else { return Ok(false) };
+        let own = row.share.as_ref().and_then(|share| pb::Envelope::decode(share.statement.as_slice()).ok());
+        if own.is_none_or(|own| own.payload != payload) {
+            return Ok(false);
+        }
+        row.phase = KeyPhase::Active;
+        row.certificate = bytes;
+        txn.put_key(&name, &row)?;
+        txn.append(now, Event::KeyActive { key: name.to_string(), certificate: hash })?;
+        Ok(true)
+    });
+    if !activated.await.map_err(|error| Shared::store_error(&error))? {
+        let message = format!("the certificate of key {key} is not over the statement that this signer made");
+        return Err(ApiError::new(Code::WrongState, message));
+    }
+    shared.put_key(KeyFacts { active: true, ..KeyFacts::clone(&facts) });
+    tracing::info!(%key, "key active");
+    shared.mesh.send_all(&pb::peer_message::Kind::KeyCertificate(certificate));
+    Ok(())
+}
+
+/// Opens every share at start. A share that does not open makes its key unusable, not the signer.
+pub async fn load(shared: &Arc<Shared>) -> Result<(), VaultError> {
+    let view = shared.store.view()?;
+    let keys = view.keys()?;
+    drop(view);
+    for (key, row) in keys {
+        if row.share.is_none() {
+            continue;
+        }
+        if let Err(error) = confirm(shared, &key).await {
+            tracing::error!(%key, %error, "share not usable: the key does not sign here");
+        }
+    }
+    Ok(())
+}

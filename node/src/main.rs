@@ -1,0 +1,62 @@
+//! `limen-node`: the signer daemon.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Parser;
+use limen_node::clock::SystemClock;
+use limen_node::config::{Config, Log, LogFormat};
+use limen_node::node::{Node, check};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// One signer of a Limen cluster.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The configuration file; limen-node.sample.toml shows every key.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Check configuration, charter, identity and provider, then exit.
+    #[arg(long)]
+    check_config: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let config = Config::load(&arguments.config)?;
+    log(&config.log)?;
+    if arguments.check_config {
+        check(&config)?;
+        tracing::info!(config = %arguments.config.display(), "configuration is usable");
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    let result = runtime.block_on(run(&config));
+    // Protocol steps that nobody waits for any more do not hold up the exit.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    result
+}
+
+async fn run(config: &Config) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("watching for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("watching for SIGINT")?;
+    let node = Node::start(config, Arc::new(SystemClock)).await?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: no new sessions, the running ones finish");
+    node.stop().await;
+    Ok(())
+}
+
+fn log(log: &Log) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&log.filter).context("reading log.filter")?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! Links that peers have dialled: what comes in on them goes to its place.
+
+use std::sync::Arc;
+
+use limen_wire::ids::NodeId;
+use limen_wire::pb;
+use limen_wire::pb::peer_message::Kind;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
+use tokio_util::sync::CancellationToken;
+
+use super::Mesh;
+use crate::metrics::Reason;
+
+/// Answers that wait for the transport; a peer that does not take them gets no more.
+const ANSWERS: usize = 16;
+
+/// What peers cause. Calls must not block.
+pub trait PeerEvents: Send + Sync + 'static {
+    /// A session frame.
+    fn frame(&self, from: &NodeId, frame: pb::SessionFrame);
+    /// Nonce commitments shared ahead.
+    fn nonce_batch(&self, from: &NodeId, batch: pb::Envelope);
+    /// A key's certificate.
+    fn key_certificate(&self, from: &NodeId, certificate: pb::Envelope);
+    /// A stop record.
+    fn stop_record(&self, from: &NodeId, record: pb::Envelope);
+    /// A message without meaning here.
+    fn garbage(&self, from: &NodeId);
+    /// The peer's last link has ended.
+    fn lost(&self, peer: &NodeId);
+}
+
+/// Serves a link until it ends. Gives the stream of answers.
+pub fn serve<S>(
+    mesh: &Mesh,
+    peer: NodeId,
+    mut messages: S,
+    events: Arc<dyn PeerEvents>,
+    stop: CancellationToken,
+    tasks: &tokio_util::task::TaskTracker,
+) -> Option<ReceiverStream<Result<pb::PeerMessage, tonic::Status>>>
+where
+    S: Stream<Item = Result<pb::PeerMessage, tonic::Status>> + Send + Unpin + 'static,
+{
+    let open = mesh.inbound(&peer)?;
+    let metrics = Arc::clone(&mesh.metrics);
+    let (answers, stream) = mpsc::channel(ANSWERS);
+    tasks.spawn(async move {
+        loop {
+            let message = tokio::select! {
+                () = stop.cancelled() => break,
+                message = messages.next() => message,
+            };
+            match message {
+                Some(Ok(pb::PeerMessage { kind: Some(kind) })) => match kind {
+                    Kind::Frame(frame) => {
+                        let direction = Reason { reason: "received" };
+                        metrics.frames.get_or_create(&direction).inc();
+                        metrics.frame_bytes.get_or_create(&direction).inc_by(frame.body.len() as u64);
+                        events.frame(&peer, frame);
+                    }
+                    Kind::Ping(ping) => {
+                        drop(answers.try_send(Ok(pb::PeerMessage { kind: Some(Kind::Pong(ping)) })));
+                    }
+                    Kind::NonceBatch(batch) => events.nonce_batch(&peer, batch),
+                    Kind::KeyCertificate(certificate) => events.key_certificate(&peer, certificate),
+                    Kind::StopRecord(record) => events.stop_record(&peer, record),
+                    // standing comes with a later version; a pong has no place on this side
+                    Kind::Standing(_) | Kind::Pong(_) => events.garbage(&peer),
+                },
+                Some(Ok(pb::PeerMessage { kind: None })) => events.garbage(&peer),
+                Some(Err(status)) => {
+                    // An oversized or undecodable message ends the stream with one of these codes; a lost connection
+                    // ends it with others.
+                    if matches!(status.code(), tonic::Code::OutOfRange | tonic::Code::Internal) {
+                        events.garbage(&peer);
+                    }
+                    break;
+                }
+                None => break,
+            }
+        }
+        let last = open.is_last();
+        drop(open);
+        if last {
+            events.lost(&peer);
+        }
+    });
+    Some(ReceiverStream::new(stream))
+}

@@ -1,0 +1,116 @@
+//! What operators watch. Labels come from closed lists and the charter, so their number is bounded.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// One label: why, or what.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Reason {
+    /// A fixed word.
+    pub reason: &'static str,
+}
+
+/// A peer by name, as in the charter.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Peer {
+    /// Its name.
+    pub peer: String,
+}
+
+/// A protocol and how its session ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SessionLabels {
+    /// dkls23, cggmp24, frost.
+    pub protocol: &'static str,
+    /// keygen, sign, presign.
+    pub purpose: &'static str,
+    /// done, timeout, aborted.
+    pub outcome: &'static str,
+}
+
+/// Every metric of this daemon.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Messages that were dropped, by reason; the session they claimed is unharmed.
+    pub dropped: Family<Reason, Counter>,
+    /// Connections refused at the handshake or for their certificate.
+    pub refused_connections: Counter,
+    /// Requests refused, by API error code.
+    pub refusals: Family<Reason, Counter>,
+    /// Decisions: allowed, repeat, refused.
+    pub decisions: Family<Reason, Counter>,
+    /// Sessions by protocol, purpose and outcome.
+    pub sessions: Family<SessionLabels, Counter>,
+    /// Sessions that run now.
+    pub sessions_running: Gauge,
+    /// Frames sent and received, by direction.
+    pub frames: Family<Reason, Counter>,
+    /// Bytes of frame bodies, by direction.
+    pub frame_bytes: Family<Reason, Counter>,
+    /// Link to each peer: 1 if messages go both ways.
+    pub peer_connected: Family<Peer, Gauge>,
+    /// Smoothed round trip to each peer.
+    pub peer_round_trip: Family<Peer, Gauge<f64, AtomicU64>>,
+    /// Operations made durable.
+    pub store_operations: Counter,
+    /// Commits of the store.
+    pub store_commits: Counter,
+    /// Time of commits.
+    pub store_commit_seconds: CommitTime,
+    /// Peers banned by this node.
+    pub banned_peers: Gauge,
+    /// Nonces shared ahead and unused.
+    pub nonces: Gauge,
+    /// Presignatures in memory.
+    pub presignatures: Gauge,
+    /// Ready sets of safe primes.
+    pub prime_sets: Gauge,
+}
+
+/// A histogram of commit times, in seconds.
+#[derive(Debug)]
+pub struct CommitTime(pub Histogram);
+
+impl Default for CommitTime {
+    fn default() -> Self {
+        Self(Histogram::new(exponential_buckets(0.0001, 2.0, 16)))
+    }
+}
+
+impl Metrics {
+    /// Counts a dropped message.
+    pub fn drop_message(&self, reason: &'static str) {
+        self.dropped.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// All metrics under the prefix `limen_node`.
+    pub fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("limen_node");
+        let r = &mut registry;
+        r.register("dropped_messages", "Messages dropped, by reason", self.dropped.clone());
+        r.register("refused_connections", "Connections refused at the handshake", self.refused_connections.clone());
+        r.register("refusals", "Requests refused, by error code", self.refusals.clone());
+        r.register("decisions", "Signing decisions of the guard", self.decisions.clone());
+        r.register("sessions", "Ended sessions", self.sessions.clone());
+        r.register("sessions_running", "Sessions that run now", self.sessions_running.clone());
+        r.register("frames", "Session frames, by direction", self.frames.clone());
+        r.register("frame_bytes", "Bytes of session frames, by direction", self.frame_bytes.clone());
+        r.register("peer_connected", "1 if messages go both ways", self.peer_connected.clone());
+        let seconds = Unit::Seconds;
+        r.register_with_unit("peer_round_trip", "Smoothed", seconds.clone(), self.peer_round_trip.clone());
+        r.register("store_operations", "Operations made durable", self.store_operations.clone());
+        r.register("store_commits", "Commits of the store", self.store_commits.clone());
+        r.register_with_unit("store_commit", "Time of commits", seconds, self.store_commit_seconds.0.clone());
+        r.register("banned_peers", "Peers that this node has banned", self.banned_peers.clone());
+        r.register("nonces", "FROST nonces shared ahead and unused", self.nonces.clone());
+        r.register("presignatures", "CGGMP24 presignatures in memory", self.presignatures.clone());
+        r.register("prime_sets", "Ready sets of CGGMP24 safe primes", self.prime_sets.clone());
+        registry
+    }
+}

@@ -1,0 +1,341 @@
+//! A running signer: everything put together, started, and stopped in order.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use limen_policy::charter::{Charter, CharterError};
+use limen_wire::limits::GRPC_MESSAGE_BYTES;
+use limen_wire::pb;
+use limen_wire::pb::peer_server::PeerServer;
+use limen_wire::pb::signer_server::SignerServer;
+use limen_wire::tls::{self, Pins, TlsError, TlsIdentity};
+use prost::Message as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::{Config, Provider};
+use crate::crypto::CryptoPool;
+use crate::mesh::{Mesh, Setup};
+use crate::metrics::Metrics;
+use crate::service::{PeerService, SignerService};
+use crate::sessions::Sessions;
+use crate::shared::{CallerKind, Shared, caller_name};
+use crate::store::{Options, Store, StoreError};
+use crate::trace::PartialTrace;
+use crate::vault::provider::{DangerSoftware, KeyProvider, ProviderError, check_mode};
+use crate::vault::{Vault, VaultError};
+use crate::{entropy, exporter, keygen, upkeep};
+
+/// How long running sessions may go on after a stop was asked for.
+const STOP_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Why a signer does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The charter file.
+    #[error("could not read the charter {path}: {source}")]
+    ReadCharter {
+        /// Which file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Its content.
+    #[error("the charter is refused: {0}")]
+    Charter(#[from] CharterError),
+    /// This node is not in it.
+    #[error("node {0} is not in the charter; check `node` in the configuration")]
+    NotInCharter(String),
+    /// The certificate's key is not the pinned one.
+    #[error("the identity key is not the one that the charter pins for {0}; peers would refuse this signer")]
+    OtherIdentity(String),
+    /// Identity files.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The wrapping key or the mode of a secret file.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The shares.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// A trace of partial signatures outside of development.
+    #[error("danger_trace_partials works only under a development charter")]
+    TraceRefused,
+    /// The trace's file.
+    #[error("could not open the trace of partial signatures: {0}")]
+    Trace(std::io::Error),
+    /// A port.
+    #[error("could not listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The reflection service.
+    #[error("the reflection service refuses the file descriptors: {0}")]
+    Reflection(String),
+}
+
+/// Reads and checks the charter that a configuration names, and that it fits the configuration.
+pub fn read_charter(config: &Config) -> Result<Charter, StartError> {
+    let path = &config.charter;
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| StartError::ReadCharter { path: path.display().to_string(), source })?;
+    let charter = Charter::from_toml(&text)?;
+    if charter.node(&config.node).is_none() {
+        return Err(StartError::NotInCharter(config.node.to_string()));
+    }
+    if config.danger_trace_partials.is_some() && !charter.is_development() {
+        return Err(StartError::TraceRefused);
+    }
+    Ok(charter)
+}
+
+fn provider(config: &Config, charter: &Charter) -> Result<Box<dyn KeyProvider>, StartError> {
+    let Provider::DangerSoftware { key_file } = &config.provider;
+    let provider = DangerSoftware::open(key_file, charter.is_development())?;
+    tracing::warn!("DANGER: shares are sealed under a key in a file; for development only");
+    Ok(Box::new(provider))
+}
+
+/// Checks everything that can be checked without starting: files, charter, identity, provider.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    let charter = read_charter(config)?;
+    identity(config, &charter)?;
+    provider(config, &charter).map(drop)
+}
+
+fn identity(config: &Config, charter: &Charter) -> Result<(TlsIdentity, limen_wire::keys::SigningKey), StartError> {
+    check_mode(&config.identity.key)?;
+    let tls = TlsIdentity::from_pem_files(&config.identity.certificate, &config.identity.key)?;
+    let key = tls::read_signing_key(&config.identity.key)?;
+    if charter.node_key(&config.node) != Some(key.public_key()) {
+        return Err(StartError::OtherIdentity(config.node.to_string()));
+    }
+    Ok((tls, key))
+}
+
+fn pins(charter: &Charter) -> Pins {
+    let coordinators =
+        charter.coordinators.iter().map(|c| (caller_name(CallerKind::Coordinator, &c.id), &c.public_key));
+    let nodes = charter.nodes.iter().map(|n| (caller_name(CallerKind::Node, &n.id), &n.public_key));
+    coordinators.chain(nodes).fold(Pins::default(), |pins, (name, key)| pins.with(name, key))
+}
+
+/// A signer that serves until it is stopped.
+pub struct Node {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
+    server: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
+    server_stop: CancellationToken,
+}
+
+impl Node {
+    /// Starts on the configured address.
+    pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let address = config.listen;
+        let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+        Self::start_on(config, clock, listener).await
+    }
+
+    /// Starts on a port that is already open.
+    pub async fn start_on(config: &Config, clock: Arc<dyn Clock>, listener: TcpListener) -> Result<Self, StartError> {
+        let charter = Arc::new(read_charter(config)?);
+        let (identity, key) = identity(config, &charter)?;
+        let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
+        let metrics = Arc::new(Metrics::default());
+        let store = open_store(config, &charter, &metrics).await?;
+        let provider = provider(config, &charter)?;
+        let (cluster, node, kept) = (charter.cluster.clone(), config.node.clone(), store.clone());
+        let opening = tokio::task::spawn_blocking(move || Vault::open(cluster, node, provider.as_ref(), &kept));
+        let vault = opening.await.map_err(|_| StoreError::Stopped)??;
+        let shared = assemble(config, charter, clock, &identity, key, store, vault, metrics)?;
+        upkeep::begin(&shared, config.store.retention()).await?;
+        keygen::load(&shared).await?;
+        let metrics_address = match config.metrics {
+            Some(address) => Some(exporter::serve(&shared, address).await?),
+            None => None,
+        };
+        let server_stop = CancellationToken::new();
+        let server = serve(&shared, &identity, listener, server_stop.clone())?;
+        tracing::info!(node = %shared.me, %address, boot = %hex::encode(shared.boot), "signer started");
+        Ok(Self { shared, address, metrics_address, server, server_stop })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where its metrics are read.
+    pub const fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    /// Its parts, for tests.
+    pub const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Stops in order: no new sessions, the running ones finish within a bound, links and server close, the store too.
+    pub async fn stop(self) {
+        self.shared.stopping.cancel();
+        self.shared.tasks.close();
+        if tokio::time::timeout(STOP_PATIENCE, self.shared.tasks.wait()).await.is_err() {
+            tracing::warn!(sessions = self.shared.sessions.running(), "sessions were still running at the end");
+        }
+        self.server_stop.cancel();
+        self.shared.mesh_stop.cancel();
+        self.shared.links.close();
+        self.shared.links.wait().await;
+        match tokio::time::timeout(STOP_PATIENCE, self.server).await {
+            Ok(Ok(Ok(()))) => tracing::info!("signer stopped"),
+            other => tracing::warn!(?other, "the server did not stop cleanly"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Node({}, {})", self.shared.me, self.address)
+    }
+}
+
+async fn open_store(config: &Config, charter: &Charter, metrics: &Arc<Metrics>) -> Result<Store, StartError> {
+    let mut options = Options::new(config.node.clone(), charter.cluster.clone());
+    options.check = config.store.check_at_start;
+    let counted = Arc::clone(metrics);
+    options.on_commit = Box::new(move |stats| {
+        counted.store_commits.inc();
+        counted.store_operations.inc_by(stats.operations as u64);
+        counted.store_commit_seconds.0.observe(stats.duration.as_secs_f64());
+    });
+    let folder = config.data_dir.clone();
+    let opening = tokio::task::spawn_blocking(move || open_private(&folder, options));
+    Ok(opening.await.map_err(|_| StoreError::Stopped)??)
+}
+
+/// Sealed or not, nobody else has business in this folder.
+fn open_private(folder: &Path, options: Options) -> Result<Store, StoreError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| StoreError::Folder { path: folder.display().to_string(), source })?;
+    Store::open(folder, options)
+}
+
+#[expect(clippy::too_many_arguments, reason = "the one place where the parts meet")]
+fn assemble(
+    config: &Config,
+    charter: Arc<Charter>,
+    clock: Arc<dyn Clock>,
+    identity: &TlsIdentity,
+    key: limen_wire::keys::SigningKey,
+    store: Store,
+    vault: Vault,
+    metrics: Arc<Metrics>,
+) -> Result<Arc<Shared>, StartError> {
+    let boot = *entropy::random::<16>();
+    let trace = match &config.danger_trace_partials {
+        Some(path) => Some(Arc::new(PartialTrace::open(path, &boot).map_err(StartError::Trace)?)),
+        None => None,
+    };
+    let (links, mesh_stop) = (TaskTracker::new(), CancellationToken::new());
+    let greeting_store = store.clone();
+    let mesh = Mesh::start(&Setup {
+        charter: &charter,
+        me: &config.node,
+        identity,
+        queue: config.limits.peer_queue,
+        metrics: Arc::clone(&metrics),
+        stop: mesh_stop.clone(),
+        tasks: &links,
+        greeting: Arc::new(move || certificates(&greeting_store)),
+    })?;
+    let limits = &config.limits;
+    let early_for = Duration::from_millis(limits.early_frames_ms.into());
+    Ok(Arc::new(Shared {
+        me: config.node.clone(),
+        pins: pins(&charter),
+        charter,
+        limits: limits.clone(),
+        identity: key,
+        clock,
+        boot,
+        store,
+        vault,
+        keys: RwLock::new(HashMap::new()),
+        sessions: Sessions::new(limits.sessions, limits.early_frames, early_for, Arc::clone(&metrics)),
+        mesh,
+        crypto: CryptoPool::new(limits.crypto_threads()),
+        metrics,
+        trace,
+        tasks: TaskTracker::new(),
+        stopping: CancellationToken::new(),
+        links,
+        mesh_stop,
+    }))
+}
+
+/// What a new link begins with: every certificate, so that a signer that missed one catches up without a coordinator.
+fn certificates(store: &Store) -> Vec<pb::PeerMessage> {
+    let keys = store.view().and_then(|view| view.keys()).unwrap_or_default();
+    let certificates = keys.into_iter().filter(|(_, row)| !row.certificate.is_empty());
+    certificates
+        .filter_map(|(_, row)| pb::Envelope::decode(row.certificate.as_slice()).ok())
+        .map(|envelope| pb::PeerMessage { kind: Some(pb::peer_message::Kind::KeyCertificate(envelope)) })
+        .collect()
+}
+
+fn serve(
+    shared: &Arc<Shared>,
+    identity: &TlsIdentity,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> Result<tokio::task::JoinHandle<Result<(), tonic::transport::Error>>, StartError> {
+    let metrics = Arc::clone(&shared.metrics);
+    let refused = move |remote: SocketAddr, reason: String| {
+        metrics.refused_connections.inc();
+        if let Some(count) = crate::ratelimit::WARNINGS.pass("refused_connection") {
+            tracing::warn!(%remote, reason, count, "refused a connection");
+        }
+    };
+    let incoming = tls::incoming(listener, tls::pinned_server(identity, shared.pins.clone())?, refused);
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(limen_wire::FILE_DESCRIPTORS)
+        .build_v1()
+        .map_err(|error| StartError::Reflection(error.to_string()))?;
+    let signer = SignerServer::new(SignerService::new(Arc::clone(shared)))
+        .max_decoding_message_size(GRPC_MESSAGE_BYTES)
+        .max_encoding_message_size(GRPC_MESSAGE_BYTES);
+    let peer = PeerServer::new(PeerService::new(Arc::clone(shared)))
+        .max_decoding_message_size(GRPC_MESSAGE_BYTES)
+        .max_encoding_message_size(GRPC_MESSAGE_BYTES);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let stopping = shared.stopping.clone();
+    shared.links.spawn(async move {
+        health.set_serving::<SignerServer<SignerService>>().await;
+        stopping.cancelled().await;
+        health.set_not_serving::<SignerServer<SignerService>>().await;
+    });
+    let router = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(5)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(5)))
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(8 << 20)
+        .add_service(health_service)
+        .add_service(reflection)
+        .add_service(signer)
+        .add_service(peer);
+    let stopped = async move { stop.cancelled().await };
+    Ok(tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped)))
+}

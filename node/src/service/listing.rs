@@ -1,0 +1,119 @@
+//! What the signer says of itself, its intents and its keys.
+
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::KeyId;
+use limen_wire::{limits, pb};
+use prost::Message as _;
+
+use crate::shared::Shared;
+use crate::signing;
+use crate::store::StoreError;
+use crate::store::rows::{IntentRow, KeyPhase, KeyRow, Sequence};
+
+fn failed(error: StoreError) -> ApiError {
+    Shared::store_error(&error)
+}
+
+/// The signer's health.
+pub(super) fn status(shared: &Shared) -> Result<pb::StatusResponse, ApiError> {
+    let view = shared.store.view().map_err(failed)?;
+    let head = view.head().map_err(failed)?;
+    let peers = shared.mesh.health().into_iter().map(|health| pb::PeerHealth {
+        node: health.node.to_string(),
+        connected: health.connected,
+        round_trip_us: health.round_trip_us,
+    });
+    Ok(pb::StatusResponse {
+        node: shared.me.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        boot: shared.boot.to_vec().into(),
+        charter_hash: shared.charter.hash().as_bytes().to_vec().into(),
+        journal_length: head.length,
+        journal_head: head.hash.to_vec().into(),
+        clock_ms: shared.now().0,
+        peers: peers.collect(),
+        sessions: u32::try_from(shared.sessions.running()).unwrap_or(u32::MAX),
+        nonce_pools: Vec::new(),
+        presignatures: 0,
+        prime_sets: 0,
+        banned_peers: view.bans().map_err(failed)?.into_iter().map(|(peer, _)| peer).collect(),
+    })
+}
+
+/// A page of intents, for rebuilding a coordinator.
+pub(super) fn intents(shared: &Shared, request: &pb::ListIntentsRequest) -> Result<pb::ListIntentsResponse, ApiError> {
+    let size = match request.page_size as usize {
+        0 => 100,
+        size if size <= limits::INTENT_PAGE => size,
+        size => {
+            let message = format!("page_size is {size}, at most {} is allowed", limits::INTENT_PAGE);
+            return Err(ApiError::new(Code::Malformed, message));
+        }
+    };
+    let view = shared.store.view().map_err(failed)?;
+    let (rows, mut more) = view.intents_after(request.after_sequence, size).map_err(failed)?;
+    let (mut intents, mut bytes) = (Vec::new(), 0usize);
+    for (sequence, row) in rows {
+        let record = intent(shared, sequence, row)?;
+        bytes = bytes.saturating_add(record.encoded_len());
+        // one page must fit one message
+        if bytes > limits::GRPC_MESSAGE_BYTES / 2 && !intents.is_empty() {
+            more = true;
+            break;
+        }
+        intents.push(record);
+    }
+    Ok(pb::ListIntentsResponse { intents, more })
+}
+
+fn intent(shared: &Shared, sequence: Sequence, row: IntentRow) -> Result<pb::IntentRecord, ApiError> {
+    let intent = match &row.live {
+        Some(live) => Some(decode(&live.envelope)?),
+        None => None,
+    };
+    // With the bytes at hand the answer is whole; a tombstone still gives the signature.
+    let result = row.result.as_ref().map(|stored| {
+        let examined = intent.as_ref().and_then(|envelope| signing::examine(shared, envelope).ok());
+        let whole = examined.and_then(|examined| signing::result_of(&examined, stored).ok());
+        whole.unwrap_or_else(|| pb::SignatureResult {
+            signature: stored.signature.clone().into(),
+            recovery_id: stored.recovery_id.into(),
+            ..pb::SignatureResult::default()
+        })
+    });
+    Ok(pb::IntentRecord {
+        sequence,
+        intent,
+        intent_id: row.id.to_vec().into(),
+        first_seen_ms: row.first_seen_ms,
+        allowed: row.allowed,
+        stopped: row.stopped,
+        result,
+    })
+}
+
+fn decode(bytes: &[u8]) -> Result<pb::Envelope, ApiError> {
+    pb::Envelope::decode(bytes).map_err(|error| ApiError::new(Code::Internal, format!("a stored envelope: {error}")))
+}
+
+/// The keys with a share here.
+pub(super) fn key_shares(shared: &Shared) -> Result<pb::ListKeySharesResponse, ApiError> {
+    let keys = shared.store.view().and_then(|view| view.keys()).map_err(failed)?;
+    let shares: Result<_, _> = keys.into_iter().map(|(key, row)| key_share(&key, row)).collect();
+    Ok(pb::ListKeySharesResponse { shares: shares? })
+}
+
+fn key_share(_key: &KeyId, row: KeyRow) -> Result<pb::KeyShareRecord, ApiError> {
+    let some = |bytes: Vec<u8>| if bytes.is_empty() { Ok(None) } else { decode(&bytes).map(Some) };
+    let state = match row.phase {
+        KeyPhase::Generating | KeyPhase::Pending => pb::KeyState::PreActive,
+        KeyPhase::Active => pb::KeyState::Active,
+        KeyPhase::Failed => pb::KeyState::Failed,
+    };
+    Ok(pb::KeyShareRecord {
+        statement: some(row.share.map(|share| share.statement).unwrap_or_default())?,
+        state: state as i32,
+        certificate: some(row.certificate)?,
+        order: some(row.order)?,
+    })
+}

@@ -1,0 +1,142 @@
+//! What all parts of one signer share: made once at start, changed by nobody else than the part that owns it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use limen_policy::charter::Charter;
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::{KeyId, NodeId};
+use limen_wire::keys::SigningKey;
+use limen_wire::tls::Pins;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::{Clock, Millis};
+use crate::config::Limits;
+use crate::crypto::CryptoPool;
+use crate::guard::KeyFacts;
+use crate::mesh::Mesh;
+use crate::metrics::Metrics;
+use crate::sessions::Sessions;
+use crate::store::{Store, StoreError};
+use crate::trace::PartialTrace;
+use crate::vault::Vault;
+
+/// The parts of a running signer.
+pub struct Shared {
+    /// Its name.
+    pub me: NodeId,
+    /// The charter in force.
+    pub charter: Arc<Charter>,
+    /// Bounds.
+    pub limits: Limits,
+    /// Names by pinned TLS key, as [`caller_name`] writes them.
+    pub pins: Pins,
+    /// Signs statements and nonce batches.
+    pub identity: SigningKey,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Random per start.
+    pub boot: [u8; 16],
+    /// Durable memory.
+    pub store: Store,
+    /// Shares.
+    pub vault: Vault,
+    /// Public facts of every key with a share here.
+    pub keys: RwLock<HashMap<KeyId, Arc<KeyFacts>>>,
+    /// Running sessions.
+    pub sessions: Arc<Sessions>,
+    /// Links to peers.
+    pub mesh: Arc<Mesh>,
+    /// Protocol threads.
+    pub crypto: CryptoPool,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Last-round messages are written down.
+    pub trace: Option<Arc<PartialTrace>>,
+    /// Session tasks, awaited at the end.
+    pub tasks: TaskTracker,
+    /// No new sessions from here on.
+    pub stopping: CancellationToken,
+    /// Links, server helpers and recurring work.
+    pub links: TaskTracker,
+    /// Ends them.
+    pub mesh_stop: CancellationToken,
+}
+
+/// Who a TLS key belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallerKind {
+    /// A signer of the charter.
+    Node,
+    /// A coordinator of the charter.
+    Coordinator,
+}
+
+/// The name under which a caller's key is pinned.
+pub fn caller_name(kind: CallerKind, id: &NodeId) -> String {
+    match kind {
+        CallerKind::Node => format!("node:{id}"),
+        CallerKind::Coordinator => format!("coordinator:{id}"),
+    }
+}
+
+/// The reverse of [`caller_name`].
+pub fn parse_caller(name: &str) -> Option<(CallerKind, NodeId)> {
+    let (kind, id) = name.split_once(':')?;
+    let kind = match kind {
+        "node" => CallerKind::Node,
+        "coordinator" => CallerKind::Coordinator,
+        _ => return None,
+    };
+    Some((kind, NodeId::new(id).ok()?))
+}
+
+impl Shared {
+    /// Now.
+    pub fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    /// The facts of a key.
+    pub fn key(&self, key: &KeyId) -> Option<Arc<KeyFacts>> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// Sets the facts of a key.
+    pub fn put_key(&self, facts: KeyFacts) {
+        let key = facts.public.key.clone();
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::new(facts));
+    }
+
+    /// An error that names this signer, counted.
+    pub fn refuse(&self, mut error: ApiError) -> ApiError {
+        error.node = self.me.to_string();
+        self.metrics.refusals.get_or_create(&crate::metrics::Reason { reason: error.code.as_str() }).inc();
+        error
+    }
+
+    /// What a store failure is to a caller. Real failures end the process in the writer; these are the others.
+    pub fn store_error(error: &StoreError) -> ApiError {
+        let code = match error {
+            StoreError::Busy => Code::Overloaded,
+            StoreError::Stopped => Code::ShuttingDown,
+            _ => Code::Internal,
+        };
+        ApiError::new(code, error.to_string())
+    }
+
+    /// Refuses while the process stops.
+    pub fn check_running(&self) -> Result<(), ApiError> {
+        if self.stopping.is_cancelled() {
+            return Err(ApiError::new(Code::ShuttingDown, "this signer is stopping"));
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Shared({})", self.me)
+    }
+}

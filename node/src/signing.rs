@@ -1,0 +1,276 @@
+//! From a sign request to a verified signature: examine, admit durably, run the session, keep the result.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use limen_mpc::{Abort, Action, Blame, Output, Seed, Session, SignMode, Signature};
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::{NodeId, PartyIndex};
+use limen_wire::intent::Payload;
+use limen_wire::pb;
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use crate::guard::{self, Examined, KeyFacts, SignCall, SignToken, Verdict};
+use crate::metrics::{Reason, SessionLabels};
+use crate::sessions::{Drive, Ended, Inbox, OpenError, drive};
+use crate::shared::Shared;
+use crate::store::journal::Event;
+use crate::store::rows::{BanRow, StoredSignature};
+use crate::trace::TraceContext;
+use crate::{admission, entropy};
+
+/// A refusal, and which signers were waited for in vain or are suspected.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Why.
+    pub error: ApiError,
+    /// Indices of the signers to avoid.
+    pub suspects: Vec<PartyIndex>,
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self { error, suspects: Vec::new() }
+    }
+}
+
+/// Examines the intent of an authorization.
+pub fn examine(shared: &Shared, envelope: &pb::Envelope) -> Result<Examined, ApiError> {
+    guard::examine(&shared.charter, |key| shared.key(key), envelope)
+}
+
+/// Takes part in signing. The session goes on if the caller goes away: its result answers the repeat.
+pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::SignatureResult, Refusal> {
+    shared.check_running()?;
+    let envelope = request.authorization.and_then(|authorization| authorization.intent).unwrap_or_default();
+    let examined = examine(&shared, &envelope)?;
+    let call = guard::sign_call(&request.session_id, &request.signers)?;
+    if let Some(result) = repeat(&shared, &examined)? {
+        return Ok(result);
+    }
+    check_links(&shared, &examined, &call)?;
+    let members = members(examined.key(), &call);
+    let timeout = shared.limits.sign_timeout(request.timeout_ms);
+    let deadline = Instant::now() + timeout;
+    // The inbox opens first: frames of members that are quicker than our disk go straight to it.
+    let inbox = open(&shared, &call, &members)?;
+    let (charter, now) = (Arc::clone(&shared.charter), shared.now());
+    let kept = examined.clone();
+    let verdict = shared.store.write(move |txn| admission::sign(txn, &charter, examined, call, &envelope, now));
+    let token = match verdict.await.map_err(|error| Shared::store_error(&error))? {
+        Verdict::Allowed(token) => token,
+        Verdict::Repeat(stored) => {
+            count_decision(&shared, "repeat");
+            return Ok(result_of(&kept, &stored)?);
+        }
+        Verdict::Refused(error) => {
+            count_decision(&shared, "refused");
+            return Err(error.into());
+        }
+    };
+    count_decision(&shared, "allowed");
+    let run = Run { inbox, members, deadline };
+    let (task, answer) = (Arc::clone(&shared), tokio::sync::oneshot::channel());
+    shared.tasks.spawn(async move {
+        let result = run_session(&task, token, run).await;
+        drop(answer.0.send(result));
+    });
+    let lost = || ApiError::new(Code::SessionAborted, "the session's task ended without a result");
+    answer.1.await.map_err(|_| lost())?
+}
+
+fn count_decision(shared: &Shared, reason: &'static str) {
+    shared.metrics.decisions.get_or_create(&Reason { reason }).inc();
+}
+
+/// The stored answer, if there is one already: found without a write and without a session.
+fn repeat(shared: &Shared, examined: &Examined) -> Result<Option<pb::SignatureResult>, ApiError> {
+    let view = shared.store.view().map_err(|error| Shared::store_error(&error))?;
+    let row = view.intent(&examined.intent().id).map_err(|error| Shared::store_error(&error))?;
+    match row.and_then(|(_, row)| row.result) {
+        Some(stored) => {
+            count_decision(shared, "repeat");
+            result_of(examined, &stored).map(Some)
+        }
+        None => Ok(None),
+    }
+}
+
+/// A session with a member that cannot be reached would only burn time and one of the intent's sessions.
+fn check_links(shared: &Shared, examined: &Examined, call: &SignCall) -> Result<(), Refusal> {
+    let key = examined.key();
+    let unreachable = |party: &PartyIndex| key.node_at(*party).is_some_and(|node| !shared.mesh.connected(node));
+    let suspects: Vec<_> = call.signers.others(key.me).filter(unreachable).collect();
+    if suspects.is_empty() || !call.signers.contains(key.me) {
+        return Ok(());
+    }
+    let names: Vec<_> = suspects.iter().filter_map(|party| key.node_at(*party)).map(ToString::to_string).collect();
+    let message = format!("this signer has no link to {}", names.join(", "));
+    Err(Refusal { error: ApiError::new(Code::TooFewSigners, message), suspects })
+}
+
+pub(crate) fn members(key: &KeyFacts, call: &SignCall) -> HashMap<NodeId, PartyIndex> {
+    let others = call.signers.others(key.me);
+    others.filter_map(|party| Some((key.node_at(party)?.clone(), party))).collect()
+}
+
+pub(crate) fn open(shared: &Shared, call: &SignCall, members: &HashMap<NodeId, PartyIndex>) -> Result<Inbox, ApiError> {
+    shared.sessions.open(call.session, members.clone()).map_err(|error| match error {
+        OpenError::TooMany => ApiError::new(Code::Overloaded, error.to_string()),
+        OpenError::Running => ApiError::new(Code::SessionDead, error.to_string()),
+    })
+}
+
+/// What a session task owns besides its permission.
+struct Run {
+    inbox: Inbox,
+    members: HashMap<NodeId, PartyIndex>,
+    deadline: Instant,
+}
+
+/// The only place where a share signs: it takes the permission and uses it up.
+async fn run_session(shared: &Arc<Shared>, token: SignToken, run: Run) -> Result<pb::SignatureResult, Refusal> {
+    let share = shared.vault.share_to_sign(&token).map_err(|error| {
+        tracing::error!(%error, "a share that the guard allowed to use is not there");
+        ApiError::new(Code::KeyNotActive, error.to_string())
+    })?;
+    let intent = token.examined().intent();
+    let trace_context = TraceContext { key: intent.key_id.to_string(), intent: intent.id.to_string() };
+    let context = Drive {
+        inbox: run.inbox,
+        members: run.members,
+        deadline: run.deadline,
+        mesh: Arc::clone(&shared.mesh),
+        crypto: shared.crypto.clone(),
+        trace: shared.trace.clone().map(|trace| (trace, trace_context)),
+    };
+    let (params, me) = (token.params(), token.key().me);
+    let (path, input) = (token.path().clone(), token.input().clone());
+    let seed = Seed::new(*entropy::random());
+    let ended = drive(context, move || Session::sign(params, me, share, &path, &input, SignMode::Full, seed)).await;
+    finish(shared, &token, ended).await
+}
+
+async fn finish(shared: &Arc<Shared>, token: &SignToken, ended: Ended) -> Result<pb::SignatureResult, Refusal> {
+    let key = token.key();
+    let labels = |outcome| SessionLabels { protocol: key.public.protocol.as_str(), purpose: "sign", outcome };
+    let Ended::Done(Output::Signature(signature)) = ended else {
+        let refusal = session_error(shared, &key.nodes, token.session().as_bytes(), ended).await;
+        let outcome = if refusal.error.code == Code::SessionTimeout { "timeout" } else { "aborted" };
+        shared.metrics.sessions.get_or_create(&labels(outcome)).inc();
+        return Err(refusal);
+    };
+    // Every signature is checked again under the derived key, whatever the protocol has checked.
+    signature.verify(&token.examined().child_key(), token.input()).map_err(|error| {
+        tracing::error!(%error, session = %token.session(), "a finished signature does not verify");
+        ApiError::new(Code::SessionAborted, error.to_string())
+    })?;
+    shared.metrics.sessions.get_or_create(&labels("done")).inc();
+    let stored = stored(token, &signature);
+    let result = result_of(token.examined(), &stored)?;
+    keep_result(shared, token, stored);
+    Ok(result)
+}
+
+fn stored(token: &SignToken, signature: &Signature) -> StoredSignature {
+    StoredSignature {
+        signature: signature.to_bytes().to_vec(),
+        recovery_id: match signature {
+            Signature::Ecdsa { recovery_id, .. } => *recovery_id,
+            Signature::Ed25519(_) | Signature::Bip340(_) => 0,
+        },
+        session: token.session().as_bytes().to_vec(),
+        signers: token.call().signers.parties().iter().map(|party| party.as_u8()).collect(),
+    }
+}
+
+/// Nobody waits for this write: the decision is durable, and a lost result only means that the repeat signs anew.
+fn keep_result(shared: &Shared, token: &SignToken, stored: StoredSignature) {
+    let (id, session, now) = (token.examined().intent().id, *token.session().as_bytes(), shared.now());
+    let kept = shared.store.write_later(move |txn| {
+        let Some((sequence, mut row)) = txn.intent(&id)? else { return Ok(()) };
+        let signature_hash = Sha256::digest(&stored.signature).into();
+        row.result.get_or_insert(stored);
+        txn.put_intent(sequence, &row)?;
+        txn.append(now, Event::Signed { intent: *id.as_bytes(), session, signature_hash })
+    });
+    if let Err(error) = kept {
+        tracing::warn!(%error, intent = %id, "a signature was not kept; a repeat will sign again");
+    }
+}
+
+/// The answer as the wire has it: signed transaction and public key are computed from the intent's bytes.
+pub fn result_of(examined: &Examined, stored: &StoredSignature) -> Result<pb::SignatureResult, ApiError> {
+    let mut result = pb::SignatureResult {
+        signature: stored.signature.clone().into(),
+        recovery_id: stored.recovery_id.into(),
+        public_key: examined.public_key().into(),
+        signed_transaction: bytes::Bytes::new(),
+        transaction_hash: bytes::Bytes::new(),
+        session_id: stored.session.clone().into(),
+        signers: stored.signers.iter().copied().map(u32::from).collect(),
+    };
+    if let Payload::EvmTransaction(unsigned) = &examined.intent().payload {
+        let failed = |what: String| ApiError::new(Code::Internal, format!("attaching the signature: {what}"));
+        let (r, rest) = stored.signature.split_first_chunk::<32>().ok_or_else(|| failed("short".to_owned()))?;
+        let s = rest.first_chunk::<32>().ok_or_else(|| failed("short".to_owned()))?;
+        let signed = limen_chain::evm::attach_signature(unsigned, examined.account(), r, s, stored.recovery_id)
+            .map_err(|error| failed(error.to_string()))?;
+        result.signed_transaction = signed.raw.into();
+        result.transaction_hash = signed.hash.to_vec().into();
+    }
+    Ok(result)
+}
+
+/// What a session without result means for the caller; bans are made durable on the way.
+pub(crate) async fn session_error(shared: &Shared, nodes: &[NodeId], session: &[u8; 32], ended: Ended) -> Refusal {
+    let name = hex::encode(session);
+    let node_at = |party: PartyIndex| nodes.get(usize::from(party.as_u8()).checked_sub(1)?);
+    match ended {
+        Ended::TimedOut(suspects) => {
+            let who: Vec<_> = suspects.iter().filter_map(|party| node_at(*party)).map(ToString::to_string).collect();
+            let message = format!("session {name} timed out waiting for {}", who.join(", "));
+            Refusal { error: ApiError::new(Code::SessionTimeout, message), suspects }
+        }
+        Ended::PeerLost(party) => {
+            let who = node_at(party).map(ToString::to_string).unwrap_or_default();
+            let message = format!("session {name} lost its link to {who}");
+            Refusal { error: ApiError::new(Code::SessionAborted, message), suspects: vec![party] }
+        }
+        Ended::Aborted(abort) => {
+            tracing::warn!(session = %name, %abort, blame = ?abort.blame, "session aborted");
+            let suspects = match &abort.blame {
+                Blame::Nobody => Vec::new(),
+                Blame::Suspects(set) => set.iter().copied().collect(),
+                Blame::Party { party, action } => {
+                    if let (Action::Ban, Some(node)) = (action, node_at(*party)) {
+                        ban(shared, node, *session, &abort).await;
+                    }
+                    vec![*party]
+                }
+            };
+            Refusal { error: ApiError::new(Code::SessionAborted, abort.to_string()), suspects }
+        }
+        Ended::NotStarted(error) => ApiError::new(Code::SessionAborted, error.to_string()).into(),
+        Ended::Done(_) => ApiError::new(Code::Internal, format!("session {name} gave another kind of result")).into(),
+        Ended::Lost => ApiError::new(Code::SessionAborted, format!("session {name} was lost here")).into(),
+    }
+}
+
+/// Bans a peer: for all keys, durably, before the session's end is told to anybody.
+async fn ban(shared: &Shared, node: &NodeId, session: [u8; 32], abort: &Abort) {
+    tracing::error!(peer = %node, %abort, "peer banned: no protocol runs with it again until a reshare");
+    shared.metrics.banned_peers.inc();
+    let (peer, now, reason) = (node.clone(), shared.now(), abort.to_string());
+    let banned = shared.store.write(move |txn| {
+        txn.put_ban(&peer, &BanRow { at_ms: now.0, session, reason: reason.clone() })?;
+        txn.append(now, Event::Banned { peer: peer.to_string(), session, reason })
+    });
+    if let Err(error) = banned.await {
+        tracing::error!(%error, "a ban could not be stored: the process stops");
+        std::process::abort();
+    }
+    // Other sessions with this peer use the same set-up: they end too.
+    shared.sessions.peer_lost(node);
+}

@@ -1,0 +1,176 @@
+//! What stands in the tables: versioned rows, encoded as one version byte and postcard.
+
+use limen_wire::ids::{ClusterId, Epoch, IntentId, KeyId, RequesterId, tagged_hash};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+
+/// Version of every row encoding in this release.
+const ROW_VERSION: u8 = 1;
+
+/// Encodes a row.
+pub(super) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
+    postcard::to_extend(row, vec![ROW_VERSION]).map_err(|error| StoreError::damaged(format!("encoding a row: {error}")))
+}
+
+/// Decodes a row of a known version.
+pub(super) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
+    match bytes.split_first() {
+        Some((&ROW_VERSION, body)) => {
+            postcard::from_bytes(body).map_err(|error| StoreError::damaged(format!("a row of {what}: {error}")))
+        }
+        Some((version, _)) => Err(StoreError::damaged(format!("a row of {what} has the unknown version {version}"))),
+        None => Err(StoreError::damaged(format!("an empty row of {what}"))),
+    }
+}
+
+/// Place in the order of first sight, from 1.
+pub type Sequence = u64;
+
+/// The name of a thing that is claimed once: 128 bits of a tagged hash. Whoever wants two of their own requests to
+/// collide must find the collision among their own signed requests, and gains a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimKey(pub [u8; 16]);
+
+fn first_half(hash: [u8; 32]) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+    half
+}
+
+impl ClaimKey {
+    /// A requester's own name for a request.
+    pub fn idempotency(cluster: &ClusterId, requester: &RequesterId, key: &str) -> Self {
+        let parts = [cluster.as_str().as_bytes(), requester.as_str().as_bytes(), key.as_bytes()];
+        Self(first_half(tagged_hash("limen node idempotency claim v1", parts)))
+    }
+    /// An account's sequence number on a chain.
+    pub fn nonce(chain: &str, account: &str, nonce: u64) -> Self {
+        let parts = [chain.as_bytes(), account.as_bytes(), &nonce.to_be_bytes()];
+        Self(first_half(tagged_hash("limen node nonce claim v1", parts)))
+    }
+    /// A session's name.
+    pub(super) fn session(session: &[u8; 32]) -> [u8; 16] {
+        first_half(tagged_hash("limen node session v1", [&session[..]]))
+    }
+    /// An intent's name.
+    pub(super) fn intent(id: &IntentId) -> [u8; 16] {
+        first_half(*id.as_bytes())
+    }
+}
+
+/// A signature that a session of this node made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSignature {
+    /// `r ‖ s`, `R ‖ s`: 64 bytes.
+    pub signature: Vec<u8>,
+    /// ECDSA only.
+    pub recovery_id: u8,
+    /// The session; empty once compacted.
+    pub session: Vec<u8>,
+    /// Indices of its signers; empty once compacted.
+    pub signers: Vec<u8>,
+}
+
+/// What the node knows of one intent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntentRow {
+    /// Its id.
+    pub id: [u8; 32],
+    /// Milliseconds since 1970 of first sight.
+    pub first_seen_ms: u64,
+    /// It has been allowed: a signature may exist.
+    pub allowed: bool,
+    /// A stop record names it.
+    pub stopped: bool,
+    /// The signature, if this node has one.
+    pub result: Option<StoredSignature>,
+    /// What goes when the row shrinks to a tombstone.
+    pub live: Option<LiveIntent>,
+}
+
+/// The part of an intent that is kept until some time after its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveIntent {
+    /// The envelope, as protocol buffer.
+    pub envelope: Vec<u8>,
+    /// Its expiry, in seconds since 1970.
+    pub expires_at_secs: u64,
+    /// Sessions allowed so far.
+    pub sessions: u32,
+    /// The sequence number that it burns, if it does.
+    pub nonce_claim: Option<ClaimKey>,
+}
+
+impl IntentRow {
+    /// The id, typed.
+    pub const fn intent_id(&self) -> IntentId {
+        IntentId::new(self.id)
+    }
+    /// Sessions allowed so far; a tombstone has used up all.
+    pub fn sessions(&self) -> u32 {
+        self.live.as_ref().map_or(u32::MAX, |live| live.sessions)
+    }
+}
+
+/// Where a key stands at this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyPhase {
+    /// The name is taken, a session runs or ran; no share yet.
+    Generating,
+    /// The share is durable and was read back; the others may not be as far.
+    Pending,
+    /// Certified by all members.
+    Active,
+    /// Generation failed; the name stays taken.
+    Failed,
+}
+
+/// What the node knows of one key; never the share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRow {
+    /// Where it stands.
+    pub phase: KeyPhase,
+    /// The order's envelope, as protocol buffer.
+    pub order: Vec<u8>,
+    /// Id of the order.
+    pub order_id: [u8; 32],
+    /// This node's index in the committee.
+    pub index: u8,
+    /// Sessions tried so far.
+    pub attempts: u32,
+    /// Filled once there is a share.
+    pub share: Option<ShareRow>,
+    /// The certificate, as protocol buffer, once active.
+    pub certificate: Vec<u8>,
+}
+
+/// The public side of a stored share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareRow {
+    /// Generation of the shares.
+    pub epoch: u64,
+    /// Generation number that the sealed records must carry.
+    pub generation: u64,
+    /// Encoded public part of the key.
+    pub public: Vec<u8>,
+    /// This node's signed statement, as protocol buffer; empty until the share was read back.
+    pub statement: Vec<u8>,
+}
+
+/// A sealed record's name: key, epoch and purpose.
+pub fn share_name(key: &KeyId, epoch: Epoch, purpose: &str) -> String {
+    format!("{key}/{epoch}/{purpose}")
+}
+
+/// Why a peer is banned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BanRow {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// In which session.
+    pub session: [u8; 32],
+    /// What was observed.
+    pub reason: String,
+}

@@ -1,0 +1,97 @@
+//! Tables and the format number. A change of meaning raises [`FORMAT`]; a program refuses formats above its own and
+//! migrates lower ones step by step, in one transaction, before it does anything else.
+
+use redb::{Database, ReadableDatabase as _, TableDefinition};
+
+use super::{Options, StoreError};
+
+/// The store format that this program writes.
+pub const FORMAT: u32 = 1;
+
+pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+/// Sequence number → record.
+pub(super) const JOURNAL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
+/// Order of first sight → intent.
+pub(super) const INTENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("intents");
+/// Tombstones by chunk of [`CHUNK`] places in the order of first sight: rows of some hundred bytes each, packed so that
+/// they fill a page.
+pub(super) const TOMBSTONES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("tombstones");
+/// First half of the intent id → order of first sight.
+pub(super) const INTENT_IDS: TableDefinition<'_, &[u8; 16], u64> = TableDefinition::new("intent-ids");
+/// Idempotency keys and account nonces → order of first sight of the holder.
+pub(super) const CLAIMS: TableDefinition<'_, &[u8; 16], u64> = TableDefinition::new("claims");
+/// Sessions ever started here → order of first sight of the intent, 0 for sessions without one.
+pub(super) const SESSIONS: TableDefinition<'_, &[u8; 16], u64> = TableDefinition::new("sessions");
+pub(super) const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");
+/// Sealed share records.
+pub(super) const SHARES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("shares");
+/// Intent id → signed cancellation.
+pub(super) const STOPS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("stops");
+pub(super) const BANS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("bans");
+
+pub(super) const META_FORMAT: &str = "format";
+pub(super) const META_OWNER: &str = "owner";
+/// Length (8 bytes, big-endian) and head (32 bytes) of the journal.
+pub(super) const META_HEAD: &str = "journal-head";
+/// The same at the checkpoint: records before it are gone.
+pub(super) const META_CHECKPOINT: &str = "journal-checkpoint";
+/// Next order of first sight that compaction looks at.
+pub(super) const META_COMPACTED: &str = "compacted-to";
+
+/// Tombstones in one row of their table.
+pub(super) const CHUNK: u64 = 32;
+
+/// Chunk and place within it of an intent.
+pub(super) const fn chunk_of(sequence: u64) -> (u64, usize) {
+    let index = sequence.saturating_sub(1);
+    #[expect(clippy::cast_possible_truncation, reason = "below CHUNK")]
+    let place = (index % CHUNK) as usize;
+    (index / CHUNK, place)
+}
+
+/// Makes the tables of a new store, or checks format and owner of an old one.
+pub(super) fn prepare(db: &Database, options: &Options) -> Result<(), StoreError> {
+    let owner = format!("{}/{}", options.cluster, options.node);
+    match read_meta(db)? {
+        None => create(db, &owner),
+        Some((FORMAT, found)) if found == owner => Ok(()),
+        Some((FORMAT, found)) => Err(StoreError::OtherOwner { found, expected: owner }),
+        Some((found, _)) if found > FORMAT => Err(StoreError::Newer { found, known: FORMAT }),
+        Some((found, _)) => Err(StoreError::damaged(format!("format {found} was never released"))),
+    }
+}
+
+fn read_meta(db: &Database) -> Result<Option<(u32, String)>, StoreError> {
+    let txn = db.begin_read().map_err(StoreError::engine)?;
+    let meta = match txn.open_table(META) {
+        Ok(meta) => meta,
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+        Err(error) => return Err(StoreError::engine(error)),
+    };
+    let format = meta.get(META_FORMAT).map_err(StoreError::engine)?;
+    let format = format.and_then(|bytes| <[u8; 4]>::try_from(bytes.value()).ok()).map(u32::from_be_bytes);
+    let format = format.ok_or_else(|| StoreError::damaged("it has no format number"))?;
+    let owner = meta.get(META_OWNER).map_err(StoreError::engine)?;
+    let owner = owner.map(|owner| String::from_utf8_lossy(owner.value()).into_owned()).unwrap_or_default();
+    Ok(Some((format, owner)))
+}
+
+fn create(db: &Database, owner: &str) -> Result<(), StoreError> {
+    let txn = db.begin_write().map_err(StoreError::engine)?;
+    {
+        let mut meta = txn.open_table(META).map_err(StoreError::engine)?;
+        let put = |meta: &mut redb::Table<'_, &'static str, &'static [u8]>, key, value: &[u8]| {
+            meta.insert(key, value).map(drop).map_err(StoreError::engine)
+        };
+        put(&mut meta, META_FORMAT, &FORMAT.to_be_bytes())?;
+        put(&mut meta, META_OWNER, owner.as_bytes())?;
+        put(&mut meta, META_HEAD, &[0; 40])?;
+        put(&mut meta, META_CHECKPOINT, &[0; 40])?;
+        put(&mut meta, META_COMPACTED, &1u64.to_be_bytes())?;
+    }
+    macro_rules! make {
+        ($($table:ident)*) => { $(txn.open_table($table).map_err(StoreError::engine)?;)* };
+    }
+    make!(JOURNAL INTENTS TOMBSTONES INTENT_IDS CLAIMS SESSIONS KEYS SHARES STOPS BANS);
+    txn.commit().map_err(StoreError::engine)
+}

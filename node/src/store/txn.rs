@@ -1,0 +1,191 @@
+//! The state inside one write transaction: what operations of the writer see and change.
+
+use limen_wire::ids::{Epoch, IntentId, KeyId, NodeId, SessionId};
+use redb::{ReadableTable as _, Table, WriteTransaction};
+
+use super::journal::{Event, Head, Record};
+use super::rows::{BanRow, ClaimKey, IntentRow, KeyRow, Sequence, encode, share_name};
+use super::schema::{
+    BANS, CLAIMS, INTENT_IDS, INTENTS, JOURNAL, KEYS, META, META_HEAD, SESSIONS, SHARES, STOPS, TOMBSTONES, chunk_of,
+};
+use super::{StoreError, view};
+use crate::clock::Millis;
+
+/// Open tables of a write transaction. Changes of an operation become durable together with its record, or not at all.
+pub struct Txn<'t> {
+    pub(super) meta: Table<'t, &'static str, &'static [u8]>,
+    pub(super) journal: Table<'t, u64, &'static [u8]>,
+    pub(super) intents: Table<'t, u64, &'static [u8]>,
+    dead: Table<'t, u64, &'static [u8]>,
+    pub(super) intent_ids: Table<'t, &'static [u8; 16], u64>,
+    pub(super) claims: Table<'t, &'static [u8; 16], u64>,
+    pub(super) sessions: Table<'t, &'static [u8; 16], u64>,
+    keys: Table<'t, &'static str, &'static [u8]>,
+    shares: Table<'t, &'static str, &'static [u8]>,
+    pub(super) stops: Table<'t, &'static [u8; 32], &'static [u8]>,
+    bans: Table<'t, &'static str, &'static [u8]>,
+    head: Head,
+}
+
+fn ok<T>(result: Result<T, redb::StorageError>) -> Result<T, StoreError> {
+    result.map_err(StoreError::engine)
+}
+
+impl<'t> Txn<'t> {
+    pub(super) fn new(write: &'t WriteTransaction, head: Head) -> Result<Self, StoreError> {
+        macro_rules! open {
+            ($table:ident) => {
+                write.open_table($table).map_err(StoreError::engine)?
+            };
+        }
+        Ok(Self {
+            meta: open!(META),
+            journal: open!(JOURNAL),
+            intents: open!(INTENTS),
+            dead: open!(TOMBSTONES),
+            intent_ids: open!(INTENT_IDS),
+            claims: open!(CLAIMS),
+            sessions: open!(SESSIONS),
+            keys: open!(KEYS),
+            shares: open!(SHARES),
+            stops: open!(STOPS),
+            bans: open!(BANS),
+            head,
+        })
+    }
+
+    pub(super) fn finish(mut self) -> Result<Head, StoreError> {
+        let bytes = self.head.to_bytes();
+        ok(self.meta.insert(META_HEAD, &bytes[..]))?;
+        Ok(self.head)
+    }
+
+    /// Appends a record to the journal.
+    pub fn append(&mut self, at: Millis, event: Event) -> Result<(), StoreError> {
+        let bytes = encode(&Record { at_ms: at.0, event })?;
+        ok(self.journal.insert(self.head.length, bytes.as_slice()))?;
+        self.head = self.head.after(&bytes);
+        Ok(())
+    }
+
+    /// The journal's head with everything of this transaction so far.
+    pub const fn head(&self) -> Head {
+        self.head
+    }
+
+    /// An intent and its place in the order of first sight.
+    pub fn intent(&self, id: &IntentId) -> Result<Option<(Sequence, IntentRow)>, StoreError> {
+        view::intent(&self.intent_ids, &self.intents, &self.dead, id)
+    }
+
+    /// The intent at a place in the order of first sight.
+    pub fn intent_at(&self, sequence: Sequence) -> Result<Option<IntentRow>, StoreError> {
+        view::intent_at(&self.intents, &self.dead, sequence)
+    }
+
+    /// Adds an intent at the end of the order of first sight.
+    pub fn add_intent(&mut self, row: &IntentRow) -> Result<Sequence, StoreError> {
+        let sequence = view::last_sequence(&self.intents, &self.dead)?.saturating_add(1);
+        ok(self.intent_ids.insert(&ClaimKey::intent(&row.intent_id()), sequence))?;
+        self.put_intent(sequence, row)?;
+        Ok(sequence)
+    }
+
+    /// Replaces an intent's row. A tombstone stays one.
+    pub fn put_intent(&mut self, sequence: Sequence, row: &IntentRow) -> Result<(), StoreError> {
+        if row.live.is_some() {
+            return ok(self.intents.insert(sequence, encode(row)?.as_slice())).map(drop);
+        }
+        self.bury(sequence, row)
+    }
+
+    /// Puts a tombstone in its place; those before it are there already, because compaction goes in order.
+    fn bury(&mut self, sequence: Sequence, row: &IntentRow) -> Result<(), StoreError> {
+        let (chunk, place) = chunk_of(sequence);
+        let mut rows = view::tombstones(&self.dead, chunk)?;
+        let next = rows.len() == place;
+        match rows.get_mut(place) {
+            Some(old) => *old = row.clone(),
+            None if next => rows.push(row.clone()),
+            None => return Err(StoreError::damaged(format!("intent {sequence} was to be compacted out of turn"))),
+        }
+        ok(self.dead.insert(chunk, encode(&rows)?.as_slice()))?;
+        ok(self.intents.remove(sequence)).map(drop)
+    }
+
+    /// Who holds a claim.
+    pub fn claim(&self, key: ClaimKey) -> Result<Option<Sequence>, StoreError> {
+        Ok(ok(self.claims.get(&key.0))?.map(|sequence| sequence.value()))
+    }
+
+    /// Gives a claim to an intent, also if another held it: whether that may be was the guard's question.
+    pub fn put_claim(&mut self, key: ClaimKey, holder: Sequence) -> Result<(), StoreError> {
+        ok(self.claims.insert(&key.0, holder)).map(drop)
+    }
+
+    /// Whether a session of this name was ever started here.
+    pub fn session_seen(&self, session: &SessionId) -> Result<bool, StoreError> {
+        Ok(ok(self.sessions.get(&ClaimKey::session(session.as_bytes())))?.is_some())
+    }
+
+    /// Notes a session for ever (for sessions of an intent: until the intent has shrunk to a tombstone).
+    pub fn put_session(&mut self, session: &SessionId, intent: Sequence) -> Result<(), StoreError> {
+        ok(self.sessions.insert(&ClaimKey::session(session.as_bytes()), intent)).map(drop)
+    }
+
+    /// A key.
+    pub fn key(&self, key: &KeyId) -> Result<Option<KeyRow>, StoreError> {
+        view::row("keys", &self.keys, key.as_str())
+    }
+
+    /// Replaces a key's row.
+    pub fn put_key(&mut self, key: &KeyId, row: &KeyRow) -> Result<(), StoreError> {
+        ok(self.keys.insert(key.as_str(), encode(row)?.as_slice())).map(drop)
+    }
+
+    /// Writes a sealed record; there must be none of that name.
+    pub fn put_share(&mut self, key: &KeyId, epoch: Epoch, purpose: &str, sealed: &[u8]) -> Result<(), StoreError> {
+        ok(self.shares.insert(share_name(key, epoch, purpose).as_str(), sealed)).map(drop)
+    }
+
+    /// Erases a sealed record, if it is there.
+    pub fn remove_share(&mut self, key: &KeyId, epoch: Epoch, purpose: &str) -> Result<(), StoreError> {
+        ok(self.shares.remove(share_name(key, epoch, purpose).as_str())).map(drop)
+    }
+
+    /// A value of the store's own, such as the wrapped sealing key.
+    pub fn meta(&self, name: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(ok(self.meta.get(name))?.map(|value| value.value().to_vec()))
+    }
+
+    /// Sets a value of the store's own.
+    pub fn put_meta(&mut self, name: &'static str, value: &[u8]) -> Result<(), StoreError> {
+        ok(self.meta.insert(name, value)).map(drop)
+    }
+
+    /// Whether a stop record names the intent.
+    pub fn stopped(&self, intent: &IntentId) -> Result<bool, StoreError> {
+        Ok(ok(self.stops.get(intent.as_bytes()))?.is_some())
+    }
+
+    /// Keeps a stop record.
+    pub fn put_stop(&mut self, intent: &IntentId, envelope: &[u8]) -> Result<(), StoreError> {
+        ok(self.stops.insert(intent.as_bytes(), envelope)).map(drop)
+    }
+
+    /// Whether a peer is banned.
+    pub fn banned(&self, peer: &NodeId) -> Result<bool, StoreError> {
+        Ok(ok(self.bans.get(peer.as_str()))?.is_some())
+    }
+
+    /// Bans a peer for ever.
+    pub fn put_ban(&mut self, peer: &NodeId, row: &BanRow) -> Result<(), StoreError> {
+        ok(self.bans.insert(peer.as_str(), encode(row)?.as_slice())).map(drop)
+    }
+}
+
+impl std::fmt::Debug for Txn<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Txn({:?})", self.head)
+    }
+}

@@ -1,0 +1,65 @@
+//! What happens by itself: the boot record, sweeping early frames, compaction.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::shared::Shared;
+use crate::store::StoreError;
+use crate::store::compaction::{self, Compacted};
+use crate::store::journal::Event;
+
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const COMPACT_EVERY: Duration = Duration::from_secs(600);
+
+/// Records the boot and starts the recurring work.
+pub async fn begin(shared: &Arc<Shared>, retention: Duration) -> Result<(), StoreError> {
+    let (boot, now) = (shared.boot, shared.now());
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    shared.store.write(move |txn| txn.append(now, Event::Boot { boot, version })).await?;
+    let bans = shared.store.view()?.bans()?.len();
+    shared.metrics.banned_peers.set(i64::try_from(bans).unwrap_or(i64::MAX));
+    every(shared, SWEEP_EVERY, |shared| async move { shared.sessions.sweep() });
+    every(shared, COMPACT_EVERY, move |shared| async move {
+        if let Err(error) = compact(&shared, retention).await {
+            tracing::warn!(%error, "compaction did not finish; it goes on later");
+        }
+    });
+    Ok(())
+}
+
+fn every<F, W>(shared: &Arc<Shared>, period: Duration, work: F)
+where
+    F: Fn(Arc<Shared>) -> W + Send + 'static,
+    W: Future<Output = ()> + Send,
+{
+    let (task, stop) = (Arc::clone(shared), shared.mesh_stop.clone());
+    shared.links.spawn(async move {
+        let mut ticks = tokio::time::interval(period);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => work(Arc::clone(&task)).await,
+            }
+        }
+    });
+}
+
+/// Compacts everything older than the retention, in steps between which decisions go on. Gives what was done.
+pub async fn compact(shared: &Shared, retention: Duration) -> Result<Compacted, StoreError> {
+    let now = shared.now();
+    let before = now.minus(retention);
+    let mut total = Compacted::default();
+    loop {
+        let done = shared.store.write(move |txn| compaction::step(txn, before, now)).await?;
+        total.intents = total.intents.saturating_add(done.intents);
+        total.records = total.records.saturating_add(done.records);
+        if done == Compacted::default() {
+            break;
+        }
+    }
+    if total != Compacted::default() {
+        tracing::info!(intents = total.intents, records = total.records, "compacted");
+    }
+    Ok(total)
+}

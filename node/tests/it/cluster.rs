@@ -1,0 +1,349 @@
+//! A cluster of signers on loopback, and a coordinator made of plain calls.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use limen_node::clock::{Clock, SystemClock};
+use limen_node::config::Config;
+use limen_node::node::Node;
+use limen_wire::envelope::{PayloadType, seal};
+use limen_wire::ids::{IntentId, Protocol, Scheme};
+use limen_wire::intent::{protocol_to_wire, scheme_to_wire, seal_intent};
+use limen_wire::keys::SigningKey;
+use limen_wire::pb;
+use limen_wire::pb::signer_client::SignerClient;
+use limen_wire::statement::combine;
+use limen_wire::tls::{self, Dial, TlsIdentity};
+use prost::Message as _;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tonic::transport::Channel;
+
+pub(crate) type Client = SignerClient<Channel>;
+
+/// How many milliseconds anything may take here before the test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
+
+/// A P-256 identity as the daemons read it.
+pub(crate) struct Machine {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) public: String,
+}
+
+/// Makes a key and a self-signed certificate: only the key counts.
+pub(crate) fn machine(folder: &Path, name: &str) -> Machine {
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&pair).unwrap();
+    let (cert_path, key_path) = (folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")));
+    std::fs::write(&cert_path, certificate.pem()).unwrap();
+    write_private(&key_path, &pair.serialize_pem());
+    let public = SigningKey::from_pkcs8_pem(&pair.serialize_pem()).unwrap().public_key().to_string();
+    Machine { certificate: cert_path, key: key_path, public }
+}
+
+pub(crate) fn write_private(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+pub(crate) fn requester_key(seed: u8) -> SigningKey {
+    SigningKey::ed25519_from_seed(&zeroize::Zeroizing::new([seed; 32]))
+}
+
+/// Signers, by index from 0, each running or not.
+pub(crate) struct Cluster {
+    pub(crate) folder: TempDir,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) coordinator: Machine,
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) nodes: Vec<Option<Node>>,
+    pub(crate) backend: SigningKey,
+    pub(crate) security: SigningKey,
+    pub(crate) required: u32,
+    pub(crate) extra_config: String,
+}
+
+impl Cluster {
+    /// Starts `total` signers with keys of `required`.
+    pub(crate) async fn start(total: usize, required: u32) -> Self {
+        Self::start_with(total, required, "").await
+    }
+
+    /// The same with more lines in each configuration's `[limits]`.
+    pub(crate) async fn start_with(total: usize, required: u32, limits: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut listeners = Vec::new();
+        for _ in 0..total {
+            listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
+        }
+        let addresses: Vec<SocketAddr> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
+        let machines: Vec<Machine> = (1..=total).map(|n| machine(folder.path(), &format!("n{n}"))).collect();
+        let coordinator = machine(folder.path(), "c1");
+        let (backend, security) = (requester_key(1), requester_key(2));
+        let mut cluster = Self {
+            folder,
+            machines,
+            coordinator,
+            addresses,
+            nodes: Vec::new(),
+            backend,
+            security,
+            required,
+            extra_config: limits.to_owned(),
+        };
+        std::fs::write(cluster.path("charter.toml"), cluster.charter()).unwrap();
+        for (index, listener) in listeners.into_iter().enumerate() {
+            let config = cluster.config(index);
+            let node = Node::start_on(&config, Arc::new(SystemClock), listener).await.unwrap();
+            cluster.nodes.push(Some(node));
+        }
+        cluster.linked().await;
+        cluster
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn charter(&self) -> String {
+        let mut text = "version = 1\ncluster = \"test\"\ndanger_development = true\n[bounds]\nmax_sessions = 8\nmax_expiry_secs = 3600\n".to_owned();
+        for (n, (machine, address)) in self.machines.iter().zip(&self.addresses).enumerate() {
+            let n = n + 1;
+            text +=
+                &format!("[[nodes]]\nid = \"n{n}\"\naddress = \"{address}\"\npublic_key = \"{}\"\n", machine.public);
+        }
+        text += &format!("[[coordinators]]\nid = \"c1\"\npublic_key = \"{}\"\n", self.coordinator.public);
+        for (id, key, duty) in [("backend", &self.backend, "request"), ("security", &self.security, "keys")] {
+            let key = key.public_key();
+            text += &format!("[[requesters]]\nid = \"{id}\"\npublic_key = \"{key}\"\nduties = [\"{duty}\"]\n");
+        }
+        text + "[assets.eth]\nchain = \"eip155:31337\"\nsymbol = \"ETH\"\ndecimals = 18\n\
+            [[rules]]\nname = \"eth\"\nallow = \"transfer\"\nasset = \"eth\"\nmax_amount = \"10\"\ndestinations = \"anywhere\"\n\
+            [[rules]]\nname = \"gas\"\nallow = \"fee\"\nasset = \"eth\"\nmax_amount = \"1\"\n\
+            [[rules]]\nname = \"words\"\nallow = \"message\"\n"
+    }
+
+    pub(crate) fn config_text(&self, index: usize) -> String {
+        let n = index + 1;
+        let key_file = self.path(&format!("n{n}.wrap"));
+        if !key_file.exists() {
+            write_private(&key_file, &hex::encode([u8::try_from(n).unwrap(); 32]));
+        }
+        format!(
+            "node = \"n{n}\"\nlisten = \"{}\"\ndata_dir = \"n{n}\"\ncharter = \"charter.toml\"\ndanger_trace_partials = \"n{n}.partials\"\n\
+             [identity]\ncertificate = \"n{n}.crt\"\nkey = \"n{n}.key\"\n\
+             [provider]\nkind = \"danger_software\"\nkey_file = \"n{n}.wrap\"\n[limits]\n{}\n",
+            self.addresses[index], self.extra_config
+        )
+    }
+
+    pub(crate) fn config(&self, index: usize) -> Config {
+        Config::parse(&self.config_text(index), self.folder.path()).unwrap()
+    }
+
+    pub(crate) fn node(&self, index: usize) -> &Node {
+        self.nodes[index].as_ref().unwrap()
+    }
+
+    /// Stops a signer and forgets it.
+    pub(crate) async fn stop(&mut self, index: usize) {
+        self.nodes[index].take().unwrap().stop().await;
+    }
+
+    /// Starts a stopped signer again, on its old port.
+    pub(crate) async fn restart(&mut self, index: usize) {
+        self.restart_with(index, Arc::new(SystemClock)).await;
+    }
+
+    pub(crate) async fn restart_with(&mut self, index: usize, clock: Arc<dyn Clock>) {
+        let config = self.config(index);
+        self.nodes[index] = Some(Node::start(&config, clock).await.unwrap());
+        self.linked().await;
+    }
+
+    /// Waits until all running signers are linked.
+    pub(crate) async fn linked(&self) {
+        let running: Vec<&Node> = self.nodes.iter().flatten().collect();
+        let expected = running.len() - 1;
+        eventually("links", || {
+            running.iter().all(|node| {
+                let links = node.shared().mesh.health();
+                links.iter().filter(|health| health.connected).count() >= expected
+            })
+        })
+        .await;
+    }
+
+    /// A coordinator's connection to a signer.
+    pub(crate) fn client(&self, index: usize) -> Client {
+        self.client_as(index, &self.coordinator)
+    }
+
+    pub(crate) fn client_as(&self, index: usize, who: &Machine) -> Client {
+        let identity = TlsIdentity::from_pem_files(&who.certificate, &who.key).unwrap();
+        let server = self.machines[index].public.parse().unwrap();
+        let config = tls::pinned_client(&identity, "n", &server).unwrap();
+        SignerClient::new(Dial::new(self.addresses[index].to_string(), "n").lazy(config).unwrap())
+            .max_decoding_message_size(4 << 20)
+    }
+
+    pub(crate) fn order(&self, key: &str, scheme: Scheme, protocol: Protocol) -> pb::Envelope {
+        let order = pb::KeyGeneration {
+            version: 1,
+            cluster: "test".to_owned(),
+            requester: "security".to_owned(),
+            key_id: key.to_owned(),
+            scheme: scheme_to_wire(scheme),
+            protocol: protocol_to_wire(protocol),
+            signers_required: self.required,
+            nodes: (1..=self.machines.len()).map(|n| format!("n{n}")).collect(),
+            expires_at_secs: SystemClock.now().as_secs() + 600,
+        };
+        seal(PayloadType::KeyGeneration, order.encode_to_vec(), "security", &self.security)
+    }
+
+    /// Makes and activates a key; gives its public key.
+    pub(crate) async fn make_key(&self, key: &str, scheme: Scheme, protocol: Protocol) -> Vec<u8> {
+        let order = self.order(key, scheme, protocol);
+        let session = session();
+        let calls = (0..self.machines.len()).map(|index| {
+            let (mut client, order, session) = (self.client(index), order.clone(), session.clone());
+            async move {
+                let request = pb::GenerateKeyRequest { order: Some(order), session_id: session.into(), timeout_ms: 0 };
+                client.generate_key(request).await.unwrap().into_inner()
+            }
+        });
+        let answers = all(calls).await;
+        let statements: Vec<_> = answers
+            .into_iter()
+            .map(|answer| answer.statement.unwrap_or_else(|| panic!("refused: {:?}", answer.refusal)))
+            .collect();
+        let certificate = combine(&statements).unwrap();
+        let public = pb::KeyStatement::decode(certificate.payload.clone()).unwrap().public_key.to_vec();
+        self.activate(certificate).await;
+        public
+    }
+
+    pub(crate) async fn activate(&self, certificate: pb::Envelope) {
+        for index in (0..self.machines.len()).filter(|index| self.nodes[*index].is_some()) {
+            let request = pb::ActivateKeyRequest { certificate: Some(certificate.clone()) };
+            let state = self.client(index).activate_key(request).await.unwrap().into_inner().state;
+            assert_eq!(state, pb::KeyState::Active as i32);
+        }
+    }
+
+    /// Asks these signers (indices from 1) to sign in one session.
+    pub(crate) async fn sign(&self, intent: &pb::Envelope, signers: &[u32]) -> Vec<pb::SignResponse> {
+        self.sign_in(intent, signers, session()).await
+    }
+
+    pub(crate) async fn sign_in(&self, intent: &pb::Envelope, signers: &[u32], session: Vec<u8>) -> Vec<pb::SignResponse> {
+        let calls = signers.iter().map(|signer| {
+            let mut client = self.client(*signer as usize - 1);
+            let request = sign_request(intent, signers, session.clone());
+            async move { client.sign(request).await.unwrap().into_inner() }
+        });
+        all(calls).await
+    }
+}
+
+pub(crate) fn sign_request(intent: &pb::Envelope, signers: &[u32], session: Vec<u8>) -> pb::SignRequest {
+    pb::SignRequest {
+        authorization: Some(pb::Authorization { intent: Some(intent.clone()), ..pb::Authorization::default() }),
+        session_id: session.into(),
+        signers: signers.to_vec(),
+        nonces: Vec::new(),
+        presignature_id: bytes::Bytes::new(),
+        timeout_ms: 0,
+    }
+}
+
+/// A fresh session id.
+pub(crate) fn session() -> Vec<u8> {
+    limen_node::entropy::random::<32>().to_vec()
+}
+
+/// A message intent for an offchain key.
+pub(crate) fn message_intent(cluster: &Cluster, key: &str, name: &str, text: &str) -> (IntentId, pb::Envelope) {
+    seal_intent(&raw_message(key, name, text), &cluster.backend).unwrap()
+}
+
+pub(crate) fn raw_message(key: &str, name: &str, text: &str) -> pb::Intent {
+    pb::Intent {
+        version: 1,
+        cluster: "test".to_owned(),
+        requester: "backend".to_owned(),
+        idempotency_key: name.to_owned(),
+        key_id: key.to_owned(),
+        expires_at_secs: SystemClock.now().as_secs() + 600,
+        payload: Some(pb::intent::Payload::Message(text.as_bytes().to_vec().into())),
+        ..pb::Intent::default()
+    }
+}
+
+/// An EVM message intent (EIP-191).
+pub(crate) fn evm_message(cluster: &Cluster, key: &str, name: &str, text: &str) -> (IntentId, pb::Envelope) {
+    let mut raw = raw_message(key, name, text);
+    raw.chain = "eip155:31337".to_owned();
+    raw.payload = Some(pb::intent::Payload::EvmMessage(text.as_bytes().to_vec().into()));
+    seal_intent(&raw, &cluster.backend).unwrap()
+}
+
+/// A transfer of native coin.
+pub(crate) fn evm_transfer(cluster: &Cluster, key: &str, name: &str, nonce: u64, wei: u64) -> pb::Intent {
+    use limen_chain::evm::{Eip1559Fees, Transfer, transfer};
+    use limen_wire::effects::{Address, Amount, ChainId};
+    let to = Address::from_canonical("0x70997970C51812dc3A010C7d01b50e0d17dc79C8").unwrap();
+    let mut amount = [0; 32];
+    amount[24..].copy_from_slice(&wei.to_be_bytes());
+    let transfer_of = Transfer { chain: ChainId::eip155(31337), to, amount: Amount::from_be_bytes(amount) };
+    let fees = Eip1559Fees { nonce, gas_limit: 21_000, max_fee_per_gas: 2_000_000_000, max_priority_fee_per_gas: 1 };
+    let mut raw = raw_message(key, name, "");
+    raw.chain = "eip155:31337".to_owned();
+    raw.payload = Some(pb::intent::Payload::EvmTransaction(transfer(&transfer_of, &fees).unwrap().into()));
+    let _ = cluster;
+    raw
+}
+
+pub(crate) fn signature(response: &pb::SignResponse) -> &pb::SignatureResult {
+    match response.outcome.as_ref().unwrap() {
+        pb::sign_response::Outcome::Signature(signature) => signature,
+        pb::sign_response::Outcome::Refusal(error) => panic!("refused: {error:?}"),
+    }
+}
+
+pub(crate) fn refusal(response: &pb::SignResponse) -> &pb::Error {
+    match response.outcome.as_ref().unwrap() {
+        pb::sign_response::Outcome::Signature(_) => panic!("signed, where a refusal was due"),
+        pb::sign_response::Outcome::Refusal(error) => error,
+    }
+}
+
+/// Runs futures side by side and gives their results in order.
+pub(crate) async fn all<F>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    let tasks: Vec<_> = futures.into_iter().map(tokio::spawn).collect();
+    let mut results = Vec::new();
+    for task in tasks {
+        results.push(tokio::time::timeout(PATIENCE, task).await.expect("in time").unwrap());
+    }
+    results
+}
+
+/// Waits for a condition, looking again whenever the runtime has had a turn.
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    let waiting = async {
+        while !holds() {
+            ticks.tick().await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "waited in vain for {what}");
+}
