@@ -4,6 +4,8 @@
 //! daemon links. Everything random comes from a seed, so that a failure replays. Start reading at [`DelayProxy`] for
 //! real processes, at [`Mesh`] for sessions without any.
 
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod dice;
 pub mod mesh;
 pub mod proxy;

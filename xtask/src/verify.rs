@@ -20,6 +20,9 @@ Usage: cargo xtask test [--quick] [--offline]
 Phases: setup, format, tidy, dependencies, lints, documentation, build, examples in the documentation, tests.
 The first failure ends the run; the summary at the end names it.";
 
+/// What is built beside the default: the measuring program, which no other crate needs.
+const EVERYTHING: &[&str] = &["--workspace", "--locked", "--features", "limen-sim/bench"];
+
 /// How a phase ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
@@ -122,8 +125,9 @@ fn prepare(workspace: &Workspace, options: Options) -> Result<Outcome> {
     Ok(Outcome::Skipped(format!("missing: {}", names.join("; "))))
 }
 
-fn cargo(workspace: &Workspace, args: &[&str]) -> Result<Outcome> {
-    command::run(workspace.cargo().args(args))?;
+/// A cargo command over everything that we build.
+fn cargo(workspace: &Workspace, command: &[&str], rest: &[&str]) -> Result<Outcome> {
+    command::run(workspace.cargo().args(command).args(EVERYTHING).args(rest))?;
     Ok(Outcome::Passed)
 }
 
@@ -131,7 +135,8 @@ fn format(workspace: &Workspace, _: Options) -> Result<Outcome> {
     if !command::succeeds(workspace.cargo().args(["fmt", "--version"])) {
         bail!("rustfmt is missing: `rustup component add rustfmt`");
     }
-    cargo(workspace, &["fmt", "--all", "--", "--check"])
+    command::run(workspace.cargo().args(["fmt", "--all", "--", "--check"]))?;
+    Ok(Outcome::Passed)
 }
 
 fn tidy_phase(workspace: &Workspace, _: Options) -> Result<Outcome> {
@@ -168,7 +173,7 @@ fn lints(workspace: &Workspace, _: Options) -> Result<Outcome> {
     if !command::succeeds(workspace.cargo().args(["clippy", "--version"])) {
         bail!("clippy is missing: `rustup component add clippy`");
     }
-    cargo(workspace, &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+    cargo(workspace, &["clippy", "--all-targets"], &["--", "-D", "warnings"])
 }
 
 fn documentation(workspace: &Workspace, options: Options) -> Result<Outcome> {
@@ -176,32 +181,32 @@ fn documentation(workspace: &Workspace, options: Options) -> Result<Outcome> {
         return Ok(Outcome::Skipped("--quick".to_owned()));
     }
     let mut doc = workspace.cargo();
-    doc.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings");
+    doc.args(["doc", "--no-deps"]).args(EVERYTHING).env("RUSTDOCFLAGS", "-D warnings");
     command::run(&mut doc)?;
     Ok(Outcome::Passed)
 }
 
 fn build(workspace: &Workspace, _: Options) -> Result<Outcome> {
-    cargo(workspace, &["build", "--workspace", "--all-targets", "--locked"])
+    cargo(workspace, &["build", "--all-targets"], &[])
 }
 
 fn doc_examples(workspace: &Workspace, options: Options) -> Result<Outcome> {
     if options.quick {
         return Ok(Outcome::Skipped("--quick".to_owned()));
     }
-    cargo(workspace, &["test", "--workspace", "--doc", "--locked", "--quiet"])
+    cargo(workspace, &["test", "--doc", "--quiet"], &[])
 }
 
 fn tests(workspace: &Workspace, _: Options) -> Result<Outcome> {
     let mut runner = match setup::nextest(workspace) {
         Some(nextest) => {
             let mut runner = through_cargo(workspace, nextest);
-            runner.args(["nextest", "run", "--workspace", "--locked", "--profile", "ci"]);
+            runner.args(["nextest", "run", "--profile", "ci"]).args(EVERYTHING);
             runner
         }
         None => {
             let mut runner = workspace.cargo();
-            runner.args(["test", "--workspace", "--all-targets", "--locked"]);
+            runner.args(["test", "--all-targets"]).args(EVERYTHING);
             runner
         }
     };

@@ -31,8 +31,8 @@ const ORDER: &[&str] = &[
 const NEVER: &[(&str, &[&str])] = &[
     ("limen-node", &["limen-client", "limen-coordinator", "limen-cli", "limen-sim"]),
     ("limen-coordinator", &["limen-node", "limen-cli", "limen-sim"]),
-    ("limen-client", &["limen-node", "limen-coordinator", "limen-mpc", "limen-policy"]),
-    ("limen-cli", &["limen-node", "limen-coordinator", "limen-mpc"]),
+    ("limen-client", &["limen-node", "limen-coordinator", "limen-policy"]),
+    ("limen-cli", &["limen-node", "limen-coordinator"]),
     ("xtask", ORDER),
 ];
 

@@ -1,0 +1,203 @@
+//! Real processes, driven through the SDK.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use limen_client::{Client, NewKey};
+use limen_sim::cluster::{Cluster, ClusterPlan};
+use limen_sim::proxy::Distance;
+use limen_wire::ids::{KeyId, NodeId};
+use serde::Serialize;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::report::Results;
+use crate::scenario::{Choice, Committee, intent};
+use crate::spread::Spread;
+use crate::{Args, pairs};
+
+/// Longest wait for one signature.
+const SIGN_WITHIN: Duration = Duration::from_secs(60);
+/// Requests before measuring: connections, pools and caches settle.
+const WARM_UP: u32 = 5;
+
+/// What a key's signatures cost in a running cluster.
+#[derive(Debug, Serialize)]
+pub(crate) struct Live {
+    pub(crate) protocol: String,
+    pub(crate) committee: String,
+    pub(crate) rtt_ms: u64,
+    pub(crate) presigned: bool,
+    /// From the order of the key until it is active.
+    pub(crate) keygen_seconds: f64,
+    /// From `Submit` until the verified signature is in the caller's hands, one request after the other.
+    pub(crate) latency: Option<Spread>,
+    /// The same with several requests at a time.
+    pub(crate) loaded: Option<Spread>,
+    pub(crate) workers: u32,
+    pub(crate) per_second: f64,
+    pub(crate) failed: u64,
+    /// Processor time of all daemons together, for one signature under load.
+    pub(crate) cpu_ms: f64,
+    /// Session bytes sent by all signers, divided by the signers that take part.
+    pub(crate) bytes_per_signer: f64,
+}
+
+/// A key under measurement.
+struct Subject {
+    client: Client,
+    key: KeyId,
+    choice: Choice,
+    numbers: Arc<AtomicU64>,
+}
+
+pub(crate) async fn measure(args: &Args, results: &mut Results) -> Result<()> {
+    for rtt_ms in &args.rtt_ms {
+        for (committee, choice) in pairs(args) {
+            eprintln!("bench: {choice} {committee}, round trip {rtt_ms} ms");
+            match measure_one(args, committee, choice, *rtt_ms).await {
+                Ok(found) => results.live.push(found),
+                Err(error) => results.left_out(format!("{choice} {committee} at {rtt_ms} ms: {error:#}")),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A cluster of its own for every key, so that nothing else asks for the processors.
+async fn measure_one(args: &Args, committee: Committee, choice: Choice, rtt_ms: u64) -> Result<Live> {
+    let key = KeyId::new(choice.to_string())?;
+    let dir = args.results.join(format!("cluster-{choice}-{committee}-{rtt_ms}ms"));
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir).with_context(|| format!("could not remove {}", dir.display()))?;
+    }
+    let mut plan = ClusterPlan::new(&args.bin_dir, dir, committee.total);
+    plan.distance = Distance::round_trip(Duration::from_millis(rtt_ms));
+    plan.node_limits.insert("keygen_timeout_ms".to_owned(), args.keygen_timeout_secs.saturating_mul(1000).to_string());
+    let presigned = choice == Choice::Cggmp24 && args.presignatures > 0;
+    if presigned {
+        plan.presignatures.insert(key.to_string(), args.presignatures);
+        plan.node_limits.insert("prime_sets".to_owned(), "1".to_owned());
+    }
+    let mut cluster = Cluster::start(plan).await?;
+    let subject = Subject { client: cluster.client()?, key, choice, numbers: Arc::default() };
+    let keygen_seconds = generate(args, &mut cluster, &subject, committee).await?;
+    if presigned {
+        wait_for_presignatures(args, &subject.client).await?;
+    }
+    let requests = if presigned { args.requests.min(args.presignatures) } else { args.requests };
+    let warm_up = if presigned { 0 } else { WARM_UP };
+    for _ in 0..warm_up {
+        sign(&subject).await?;
+    }
+    let mut latencies = Vec::new();
+    for _ in 0..requests {
+        latencies.push(sign(&subject).await?);
+    }
+    let load = if presigned { Load::default() } else { load(args, &cluster, &subject).await? };
+    let count = f64::from(u32::try_from(load.times.len()).unwrap_or(u32::MAX)).max(1.0);
+    Ok(Live {
+        protocol: choice.to_string(),
+        committee: committee.to_string(),
+        rtt_ms,
+        presigned,
+        keygen_seconds,
+        latency: Spread::of(latencies),
+        per_second: count / load.seconds.max(f64::MIN_POSITIVE),
+        workers: args.workers,
+        failed: load.failed,
+        cpu_ms: load.cpu_ms / count,
+        bytes_per_signer: load.bytes / count / f64::from(committee.required),
+        loaded: Spread::of(load.times),
+    })
+}
+
+async fn generate(args: &Args, cluster: &mut Cluster, subject: &Subject, committee: Committee) -> Result<f64> {
+    let nodes: Vec<NodeId> =
+        cluster.signers().iter().map(|daemon| NodeId::new(daemon.name())).collect::<Result<_, _>>()?;
+    let at_most = Duration::from_secs(args.keygen_timeout_secs);
+    let order = NewKey {
+        key_id: subject.key.clone(),
+        scheme: subject.choice.scheme(),
+        protocol: subject.choice.protocol(),
+        size: committee.size()?,
+        nodes,
+        expires_in: at_most,
+    };
+    let started = Instant::now();
+    subject.client.create_key(&order).await?;
+    subject.client.wait_for_key(&subject.key, at_most, |_| {}).await?;
+    Ok(started.elapsed().as_secs_f64())
+}
+
+async fn wait_for_presignatures(args: &Args, client: &Client) -> Result<()> {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(args.keygen_timeout_secs) {
+        let view = client.status().await?;
+        let held = view.signers.iter().filter_map(|signer| signer.status.as_ref()).map(|status| status.presignatures);
+        if held.max().unwrap_or(0) >= args.presignatures {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    bail!("the presignatures were not made in time")
+}
+
+async fn sign(subject: &Subject) -> Result<Duration> {
+    let number = subject.numbers.fetch_add(1, Ordering::Relaxed);
+    let signed = subject.client.sign_intent(intent(subject.choice, &subject.key, number)?)?;
+    let started = Instant::now();
+    subject.client.sign(&signed, SIGN_WITHIN).await?;
+    Ok(started.elapsed())
+}
+
+/// What happened under load.
+#[derive(Default)]
+struct Load {
+    times: Vec<Duration>,
+    failed: u64,
+    seconds: f64,
+    cpu_ms: f64,
+    bytes: f64,
+}
+
+async fn load(args: &Args, cluster: &Cluster, subject: &Subject) -> Result<Load> {
+    let before = cluster.usage().await?;
+    let started = Instant::now();
+    let until = started + Duration::from_secs(args.seconds);
+    let mut workers = JoinSet::new();
+    for _ in 0..args.workers {
+        let subject = Subject {
+            client: cluster.client()?,
+            key: subject.key.clone(),
+            choice: subject.choice,
+            numbers: Arc::clone(&subject.numbers),
+        };
+        workers.spawn(async move {
+            let (mut times, mut failed) = (Vec::new(), 0_u64);
+            while Instant::now() < until {
+                match sign(&subject).await {
+                    Ok(time) => times.push(time),
+                    Err(error) => {
+                        failed = failed.saturating_add(1);
+                        eprintln!("bench: a request failed: {error:#}");
+                    }
+                }
+            }
+            (times, failed)
+        });
+    }
+    let mut load = Load::default();
+    while let Some(worker) = workers.join_next().await {
+        let (times, failed) = worker?;
+        load.times.extend(times);
+        load.failed = load.failed.saturating_add(failed);
+    }
+    load.seconds = started.elapsed().as_secs_f64();
+    let used = cluster.usage().await?.since(&before);
+    load.cpu_ms = used.cpu.as_secs_f64() * 1000.0;
+    load.bytes = f64::from(u32::try_from(used.bytes_sent).unwrap_or(u32::MAX));
+    Ok(load)
+}

@@ -1,0 +1,90 @@
+//! `limen-bench`: what a signature costs, in time, bytes and processor time.
+//!
+//! Drives real processes through the SDK, on loopback and across pretended distance, beside plain signing with the same
+//! curves in the same run. `cargo xtask bench` builds and starts it.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks on its standard streams")]
+
+mod in_process;
+mod live;
+mod machine;
+mod plain;
+mod report;
+mod scenario;
+mod spread;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use scenario::{Choice, Committee};
+
+/// Measure signatures: latency, throughput, bytes and processor time.
+#[derive(Debug, Parser)]
+#[command(name = "limen-bench")]
+struct Args {
+    /// Folder with limen-node and limen-coordinator.
+    #[arg(long, default_value = "target/release")]
+    bin_dir: PathBuf,
+    /// Folder for the results, as JSON and as a Markdown table.
+    #[arg(long, default_value = "target/bench")]
+    results: PathBuf,
+    /// What to measure.
+    #[arg(long, value_delimiter = ',', default_values_t = [Choice::Dkls23, Choice::FrostEd25519, Choice::FrostBip340, Choice::Cggmp24])]
+    protocols: Vec<Choice>,
+    /// Committees, as REQUIRED-of-TOTAL. CGGMP24 is measured in the first one only.
+    #[arg(long, value_delimiter = ',', default_values_t = [Committee::new(2, 3), Committee::new(3, 5), Committee::new(5, 8)])]
+    committees: Vec<Committee>,
+    /// Round-trip times between all daemons, in milliseconds; 0 is plain loopback. The caller is beside the coordinator.
+    #[arg(long, value_delimiter = ',', default_values_t = [0_u64, 80])]
+    rtt_ms: Vec<u64>,
+    /// Requests one after the other, for latency.
+    #[arg(long, default_value_t = 100)]
+    requests: u32,
+    /// Requests at the same time, for throughput.
+    #[arg(long, default_value_t = 8)]
+    workers: u32,
+    /// How long throughput is measured, in seconds.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// CGGMP24 presignatures to make before measuring with them; 0 measures cold signing only.
+    #[arg(long, default_value_t = 20)]
+    presignatures: u32,
+    /// Longest wait for one key, in seconds: CGGMP24 searches safe primes first.
+    #[arg(long, default_value_t = 1200)]
+    keygen_timeout_secs: u64,
+    /// Leave the real processes out: protocols in one process only.
+    #[arg(long)]
+    in_process_only: bool,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    std::fs::create_dir_all(&args.results).with_context(|| format!("could not make {}", args.results.display()))?;
+    let mut results = report::Results::new(machine::describe(), std::env::args().collect());
+    eprintln!("bench: plain signing");
+    results.plain = plain::measure(Duration::from_millis(500));
+    for (committee, choice) in pairs(&args) {
+        eprintln!("bench: {choice} {committee} in one process");
+        match in_process::measure(choice, committee) {
+            Ok(found) => results.in_process.push(found),
+            Err(error) => results.left_out(format!("{choice} {committee} in one process: {error:#}")),
+        }
+    }
+    if !args.in_process_only {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(live::measure(&args, &mut results))?;
+    }
+    let written = results.write(&args.results)?;
+    println!("{}", results.markdown());
+    eprintln!("bench: written to {}", written.display());
+    Ok(())
+}
+
+/// Every combination that is measured.
+fn pairs(args: &Args) -> impl Iterator<Item = (Committee, Choice)> {
+    let first = args.committees.first().copied();
+    let all = args.committees.iter().flat_map(|committee| args.protocols.iter().map(|choice| (*committee, *choice)));
+    all.filter(move |(committee, choice)| *choice != Choice::Cggmp24 || Some(*committee) == first)
+}

@@ -1,0 +1,243 @@
+//! Starts a whole cluster of real processes for a test or a measurement, at a chosen distance from each other.
+//!
+//! Every file is made afresh: authority, identities, a development charter, configurations. Each signer stands behind a
+//! [`DelayProxy`], so that every connection between two daemons passes exactly one proxy and takes the same round trip.
+//! The caller stands beside the coordinator.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use limen_client::{Client, ClientConfig};
+use tokio::time::Instant;
+
+use crate::proxy::{DelayProxy, Distance};
+
+mod daemon;
+mod files;
+mod identity;
+
+pub use daemon::{Daemon, Usage};
+
+/// How long a cluster may take until every signer sees every other.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct ClusterPlan {
+    /// Where `limen-node` and `limen-coordinator` stand.
+    pub bin_dir: PathBuf,
+    /// Where everything is written; empty or absent at first.
+    pub dir: PathBuf,
+    /// How many signers.
+    pub signers_total: u8,
+    /// How far every signer is from every other and from the coordinator. Zero leaves the proxies out.
+    pub distance: Distance,
+    /// Seed of everything that the simulation draws.
+    pub seed: u64,
+    /// Lines of the signers' `[limits]` section, as key and value.
+    pub node_limits: BTreeMap<String, String>,
+    /// CGGMP24 presignatures to hold ready, by key.
+    pub presignatures: BTreeMap<String, u32>,
+    /// Whether signers write every last-round message to a file, for tests that look for reused nonces.
+    pub trace_partials: bool,
+}
+
+impl ClusterPlan {
+    /// A cluster on loopback with default limits.
+    pub fn new(bin_dir: impl Into<PathBuf>, dir: impl Into<PathBuf>, signers_total: u8) -> Self {
+        Self {
+            bin_dir: bin_dir.into(),
+            dir: dir.into(),
+            signers_total,
+            distance: Distance::default(),
+            seed: 1,
+            node_limits: BTreeMap::new(),
+            presignatures: BTreeMap::new(),
+            trace_partials: false,
+        }
+    }
+}
+
+/// What starting or running a cluster can end in.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// A file or a process.
+    #[error("could not {what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// The reason.
+        source: io::Error,
+    },
+    /// A certificate or key could not be made.
+    #[error("could not make an identity: {0}")]
+    Identity(String),
+    /// The client's configuration was refused.
+    #[error("could not prepare the client: {0}")]
+    Client(#[from] limen_client::ConfigError),
+    /// The processes run, but do not find each other.
+    #[error("the cluster was not ready within {} s: {last}; the logs stand in {logs}", READY_WITHIN.as_secs())]
+    NotReady {
+        /// What it said last.
+        last: String,
+        /// Where to look.
+        logs: String,
+    },
+}
+
+impl ClusterError {
+    fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}
+
+/// A running cluster. Dropping it kills its processes; their files stay.
+#[derive(Debug)]
+pub struct Cluster {
+    plan: ClusterPlan,
+    signers: Vec<Daemon>,
+    coordinator: Daemon,
+    proxies: Vec<DelayProxy>,
+    client: ClientConfig,
+}
+
+/// Where a process listens, and where others reach it.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    listen: SocketAddr,
+    reached: SocketAddr,
+    metrics: SocketAddr,
+}
+
+impl Place {
+    /// Free ports, without a proxy.
+    fn direct() -> Result<Self, ClusterError> {
+        let listen = free_port()?;
+        Ok(Self { listen, reached: listen, metrics: free_port()? })
+    }
+}
+
+impl Cluster {
+    /// Writes the files, starts the processes and waits until every signer is connected.
+    pub async fn start(plan: ClusterPlan) -> Result<Self, ClusterError> {
+        let mut places = Vec::new();
+        let mut proxies = Vec::new();
+        for index in 0..plan.signers_total {
+            let (place, proxy) = reserve(&plan, u64::from(index)).await?;
+            places.push(place);
+            proxies.extend(proxy);
+        }
+        places.push(Place::direct()?);
+        let written = files::write(&plan, &places)?;
+        let mut signers = Vec::new();
+        for (index, config) in written.signers.iter().enumerate() {
+            let name = files::signer_name(index);
+            signers.push(Daemon::start(&plan.bin_dir.join("limen-node"), &name, config, metrics(&places, index))?);
+        }
+        let binary = plan.bin_dir.join("limen-coordinator");
+        let last = metrics(&places, usize::from(plan.signers_total));
+        let coordinator = Daemon::start(&binary, files::COORDINATOR, &written.coordinator, last)?;
+        let client = ClientConfig::from_file(&written.client)?;
+        let cluster = Self { plan, signers, coordinator, proxies, client };
+        cluster.wait_until_ready().await?;
+        Ok(cluster)
+    }
+
+    /// A new client with a connection of its own.
+    pub fn client(&self) -> Result<Client, ClusterError> {
+        Ok(Client::connect(&self.client)?)
+    }
+
+    /// The client's configuration.
+    pub fn client_config(&self) -> &ClientConfig {
+        &self.client
+    }
+
+    /// The signer processes, in the order of the charter.
+    pub fn signers(&mut self) -> &mut [Daemon] {
+        &mut self.signers
+    }
+
+    /// The coordinator process.
+    pub fn coordinator(&mut self) -> &mut Daemon {
+        &mut self.coordinator
+    }
+
+    /// What stands before each signer; empty without distance.
+    pub fn proxies(&self) -> &[DelayProxy] {
+        &self.proxies
+    }
+
+    /// The folder with every file and log.
+    pub fn dir(&self) -> &Path {
+        &self.plan.dir
+    }
+
+    /// Processor time and bytes of all processes so far.
+    pub async fn usage(&self) -> Result<Usage, ClusterError> {
+        let mut total = Usage::default();
+        for daemon in self.signers.iter().chain([&self.coordinator]) {
+            total = total.plus(&daemon.usage().await?);
+        }
+        Ok(total)
+    }
+
+    /// Waits until the coordinator reaches every signer and every signer every other.
+    pub async fn wait_until_ready(&self) -> Result<(), ClusterError> {
+        let client = self.client()?;
+        let started = Instant::now();
+        loop {
+            let last = match client.status().await {
+                Ok(view) if ready(&view, usize::from(self.plan.signers_total)) => return Ok(()),
+                Ok(view) => describe(&view),
+                Err(error) => error.to_string(),
+            };
+            if started.elapsed() > READY_WITHIN {
+                return Err(ClusterError::NotReady { last, logs: self.plan.dir.display().to_string() });
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+fn metrics(places: &[Place], index: usize) -> Option<SocketAddr> {
+    places.get(index).map(|place| place.metrics)
+}
+
+fn ready(view: &limen_client::ClusterView, signers: usize) -> bool {
+    let connected = |status: &limen_wire::pb::StatusResponse| {
+        status.peers.iter().filter(|peer| peer.connected).count() == signers.saturating_sub(1)
+    };
+    let up = view.signers.iter().filter(|signer| signer.reachable && signer.status.as_ref().is_some_and(connected));
+    up.count() == signers
+}
+
+fn describe(view: &limen_client::ClusterView) -> String {
+    let one = |signer: &limen_wire::pb::SignerHealth| {
+        let peers = signer.status.as_ref().map_or(0, |s| s.peers.iter().filter(|peer| peer.connected).count());
+        format!("{}: reachable {}, {peers} peers", signer.node, signer.reachable)
+    };
+    view.signers.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// Picks free ports. They are free for an instant only, so a test that loses this race starts again.
+async fn reserve(plan: &ClusterPlan, salt: u64) -> Result<(Place, Option<DelayProxy>), ClusterError> {
+    let listen = free_port()?;
+    let metrics = free_port()?;
+    if plan.distance == Distance::default() {
+        return Ok((Place { listen, reached: listen, metrics }, None));
+    }
+    let seed = plan.seed.wrapping_add(salt);
+    let proxy =
+        DelayProxy::start(listen, plan.distance, seed).await.map_err(ClusterError::io("start a delay proxy"))?;
+    Ok((Place { listen, reached: proxy.address(), metrics }, Some(proxy)))
+}
+
+fn free_port() -> Result<SocketAddr, ClusterError> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(ClusterError::io("find a free port"))?;
+    listener.local_addr().map_err(ClusterError::io("find a free port"))
+}
