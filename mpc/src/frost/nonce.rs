@@ -97,16 +97,22 @@ pub(super) enum NonceSecrets {
 /// Two secret nonces for one signature, of one signer, key and epoch; any child key will do. Neither cloned nor printed
 /// nor stored: whoever signs with it gives it up, and it is wiped.
 ///
-/// ```compile_fail
+/// ```
+/// fn once(nonce: limen_mpc::frost::NoncePair, sign: impl Fn(limen_mpc::frost::NoncePair)) {
+///     sign(nonce);
+/// }
+/// ```
+///
+/// ```compile_fail,E0382
 /// fn twice(nonce: limen_mpc::frost::NoncePair, sign: impl Fn(limen_mpc::frost::NoncePair)) {
 ///     sign(nonce);
 ///     sign(nonce);
 /// }
 /// ```
 ///
-/// ```compile_fail
+/// ```compile_fail,E0308
 /// fn copy(nonce: &limen_mpc::frost::NoncePair) -> limen_mpc::frost::NoncePair {
-///     nonce.clone()
+///     nonce.clone() // a copy of the reference is all there is
 /// }
 /// ```
 pub struct NoncePair {
