@@ -11,7 +11,7 @@ use limen_wire::ids::{ClusterId, CommitteeSize, Epoch, KeyId, PartyIndex, Protoc
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::dkls23;
+use crate::{cggmp24, dkls23};
 use crate::point::Point;
 
 mod core_share;
@@ -113,6 +113,8 @@ impl KeyPublic {
 pub(crate) enum ProtocolSetup {
     /// Oblivious-transfer and zero-share seeds with each other signer.
     Dkls23(Box<dkls23::Setup>),
+    /// Paillier and ring-Pedersen keys of all signers; missing until [`crate::Session::aux_info`] has made them.
+    Cggmp24(Option<Box<cggmp24::Setup>>),
     /// Nothing (FROST).
     None,
 }
@@ -131,7 +133,8 @@ impl KeyShare {
         core.check(&public)?;
         match (&setup, public.protocol) {
             (ProtocolSetup::Dkls23(setup), Protocol::Dkls23) => setup.check(&public, core.index())?,
-            (ProtocolSetup::None, Protocol::Frost) => {}
+            (ProtocolSetup::Cggmp24(Some(setup)), Protocol::Cggmp24) => setup.check(&public, &core)?,
+            (ProtocolSetup::Cggmp24(None), Protocol::Cggmp24) | (ProtocolSetup::None, Protocol::Frost) => {}
             _ => return Err(ImportError::Setup("it is of another protocol")),
         }
         Ok(Self { public, core, setup })
@@ -142,8 +145,10 @@ impl KeyShare {
         let core = CoreShare::decode(public.scheme, core)?;
         let setup = match public.protocol {
             Protocol::Dkls23 => ProtocolSetup::Dkls23(Box::new(dkls23::Setup::decode(setup)?)),
+            Protocol::Cggmp24 if setup.is_empty() => ProtocolSetup::Cggmp24(None),
+            Protocol::Cggmp24 => ProtocolSetup::Cggmp24(Some(Box::new(cggmp24::Setup::decode(setup)?))),
             Protocol::Frost if setup.is_empty() => ProtocolSetup::None,
-            Protocol::Frost | Protocol::Cggmp24 => return Err(ImportError::Encoding("set-up")),
+            Protocol::Frost => return Err(ImportError::Encoding("set-up")),
         };
         Self::assemble(public, core, setup)
     }
@@ -151,12 +156,28 @@ impl KeyShare {
     pub fn export_core(&self) -> Zeroizing<Vec<u8>> {
         self.core.encode(self.public.scheme)
     }
-    /// The protocol set-up alone, in a versioned encoding (about 100 kB per DKLs23 2-of-3 share; empty for FROST).
+    /// The protocol set-up alone, in a versioned encoding: about 100 kB for a DKLs23 share of 2-of-3, 12 kB for CGGMP24,
+    /// empty where there is none.
     pub fn export_setup(&self) -> Result<Zeroizing<Vec<u8>>, ImportError> {
         match &self.setup {
             ProtocolSetup::Dkls23(setup) => setup.encode(),
-            ProtocolSetup::None => Ok(Zeroizing::default()),
+            ProtocolSetup::Cggmp24(Some(setup)) => setup.encode(),
+            ProtocolSetup::Cggmp24(None) | ProtocolSetup::None => Ok(Zeroizing::default()),
         }
+    }
+    /// Whether the share can sign: a CGGMP24 share cannot before it has its auxiliary information.
+    pub fn can_sign(&self) -> bool {
+        !matches!(self.setup, ProtocolSetup::Cggmp24(None))
+    }
+    /// The same core share under CGGMP24 as `epoch`, still without auxiliary information: how a DKLs23 key changes its
+    /// protocol. Old shares must be retired when the new epoch is adopted; one key never runs both protocols.
+    pub fn migrate_to_cggmp24(&self, epoch: Epoch) -> Result<Self, ImportError> {
+        let public = KeyPublic { protocol: Protocol::Cggmp24, epoch, ..self.public.clone() };
+        Self::assemble(public, self.core.duplicate(), ProtocolSetup::Cggmp24(None))
+    }
+    /// The same core share with a new set-up.
+    pub(crate) fn with_setup(&self, setup: ProtocolSetup) -> Result<Self, ImportError> {
+        Self::assemble(self.public.clone(), self.core.duplicate(), setup)
     }
     /// The public part.
     pub fn public(&self) -> &KeyPublic {

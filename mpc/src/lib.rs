@@ -4,6 +4,10 @@
 //! files, environment, async. Randomness comes in as a [`seed::Seed`]; the one exception is `dkls23`, whose library draws
 //! from the thread generator itself. Start reading at [`session`], then [`binding`], then one protocol module.
 
+// the test network is shared with the integration tests, which name this crate from outside
+#[cfg(test)]
+extern crate self as limen_mpc;
+
 pub mod binding;
 pub mod blame;
 mod codec;
@@ -13,6 +17,7 @@ pub mod seed;
 pub mod session;
 pub mod signature;
 
+mod cggmp24;
 mod dkls23;
 pub mod frost;
 
@@ -20,10 +25,11 @@ pub use limen_chain::{derive, point};
 
 pub use binding::{Binding, Purpose, SessionParams};
 pub use blame::{Abort, AbortReason, Action, Blame};
+pub use cggmp24::{Presignature, Primes, generate_primes};
 pub use derive::{ChildKey, DerivationPath, DeriveError, derive_public};
 pub use frost::{NonceCommitment, NonceError, NoncePair, nonce_batch};
 pub use key::{ImportError, KeyPublic, KeyShare};
 pub use point::Point;
 pub use seed::Seed;
 pub use session::{Dropped, Frame, Output, Received, Session, SignMode, StartError, Step};
-pub use signature::{SignInput, Signature, VerifyError};
+pub use signature::{PreimageHash, SignInput, Signature, VerifyError};

@@ -10,6 +10,7 @@ use limen_wire::ids::{IdError, PartyIndex, Protocol, Scheme, SignerSet, tagged_h
 
 use crate::binding::{Binding, Purpose, SessionParams};
 use crate::blame::Abort;
+use crate::cggmp24::{Presignature, Primes};
 use crate::derive::{DerivationPath, DeriveError};
 use crate::frost::{self, NonceCommitment, NonceError, NoncePair, Nonces, SharedNonces};
 use crate::key::KeyShare;
@@ -51,8 +52,10 @@ pub struct Step {
 /// The result of a session.
 #[derive(Debug)]
 pub enum Output {
-    /// A new key's share.
+    /// A new key's share, or a key's share with its new set-up.
     Key(Box<KeyShare>),
+    /// A presignature, to be kept in memory only.
+    Presignature(Box<Presignature>),
     /// A signature that verifies under the (derived) public key.
     Signature(Signature),
 }
@@ -70,6 +73,13 @@ pub enum SignMode {
         own: NoncePair,
         /// The commitments of all signers.
         commitments: BTreeMap<PartyIndex, NonceCommitment>,
+    },
+    /// A CGGMP24 presignature, used up by the attempt whatever comes of it. The input must be a preimage.
+    Presignature {
+        /// The presignature; every signer brings its part of the same one.
+        presignature: Box<Presignature>,
+        /// The hash of all signers' boots as they are now.
+        boots: [u8; 32],
     },
 }
 
@@ -133,6 +143,12 @@ pub enum StartError {
     /// The share is of another key, epoch, committee, protocol or party.
     #[error("starting a session: the share is of another {0}")]
     ShareMismatch(&'static str),
+    /// The share has no set-up yet: CGGMP24 auxiliary information must be made first.
+    #[error("starting a session: the share has no auxiliary information, run that session first")]
+    NoSetup,
+    /// The presignature was made for something else.
+    #[error("starting a session: the presignature was made for another {0}")]
+    PresignatureMismatch(&'static str),
     /// The input is not what this scheme signs (a digest for ECDSA, a message of limited length otherwise).
     #[error("starting a session: this input cannot be signed by a {0} key")]
     Input(Scheme),
@@ -165,8 +181,48 @@ impl Session {
         let binding = Binding::new(params, Purpose::Keygen, [0; 32]);
         let started = match binding.params().protocol {
             Protocol::Dkls23 => crate::dkls23::keygen(&binding, me, seed)?,
+            Protocol::Cggmp24 => crate::cggmp24::keygen(&binding, me, seed)?,
             Protocol::Frost => frost::keygen(&binding, me, seed)?,
-            Protocol::Cggmp24 => return Err(unsupported(binding.params())),
+        };
+        Ok(Self::start(binding, me, started)?)
+    }
+
+    /// Starts making the auxiliary information of a CGGMP24 key among all signers of the committee. The result is the same
+    /// share, able to sign. One step computes for ten seconds and more: never on a network thread.
+    pub fn aux_info(
+        params: SessionParams,
+        me: PartyIndex,
+        key: Arc<KeyShare>,
+        primes: Primes,
+        seed: Seed,
+    ) -> Result<(Self, Step), StartError> {
+        check_params(&params, me, params.size.signers_total())?;
+        check_share(&params, me, &key)?;
+        let binding = Binding::new(params, Purpose::AuxInfo, key.public().digest());
+        let started = match binding.params().protocol {
+            Protocol::Cggmp24 => crate::cggmp24::aux_info(&binding, me, key, primes, seed)?,
+            Protocol::Dkls23 | Protocol::Frost => return Err(unsupported(binding.params())),
+        };
+        Ok(Self::start(binding, me, started)?)
+    }
+
+    /// Starts making a CGGMP24 presignature for the child key at `path`. `boots` hashes the boots of the signers, in the
+    /// order of the signer set: when one restarts, its part is gone.
+    pub fn presign(
+        params: SessionParams,
+        me: PartyIndex,
+        key: &KeyShare,
+        path: &DerivationPath,
+        boots: [u8; 32],
+        seed: Seed,
+    ) -> Result<(Self, Step), StartError> {
+        check_params(&params, me, params.size.signers_required())?;
+        check_share(&params, me, key)?;
+        let context = tagged_hash("limen mpc presign context v1", [&path.to_bytes()[..], &boots[..]]);
+        let binding = Binding::new(params, Purpose::Presign, context);
+        let started = match binding.params().protocol {
+            Protocol::Cggmp24 => crate::cggmp24::presign(&binding, me, key, path, boots, seed)?,
+            Protocol::Dkls23 | Protocol::Frost => return Err(unsupported(binding.params())),
         };
         Ok(Self::start(binding, me, started)?)
     }
@@ -195,7 +251,15 @@ impl Session {
                 let shared = SharedNonces::new(own, commitments, &binding.params().signers, &key)?;
                 frost::sign(&binding, me, &key, path, input, Nonces::Shared(shared))?
             }
-            (Protocol::Cggmp24, SignMode::Full) | (Protocol::Dkls23 | Protocol::Cggmp24, SignMode::Shared { .. }) => {
+            (Protocol::Cggmp24, SignMode::Full) => crate::cggmp24::sign(&binding, me, &key, path, input, seed)?,
+            (Protocol::Cggmp24, SignMode::Presignature { presignature, boots }) => {
+                if let Some(what) = presignature.mismatch(binding.params(), me, path, &boots) {
+                    return Err(StartError::PresignatureMismatch(what));
+                }
+                crate::cggmp24::sign_with_presignature(&binding, me, &key, input, *presignature)?
+            }
+            (Protocol::Dkls23 | Protocol::Cggmp24, SignMode::Shared { .. })
+            | (Protocol::Dkls23 | Protocol::Frost, SignMode::Presignature { .. }) => {
                 return Err(unsupported(binding.params()));
             }
         };
@@ -315,11 +379,12 @@ fn check_share(params: &SessionParams, me: PartyIndex, key: &KeyShare) -> Result
 }
 
 fn sign_context(path: &DerivationPath, input: &SignInput, mode: &SignMode) -> [u8; 32] {
-    let (mode, list): (&[u8], _) = match mode {
+    let (mode, nonces): (&[u8], _) = match mode {
         SignMode::Full => (b"full", [0; 32]),
         SignMode::Shared { commitments, .. } => (b"shared", frost::list_digest(commitments)),
+        SignMode::Presignature { presignature, .. } => (b"presignature", presignature.id()),
     };
-    tagged_hash("limen mpc sign context v1", [&path.to_bytes()[..], &input.digest()[..], mode, &list])
+    tagged_hash("limen mpc sign context v1", [&path.to_bytes()[..], &input.digest()[..], mode, &nonces])
 }
 
 #[cfg(test)]

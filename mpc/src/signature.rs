@@ -2,17 +2,48 @@
 
 use k256::ecdsa::signature::hazmat::PrehashVerifier;
 use limen_wire::ids::{Scheme, tagged_hash};
+use sha2::{Digest, Sha256};
 
 use crate::point::Point;
 
 /// Greatest message that EdDSA and BIP-340 keys sign, in bytes.
 pub const MAX_MESSAGE_LEN: usize = 64 * 1024;
 
+/// How a digest is made of its preimage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PreimageHash {
+    /// Keccak-256, as Ethereum uses it.
+    Keccak256,
+    /// SHA-256 (FIPS 180-4).
+    Sha256,
+    /// SHA-256 of SHA-256, as Bitcoin uses it.
+    DoubleSha256,
+}
+
+impl PreimageHash {
+    /// The digest of `bytes`.
+    pub fn digest(self, bytes: &[u8]) -> [u8; 32] {
+        match self {
+            Self::Keccak256 => sha3::Keccak256::digest(bytes).into(),
+            Self::Sha256 => Sha256::digest(bytes).into(),
+            Self::DoubleSha256 => Sha256::digest(Sha256::digest(bytes)).into(),
+        }
+    }
+}
+
 /// What a session signs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignInput {
     /// The digest that ECDSA signs; whoever calls has computed it from the bytes that were approved.
     Digest([u8; 32]),
+    /// The bytes whose digest ECDSA signs: what a presignature needs, as a digest chosen freely by an attacker would let
+    /// it forge another signature (ePrint 2021/1330, section 1.1.2). At most [`MAX_MESSAGE_LEN`] bytes.
+    Preimage {
+        /// How the digest is made.
+        hash: PreimageHash,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
     /// The message that EdDSA or BIP-340 signs, at most [`MAX_MESSAGE_LEN`] bytes.
     Message(Vec<u8>),
 }
@@ -22,13 +53,23 @@ impl SignInput {
     pub fn fits(&self, scheme: Scheme) -> bool {
         match self {
             Self::Digest(_) => scheme == Scheme::EcdsaSecp256k1,
+            Self::Preimage { bytes, .. } => scheme == Scheme::EcdsaSecp256k1 && bytes.len() <= MAX_MESSAGE_LEN,
             Self::Message(bytes) => scheme != Scheme::EcdsaSecp256k1 && bytes.len() <= MAX_MESSAGE_LEN,
         }
     }
-    /// Injective hash, for the session's binding.
+    /// The digest that ECDSA signs; `None` for other schemes' messages.
+    pub fn ecdsa_digest(&self) -> Option<[u8; 32]> {
+        match self {
+            Self::Digest(digest) => Some(*digest),
+            Self::Preimage { hash, bytes } => Some(hash.digest(bytes)),
+            Self::Message(_) => None,
+        }
+    }
+    /// Injective hash, for the session's binding. A preimage and its digest are the same thing to sign.
     pub(crate) fn digest(&self) -> [u8; 32] {
         match self {
             Self::Digest(digest) => tagged_hash("limen mpc sign digest v1", [&digest[..]]),
+            Self::Preimage { hash, bytes } => tagged_hash("limen mpc sign digest v1", [&hash.digest(bytes)[..]]),
             Self::Message(message) => tagged_hash("limen mpc sign message v1", [&message[..]]),
         }
     }
@@ -73,8 +114,9 @@ impl Signature {
     /// Checks the signature with a library that took no part in making it: `k256` or `ed25519-dalek`.
     pub fn verify(&self, key: &Point, input: &SignInput) -> Result<(), VerifyError> {
         match (self, key, input) {
-            (Self::Ecdsa { r, s, recovery_id }, Point::Secp256k1(key), SignInput::Digest(digest)) => {
-                verify_ecdsa(key, digest, (r, s), *recovery_id)
+            (Self::Ecdsa { r, s, recovery_id }, Point::Secp256k1(key), _) => {
+                let digest = input.ecdsa_digest().ok_or(VerifyError::SchemeMismatch)?;
+                verify_ecdsa(key, &digest, (r, s), *recovery_id)
             }
             (Self::Ed25519(signature), Point::Ed25519(key), SignInput::Message(message)) => {
                 let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(|_| VerifyError::Invalid)?;

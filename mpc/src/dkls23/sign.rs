@@ -88,14 +88,14 @@ pub(crate) fn sign(
     input: &SignInput,
     _seed: Seed,
 ) -> Result<Started, StartError> {
-    let SignInput::Digest(message_hash) = input else { return Err(StartError::Input(key.public().scheme)) };
+    let message_hash = input.ecdsa_digest().ok_or(StartError::Input(key.public().scheme))?;
     let ProtocolSetup::Dkls23(setup) = key.setup() else { return Err(StartError::ShareMismatch("protocol")) };
     let child = derive_public(&key.public().public_key, &key.public().chain_code, path)?;
     let party = setup.party(key.public(), key.core(), &child);
     let party = Box::new(party.ok_or_else(|| Abort::local("the share does not make a party"))?);
     let others: BTreeSet<_> = binding.params().signers.others(me).collect();
     let counterparties = others.iter().map(|other| lib_index(*other)).collect::<Result<Vec<_>, _>>()?;
-    let data = SignData { sign_id: binding.digest().to_vec(), counterparties, message_hash: *message_hash };
+    let data = SignData { sign_id: binding.digest().to_vec(), counterparties, message_hash };
     let (unique, kept, messages) = party.sign_phase1(&data).map_err(|abort| blame::translate(&abort, &others))?;
     let outgoing = direct(messages, |message| message.parties.receiver)?;
     let machine = Sign {

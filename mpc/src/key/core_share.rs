@@ -37,6 +37,11 @@ impl CoreShare {
         &self.scalar
     }
 
+    /// A second copy, for a share of another epoch or set-up.
+    pub(super) fn duplicate(&self) -> Self {
+        Self { index: self.index, scalar: self.scalar.clone() }
+    }
+
     /// `LMC1 ‖ scheme ‖ index ‖ scalar`.
     pub(super) fn encode(&self, scheme: Scheme) -> Zeroizing<Vec<u8>> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(ENCODED_LEN));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use limen_mpc::{Binding, Blame, Session, Step};
 use limen_wire::ids::PartyIndex;
 
-use crate::net::{End, Order, Packet, Report, run};
+use super::net::{End, Order, Packet, Report, run};
 
 /// Which message is spoiled.
 #[derive(Debug, Clone, Copy)]
