@@ -91,6 +91,14 @@ pub enum AbortReason {
         /// The sender.
         from: PartyIndex,
     },
+    /// Two parties sent the same commitment: one of them copied the other's.
+    #[error("parties {one} and {other} sent the same commitment")]
+    CopiedCommitment {
+        /// One of them.
+        one: PartyIndex,
+        /// The other.
+        other: PartyIndex,
+    },
     /// A proof does not verify.
     #[error("a proof of party {from} does not verify ({what})")]
     Proof {

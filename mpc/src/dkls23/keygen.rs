@@ -162,12 +162,12 @@ impl Keygen {
         for (from, body) in &inbox.broadcast {
             let theirs: Commitments = decode(*from, "commitments", body)?;
             // a copied commitment could be opened by copying its opening, which would cancel the copied party's part
-            let copied = |known: &Commitments| known.proof == theirs.proof || known.chain_code == theirs.chain_code;
-            if self.commitments.values().any(copied) {
-                return Err(Abort::new(
-                    Blame::party(*from, Action::Replace),
-                    AbortReason::Commitment { from: *from },
-                ));
+            let same = |known: &Commitments| known.proof == theirs.proof || known.chain_code == theirs.chain_code;
+            if let Some((original, _)) = self.commitments.iter().find(|(_, known)| same(known)) {
+                // who copied whom cannot be told, unless one of the two is ours
+                let suspects = [*original, *from].into_iter().filter(|party| *party != self.me);
+                let reason = AbortReason::CopiedCommitment { one: *original, other: *from };
+                return Err(Abort::new(Blame::suspects(suspects), reason));
             }
             self.commitments.insert(*from, theirs);
         }

@@ -188,38 +188,59 @@ fn a_broadcast_told_differently_is_noticed_by_all_it_concerns() {
     }
 }
 
-#[test]
-fn a_copied_commitment_is_refused() {
-    // party 2 waits for party 1's commitments and sends them as its own, to cancel its part of the chain code
-    let starts = start_keygen(size(2, 2), 5);
+/// The copier waits for the original's commitments and sends them as its own, to cancel that party's part of the chain
+/// code; its echo keeps to the copy.
+fn copied(copier: PartyIndex, original: PartyIndex) -> Report {
+    let starts = start_keygen(size(2, 3), 5);
     let binding = starts[0].0.binding().clone();
-    let mut held: Option<Packet> = None;
-    let mut copied: Option<Vec<u8>> = None;
+    let mut held: Vec<Packet> = Vec::new();
+    let mut copy: Option<Vec<u8>> = None;
+    let mut truth = None;
     let report = run(starts, Order::Fifo, |packet| {
-        if packet.frame.round == COMMITMENTS + 1 && packet.sender == party(2) {
-            // the copier's echo keeps to the copy
-            let tags = [party(1), party(2)].map(|from| binding.frame_tag(COMMITMENTS, from, None, copied.as_ref().unwrap()));
-            return vec![packet.with_body(&binding, tags.concat())];
+        let tag = |body: &[u8]| binding.frame_tag(COMMITMENTS, copier, None, body);
+        if packet.frame.round == COMMITMENTS + 1 && packet.sender == copier {
+            let (truth, lie) = (truth.unwrap(), tag(copy.as_ref().unwrap()));
+            let body = packet.frame.body.as_chunks::<32>().0.iter();
+            let body: Vec<u8> = body.flat_map(|hash| if *hash == truth { lie } else { *hash }).collect();
+            return vec![packet.with_body(&binding, body)];
         }
         if packet.frame.round != COMMITMENTS || packet.frame.to.is_some() {
             return vec![packet];
         }
-        if packet.sender == party(1) {
-            copied = Some(packet.frame.body.clone());
-            let late = held.take().map(|late| late.with_body(&binding, packet.frame.body.clone()));
-            return [Some(packet), late].into_iter().flatten().collect();
+        if packet.sender == original {
+            copy = Some(packet.frame.body.clone());
+            let late = held.drain(..).map(|late| late.with_body(&binding, packet.frame.body.clone()));
+            return late.chain([packet.clone()]).collect();
         }
-        match copied.clone() {
+        if packet.sender != copier {
+            return vec![packet];
+        }
+        truth = Some(tag(&packet.frame.body));
+        match copy.clone() {
             Some(body) => vec![packet.with_body(&binding, body)],
             None => {
-                held = Some(packet);
+                held.push(packet);
                 Vec::new()
             }
         }
     });
-    let abort = report.abort(party(1)).unwrap();
-    assert_eq!(abort.reason, AbortReason::Commitment { from: party(2) });
-    assert_eq!(abort.blame, Blame::party(party(2), Action::Replace));
+    check_blame(&report, copier, "copied");
+    report
+}
+
+#[test]
+fn a_copied_commitment_is_refused_and_its_owner_is_not_blamed_for_it() {
+    for (copier, original) in [(1, 2), (2, 1), (3, 2)] {
+        let (copier, original) = (party(copier), party(original));
+        let report = copied(copier, original);
+        for honest in [1, 2, 3].map(party).into_iter().filter(|honest| *honest != copier) {
+            let abort = report.abort(honest).unwrap_or_else(|| panic!("{:?}", report.ends));
+            assert!(matches!(abort.reason, AbortReason::CopiedCommitment { .. }), "{abort}");
+            // the owner knows; a third cannot tell
+            let suspects = [copier, original].into_iter().filter(|party| *party != honest);
+            assert_eq!(abort.blame, Blame::suspects(suspects));
+        }
+    }
 }
 
 #[test]
