@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -19,7 +19,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::{ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
@@ -304,24 +304,61 @@ fn roots(authority: &Path) -> Result<Arc<RootCertStore>, TlsError> {
 /// A connection that a server has accepted and authenticated.
 pub type ServerStream = tokio_rustls::server::TlsStream<TcpStream>;
 
-/// Bounds on connections that have not yet shown who they are.
-const HANDSHAKES: usize = 64;
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bounds on connections that have not yet shown who they are: in all, and from one address, so that a stranger who holds
+/// connections open without a word cannot shut out those at other addresses.
+const HANDSHAKES: usize = 256;
+const HANDSHAKES_PER_ADDRESS: usize = 32;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Accepts connections and does their handshakes side by side, bounded in number and time. Failed handshakes go to
+/// Connections that have not yet shown who they are, by address.
+#[derive(Default)]
+struct Strangers(Mutex<HashMap<IpAddr, usize>>);
+
+impl Strangers {
+    /// A place for one more, or `None` when there are too many in all or from this address.
+    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Stranger> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let total: usize = counts.values().sum();
+        let here = counts.get(&address).copied().unwrap_or_default();
+        if total >= HANDSHAKES || here >= HANDSHAKES_PER_ADDRESS {
+            return None;
+        }
+        counts.insert(address, here.saturating_add(1));
+        Some(Stranger { address, all: Arc::clone(self) })
+    }
+}
+
+/// One place; given back on drop.
+struct Stranger {
+    address: IpAddr,
+    all: Arc<Strangers>,
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let mut counts = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Accepts connections and does their handshakes side by side, bounded in number and time. Refused connections go to
 /// `refused` with the remote address, for the log and the counters. Ends when the returned stream is dropped.
 pub fn incoming(
     listener: TcpListener,
     config: Arc<ServerConfig>,
     refused: impl Fn(SocketAddr, String) + Send + Sync + 'static,
 ) -> ReceiverStream<Result<ServerStream, std::io::Error>> {
-    let (accepted, stream) = mpsc::channel(HANDSHAKES);
+    let (accepted, stream) = mpsc::channel(HANDSHAKES_PER_ADDRESS);
     let refused = Arc::new(refused);
     let acceptor = TlsAcceptor::from(config);
-    let places = Arc::new(Semaphore::new(HANDSHAKES));
+    let strangers = Arc::new(Strangers::default());
     tokio::spawn(async move {
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let (socket, remote) = tokio::select! {
                 () = accepted.closed() => return,
                 result = listener.accept() => match result {
@@ -330,21 +367,30 @@ pub fn incoming(
                     Err(_) => { tokio::time::sleep(Duration::from_millis(10)).await; continue }
                 },
             };
+            let Some(place) = strangers.admit(remote.ip()) else {
+                refused(remote, "too many connections without a finished handshake".to_owned());
+                continue;
+            };
             let (acceptor, accepted, refused) = (acceptor.clone(), accepted.clone(), Arc::clone(&refused));
             tokio::spawn(async move {
-                let _place = place;
-                if let Err(error) = socket.set_nodelay(true) {
-                    return refused(remote, error.to_string());
-                }
-                match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await {
-                    Ok(Ok(tls)) => drop(accepted.send(Ok(tls)).await),
-                    Ok(Err(error)) => refused(remote, error.to_string()),
-                    Err(_) => refused(remote, "no TLS handshake within 10 s".to_owned()),
+                let tls = handshake(&acceptor, socket).await;
+                drop(place);
+                match tls {
+                    Ok(tls) => drop(accepted.send(Ok(tls)).await),
+                    Err(reason) => refused(remote, reason),
                 }
             });
         }
     });
     ReceiverStream::new(stream)
+}
+
+async fn handshake(acceptor: &TlsAcceptor, socket: TcpStream) -> Result<ServerStream, String> {
+    socket.set_nodelay(true).map_err(|error| error.to_string())?;
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no TLS handshake within {} s", HANDSHAKE_TIMEOUT.as_secs())),
+    }
 }
 
 /// The name for which the caller's certificate is pinned; `None` without TLS or with another certificate.

@@ -71,3 +71,19 @@ async fn a_server_with_another_key_is_not_talked_to() {
     let (name, _) = meet(&server, &caller, pins, &expected.key).await;
     assert_eq!(name, None);
 }
+
+#[tokio::test]
+async fn silent_strangers_are_bounded() {
+    let server = machine("a");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (count, mut refusals) = tokio::sync::mpsc::channel(64);
+    let config = tls::pinned_server(&server.tls, Pins::default()).unwrap();
+    let _incoming = tls::incoming(listener, config, move |_, reason| drop(count.try_send(reason)));
+    let mut silent = Vec::new();
+    for _ in 0..33 {
+        silent.push(tokio::net::TcpStream::connect(address).await.unwrap());
+    }
+    let reason = refusals.recv().await.unwrap();
+    assert!(reason.contains("too many"), "{reason}");
+}
