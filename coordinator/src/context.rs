@@ -1,0 +1,165 @@
+//! What all parts of the coordinator share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use limen_policy::charter::Charter;
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::IntentId;
+use limen_wire::pb;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::{Limits, Presign, Timing};
+use crate::keys::ring::KeyRing;
+use crate::lifecycle::State;
+use crate::metrics::Metrics;
+use crate::signers::Signers;
+use crate::signing::nonces::NoncePools;
+use crate::signing::presign::PresignaturePools;
+use crate::store::{Entry, Store, StoreError};
+
+/// What the driver of one request can be told from outside.
+pub(crate) enum Command {
+    /// A checked stop record of its requester.
+    Cancel(pb::Envelope, oneshot::Sender<Result<Entry, ApiError>>),
+    /// A verified signature that came late.
+    Found(Box<pb::SignatureResult>),
+}
+
+/// The requests that have a driver.
+#[derive(Default)]
+pub(crate) struct Drivers(Mutex<HashMap<IntentId, mpsc::Sender<Command>>>);
+
+impl Drivers {
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+    /// `None` if the request has a driver already.
+    pub(crate) fn register(&self, id: IntentId) -> Option<mpsc::Receiver<Command>> {
+        let mut drivers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if drivers.contains_key(&id) {
+            return None;
+        }
+        let (sender, receiver) = mpsc::channel(8);
+        drivers.insert(id, sender);
+        Some(receiver)
+    }
+    pub(crate) fn find(&self, id: &IntentId) -> Option<mpsc::Sender<Command>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+    pub(crate) fn remove(&self, id: &IntentId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+}
+
+/// What all parts of the coordinator share. One per process; tests make many.
+pub struct Core {
+    /// The charter in force.
+    pub charter: Charter,
+    /// The time.
+    pub clock: Clock,
+    /// The books.
+    pub store: Store,
+    /// The signers.
+    pub signers: Signers,
+    /// Keys that sign.
+    pub keys: KeyRing,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Bounds.
+    pub limits: Limits,
+    /// Time-outs.
+    pub timing: Timing,
+    /// Wanted presignatures.
+    pub presign: Vec<Presign>,
+    pub(crate) nonces: NoncePools,
+    pub(crate) presignatures: PresignaturePools,
+    pub(crate) drivers: Drivers,
+    pub(crate) sessions: Arc<Semaphore>,
+    pub(crate) watches: Arc<Semaphore>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+    pub(crate) ready: CancellationToken,
+}
+
+/// The parts that a coordinator is made of.
+pub struct Parts {
+    /// The charter in force.
+    pub charter: Charter,
+    /// The time.
+    pub clock: Clock,
+    /// The books.
+    pub store: Store,
+    /// The signers.
+    pub signers: Signers,
+    /// Bounds.
+    pub limits: Limits,
+    /// Time-outs.
+    pub timing: Timing,
+    /// Wanted presignatures.
+    pub presign: Vec<Presign>,
+}
+
+impl Core {
+    /// Puts the parts together. Nothing runs before [`crate::run::start`].
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts { charter, clock, store, signers, limits, timing, presign } = parts;
+        Arc::new(Self {
+            charter,
+            clock,
+            store,
+            signers,
+            keys: KeyRing::default(),
+            metrics: Metrics::new(),
+            sessions: Arc::new(Semaphore::new(limits.max_running_sessions)),
+            watches: Arc::new(Semaphore::new(limits.max_watches)),
+            limits,
+            timing,
+            presign,
+            nonces: NoncePools::default(),
+            presignatures: PresignaturePools::default(),
+            drivers: Drivers::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            ready: CancellationToken::new(),
+        })
+    }
+
+    /// Takes nothing new from now on; [`crate::run::stop`] waits for what is running.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Whether the signature is in the books.
+    pub(crate) fn is_signed(&self, id: &IntentId) -> bool {
+        let entry = self.store.request(id).ok().flatten();
+        entry.is_some_and(|entry| entry.record.state == State::Signed)
+    }
+
+    /// Refuses calls until the memory of the signers has been read, and while stopping.
+    pub(crate) fn check_serving(&self) -> Result<(), ApiError> {
+        if self.stop.is_cancelled() {
+            return Err(ApiError::new(Code::ShuttingDown, "the coordinator is stopping"));
+        }
+        if !self.ready.is_cancelled() {
+            let message = "the coordinator is starting: it reads what the signers remember first";
+            return Err(ApiError::new(Code::ShuttingDown, message));
+        }
+        Ok(())
+    }
+}
+
+/// Fills the bytes from the system's random number generator.
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], ApiError> {
+    let mut bytes = [0; N];
+    getrandom::getrandom(&mut bytes).map_err(|error| ApiError::new(Code::Internal, format!("no randomness: {error}")))?;
+    Ok(bytes)
+}
+
+/// A store that fails is our own fault, and the process is about to stop.
+pub(crate) fn store_failed(error: StoreError) -> ApiError {
+    ApiError::new(Code::Internal, error.to_string())
+}

@@ -1,0 +1,209 @@
+//! The door: checks what comes in, stores it once, and hands it to its driver.
+
+pub(crate) mod judge;
+mod simulate;
+#[cfg(test)]
+mod tests;
+pub(crate) mod words;
+
+use std::sync::Arc;
+
+use limen_policy::charter::Duty;
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::{IntentId, RequesterId};
+use limen_wire::intent::{Cancellation, Intent};
+use limen_wire::pb;
+use tokio::sync::oneshot;
+
+use crate::context::{Command, Core, store_failed};
+use crate::keys::ring::ActiveKey;
+use crate::lifecycle::{self, Action, Event, Record};
+use crate::signing;
+use crate::store::{Entry, Inserted};
+
+pub use simulate::simulate;
+
+fn malformed(error: impl std::fmt::Display) -> ApiError {
+    ApiError::new(Code::Malformed, error.to_string())
+}
+
+/// An intent whose signature is its enrolled requester's.
+fn checked_intent(core: &Core, envelope: &pb::Envelope) -> Result<Intent, ApiError> {
+    let (intent, opened) = Intent::open(envelope).map_err(malformed)?;
+    if intent.cluster != core.charter.cluster {
+        let message = format!("the intent is for cluster {}, this is {}", intent.cluster, core.charter.cluster);
+        return Err(ApiError::new(Code::WrongCluster, message));
+    }
+    let key = requester_key(core, &intent.requester, Duty::Request)?;
+    opened
+        .verify(intent.requester.as_str(), &key)
+        .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
+    Ok(intent)
+}
+
+/// The enrolled key of somebody who has this duty.
+pub(crate) fn requester_key(
+    core: &Core,
+    requester: &RequesterId,
+    duty: Duty,
+) -> Result<limen_wire::keys::PublicKey, ApiError> {
+    match (core.charter.requester(requester, duty), core.charter.requesters.contains_key(requester)) {
+        (Some(enrolled), _) => Ok(enrolled.public_key),
+        (None, true) => {
+            Err(ApiError::new(Code::NotPermitted, format!("requester {requester} lacks the duty for this call")))
+        }
+        (None, false) => Err(ApiError::new(Code::NotEnrolled, format!("requester {requester} is not enrolled"))),
+    }
+}
+
+fn active_key(core: &Core, intent: &Intent) -> Result<Arc<ActiveKey>, ApiError> {
+    if let Some(key) = core.keys.find(&intent.key_id) {
+        return Ok(key);
+    }
+    match core.store.key(&intent.key_id).map_err(store_failed)? {
+        Some(_) => Err(ApiError::new(Code::KeyNotActive, format!("key {} does not sign yet", intent.key_id))),
+        None => Err(ApiError::new(Code::UnknownKey, format!("there is no key {}", intent.key_id))),
+    }
+}
+
+fn check_expiry(core: &Core, intent: &Intent) -> Result<(), ApiError> {
+    let now = core.clock.now_secs();
+    let latest = now.saturating_add(core.charter.bounds.max_expiry_secs);
+    if intent.expires_at_secs < now {
+        return Err(ApiError::new(Code::Expired, format!("it expired {} s ago", now - intent.expires_at_secs)));
+    }
+    if intent.expires_at_secs > latest {
+        let message = format!("it expires at {} s, the charter allows {latest} s", intent.expires_at_secs);
+        return Err(ApiError::new(Code::ExpiryTooFar, message));
+    }
+    Ok(())
+}
+
+/// Takes an intent in. The second value says that the same bytes were here before.
+pub async fn submit(core: &Arc<Core>, envelope: pb::Envelope) -> Result<(Entry, bool), ApiError> {
+    core.check_serving()?;
+    let intent = checked_intent(core, &envelope)?;
+    let name = (&intent.requester, intent.idempotency_key.as_str());
+    if let Some(known) = core.store.by_idempotency(name.0, name.1).map_err(store_failed)? {
+        return repeated(&intent, known);
+    }
+    let key = active_key(core, &intent)?;
+    check_expiry(core, &intent)?;
+    if core.drivers.len() >= core.limits.max_open_requests {
+        core.metrics.overloaded.inc();
+        let message = format!("{} requests are open, no more are taken", core.limits.max_open_requests);
+        return Err(ApiError::new(Code::Overloaded, message));
+    }
+    let judged = judge::judge(&core.charter, &key.statement, intent)?;
+    let record = Record::submitted(&judged.intent, envelope, core.clock.now_ms());
+    let step = signing::first_step(core, &key, record, &judged);
+    match core.store.insert(step.record).await.map_err(store_failed)? {
+        Inserted::New(entry) => {
+            core.metrics.submitted.inc();
+            tracing::info!(intent = %entry.record.id, requester = %entry.record.requester, key = %entry.record.key_id, state = entry.record.state.as_str(), "request");
+            if entry.record.state.is_end() {
+                core.metrics.entered(entry.record.state, 0);
+            } else {
+                signing::spawn(core, key, entry.clone(), Some(Arc::new(judged)), step.actions);
+            }
+            Ok((entry, false))
+        }
+        Inserted::Same(known) | Inserted::Taken(known) => repeated(&judged.intent, *known),
+    }
+}
+
+/// The idempotency key is taken: by the same bytes, or by others.
+fn repeated(intent: &Intent, known: Entry) -> Result<(Entry, bool), ApiError> {
+    if known.record.id == intent.id {
+        return Ok((known, true));
+    }
+    // Only the owner gets here: the envelope carries the signature of the requester whose key it is.
+    let differs = match Intent::open(&known.record.envelope) {
+        Ok((stored, _)) => differences(&stored, intent).join(", "),
+        Err(_) => "the content".to_owned(),
+    };
+    let message = format!(
+        "idempotency key {:?} belongs to request {}, which differs in: {differs}",
+        intent.idempotency_key, known.record.id
+    );
+    Err(ApiError::new(Code::IdempotencyConflict, message))
+}
+
+fn differences(stored: &Intent, new: &Intent) -> Vec<&'static str> {
+    let fields = [
+        ("vault", stored.vault == new.vault),
+        ("key_id", stored.key_id == new.key_id),
+        ("path", stored.path == new.path),
+        ("chain", stored.chain == new.chain),
+        ("payload", stored.payload == new.payload),
+        ("expires_at_secs", stored.expires_at_secs == new.expires_at_secs),
+        ("replaces", stored.replaces == new.replaces),
+        ("note", stored.note == new.note),
+    ];
+    fields.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
+}
+
+/// The request of this name.
+pub fn find(core: &Core, request: pb::GetRequest) -> Result<Entry, ApiError> {
+    core.check_serving()?;
+    let unknown = |what: String| ApiError::new(Code::UnknownRequest, format!("there is no request {what}"));
+    match request.name {
+        Some(pb::get_request::Name::IntentId(id)) => {
+            let id = IntentId::from_slice(&id).map_err(malformed)?;
+            let entry = core.store.request(&id).map_err(store_failed)?;
+            entry.ok_or_else(|| unknown(id.to_string()))
+        }
+        Some(pb::get_request::Name::Idempotency(name)) => {
+            let requester = RequesterId::new(name.requester).map_err(malformed)?;
+            let key = name.idempotency_key;
+            if key.len() > limen_wire::limits::IDEMPOTENCY_KEY_BYTES {
+                return Err(malformed("field idempotency_key is too long"));
+            }
+            let entry = core.store.by_idempotency(&requester, &key).map_err(store_failed)?;
+            entry.ok_or_else(|| unknown(format!("of {requester} under that idempotency key")))
+        }
+        None => Err(malformed("field name: an intent id or an idempotency name is needed")),
+    }
+}
+
+/// Ends a request for its requester, if it has not reached signing.
+pub async fn cancel(core: &Arc<Core>, envelope: pb::Envelope) -> Result<Entry, ApiError> {
+    core.check_serving()?;
+    let (wish, opened) = Cancellation::open(&envelope).map_err(malformed)?;
+    if wish.cluster != core.charter.cluster {
+        return Err(ApiError::new(Code::WrongCluster, format!("the record is for cluster {}", wish.cluster)));
+    }
+    let key = requester_key(core, &wish.requester, Duty::Request)?;
+    opened
+        .verify(wish.requester.as_str(), &key)
+        .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
+    let entry = core.store.request(&wish.intent_id).map_err(store_failed)?;
+    let entry = entry
+        .filter(|entry| entry.record.requester == wish.requester)
+        .ok_or_else(|| ApiError::new(Code::UnknownRequest, format!("{} has no such request", wish.requester)))?;
+    let Some(driver) = core.drivers.find(&wish.intent_id) else { return cancel_ended(core, entry, envelope) };
+    let (reply, answer) = oneshot::channel();
+    let sent = driver.send(Command::Cancel(envelope.clone(), reply)).await;
+    match (sent, answer.await) {
+        (Ok(()), Ok(result)) => result,
+        // It ended while we asked.
+        _ => {
+            let entry = core.store.request(&wish.intent_id).map_err(store_failed)?;
+            let gone = || ApiError::new(Code::UnknownRequest, "the request is gone");
+            cancel_ended(core, entry.ok_or_else(gone)?, envelope)
+        }
+    }
+}
+
+fn cancel_ended(core: &Core, entry: Entry, envelope: pb::Envelope) -> Result<Entry, ApiError> {
+    if !entry.record.state.is_end() {
+        return Err(ApiError::new(Code::ShuttingDown, "the request is not being worked on just now"));
+    }
+    let Some(key) = core.keys.find(&entry.record.key_id) else { return Ok(entry) };
+    let step = lifecycle::step(entry.record.clone(), Event::Cancel(envelope), &key.committee, core.clock.now_ms());
+    match step.actions.into_iter().find_map(|action| if let Action::Refuse(error) = action { Some(error) } else { None })
+    {
+        Some(error) => Err(error),
+        None => Ok(entry),
+    }
+}

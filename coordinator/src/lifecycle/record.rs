@@ -1,0 +1,248 @@
+//! What the coordinator remembers of one request.
+
+use std::collections::BTreeMap;
+
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::{IntentId, KeyId, NodeId, RequesterId, SessionId};
+use limen_wire::intent::Intent;
+use limen_wire::pb;
+
+/// Where a request stands. The names and numbers are those of `RequestState` in `custody.proto`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "custody.proto documents every state")]
+pub enum State {
+    Submitted,
+    Evaluated,
+    AwaitingApproval,
+    TimeLocked,
+    Reserved,
+    Signing,
+    Signed,
+    Denied,
+    Rejected,
+    Expired,
+    Cancelled,
+    Failed,
+    PossiblySigned,
+}
+
+impl State {
+    /// Every state, in the order of a request's life.
+    pub const ALL: [Self; 13] = [
+        Self::Submitted,
+        Self::Evaluated,
+        Self::AwaitingApproval,
+        Self::TimeLocked,
+        Self::Reserved,
+        Self::Signing,
+        Self::Signed,
+        Self::Denied,
+        Self::Rejected,
+        Self::Expired,
+        Self::Cancelled,
+        Self::Failed,
+        Self::PossiblySigned,
+    ];
+
+    /// Whether nothing more will happen.
+    pub const fn is_end(self) -> bool {
+        match self {
+            Self::Submitted
+            | Self::Evaluated
+            | Self::AwaitingApproval
+            | Self::TimeLocked
+            | Self::Reserved
+            | Self::Signing => false,
+            Self::Signed
+            | Self::Denied
+            | Self::Rejected
+            | Self::Expired
+            | Self::Cancelled
+            | Self::Failed
+            | Self::PossiblySigned => true,
+        }
+    }
+
+    /// Whether the state tells its reader that no signature exists.
+    pub const fn claims_no_signature(self) -> bool {
+        matches!(self, Self::Denied | Self::Rejected | Self::Expired | Self::Cancelled | Self::Failed)
+    }
+
+    /// The wire form.
+    pub const fn to_wire(self) -> pb::RequestState {
+        match self {
+            Self::Submitted => pb::RequestState::Submitted,
+            Self::Evaluated => pb::RequestState::Evaluated,
+            Self::AwaitingApproval => pb::RequestState::AwaitingApproval,
+            Self::TimeLocked => pb::RequestState::TimeLocked,
+            Self::Reserved => pb::RequestState::Reserved,
+            Self::Signing => pb::RequestState::Signing,
+            Self::Signed => pb::RequestState::Signed,
+            Self::Denied => pb::RequestState::Denied,
+            Self::Rejected => pb::RequestState::Rejected,
+            Self::Expired => pb::RequestState::Expired,
+            Self::Cancelled => pb::RequestState::Cancelled,
+            Self::Failed => pb::RequestState::Failed,
+            Self::PossiblySigned => pb::RequestState::PossiblySigned,
+        }
+    }
+
+    /// From the wire's or the store's number.
+    pub fn from_number(number: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.to_wire() as i32 == number)
+    }
+
+    /// The name used in logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Submitted => "submitted",
+            Self::Evaluated => "evaluated",
+            Self::AwaitingApproval => "awaiting_approval",
+            Self::TimeLocked => "time_locked",
+            Self::Reserved => "reserved",
+            Self::Signing => "signing",
+            Self::Signed => "signed",
+            Self::Denied => "denied",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+            Self::PossiblySigned => "possibly_signed",
+        }
+    }
+}
+
+/// A signing session whose end is not yet known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenSession {
+    /// Its name.
+    pub id: SessionId,
+    /// Indices of the members that take part, increasing.
+    pub signers: Vec<u32>,
+}
+
+/// What one signer says about a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opinion {
+    /// Its decision.
+    pub decision: pb::Decision,
+    /// The code of its refusal; `None` when it allows.
+    pub refusal: Option<Code>,
+}
+
+impl Opinion {
+    /// From a decision that the signer computed.
+    pub fn from_decision(decision: pb::Decision) -> Self {
+        let refusal = (!decision.allowed).then_some(Code::PolicyDenied);
+        Self { decision, refusal }
+    }
+    /// From a refusal that will not change by itself.
+    pub fn from_refusal(error: &ApiError) -> Self {
+        let decision = pb::Decision { allowed: false, rules: Vec::new(), reasons: vec![error.to_string()] };
+        Self { decision, refusal: Some(error.code) }
+    }
+}
+
+/// One request, whole. Only [`super::step`] changes it; the store keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// SHA-256 of the envelope's pre-authentication encoding.
+    pub id: IntentId,
+    /// Who asked.
+    pub requester: RequesterId,
+    /// The requester's own name for it.
+    pub idempotency_key: String,
+    /// The key that signs.
+    pub key_id: KeyId,
+    /// The envelope as handed in.
+    pub envelope: pb::Envelope,
+    /// Seconds since 1970 after which no signer signs.
+    pub expires_at_secs: u64,
+    /// Where it stands.
+    pub state: State,
+    /// What the bytes do, in words.
+    pub effects: Vec<pb::EffectView>,
+    /// The coordinator's own decision, once made.
+    pub decision: Option<pb::Decision>,
+    /// What the signers said.
+    pub opinions: BTreeMap<NodeId, Opinion>,
+    /// Milliseconds since 1970 at which it was stored.
+    pub created_at_ms: u64,
+    /// Milliseconds since 1970 at which it last changed.
+    pub updated_at_ms: u64,
+    /// Counts changes.
+    pub version: u64,
+    /// Signing sessions started.
+    pub sessions: u32,
+    /// The session whose end is not known.
+    pub session: Option<OpenSession>,
+    /// Some signer may have allowed a session that ended without a signature in hand.
+    pub exposed: bool,
+    /// The last session, which only asks for a signature made earlier, has been started.
+    pub salvaged: bool,
+    /// The requester's stop record.
+    pub stop: Option<pb::Envelope>,
+    /// The signature.
+    pub result: Option<pb::SignatureResult>,
+    /// Why it ended without one, or what the last session ran into.
+    pub error: Option<ApiError>,
+}
+
+impl Record {
+    /// A request that has just come in.
+    pub fn submitted(intent: &Intent, envelope: pb::Envelope, now_ms: u64) -> Self {
+        Self {
+            id: intent.id,
+            requester: intent.requester.clone(),
+            idempotency_key: intent.idempotency_key.clone(),
+            key_id: intent.key_id.clone(),
+            envelope,
+            expires_at_secs: intent.expires_at_secs,
+            state: State::Submitted,
+            effects: Vec::new(),
+            decision: None,
+            opinions: BTreeMap::new(),
+            created_at_ms: now_ms,
+            updated_at_ms: now_ms,
+            version: 1,
+            sessions: 0,
+            session: None,
+            exposed: false,
+            salvaged: false,
+            stop: None,
+            result: None,
+            error: None,
+        }
+    }
+
+    /// Whether no signer signs any more.
+    pub const fn is_expired(&self, now_ms: u64) -> bool {
+        now_ms / 1000 > self.expires_at_secs
+    }
+
+    /// As clients see it.
+    pub fn to_wire(&self) -> pb::Request {
+        let signer_decisions = self
+            .opinions
+            .iter()
+            .map(|(node, opinion)| pb::SignerDecision {
+                node: node.to_string(),
+                decision: Some(opinion.decision.clone()),
+            })
+            .collect();
+        pb::Request {
+            intent_id: self.id.as_bytes().to_vec().into(),
+            state: self.state.to_wire().into(),
+            envelope: Some(self.envelope.clone()),
+            effects: self.effects.clone(),
+            decision: self.decision.clone(),
+            signer_decisions,
+            created_at_ms: self.created_at_ms,
+            updated_at_ms: self.updated_at_ms,
+            version: self.version,
+            sessions: self.sessions,
+            result: self.result.clone(),
+            error: self.error.as_ref().map(ApiError::to_wire),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Prometheus metrics, and the small listener that shows them on a loopback address.
+
+mod http;
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::context::Core;
+use crate::lifecycle::State;
+
+pub use http::serve;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NodeLabel {
+    node: String,
+}
+
+/// All counters.
+pub struct Metrics {
+    registry: Registry,
+    /// Requests stored.
+    pub submitted: Counter,
+    /// Requests refused because too many were open.
+    pub overloaded: Counter,
+    /// Sessions started.
+    pub sessions_started: Counter,
+    /// Sessions that ended without a signature.
+    pub sessions_failed: Counter,
+    /// Alarm: a signer and the coordinator judged the same bytes differently.
+    pub disagreements: Counter,
+    /// Alarm: a signer handed over a signature that does not verify.
+    pub bad_signatures: Counter,
+    /// Connections that did not get through the handshake.
+    pub refused_connections: Counter,
+    states: Family<StateLabel, Counter>,
+    seconds: Histogram,
+    open: Gauge<u64, AtomicU64>,
+    reachable: Family<NodeLabel, Gauge>,
+    round_trip: Family<NodeLabel, Gauge>,
+}
+
+impl Metrics {
+    /// Everything at zero.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("limen_coordinator"),
+            submitted: Counter::default(),
+            overloaded: Counter::default(),
+            sessions_started: Counter::default(),
+            sessions_failed: Counter::default(),
+            disagreements: Counter::default(),
+            bad_signatures: Counter::default(),
+            refused_connections: Counter::default(),
+            states: Family::default(),
+            seconds: Histogram::new(exponential_buckets(0.001, 2.0, 18)),
+            open: Gauge::default(),
+            reachable: Family::default(),
+            round_trip: Family::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register("requests_submitted", "Requests stored", metrics.submitted.clone());
+        registry.register("requests_overloaded", "Requests refused for load", metrics.overloaded.clone());
+        registry.register("requests_entered", "Requests that entered a state", metrics.states.clone());
+        registry.register("requests_open", "Requests that have not ended", metrics.open.clone());
+        registry.register("request_seconds", "From submission to signature", metrics.seconds.clone());
+        registry.register("sessions_started", "Signing sessions started", metrics.sessions_started.clone());
+        registry.register("sessions_failed", "Sessions without a signature", metrics.sessions_failed.clone());
+        registry.register("alarm_disagreements", "Signer and coordinator disagree", metrics.disagreements.clone());
+        registry.register("alarm_bad_signatures", "Signatures that do not verify", metrics.bad_signatures.clone());
+        registry.register("refused_connections", "Failed handshakes", metrics.refused_connections.clone());
+        registry.register("signer_reachable", "1 if the signer answers", metrics.reachable.clone());
+        registry.register("signer_round_trip_us", "Smoothed round trip", metrics.round_trip.clone());
+        metrics
+    }
+
+    /// A request has entered a state, this long after it was stored.
+    pub(crate) fn entered(&self, state: State, after_ms: u64) {
+        self.states.get_or_create(&StateLabel { state: state.as_str() }).inc();
+        if state == State::Signed {
+            self.seconds.observe(std::time::Duration::from_millis(after_ms).as_secs_f64());
+        }
+    }
+
+    /// All metrics as text (OpenMetrics).
+    pub fn text(&self, core: &Core) -> String {
+        self.open.set(u64::try_from(core.drivers.len()).unwrap_or(u64::MAX));
+        for signer in core.signers.all() {
+            let (label, health) = (NodeLabel { node: signer.node.to_string() }, signer.health());
+            self.reachable.get_or_create(&label).set(i64::from(health.reachable));
+            self.round_trip.get_or_create(&label).set(i64::try_from(health.round_trip_us).unwrap_or(i64::MAX));
+        }
+        let mut text = String::new();
+        if prometheus_client::encoding::text::encode(&mut text, &self.registry).is_err() {
+            text.clear();
+        }
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
