@@ -202,8 +202,7 @@ impl Config {
     /// Reads and checks a file.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: shown.clone(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: shown.clone(), source })?;
         Self::parse(&text, path.parent().unwrap_or_else(|| Path::new("."))).map_err(|error| match error {
             ConfigError::Syntax { reason, .. } => ConfigError::Syntax { path: shown, reason },
             other => other,

@@ -14,7 +14,6 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config::{Limits, Presign, Timing};
 use crate::keys::ring::KeyRing;
-use crate::lifecycle::State;
 use crate::metrics::Metrics;
 use crate::signers::Signers;
 use crate::signing::nonces::NoncePools;
@@ -133,12 +132,6 @@ impl Core {
         self.stop.cancel();
     }
 
-    /// Whether the signature is in the books.
-    pub(crate) fn is_signed(&self, id: &IntentId) -> bool {
-        let entry = self.store.request(id).ok().flatten();
-        entry.is_some_and(|entry| entry.record.state == State::Signed)
-    }
-
     /// Refuses calls until the memory of the signers has been read, and while stopping.
     pub(crate) fn check_serving(&self) -> Result<(), ApiError> {
         if self.stop.is_cancelled() {
@@ -155,7 +148,8 @@ impl Core {
 /// Fills the bytes from the system's random number generator.
 pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], ApiError> {
     let mut bytes = [0; N];
-    getrandom::getrandom(&mut bytes).map_err(|error| ApiError::new(Code::Internal, format!("no randomness: {error}")))?;
+    getrandom::getrandom(&mut bytes)
+        .map_err(|error| ApiError::new(Code::Internal, format!("no randomness: {error}")))?;
     Ok(bytes)
 }
 

@@ -2,8 +2,6 @@
 
 pub(crate) mod judge;
 mod simulate;
-#[cfg(test)]
-mod tests;
 pub(crate) mod words;
 
 use std::sync::Arc;
@@ -104,9 +102,9 @@ pub async fn submit(core: &Arc<Core>, envelope: pb::Envelope) -> Result<(Entry, 
             if entry.record.state.is_end() {
                 core.metrics.entered(entry.record.state, 0);
             } else {
-                signing::spawn(core, key, entry.clone(), Some(Arc::new(judged)), step.actions);
+                signing::spawn(core, key, Entry::clone(&entry), Some(Arc::new(judged)), step.actions);
             }
-            Ok((entry, false))
+            Ok((*entry, false))
         }
         Inserted::Same(known) | Inserted::Taken(known) => repeated(&judged.intent, *known),
     }
@@ -201,7 +199,10 @@ fn cancel_ended(core: &Core, entry: Entry, envelope: pb::Envelope) -> Result<Ent
     }
     let Some(key) = core.keys.find(&entry.record.key_id) else { return Ok(entry) };
     let step = lifecycle::step(entry.record.clone(), Event::Cancel(envelope), &key.committee, core.clock.now_ms());
-    match step.actions.into_iter().find_map(|action| if let Action::Refuse(error) = action { Some(error) } else { None })
+    match step
+        .actions
+        .into_iter()
+        .find_map(|action| if let Action::Refuse(error) = action { Some(error) } else { None })
     {
         Some(error) => Err(error),
         None => Ok(entry),

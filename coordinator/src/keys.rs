@@ -4,7 +4,7 @@
 //! which proves itself; so a key whose making was cut short by any crash is finished from what the members still say.
 
 pub(crate) mod drive;
-pub(crate) mod order;
+mod order;
 pub(crate) mod ring;
 #[cfg(test)]
 mod tests;
@@ -15,6 +15,9 @@ use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{KeyId, NodeId};
 use limen_wire::pb;
 use limen_wire::statement::KeyStatement;
+
+pub(crate) use order::checked as checked_order;
+pub use order::{create, list};
 
 /// Attempts at generating one key before it counts as failed.
 pub(crate) const MAX_ATTEMPTS: u32 = 4;
@@ -107,7 +110,7 @@ impl KeyRecord {
             KeyPhase::Certified | KeyPhase::Active => format!("active on all {members} members"),
             KeyPhase::Failed => "failed; the name stays used".to_owned(),
         };
-        let statement = self.certificate.as_ref().and_then(|certificate| decode_statement(certificate));
+        let statement = self.certificate.as_ref().and_then(decode_statement);
         pb::Key {
             key_id: self.key_id.to_string(),
             state: self.phase.to_wire().into(),

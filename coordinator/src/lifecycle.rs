@@ -263,8 +263,10 @@ impl Machine<'_> {
             let opinion = self.record.opinions.get(node).filter(|opinion| !opinion.decision.allowed)?;
             Some((node, opinion))
         });
-        let said: Vec<String> =
-            refusals.clone().map(|(node, opinion)| format!("{node}: {}", opinion.decision.reasons.join("; "))).collect();
+        let said: Vec<String> = refusals
+            .clone()
+            .map(|(node, opinion)| format!("{node}: {}", opinion.decision.reasons.join("; ")))
+            .collect();
         let code = refusals.clone().find_map(|(_, opinion)| opinion.refusal).unwrap_or(Code::PolicyDenied);
         let state = match code {
             Code::PolicyDenied => State::Denied,

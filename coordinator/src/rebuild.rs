@@ -4,9 +4,6 @@
 //! signed; one that some signer has allowed may have been signed and goes on asking; signers repeat their decision and
 //! never make a second effect. Signers that were away are read when they come back.
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,7 +16,7 @@ use crate::context::Core;
 use crate::intake::judge::judge;
 use crate::intake::words;
 use crate::keys::ring::ActiveKey;
-use crate::keys::{KeyEvent, KeyPhase, KeyRecord, drive, order, step};
+use crate::keys::{KeyEvent, KeyPhase, KeyRecord, checked_order, drive, step};
 use crate::lifecycle::{Record, State};
 use crate::signers::{CallError, Signer};
 use crate::signing;
@@ -142,7 +139,7 @@ async fn take_over(core: &Arc<Core>, memories: Vec<Memory>) -> Result<(), StoreE
 async fn take_over_key(core: &Arc<Core>, signer: &Signer, share: &pb::KeyShareRecord) -> Result<(), StoreError> {
     let Some(envelope) = &share.order else { return Ok(()) };
     let Ok((order, _)) = KeyGeneration::open(envelope) else { return Ok(()) };
-    if order::checked(core, envelope).is_err() {
+    if checked_order(core, envelope).is_err() {
         tracing::warn!(node = %signer.node, key = %order.key_id, "a key without a valid order is left out");
         return Ok(());
     }
@@ -166,18 +163,18 @@ async fn take_over_key(core: &Arc<Core>, signer: &Signer, share: &pb::KeyShareRe
             core.keys.insert(key);
         }
     }
-    let present = core.store.insert_key(record.clone()).await?;
-    if present.is_err() {
-        core.store.update_key(record).await?;
+    if core.store.insert_key(record.clone()).await?.is_err() {
+        // Its driver, if it runs, reads the members' shares itself.
+        if !core.ready.is_cancelled() {
+            core.store.update_key(record).await?;
+        }
+    } else if core.ready.is_cancelled() {
+        drive::spawn(core, record, order);
     }
     Ok(())
 }
 
-async fn take_over_request(
-    core: &Arc<Core>,
-    id: IntentId,
-    records: &[&pb::IntentRecord],
-) -> Result<(), StoreError> {
+async fn take_over_request(core: &Arc<Core>, id: IntentId, records: &[&pb::IntentRecord]) -> Result<(), StoreError> {
     let Some((intent, envelope)) = records.iter().find_map(|record| opened(record, id)) else {
         tracing::warn!(intent = %id, "a compacted request is left out: its envelope is gone everywhere");
         return Ok(());
@@ -204,7 +201,9 @@ async fn take_over_request(
         return Ok(());
     }
     // Whether it was stopped, denied or expired, the driver learns from the signers' own answers.
-    core.store.insert(record).await?;
+    if let (Inserted::New(entry), true) = (core.store.insert(record).await?, core.ready.is_cancelled()) {
+        signing::resume(core, key, *entry);
+    }
     Ok(())
 }
 

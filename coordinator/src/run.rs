@@ -30,7 +30,6 @@ pub async fn start(core: &Arc<Core>) -> Result<(), StoreError> {
     if core.stop.is_cancelled() {
         return Ok(());
     }
-    core.tasks.spawn(rebuild::follow(Arc::clone(core)));
     for key in core.store.keys()? {
         resume_key(core, key);
     }
@@ -46,6 +45,7 @@ pub async fn start(core: &Arc<Core>) -> Result<(), StoreError> {
     }
     core.tasks.spawn(signing::presign::refill(Arc::clone(core)));
     core.ready.cancel();
+    core.tasks.spawn(rebuild::follow(Arc::clone(core)));
     tracing::info!(requests = resumed, "ready");
     Ok(())
 }

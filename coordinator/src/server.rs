@@ -30,7 +30,11 @@ pub enum ServeError {
 }
 
 /// Serves clients until the coordinator stops.
-pub async fn serve(core: Arc<Core>, listener: TcpListener, config: Arc<rustls::ServerConfig>) -> Result<(), ServeError> {
+pub async fn serve(
+    core: Arc<Core>,
+    listener: TcpListener,
+    config: Arc<rustls::ServerConfig>,
+) -> Result<(), ServeError> {
     let counted = Arc::clone(&core);
     let incoming = tls::incoming(listener, config, move |remote, reason| {
         counted.metrics.refused_connections.inc();

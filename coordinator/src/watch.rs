@@ -128,15 +128,11 @@ struct Watcher {
 }
 
 impl Watcher {
-    async fn run(
-        mut self,
-        mut live: tokio::sync::broadcast::Receiver<crate::store::Changed>,
-        present: Option<Entry>,
-    ) {
-        if let Some(entry) = present {
-            if self.send(&entry).await.is_none() {
-                return;
-            }
+    async fn run(mut self, mut live: tokio::sync::broadcast::Receiver<crate::store::Changed>, present: Option<Entry>) {
+        if let Some(entry) = present
+            && self.send(&entry).await.is_none()
+        {
+            return;
         }
         if self.catch_up().await.is_none() {
             return;

@@ -13,13 +13,13 @@ use limen_wire::statement::KeyStatement;
 
 /// An intent with all that follows from its bytes.
 #[derive(Debug, Clone)]
-pub struct Judged {
+pub(crate) struct Judged {
     /// The intent.
-    pub intent: Intent,
+    pub(crate) intent: Intent,
     /// What the bytes do.
-    pub effects: Effects,
+    pub(crate) effects: Effects,
     /// The coordinator's own decision.
-    pub decision: Decision,
+    pub(crate) decision: Decision,
     scheme: Scheme,
     account: Address,
     child: Point,
@@ -27,7 +27,7 @@ pub struct Judged {
 }
 
 /// Decodes the bytes for the key's account and decides.
-pub fn judge(charter: &Charter, key: &KeyStatement, intent: Intent) -> Result<Judged, ApiError> {
+pub(crate) fn judge(charter: &Charter, key: &KeyStatement, intent: Intent) -> Result<Judged, ApiError> {
     let wrong_scheme = |why: String| ApiError::new(Code::WrongScheme, why);
     let child = child_key(key, &intent.path)?;
     let chain = intent.chain.clone().unwrap_or_else(ChainId::offchain);
@@ -83,7 +83,7 @@ fn short_form(scheme: Scheme, key: &Point) -> &[u8] {
 impl Judged {
     /// Checks a signature that a signer handed over and puts it onto the transaction. Only signature, recovery id,
     /// session and signers are taken from the signer; everything else is computed here.
-    pub fn finish(&self, result: &pb::SignatureResult) -> Result<pb::SignatureResult, ApiError> {
+    pub(crate) fn finish(&self, result: &pb::SignatureResult) -> Result<pb::SignatureResult, ApiError> {
         let bad = |why: String| ApiError::new(Code::BadSignature, format!("the finished signature is no good: {why}"));
         let bytes = <[u8; 64]>::try_from(result.signature.as_ref())
             .map_err(|_| bad(format!("{} bytes where 64 are needed", result.signature.len())))?;

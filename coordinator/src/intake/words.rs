@@ -5,7 +5,7 @@ use limen_wire::effects::{AllowanceChange, Amount, Asset, Effect, Effects};
 use limen_wire::pb;
 
 /// All effects in words, in the order of the bytes.
-pub fn views(charter: &Charter, effects: &Effects) -> Vec<pb::EffectView> {
+pub(crate) fn views(charter: &Charter, effects: &Effects) -> Vec<pb::EffectView> {
     effects.list.iter().map(|effect| view(charter, effect)).collect()
 }
 
@@ -60,10 +60,9 @@ fn view(charter: &Charter, effect: &Effect) -> pb::EffectView {
             view.text = format!("control over {subject} goes to {to} ({kind})");
             (view.from, view.to) = (subject.to_string(), to.to_string());
         }
-        Effect::Deploy { from, contract, code_hash, value } => {
+        Effect::Deploy { from, contract, code_hash, .. } => {
             view.text = format!("a new contract at {contract}, code {}", hex(code_hash));
             (view.from, view.to) = (from.to_string(), contract.to_string());
-            view.amount = value.to_string();
         }
         Effect::Call { contract, method } => {
             view.text = format!("calls {method} of {contract}");
@@ -79,7 +78,7 @@ fn view(charter: &Charter, effect: &Effect) -> pb::EffectView {
             view.from = signer.to_string();
             view.to = verifying_contract.as_ref().map_or_else(String::new, ToString::to_string);
         }
-        Effect::Unknown { what, hash } => view.text = format!("UNKNOWN: {what}, SHA-256 {}", hex(hash)),
+        Effect::Unknown { what, hash, .. } => view.text = format!("UNKNOWN: {what}, SHA-256 {}", hex(hash)),
         Effect::Raw { digest } => view.text = format!("a bare digest that hides what it does: {}", hex(digest)),
     }
     view

@@ -174,7 +174,8 @@ impl Driver {
             return self.feed(KeyEvent::AttemptFailed(failure.unwrap_or_else(missing))).await;
         }
         let certificate = combine(&statements);
-        let checked = certificate.as_ref().map(|certificate| ActiveKey::from_certificate(certificate, &self.core.charter));
+        let checked =
+            certificate.as_ref().map(|certificate| ActiveKey::from_certificate(certificate, &self.core.charter));
         match (certificate, checked) {
             (Some(certificate), Some(Ok(_))) => self.feed(KeyEvent::Certified(certificate)).await,
             (_, Some(Err(error))) => {
@@ -259,10 +260,11 @@ impl Driver {
     ) -> Result<(), StoreError> {
         match answer {
             Ok(answer) if answer.state == i32::from(pb::KeyState::Active) => {
-                self.feed(KeyEvent::Activated(node)).await?;
-                if self.record.phase == KeyPhase::Active {
+                // Whoever reads "active" must be able to use it: into use first.
+                if self.record.activated.len() + 1 >= usize::from(self.order.size.signers_required()) {
                     self.take_into_use();
                 }
+                self.feed(KeyEvent::Activated(node)).await?;
             }
             Ok(answer) => tracing::warn!(key = %self.record.key_id, %node, state = answer.state, "not active"),
             Err(error) => tracing::warn!(key = %self.record.key_id, %node, %error, "not activated yet"),

@@ -50,19 +50,13 @@ impl Custody for CustodyService {
         Ok(Response::new(pb::CancelResponse { request: Some(entry.record.to_wire()) }))
     }
 
-    async fn simulate(
-        &self,
-        request: Request<pb::SimulateRequest>,
-    ) -> Result<Response<pb::SimulateResponse>, Status> {
+    async fn simulate(&self, request: Request<pb::SimulateRequest>) -> Result<Response<pb::SimulateResponse>, Status> {
         let envelope = envelope(request.into_inner().envelope)?;
         Ok(Response::new(intake::simulate(&self.0, envelope).await?))
     }
 
-    async fn list_keys(
-        &self,
-        request: Request<pb::ListKeysRequest>,
-    ) -> Result<Response<pb::ListKeysResponse>, Status> {
-        Ok(Response::new(keys::order::list(&self.0, &request.into_inner())?))
+    async fn list_keys(&self, request: Request<pb::ListKeysRequest>) -> Result<Response<pb::ListKeysResponse>, Status> {
+        Ok(Response::new(keys::list(&self.0, &request.into_inner())?))
     }
 }
 
@@ -73,7 +67,7 @@ impl Admin for AdminService {
         request: Request<pb::CreateKeyRequest>,
     ) -> Result<Response<pb::CreateKeyResponse>, Status> {
         let envelope = envelope(request.into_inner().envelope)?;
-        let key = keys::order::create(&self.0, envelope).await?;
+        let key = keys::create(&self.0, envelope).await?;
         Ok(Response::new(pb::CreateKeyResponse { key: Some(key) }))
     }
 

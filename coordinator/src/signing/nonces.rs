@@ -19,11 +19,11 @@ struct Pool {
 
 /// All pools of all signers.
 #[derive(Debug, Default)]
-pub struct NoncePools(Mutex<HashMap<(KeyId, NodeId), Pool>>);
+pub(crate) struct NoncePools(Mutex<HashMap<(KeyId, NodeId), Pool>>);
 
 impl NoncePools {
     /// Takes in what a signer reports.
-    pub fn observe(&self, node: &NodeId, report: &pb::NoncePool) {
+    pub(crate) fn observe(&self, node: &NodeId, report: &pb::NoncePool) {
         let Ok(key) = KeyId::new(report.key_id.clone()) else { return };
         let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match pools.get_mut(&(key.clone(), node.clone())) {
@@ -40,7 +40,7 @@ impl NoncePools {
     }
 
     /// One number of each signer, or nothing if one of them has none left: then the session takes two rounds.
-    pub fn take(&self, key: &KeyId, signers: &[(u32, NodeId)]) -> Option<Vec<pb::NonceReference>> {
+    pub(crate) fn take(&self, key: &KeyId, signers: &[(u32, NodeId)]) -> Option<Vec<pb::NonceReference>> {
         let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let free = |pools: &HashMap<_, Pool>, node: &NodeId| {
             pools.get(&(key.clone(), node.clone())).is_some_and(|pool| pool.next < pool.end)
@@ -58,7 +58,7 @@ impl NoncePools {
     }
 
     /// Forgets what these signers reported for the key: one of them knew better. They will report again.
-    pub fn forget(&self, key: &KeyId, signers: &[(u32, NodeId)]) {
+    pub(crate) fn forget(&self, key: &KeyId, signers: &[(u32, NodeId)]) {
         let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (_, node) in signers {
             if let Some(pool) = pools.get_mut(&(key.clone(), node.clone())) {

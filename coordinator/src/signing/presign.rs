@@ -23,7 +23,7 @@ struct Pool {
 
 /// All pools.
 #[derive(Debug, Default)]
-pub struct PresignaturePools(Mutex<BTreeMap<Place, BTreeMap<Vec<u32>, Pool>>>);
+pub(crate) struct PresignaturePools(Mutex<BTreeMap<Place, BTreeMap<Vec<u32>, Pool>>>);
 
 impl PresignaturePools {
     fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<Place, BTreeMap<Vec<u32>, Pool>>) -> T) -> T {
@@ -31,12 +31,12 @@ impl PresignaturePools {
     }
 
     /// Takes one for this key, path and set.
-    pub fn take(&self, key: &KeyId, path: &[u32], set: &[u32]) -> Option<SessionId> {
+    pub(crate) fn take(&self, key: &KeyId, path: &[u32], set: &[u32]) -> Option<SessionId> {
         self.with(|pools| pools.get_mut(&(key.clone(), path.to_vec()))?.get_mut(set)?.ready.pop_front())
     }
 
     /// Sets with at least one ready.
-    pub fn ready(&self, key: &KeyId, path: &[u32]) -> Vec<Vec<u32>> {
+    pub(crate) fn ready(&self, key: &KeyId, path: &[u32]) -> Vec<Vec<u32>> {
         self.with(|pools| {
             let sets = pools.get(&(key.clone(), path.to_vec()));
             let full = sets.into_iter().flatten().filter(|(_, pool)| !pool.ready.is_empty());

@@ -13,24 +13,24 @@ const SEARCH: usize = 10_000;
 
 /// A member that may be chosen.
 #[derive(Debug, Clone)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// Its index in the key's committee.
-    pub index: u32,
+    pub(crate) index: u32,
     /// The signer.
-    pub signer: Arc<Signer>,
+    pub(crate) signer: Arc<Signer>,
     health: Health,
     strikes: u32,
 }
 
 impl Candidate {
     /// Its boot, as far as known.
-    pub fn boot(&self) -> bytes::Bytes {
+    pub(crate) fn boot(&self) -> bytes::Bytes {
         self.health.status.as_ref().map_or_else(Default::default, |status| status.boot.clone())
     }
 }
 
 /// The members that allow the request and can be asked now, best first: fewest strikes, then nearest.
-pub fn candidates(
+pub(crate) fn candidates(
     signers: &Signers,
     committee: &Committee,
     record: &Record,
@@ -48,7 +48,7 @@ pub fn candidates(
 }
 
 /// The members that can be asked now, nearest first.
-pub fn reachable(signers: &Signers, committee: &Committee) -> Vec<Candidate> {
+pub(crate) fn reachable(signers: &Signers, committee: &Committee) -> Vec<Candidate> {
     let candidate = |(index, node)| {
         let signer = Arc::clone(signers.find(node)?);
         let health = signer.health();
@@ -65,7 +65,7 @@ fn banned(a: &Candidate, b: &Candidate) -> bool {
 }
 
 /// The best set of `required` candidates in index order: one that has not been tried, else the best again.
-pub fn choose(candidates: &[Candidate], required: usize, tried: &BTreeSet<Vec<u32>>) -> Option<Vec<Candidate>> {
+pub(crate) fn choose(candidates: &[Candidate], required: usize, tried: &BTreeSet<Vec<u32>>) -> Option<Vec<Candidate>> {
     let mut search = Search { candidates, required, tried, left: SEARCH, first: None };
     let fresh = search.extend(&mut Vec::new(), 0);
     let mut set: Vec<Candidate> = fresh.or(search.first)?.into_iter().cloned().collect();

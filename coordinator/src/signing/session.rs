@@ -79,13 +79,13 @@ impl Session {
             let Some(Ok((index, node, answer))) = answer else { break };
             match self.take(&core, &mut progress, index, &node, answer) {
                 Some(result) => {
-                    self.drain(&core, calls);
+                    self.drain(&core, calls, true);
                     return self.report(progress, Outcome::Signed(result));
                 }
                 None => deadline = deadline.min(tokio::time::Instant::now() + GRACE),
             }
         }
-        self.drain(&core, calls);
+        self.drain(&core, calls, false);
         let late = || ApiError::new(Code::SessionTimeout, "the session did not end in time");
         let error = progress.error.clone().unwrap_or_else(late);
         let outcome = Outcome::Failed { error, exposed: progress.exposed > 0 };
@@ -180,7 +180,7 @@ impl Session {
     }
 
     /// Lets the remaining calls end by themselves: a signer may be about to note the result, or to hand it over late.
-    fn drain(&self, core: &Arc<Core>, mut calls: JoinSet<Answer>) {
+    fn drain(&self, core: &Arc<Core>, mut calls: JoinSet<Answer>, signed: bool) {
         if calls.is_empty() {
             return;
         }
@@ -192,13 +192,13 @@ impl Session {
                     core.nonces.observe(&node, pool);
                 }
                 let Some(pb::sign_response::Outcome::Signature(result)) = response.outcome else { continue };
-                if core.drivers.find(&judged.intent.id).is_none() && core.is_signed(&judged.intent.id) {
+                if signed {
                     continue;
                 }
-                if let Ok(result) = judged.finish(&result) {
-                    if let Err(error) = super::found(&core, judged.intent.id, result).await {
-                        tracing::error!(%error, "a late signature could not be stored");
-                    }
+                if let Ok(result) = judged.finish(&result)
+                    && let Err(error) = super::found(&core, judged.intent.id, result).await
+                {
+                    tracing::error!(%error, "a late signature could not be stored");
                 }
             }
         });
@@ -238,7 +238,7 @@ const fn was_refused_before_allowing(code: Code) -> bool {
 }
 
 /// Whether the refusal is the signer's judgement of the intent, rather than of this session or moment.
-const fn speaks_for_itself(code: Code) -> bool {
+pub(super) const fn speaks_for_itself(code: Code) -> bool {
     matches!(
         code,
         Code::Malformed
@@ -256,5 +256,3 @@ const fn speaks_for_itself(code: Code) -> bool {
             | Code::WrongScheme
     )
 }
-
-pub(super) use speaks_for_itself as is_opinion;

@@ -30,7 +30,12 @@ impl Store {
         let database = Arc::new(database);
         let (writes, queue) = mpsc::channel(QUEUE);
         let (changes, _) = broadcast::channel(CHANGE_QUEUE);
-        let store = Self { database: Arc::clone(&database), writes, changes: changes.clone(), failed: CancellationToken::new() };
+        let store = Self {
+            database: Arc::clone(&database),
+            writes,
+            changes: changes.clone(),
+            failed: CancellationToken::new(),
+        };
         let failed = store.failed.clone();
         let run = move || writer::run(&database, queue, &changes, &failed);
         let spawned = std::thread::Builder::new().name("store-writer".to_owned()).spawn(run);

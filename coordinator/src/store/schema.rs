@@ -9,7 +9,6 @@ use bytes::Bytes;
 use limen_wire::error::ApiError;
 use limen_wire::ids::{IntentId, KeyId, NodeId, RequesterId, SessionId};
 use limen_wire::pb;
-use prost::Message as _;
 use sha2::{Digest, Sha256};
 
 use super::StoreError;

@@ -19,7 +19,7 @@ fn record(number: u8, name: &str) -> Record {
         id: IntentId::new([number; 32]),
         requester: RequesterId::new("backend").unwrap(),
         idempotency_key: name.to_owned(),
-        key_id: KeyId::new(if number % 2 == 0 { "even" } else { "odd" }).unwrap(),
+        key_id: KeyId::new(if number.is_multiple_of(2) { "even" } else { "odd" }).unwrap(),
         envelope: pb::Envelope { payload_type: "x".to_owned(), ..Default::default() },
         expires_at_secs: 5,
         state: State::Signing,
@@ -69,8 +69,8 @@ async fn what_is_stored_comes_back_whole_after_a_restart() {
     assert_eq!((entry.number, entry.sequence), (1, 1));
     drop(store);
     let store = disk.open();
-    assert_eq!(store.request(&entry.record.id).unwrap().unwrap(), entry);
-    assert_eq!(store.open_requests().unwrap(), [entry]);
+    assert_eq!(store.request(&entry.record.id).unwrap().unwrap(), *entry);
+    assert_eq!(store.open_requests().unwrap(), [*entry]);
 }
 
 #[tokio::test]
@@ -119,7 +119,8 @@ async fn changes_hold_one_row_for_each_request_in_order() {
     let mut ended = record(1, "a");
     ended.state = State::Signed;
     store.update(ended).await.unwrap();
-    let ids = |entries: Vec<Entry>| entries.iter().map(|entry| (entry.record.id.as_bytes()[0], entry.sequence)).collect();
+    let ids =
+        |entries: Vec<Entry>| entries.iter().map(|entry| (entry.record.id.as_bytes()[0], entry.sequence)).collect();
     let after: Vec<(u8, u64)> = ids(store.changed_after(0, 10).unwrap());
     assert_eq!(after, [(2, 2), (1, 3)]);
     let after: Vec<(u8, u64)> = ids(store.changed_after(2, 10).unwrap());

@@ -21,7 +21,7 @@ const GROUP: usize = 256;
 #[derive(Debug)]
 pub enum Inserted {
     /// It is stored.
-    New(Entry),
+    New(Box<Entry>),
     /// The same bytes were here before.
     Same(Box<Entry>),
     /// Other bytes hold the requester's idempotency key.
@@ -31,7 +31,7 @@ pub enum Inserted {
 /// Answers that wait for the commit.
 enum Reply {
     Inserted(oneshot::Sender<Inserted>, Inserted),
-    Updated(oneshot::Sender<Entry>, Entry),
+    Updated(oneshot::Sender<Entry>, Box<Entry>),
     KeyInserted(oneshot::Sender<Result<(), Box<KeyRecord>>>, Result<(), Box<KeyRecord>>),
     Done(oneshot::Sender<()>),
 }
@@ -62,13 +62,14 @@ pub(super) fn run(
 fn answer(replies: Vec<Reply>, changes: &broadcast::Sender<Changed>) {
     for reply in replies {
         let changed = match &reply {
-            Reply::Inserted(_, Inserted::New(entry)) | Reply::Updated(_, entry) => Some(Arc::new(entry.clone())),
+            Reply::Inserted(_, Inserted::New(entry)) => Some(Arc::new(Entry::clone(entry))),
+            Reply::Updated(_, entry) => Some(Arc::new(Entry::clone(entry))),
             _ => None,
         };
         // A caller that has gone away does not need its answer; the write stands.
         match reply {
             Reply::Inserted(reply, inserted) => drop(reply.send(inserted)),
-            Reply::Updated(reply, entry) => drop(reply.send(entry)),
+            Reply::Updated(reply, entry) => drop(reply.send(*entry)),
             Reply::KeyInserted(reply, result) => drop(reply.send(result)),
             Reply::Done(reply) => drop(reply.send(())),
         }
@@ -127,7 +128,7 @@ impl<'t> Tables<'t> {
     fn apply(&mut self, write: Write) -> Result<Reply, StoreError> {
         Ok(match write {
             Write::Insert(record, reply) => Reply::Inserted(reply, self.insert(record)?),
-            Write::Update(record, reply) => Reply::Updated(reply, self.update(record)?),
+            Write::Update(record, reply) => Reply::Updated(reply, Box::new(self.update(record)?)),
             Write::InsertKey(key, reply) => Reply::KeyInserted(reply, self.insert_key(&key)?),
             Write::UpdateKey(key, reply) => {
                 self.keys.insert(key.key_id.as_str(), encode_key(&key).as_slice())?;
@@ -157,7 +158,7 @@ impl<'t> Tables<'t> {
         self.number += 1;
         self.numbers.insert(self.number, record.id.as_bytes())?;
         let number = self.number;
-        Ok(Inserted::New(self.put(record, number, None)?))
+        Ok(Inserted::New(Box::new(self.put(record, number, None)?)))
     }
 
     fn update(&mut self, record: Record) -> Result<Entry, StoreError> {

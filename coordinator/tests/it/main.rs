@@ -1,1 +1,13 @@
-//! Integration tests.
+//! Integration tests: the whole coordinator over its library, with signers that obey the test.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set its stage has failed")]
+
+mod crash;
+mod disk;
+mod fake;
+mod grpc;
+mod keys;
+mod rebuild;
+mod requests;
+mod troubles;
+mod watching;
+mod world;

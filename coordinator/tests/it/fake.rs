@@ -1,0 +1,442 @@
+//! Signers that sign with a whole key, and do as the test says. They keep the promises that real ones keep: an intent
+//! that was signed is answered with the same signature for ever, sessions need all their members.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use k256::ecdsa::{RecoveryId, Signature, SigningKey as EcdsaKey};
+use limen_coordinator::clock::Clock;
+use limen_coordinator::signers::{CallError, SignerPort};
+use limen_policy::charter::Charter;
+use limen_wire::envelope;
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::{Epoch, IntentId, KeyId, NodeId, Scheme};
+use limen_wire::intent::{Cancellation, Intent, KeyGeneration};
+use limen_wire::keys::SigningKey;
+use limen_wire::pb;
+use limen_wire::statement::KeyStatement;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::async_trait;
+
+/// How a signer behaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Up,
+    /// Refuses connections.
+    Down,
+    /// Answers nothing but status calls.
+    Silent,
+    /// Answers nothing at all.
+    Frozen,
+    /// Its own rules forbid everything.
+    Denies,
+    /// Refuses to sign with this code.
+    Refuses(Code),
+    /// Hands over signatures that are none.
+    Lies,
+}
+
+/// What all signers share: the key that no real cluster has whole, and who has joined which session.
+pub(crate) struct Shared {
+    ecdsa: EcdsaKey,
+    ed25519: ed25519_dalek::SigningKey,
+    pub(crate) charter: Charter,
+    pub(crate) clock: Clock,
+    joined: Mutex<BTreeMap<Vec<u8>, BTreeSet<u32>>>,
+    changed: watch::Sender<u64>,
+    /// Every signature that was ever made: intent, session.
+    pub(crate) made: Mutex<Vec<(IntentId, Vec<u8>)>>,
+}
+
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) intents: Vec<pb::IntentRecord>,
+    pub(crate) keys: BTreeMap<String, pb::KeyShareRecord>,
+    pub(crate) announced: u64,
+    pub(crate) nonces: Vec<(KeyId, u64)>,
+    pub(crate) refused_nonces: u64,
+    pub(crate) presigned: u32,
+}
+
+pub(crate) struct FakeSigner {
+    pub(crate) id: NodeId,
+    pub(crate) index: u32,
+    key: SigningKey,
+    pub(crate) mode: Mutex<Mode>,
+    pub(crate) boot: Mutex<u8>,
+    pub(crate) bans: Mutex<Vec<String>>,
+    pub(crate) pool_end: Mutex<u64>,
+    pub(crate) memory: Mutex<Memory>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Shared {
+    pub(crate) fn new(charter: Charter, clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            ecdsa: EcdsaKey::from_slice(&[0x11; 32]).unwrap(),
+            ed25519: ed25519_dalek::SigningKey::from_bytes(&[0x22; 32]),
+            charter,
+            clock,
+            joined: Mutex::default(),
+            changed: watch::channel(0).0,
+            made: Mutex::default(),
+        })
+    }
+
+    fn public_key(&self, scheme: Scheme) -> Vec<u8> {
+        match scheme {
+            Scheme::EcdsaSecp256k1 => self.ecdsa.verifying_key().to_encoded_point(true).as_bytes().to_vec(),
+            Scheme::EddsaEd25519 => self.ed25519.verifying_key().to_bytes().to_vec(),
+            Scheme::SchnorrBip340 => panic!("no test needs it"),
+        }
+    }
+
+    /// The account of the ECDSA key.
+    pub(crate) fn account(&self, chain: &limen_wire::effects::ChainId) -> limen_wire::effects::Address {
+        limen_chain::address(chain, Scheme::EcdsaSecp256k1, &self.public_key(Scheme::EcdsaSecp256k1)).unwrap()
+    }
+
+    fn sign(&self, intent: &Intent) -> pb::SignatureResult {
+        use ed25519_dalek::Signer as _;
+        let (bytes, recovery_id) = match &intent.chain {
+            Some(chain) => {
+                let account = self.account(chain);
+                let payload = match &intent.payload {
+                    limen_wire::intent::Payload::EvmTransaction(bytes) => limen_chain::Payload::EvmTransaction(bytes),
+                    limen_wire::intent::Payload::EvmMessage(bytes) => limen_chain::Payload::EvmMessage(bytes),
+                    other => panic!("no test signs a {}", other.kind()),
+                };
+                let decoded = limen_chain::decode(&payload, chain, &account, &limen_chain::NoTokenKinds).unwrap();
+                let digest = decoded.signing.for_scheme(Scheme::EcdsaSecp256k1).unwrap();
+                let (signature, id): (Signature, RecoveryId) = self.ecdsa.sign_prehash_recoverable(digest).unwrap();
+                (signature.to_bytes().to_vec(), u32::from(id.to_byte()))
+            }
+            None => (self.ed25519.sign(intent.payload.bytes()).to_bytes().to_vec(), 0),
+        };
+        pb::SignatureResult { signature: bytes.into(), recovery_id, ..Default::default() }
+    }
+}
+
+fn refusal(code: Code, message: &str) -> pb::SignResponse {
+    let error = ApiError::new(code, message).to_wire();
+    pb::SignResponse { outcome: Some(pb::sign_response::Outcome::Refusal(error)), ..Default::default() }
+}
+
+impl FakeSigner {
+    pub(crate) fn new(index: u32, key: SigningKey, shared: &Arc<Shared>) -> Arc<Self> {
+        let id = shared.charter.nodes[index as usize - 1].id.clone();
+        Arc::new(Self {
+            id,
+            index,
+            key,
+            mode: Mutex::new(Mode::Up),
+            boot: Mutex::new(1),
+            bans: Mutex::default(),
+            pool_end: Mutex::default(),
+            memory: Mutex::default(),
+            shared: Arc::clone(shared),
+        })
+    }
+
+    pub(crate) fn set(&self, mode: Mode) {
+        *self.mode.lock().unwrap() = mode;
+    }
+
+    /// Loses what lives in memory only, as a restarted process does.
+    pub(crate) fn restart(&self) {
+        *self.boot.lock().unwrap() += 1;
+    }
+
+    async fn enter(&self, status: bool) -> Result<Mode, CallError> {
+        let mode = self.mode.lock().unwrap().clone();
+        match mode {
+            Mode::Down => Err(CallError::Unreachable("connection refused".to_owned())),
+            Mode::Frozen => std::future::pending().await,
+            Mode::Silent if !status => std::future::pending().await,
+            mode => Ok(mode),
+        }
+    }
+
+    fn remember(&self, envelope: &pb::Envelope) -> (Intent, pb::IntentRecord) {
+        let (intent, _) = Intent::open(envelope).unwrap();
+        let mut memory = self.memory.lock().unwrap();
+        let id: bytes::Bytes = intent.id.as_bytes().to_vec().into();
+        if let Some(known) = memory.intents.iter().find(|record| record.intent_id == id) {
+            return (intent, known.clone());
+        }
+        let record = pb::IntentRecord {
+            sequence: memory.intents.len() as u64 + 1,
+            intent: Some(envelope.clone()),
+            intent_id: id,
+            first_seen_ms: self.shared.clock.now_ms(),
+            ..Default::default()
+        };
+        memory.intents.push(record.clone());
+        (intent, record)
+    }
+
+    fn update(&self, id: &IntentId, change: impl FnOnce(&mut pb::IntentRecord)) {
+        let mut memory = self.memory.lock().unwrap();
+        let record = memory.intents.iter_mut().find(|record| record.intent_id.as_ref() == id.as_bytes()).unwrap();
+        change(record);
+    }
+
+    fn decision(&self, envelope: &pb::Envelope, mode: &Mode) -> pb::AnnounceResponse {
+        let (intent, record) = self.remember(envelope);
+        let allowed = *mode != Mode::Denies && !record.stopped;
+        let reasons = if allowed { Vec::new() } else { vec!["not here".to_owned()] };
+        pb::AnnounceResponse {
+            intent_id: intent.id.as_bytes().to_vec().into(),
+            decision: Some(pb::Decision { allowed, rules: Vec::new(), reasons }),
+            first_seen_ms: record.first_seen_ms,
+        }
+    }
+
+    /// Waits until all members of the session have come, or the time is up.
+    async fn join(&self, request: &pb::SignRequest) -> bool {
+        let mut changes = self.shared.changed.subscribe();
+        let session = request.session_id.to_vec();
+        self.shared.joined.lock().unwrap().entry(session.clone()).or_default().insert(self.index);
+        self.shared.changed.send_modify(|count| *count += 1);
+        let all = async {
+            loop {
+                let here = self.shared.joined.lock().unwrap().get(&session).cloned().unwrap_or_default();
+                if request.signers.iter().all(|signer| here.contains(signer)) {
+                    return;
+                }
+                changes.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_millis(request.timeout_ms.into()), all).await.is_ok()
+    }
+
+    /// Takes one nonce of its own if it has it; a used or unknown one is refused.
+    fn take_nonce(&self, intent: &Intent, request: &pb::SignRequest) -> bool {
+        let Some(mine) = request.nonces.iter().find(|nonce| nonce.signer == self.index) else { return true };
+        let boot = vec![*self.boot.lock().unwrap(); 16];
+        let mut memory = self.memory.lock().unwrap();
+        let name = (intent.key_id.clone(), mine.index);
+        if mine.boot != boot || mine.index >= *self.pool_end.lock().unwrap() || memory.nonces.contains(&name) {
+            memory.refused_nonces += 1;
+            return false;
+        }
+        memory.nonces.push(name);
+        true
+    }
+
+    fn pools(&self) -> Vec<pb::NoncePool> {
+        let end_index = *self.pool_end.lock().unwrap();
+        let boot: bytes::Bytes = vec![*self.boot.lock().unwrap(); 16].into();
+        let memory = self.memory.lock().unwrap();
+        let next = |key: &str| memory.nonces.iter().filter(|(id, _)| id.as_str() == key).map(|(_, n)| n + 1).max();
+        let pool = |key: &String| pb::NoncePool {
+            key_id: key.clone(),
+            boot: boot.clone(),
+            next_index: next(key).unwrap_or_default(),
+            end_index,
+        };
+        memory.keys.keys().map(pool).collect()
+    }
+}
+
+#[async_trait]
+impl SignerPort for FakeSigner {
+    async fn announce(&self, request: pb::AnnounceRequest) -> Result<pb::AnnounceResponse, CallError> {
+        let mode = self.enter(false).await?;
+        self.memory.lock().unwrap().announced += 1;
+        Ok(self.decision(&request.intent.unwrap(), &mode))
+    }
+
+    async fn simulate(&self, request: pb::AnnounceRequest) -> Result<pb::AnnounceResponse, CallError> {
+        let mode = self.enter(false).await?;
+        let (intent, _) = Intent::open(request.intent.as_ref().unwrap()).unwrap();
+        let decision = Some(pb::Decision { allowed: mode != Mode::Denies, ..Default::default() });
+        Ok(pb::AnnounceResponse { intent_id: intent.id.as_bytes().to_vec().into(), decision, first_seen_ms: 0 })
+    }
+
+    async fn sign(&self, request: pb::SignRequest) -> Result<pb::SignResponse, CallError> {
+        let mode = self.enter(false).await?;
+        let envelope = request.authorization.clone().unwrap().intent.unwrap();
+        let (intent, record) = self.remember(&envelope);
+        if let Some(result) = record.result {
+            let outcome = Some(pb::sign_response::Outcome::Signature(result));
+            return Ok(pb::SignResponse { outcome, ..Default::default() });
+        }
+        match &mode {
+            Mode::Refuses(code) => return Ok(refusal(*code, "the test says so")),
+            Mode::Denies => return Ok(refusal(Code::PolicyDenied, "not here")),
+            _ if record.stopped => return Ok(refusal(Code::Stopped, "stopped")),
+            _ if intent.expires_at_secs < self.shared.clock.now_secs() => return Ok(refusal(Code::Expired, "late")),
+            _ if !self.take_nonce(&intent, &request) => return Ok(refusal(Code::NonceUnavailable, "no such nonce")),
+            _ => {}
+        }
+        self.update(&intent.id, |record| record.allowed = true);
+        if !self.join(&request).await {
+            return Ok(refusal(Code::SessionTimeout, "the others did not come"));
+        }
+        let mut result = self.shared.sign(&intent);
+        result.session_id = request.session_id.clone();
+        result.signers = request.signers.clone();
+        self.update(&intent.id, |record| record.result = Some(result.clone()));
+        self.shared.made.lock().unwrap().push((intent.id, request.session_id.to_vec()));
+        if mode == Mode::Lies {
+            result.signature = vec![1; 64].into();
+        }
+        let outcome = Some(pb::sign_response::Outcome::Signature(result));
+        Ok(pb::SignResponse { outcome, nonce_pool: self.pools().into_iter().next(), ..Default::default() })
+    }
+
+    async fn generate_key(&self, request: pb::GenerateKeyRequest) -> Result<pb::GenerateKeyResponse, CallError> {
+        if let Mode::Refuses(code) = self.enter(false).await? {
+            let refusal = Some(ApiError::new(code, "the test says so").to_wire());
+            return Ok(pb::GenerateKeyResponse { statement: None, refusal });
+        }
+        let envelope = request.order.unwrap();
+        let (order, _) = KeyGeneration::open(&envelope).unwrap();
+        let statement = KeyStatement {
+            cluster: order.cluster.clone(),
+            key_id: order.key_id.clone(),
+            scheme: order.scheme,
+            protocol: order.protocol,
+            epoch: Epoch::FIRST,
+            size: order.size,
+            nodes: order.nodes.clone(),
+            public_key: self.shared.public_key(order.scheme),
+            chain_code: [7; 32],
+            verifying_shares_hash: [8; 32],
+            generation_id: order.id,
+        };
+        let statement = statement.sign(&self.id, &self.key);
+        let share = pb::KeyShareRecord {
+            statement: Some(statement.clone()),
+            state: pb::KeyState::PreActive.into(),
+            certificate: None,
+            order: Some(envelope),
+        };
+        self.memory.lock().unwrap().keys.entry(order.key_id.to_string()).or_insert(share);
+        Ok(pb::GenerateKeyResponse { statement: Some(statement), refusal: None })
+    }
+
+    async fn activate_key(&self, request: pb::ActivateKeyRequest) -> Result<pb::ActivateKeyResponse, CallError> {
+        self.enter(false).await?;
+        let certificate = request.certificate.unwrap();
+        let charter = &self.shared.charter;
+        let statement = KeyStatement::from_certificate(&certificate, &|node| charter.node_key(node)).unwrap();
+        let mut memory = self.memory.lock().unwrap();
+        let share = memory.keys.get_mut(statement.key_id.as_str()).unwrap();
+        share.certificate = Some(certificate);
+        share.state = pb::KeyState::Active.into();
+        Ok(pb::ActivateKeyResponse { state: share.state })
+    }
+
+    async fn presign(&self, _request: pb::PresignRequest) -> Result<pb::PresignResponse, CallError> {
+        self.enter(false).await?;
+        let mut memory = self.memory.lock().unwrap();
+        memory.presigned += 1;
+        Ok(pb::PresignResponse { refusal: None, pool_size: memory.presigned })
+    }
+
+    async fn stop(&self, request: pb::StopRequest) -> Result<pb::StopResponse, CallError> {
+        self.enter(false).await?;
+        let (record, opened) = Cancellation::open(request.record.as_ref().unwrap()).unwrap();
+        let enrolled = &self.shared.charter.requesters[&record.requester];
+        opened.verify(record.requester.as_str(), &enrolled.public_key).unwrap();
+        let mut memory = self.memory.lock().unwrap();
+        let known = memory.intents.iter_mut().find(|known| known.intent_id.as_ref() == record.intent_id.as_bytes());
+        let possibly_signed = known.as_ref().is_some_and(|known| known.allowed);
+        if let Some(known) = known {
+            known.stopped = true;
+        }
+        Ok(pb::StopResponse { possibly_signed })
+    }
+
+    async fn status(&self) -> Result<pb::StatusResponse, CallError> {
+        self.enter(true).await?;
+        let nonce_pools = self.pools();
+        let boot = vec![*self.boot.lock().unwrap(); 16].into();
+        let banned_peers = self.bans.lock().unwrap().clone();
+        Ok(pb::StatusResponse { node: self.id.to_string(), boot, banned_peers, nonce_pools, ..Default::default() })
+    }
+
+    async fn list_intents(&self, request: pb::ListIntentsRequest) -> Result<pb::ListIntentsResponse, CallError> {
+        self.enter(false).await?;
+        let memory = self.memory.lock().unwrap();
+        // Small pages, so that paging is tested.
+        let after = |record: &&pb::IntentRecord| record.sequence > request.after_sequence;
+        let intents: Vec<_> = memory.intents.iter().filter(after).take(2).cloned().collect();
+        let more = intents.last().is_some_and(|last| last.sequence < memory.intents.len() as u64);
+        Ok(pb::ListIntentsResponse { intents, more })
+    }
+
+    async fn list_key_shares(&self) -> Result<pb::ListKeySharesResponse, CallError> {
+        self.enter(false).await?;
+        Ok(pb::ListKeySharesResponse { shares: self.memory.lock().unwrap().keys.values().cloned().collect() })
+    }
+}
+
+/// The way of one coordinator process to a signer: gone in the moment in which the process dies.
+pub(crate) struct Wire {
+    pub(crate) signer: Arc<FakeSigner>,
+    pub(crate) cut: CancellationToken,
+}
+
+macro_rules! through {
+    ($self:ident, $call:expr) => {{
+        if $self.cut.is_cancelled() {
+            return std::future::pending().await;
+        }
+        tokio::select! {
+            biased;
+            () = $self.cut.cancelled() => std::future::pending().await,
+            answer = $call => answer,
+        }
+    }};
+}
+
+#[async_trait]
+impl SignerPort for Wire {
+    async fn announce(&self, request: pb::AnnounceRequest) -> Result<pb::AnnounceResponse, CallError> {
+        through!(self, self.signer.announce(request))
+    }
+    async fn simulate(&self, request: pb::AnnounceRequest) -> Result<pb::AnnounceResponse, CallError> {
+        through!(self, self.signer.simulate(request))
+    }
+    async fn sign(&self, request: pb::SignRequest) -> Result<pb::SignResponse, CallError> {
+        // The signer goes on by itself when its caller dies.
+        let signer = Arc::clone(&self.signer);
+        through!(self, async { tokio::spawn(async move { signer.sign(request).await }).await.unwrap() })
+    }
+    async fn generate_key(&self, request: pb::GenerateKeyRequest) -> Result<pb::GenerateKeyResponse, CallError> {
+        through!(self, self.signer.generate_key(request))
+    }
+    async fn activate_key(&self, request: pb::ActivateKeyRequest) -> Result<pb::ActivateKeyResponse, CallError> {
+        through!(self, self.signer.activate_key(request))
+    }
+    async fn presign(&self, request: pb::PresignRequest) -> Result<pb::PresignResponse, CallError> {
+        through!(self, self.signer.presign(request))
+    }
+    async fn stop(&self, request: pb::StopRequest) -> Result<pb::StopResponse, CallError> {
+        through!(self, self.signer.stop(request))
+    }
+    async fn status(&self) -> Result<pb::StatusResponse, CallError> {
+        through!(self, self.signer.status())
+    }
+    async fn list_intents(&self, request: pb::ListIntentsRequest) -> Result<pb::ListIntentsResponse, CallError> {
+        through!(self, self.signer.list_intents(request))
+    }
+    async fn list_key_shares(&self) -> Result<pb::ListKeySharesResponse, CallError> {
+        through!(self, self.signer.list_key_shares())
+    }
+}
+
+/// An envelope as any requester could seal it.
+pub(crate) fn seal(
+    payload_type: envelope::PayloadType,
+    message: &impl prost::Message,
+    who: &str,
+    key: &SigningKey,
+) -> pb::Envelope {
+    envelope::seal(payload_type, message.encode_to_vec(), who, key)
+}
