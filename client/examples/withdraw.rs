@@ -36,9 +36,9 @@ async fn main() -> Result<()> {
     println!("paying from {}", transfers.account());
 
     // Submits, waits, and verifies the signature under the key that the signers attest.
-    let signed = transfers.send(&Transfer::Native { to, amount }, "example withdrawal", PATIENCE).await?;
-    let transaction = signed.transaction.context("no transaction came back")?;
-    println!("signed by signers {:?}", signed.signers);
+    let paid = transfers.send(&Transfer::Native { to, amount }, "example withdrawal", PATIENCE).await?;
+    let transaction = paid.signed.transaction.context("no transaction came back")?;
+    println!("signed by signers {:?}", paid.signed.signers);
 
     // The cluster signs; broadcasting is the caller's.
     node.broadcast(&transaction.raw).await?;

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use limen_chain::{AddressError, AttachError, DecodeError};
-use limen_mpc::{DeriveError, VerifyError};
+use limen_chain::{AddressError, AttachError, DecodeError, DeriveError};
 use limen_wire::error::ApiError;
 use limen_wire::ids::{KeyId, NodeId};
 use limen_wire::intent::IntentError;
@@ -136,8 +135,8 @@ pub enum Untrue {
     #[error("the payload cannot be read: {0}")]
     Payload(#[from] DecodeError),
     /// The signature does not verify.
-    #[error("the signature does not count: {0}")]
-    Signature(#[from] VerifyError),
+    #[error("the signature does not verify under the key that the signers attest")]
+    Signature,
     /// The signature does not fit onto the transaction.
     #[error("the signature does not fit the transaction: {0}")]
     Attach(#[from] AttachError),

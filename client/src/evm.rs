@@ -12,7 +12,7 @@ use limen_wire::effects::{Address, Amount};
 #[cfg(feature = "json-rpc")]
 pub use json_rpc::{JsonRpc, Receipt};
 pub use nonces::{Lease, Nonces};
-pub use transfers::{Sent, Transfer, TransferError, Transfers};
+pub use transfers::{Paid, Sent, Transfer, TransferError, Transfers};
 
 /// What a transfer must know of its chain. Nothing that a provider says can move more than the transfer: it may waste fees
 /// within `max_fee_per_gas × gas_limit`, which policies can bound, or name a nonce that gets stuck.

@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use limen_chain::address;
-use limen_mpc::{DerivationPath, Point, derive_public};
+use limen_chain::{DerivationPath, Point, address, derive_public};
 use limen_wire::effects::{Address, ChainId};
 use limen_wire::ids::{ClusterId, KeyId, NodeId, Scheme};
 use limen_wire::keys::PublicKey;

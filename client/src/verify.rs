@@ -1,8 +1,7 @@
 //! The check of what comes back: signature and signed transaction are computed and compared here, not believed.
 
 use limen_chain::evm::attach_signature;
-use limen_chain::{NoTokenKinds, Payload as ChainPayload, SigningInput, decode};
-use limen_mpc::{SignInput, Signature};
+use limen_chain::{NoTokenKinds, Payload as ChainPayload, decode};
 use limen_wire::effects::{Address, ChainId};
 use limen_wire::ids::{IntentId, Scheme};
 use limen_wire::intent::{Intent, Payload};
@@ -60,16 +59,10 @@ pub(crate) fn verify(intent: &Intent, key: &KeyStatement, result: &pb::Signature
     let bytes = <[u8; 64]>::try_from(result.signature.as_ref())
         .map_err(|_| Untrue::malformed("signature", format_args!("{} bytes, not 64", result.signature.len())))?;
     let recovery_id = u8::try_from(result.recovery_id).map_err(|error| Untrue::malformed("recovery_id", error))?;
-    let signature = to_signature(key.scheme, bytes, recovery_id);
-    signature.verify(&keys::to_point(key.scheme, &public_key)?, &input(key.scheme, decoded.signing))?;
-    let transaction = match (&intent.payload, &signature) {
-        (Payload::EvmTransaction(unsigned), Signature::Ecdsa { r, s, recovery_id }) => {
-            let signed = attach_signature(unsigned, &account, r, s, *recovery_id)?;
-            if signed.raw != result.signed_transaction || signed.hash != *result.transaction_hash {
-                return Err(Untrue::OtherTransaction);
-            }
-            Some(SignedTransaction { raw: signed.raw, hash: signed.hash })
-        }
+    let message = decoded.signing.for_scheme(key.scheme).ok_or(Untrue::Signature)?;
+    check(key.scheme, &public_key, message, &bytes, recovery_id)?;
+    let transaction = match &intent.payload {
+        Payload::EvmTransaction(unsigned) => Some(transaction(unsigned, &account, &bytes, recovery_id, result)?),
         _ => None,
     };
     Ok(Signed {
@@ -83,26 +76,62 @@ pub(crate) fn verify(intent: &Intent, key: &KeyStatement, result: &pb::Signature
     })
 }
 
-fn to_signature(scheme: Scheme, bytes: [u8; 64], recovery_id: u8) -> Signature {
-    match scheme {
-        Scheme::EcdsaSecp256k1 => {
-            let (mut r, mut s) = ([0; 32], [0; 32]);
-            r.copy_from_slice(&bytes[..32]);
-            s.copy_from_slice(&bytes[32..]);
-            Signature::Ecdsa { r, s, recovery_id }
-        }
-        Scheme::EddsaEd25519 => Signature::Ed25519(bytes),
-        Scheme::SchnorrBip340 => Signature::Bip340(bytes),
+/// The submitted bytes with the signature attached, which must be what the coordinator handed out.
+fn transaction(
+    unsigned: &[u8],
+    account: &Address,
+    signature: &[u8; 64],
+    recovery_id: u8,
+    result: &pb::SignatureResult,
+) -> Result<SignedTransaction, Untrue> {
+    let (r, s) = halves(signature);
+    let signed = attach_signature(unsigned, account, &r, &s, recovery_id)?;
+    if signed.raw != result.signed_transaction || signed.hash != *result.transaction_hash {
+        return Err(Untrue::OtherTransaction);
     }
+    Ok(SignedTransaction { raw: signed.raw, hash: signed.hash })
 }
 
-/// What the key signed: Schnorr keys take a digest as a 32-byte message.
-fn input(scheme: Scheme, signing: SigningInput) -> SignInput {
-    match (signing, scheme) {
-        (SigningInput::Digest(digest), Scheme::EcdsaSecp256k1) => SignInput::Digest(digest),
-        (SigningInput::Digest(digest), Scheme::EddsaEd25519 | Scheme::SchnorrBip340) => {
-            SignInput::Message(digest.to_vec())
-        }
-        (SigningInput::Message(message), _) => SignInput::Message(message),
-    }
+fn halves(bytes: &[u8; 64]) -> ([u8; 32], [u8; 32]) {
+    let (mut left, mut right) = ([0; 32], [0; 32]);
+    left.iter_mut().chain(&mut right).zip(bytes).for_each(|(to, from)| *to = *from);
+    (left, right)
+}
+
+/// Verifies by the scheme's own rules; ECDSA must be low-S and its recovery id right, Ed25519 is verified strictly.
+fn check(
+    scheme: Scheme,
+    public_key: &[u8],
+    message: &[u8],
+    signature: &[u8; 64],
+    recovery_id: u8,
+) -> Result<(), Untrue> {
+    let good = match scheme {
+        Scheme::EcdsaSecp256k1 => ecdsa(public_key, message, signature, recovery_id),
+        Scheme::EddsaEd25519 => ed25519(public_key, message, signature),
+        Scheme::SchnorrBip340 => bip340(public_key, message, signature),
+    };
+    good.filter(|good| *good).map(drop).ok_or(Untrue::Signature)
+}
+
+fn ecdsa(public_key: &[u8], digest: &[u8], signature: &[u8; 64], recovery_id: u8) -> Option<bool> {
+    use k256::ecdsa::{RecoveryId, Signature, VerifyingKey};
+    let key = VerifyingKey::from_sec1_bytes(public_key).ok()?;
+    let signature = Signature::from_slice(signature).ok()?;
+    let low = signature.normalize_s().is_none();
+    let recovered = VerifyingKey::recover_from_prehash(digest, &signature, RecoveryId::from_byte(recovery_id)?).ok()?;
+    Some(low && recovered == key)
+}
+
+fn ed25519(public_key: &[u8], message: &[u8], signature: &[u8; 64]) -> Option<bool> {
+    let key = ed25519_dalek::VerifyingKey::from_bytes(public_key.try_into().ok()?).ok()?;
+    Some(key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature)).is_ok())
+}
+
+fn bip340(public_key: &[u8], message: &[u8], signature: &[u8; 64]) -> Option<bool> {
+    use k256::schnorr::{Signature, VerifyingKey};
+    // The library panics on any other length.
+    let key: [u8; 32] = public_key.try_into().ok()?;
+    let key = VerifyingKey::from_bytes(&key).ok()?;
+    Some(key.verify_raw(message, &Signature::try_from(&signature[..]).ok()?).is_ok())
 }

@@ -104,14 +104,15 @@ async fn pay(session: &Session, payment: &Payment, transfer: &Transfer) -> Resul
         let sent = transfers.submit(transfer, &payment.from.note).await?;
         return show_submitted(session, &sent.request);
     }
-    let signed = transfers.send(transfer, &payment.from.note, Duration::from_secs(payment.from.timeout)).await?;
+    let patience = Duration::from_secs(payment.from.timeout);
+    let signed = transfers.send(transfer, &payment.from.note, patience).await?.signed;
     let mut json = view::signed_json(&signed);
     let mut block = None;
     if payment.broadcast {
         let transaction = signed.transaction.as_ref().context("the cluster signed something that is no transaction")?;
         transfers.provider().broadcast(&transaction.raw).await?;
         let hash = format!("0x{}", hex::encode(transaction.hash));
-        let receipt = transfers.provider().wait_for_receipt(&hash, Duration::from_secs(payment.from.timeout)).await?;
+        let receipt = transfers.provider().wait_for_receipt(&hash, patience).await?;
         block = Some(receipt.block_number);
         if let Some(object) = json.as_object_mut() {
             object.insert("block_number".to_owned(), json!(receipt.block_number));

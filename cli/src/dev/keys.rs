@@ -1,11 +1,12 @@
 //! The keys of the story: one for transactions, one for messages.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use limen_client::{Client, NewKey};
+use anyhow::{Context, Result, bail};
+use limen_client::{Client, KeyInfo, NewKey};
 use limen_wire::ids::{CommitteeSize, KeyId, NodeId, Protocol, Scheme};
+use limen_wire::pb;
 use limen_wire::statement::KeyStatement;
 
 use crate::output::Output;
@@ -21,18 +22,18 @@ pub(crate) async fn ensure(
     size: CommitteeSize,
     nodes: Vec<NodeId>,
 ) -> Result<KeyStatement> {
-    let key_id = name(scheme, protocol)?;
-    let there = client.list_keys(None).await?.into_iter().any(|info| info.key_id == key_id);
+    let known = client.list_keys(None).await?;
+    let (key_id, there) = choose(&known, name(scheme, protocol))?;
     let started = Instant::now();
     if !there {
         output.line(&format!("  key        {key_id}: {size} by {protocol}; no machine will ever hold it whole"));
         let key = NewKey { key_id: key_id.clone(), scheme, protocol, size, nodes, expires_in: MADE_WITHIN };
         client.create_key(&key).await.with_context(|| format!("key {key_id} was not ordered"))?;
     }
-    let mut told: HashMap<String, ()> = HashMap::new();
+    let mut told = HashSet::new();
     let statement = client
         .wait_for_key(&key_id, MADE_WITHIN, |info| {
-            if !info.progress.is_empty() && told.insert(info.progress.clone(), ()).is_none() && !there {
+            if !info.progress.is_empty() && info.state != pb::KeyState::Active && told.insert(info.progress.clone()) {
                 output.line(&format!("             {}", info.progress));
             }
         })
@@ -43,10 +44,24 @@ pub(crate) async fn ensure(
     Ok(statement)
 }
 
-fn name(scheme: Scheme, protocol: Protocol) -> Result<KeyId> {
-    Ok(KeyId::new(match scheme {
+/// The name's first form that is not of a key that failed: names are never used twice.
+fn choose(known: &[KeyInfo], name: String) -> Result<(KeyId, bool)> {
+    let forms = std::iter::once(name.clone()).chain((2..).map(|number| format!("{name}-{number}")));
+    for form in forms {
+        let key_id = KeyId::new(form)?;
+        match known.iter().find(|info| info.key_id == key_id) {
+            None => return Ok((key_id, false)),
+            Some(info) if info.state != pb::KeyState::Failed => return Ok((key_id, true)),
+            Some(_) => {}
+        }
+    }
+    bail!("no name is left for a key")
+}
+
+fn name(scheme: Scheme, protocol: Protocol) -> String {
+    match scheme {
         Scheme::EcdsaSecp256k1 => format!("treasury-{protocol}"),
         Scheme::EddsaEd25519 => "messages-ed25519".to_owned(),
         Scheme::SchnorrBip340 => "messages-bip340".to_owned(),
-    })?)
+    }
 }

@@ -8,7 +8,7 @@ use limen_client::evm::Transfers;
 use limen_client::{Client, ClientConfig, ClusterView};
 use limen_policy::charter::Charter;
 use limen_wire::effects::ChainId;
-use limen_wire::ids::{Protocol, Scheme};
+use limen_wire::ids::{NodeId, Protocol, Scheme};
 use limen_wire::statement::KeyStatement;
 use rustix::process::Signal;
 
@@ -33,6 +33,12 @@ struct Prepared {
     state: State,
     charter: Charter,
     client: ClientConfig,
+}
+
+impl Prepared {
+    fn nodes(&self) -> Vec<NodeId> {
+        self.charter.nodes.iter().map(|node| node.id.clone()).collect()
+    }
 }
 
 /// Everything that runs.
@@ -97,8 +103,9 @@ async fn tell(args: &UpArgs, output: Output, prepared: &Prepared, running: &mut 
     ));
 
     let mut report = Report::new(&prepared.layout, &prepared.state, &prepared.client);
-    let key = make_keys(args, output, prepared, &client, &mut report).await?;
+    let key = make_treasury(args, output, prepared, &client, &mut report).await?;
     withdraw(args, output, running.chain.as_ref(), &client, &key, &mut report).await?;
+    sign_message(output, prepared, &client, &mut report).await?;
     if args.json {
         report.write(&prepared.layout)?;
         output.line(&format!("  report     {}", prepared.layout.path("up.json").display()));
@@ -107,29 +114,30 @@ async fn tell(args: &UpArgs, output: Output, prepared: &Prepared, running: &mut 
     Ok(key)
 }
 
-async fn make_keys(
+async fn make_treasury(
     args: &UpArgs,
     output: Output,
     prepared: &Prepared,
     client: &Client,
     report: &mut Report,
 ) -> Result<KeyStatement> {
-    let size = prepared.state.size()?;
-    let nodes: Vec<_> = prepared.charter.nodes.iter().map(|node| node.id.clone()).collect();
-    let treasury = (Scheme::EcdsaSecp256k1, args.protocol);
-    let key = keys::ensure(client, output, treasury, size, nodes.clone()).await?;
+    let wish = (Scheme::EcdsaSecp256k1, args.protocol);
+    let key = keys::ensure(client, output, wish, prepared.state.size()?, prepared.nodes()).await?;
     let account = client.address(&key.key_id, &[], &ChainId::eip155(CHAIN_NUMBER)).await?;
     output.line(&format!("             address {account}, derived here from what the signers attest"));
     report.keys.push(KeyReport::new(&key, &account));
+    Ok(key)
+}
 
-    let messages = (Scheme::EddsaEd25519, Protocol::Frost);
-    let messages = keys::ensure(client, output, messages, size, nodes).await?;
-    let account = client.address(&messages.key_id, &[], &ChainId::offchain()).await?;
-    report.keys.push(KeyReport::new(&messages, &account));
-    let (message, _) = withdrawals::message(client, &messages.key_id).await?;
+async fn sign_message(output: Output, prepared: &Prepared, client: &Client, report: &mut Report) -> Result<()> {
+    let wish = (Scheme::EddsaEd25519, Protocol::Frost);
+    let key = keys::ensure(client, output, wish, prepared.state.size()?, prepared.nodes()).await?;
+    let account = client.address(&key.key_id, &[], &ChainId::offchain()).await?;
+    report.keys.push(KeyReport::new(&key, &account));
+    let (message, _) = withdrawals::message(client, &key.key_id).await?;
     story::message(output, &message);
     report.messages.push(message);
-    Ok(key)
+    Ok(())
 }
 
 async fn withdraw(
@@ -151,12 +159,12 @@ async fn withdraw(
         chain.fund(transfers.account(), &args.dev_chain).await?;
         output.line("  chain      anvil runs; the account holds coins and tokens");
         for act in [Act::Coins, Act::Tokens] {
-            told(withdrawals::withdraw(client, &transfers, Some(chain), act).await?);
+            told(withdrawals::withdraw(&transfers, Some(chain), act).await?);
         }
     } else {
         let transfers = Transfers::open(client.clone(), NoChain, key_id, Vec::new(), number).await?;
         for act in [Act::Coins, Act::Tokens] {
-            told(withdrawals::withdraw(client, &transfers, None, act).await?);
+            told(withdrawals::withdraw(&transfers, None, act).await?);
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use limen_client::evm::{Call, Fees, Provider, ProviderError, Transfer, Transfers};
+use limen_client::evm::{Call, Fees, Paid, Provider, ProviderError, Transfer, Transfers};
 use limen_client::{Client, NewIntent, Signed};
 use limen_wire::effects::{Address, Amount, Asset, ChainId};
 use limen_wire::ids::KeyId;
@@ -62,25 +62,18 @@ impl Provider for NoChain {
 }
 
 /// Signs a withdrawal, and with a chain broadcasts it and waits until it is mined.
-pub(crate) async fn withdraw<P: Provider>(
-    client: &Client,
-    transfers: &Transfers<P>,
-    chain: Option<&Chain>,
-    act: Act,
-) -> Result<Done> {
+pub(crate) async fn withdraw<P: Provider>(transfers: &Transfers<P>, chain: Option<&Chain>, act: Act) -> Result<Done> {
     let started = Instant::now();
     let (transfer, asset) = transfer(act)?;
-    let sent = transfers.submit(&transfer, "a withdrawal of the development story").await?;
-    let request = client.wait(sent.intent.id(), SIGNED_WITHIN).await?;
-    transfers.ended(sent.nonce, &request);
-    let signed = client.verify(&request).await?;
+    let Paid { nonce, signed } =
+        transfers.send(&transfer, "a withdrawal of the development story", SIGNED_WITHIN).await?;
     let signing_seconds = started.elapsed().as_secs_f64();
     let transaction = signed.transaction.as_ref().context("the cluster signed something that is no transaction")?;
     let tx_hash = format!("0x{}", hex::encode(transaction.hash));
     let block_number = match chain {
         None => None,
         Some(chain) => {
-            chain.catch_up(transfers.account(), sent.nonce).await?;
+            chain.catch_up(transfers.account(), nonce).await?;
             chain.rpc.broadcast(&transaction.raw).await?;
             let receipt = chain.rpc.wait_for_receipt(&tx_hash, MINED_WITHIN).await?;
             if !receipt.success {
@@ -101,7 +94,7 @@ pub(crate) async fn withdraw<P: Provider>(
         block_number,
         seconds: started.elapsed().as_secs_f64(),
         signing_seconds,
-        intent_id: sent.intent.id().to_string(),
+        intent_id: signed.intent_id.to_string(),
     };
     Ok(Done { report, words: format!("{text} {}", act.symbol()) })
 }

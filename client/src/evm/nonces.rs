@@ -1,6 +1,6 @@
 //! Sequence numbers of one account, given out one by one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use limen_wire::ids::IntentId;
@@ -25,8 +25,8 @@ struct State {
     free: BTreeMap<u64, Option<IntentId>>,
     /// What was sent without a definite answer: the same bytes must be sent again.
     unsettled: BTreeMap<u64, SignedIntent>,
-    /// Numbers that the cluster gave to somebody else.
-    taken: BTreeSet<u64>,
+    /// What the cluster has accepted and has not ended.
+    accepted: BTreeMap<u64, IntentId>,
 }
 
 impl State {
@@ -44,18 +44,13 @@ impl Nonces {
         state.next = state.next.max(chain_says);
         // What the chain has passed is gone, whoever used it.
         state.free.retain(|nonce, _| *nonce >= chain_says);
-        state.taken.retain(|nonce| *nonce >= chain_says);
-        let (nonce, replaces) = match state.free.pop_first() {
-            Some(free) => free,
-            None => {
-                while state.taken.contains(&state.next) {
-                    state.next = state.next.saturating_add(1);
-                }
-                let nonce = state.next;
-                state.next = nonce.saturating_add(1);
-                (nonce, None)
-            }
-        };
+        state.unsettled.retain(|nonce, _| *nonce >= chain_says);
+        state.accepted.retain(|nonce, _| *nonce >= chain_says);
+        let (nonce, replaces) = state.free.pop_first().unwrap_or_else(|| {
+            let nonce = state.next;
+            state.next = nonce.saturating_add(1);
+            (nonce, None)
+        });
         Lease { nonces: self.clone(), nonce, replaces, settled: false }
     }
 
@@ -66,7 +61,10 @@ impl Nonces {
 
     /// The cluster has these bytes.
     pub fn accepted(&self, intent: &SignedIntent) {
-        self.lock().settle(intent.id());
+        let mut state = self.lock();
+        if let Some(nonce) = state.settle(intent.id()) {
+            state.accepted.insert(nonce, intent.id());
+        }
     }
 
     /// The cluster has definitely refused these bytes: their number is free again.
@@ -77,18 +75,19 @@ impl Nonces {
         }
     }
 
-    /// The cluster has given the number of these bytes to somebody else, so they can never be signed.
-    pub fn taken(&self, intent: &SignedIntent) {
+    /// The number of these bytes belongs to somebody else, so they can never be signed: it is not given out again.
+    pub fn taken(&self, dead: IntentId) {
         let mut state = self.lock();
-        if let Some(nonce) = state.settle(intent.id()) {
-            state.taken.insert(nonce);
-        }
+        state.settle(dead);
+        state.accepted.retain(|_, accepted| *accepted != dead);
     }
 
-    /// A request with this number has ended without a signature: the next transfer takes the number over and names it.
-    pub fn ended(&self, nonce: u64, dead: IntentId) {
+    /// An accepted request has ended without a signature: the next transfer takes its number over and names it.
+    pub fn ended(&self, dead: IntentId) {
         let mut state = self.lock();
-        if nonce < state.next {
+        let nonce = state.accepted.iter().find(|(_, accepted)| **accepted == dead).map(|(nonce, _)| *nonce);
+        if let Some(nonce) = nonce {
+            state.accepted.remove(&nonce);
             state.free.insert(nonce, Some(dead));
         }
     }

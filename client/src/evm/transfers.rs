@@ -70,6 +70,15 @@ pub struct Sent {
     pub request: Request,
 }
 
+/// A transfer that is signed and verified.
+#[derive(Debug, Clone)]
+pub struct Paid {
+    /// The number that it burns.
+    pub nonce: u64,
+    /// The signed transaction.
+    pub signed: Signed,
+}
+
 /// Transfers out of one account: serialises its nonces, also under concurrent calls. Use one per account and process.
 #[derive(Debug)]
 pub struct Transfers<P> {
@@ -138,25 +147,36 @@ impl<P: Provider> Transfers<P> {
         Ok(intent.path(self.path.clone()).note(note))
     }
 
-    /// Submits, waits for the end and verifies the signed transaction. Broadcasting it is the caller's.
-    pub async fn send(&self, transfer: &Transfer, note: &str, at_most: Duration) -> Result<Signed, TransferError> {
-        let sent = self.submit(transfer, note).await?;
-        let request = match sent.request.state {
-            state if state.is_end() => sent.request,
-            _ => self.client.wait(sent.intent.id(), at_most).await?,
-        };
-        self.ended(sent.nonce, &request);
-        Ok(self.client.verify(&request).await?)
+    /// Submits, waits for the end and verifies the signed transaction. Broadcasting it is the caller's. Where the signers
+    /// know that the nonce belongs to another request, the next one is tried.
+    pub async fn send(&self, transfer: &Transfer, note: &str, at_most: Duration) -> Result<Paid, TransferError> {
+        for _ in 0..CONFLICTS {
+            let sent = self.submit(transfer, note).await?;
+            let request = match sent.request.state {
+                state if state.is_end() => sent.request,
+                _ => self.client.wait(sent.intent.id(), at_most).await?,
+            };
+            self.ended(&request);
+            match self.client.verify(&request).await {
+                Ok(signed) => return Ok(Paid { nonce: sent.nonce, signed }),
+                Err(error) if request.state == RequestState::Failed && is_conflict(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(TransferError::NoFreeNonce { account: self.account.clone() })
     }
 
-    /// Tells that a request of this account has ended: if surely without a signature, its nonce is used again by the next
-    /// transfer, which names it as replaced.
-    pub fn ended(&self, nonce: u64, request: &Request) {
+    /// Tells that a request of this account has ended. If surely without a signature, its nonce is used again by the next
+    /// transfer, which names it as replaced; the nonce of a signed or possibly signed one never is.
+    pub fn ended(&self, request: &Request) {
+        let conflict = request.error.as_ref().is_some_and(|error| error.code == Code::NonceConflict);
         match request.state {
-            RequestState::Expired | RequestState::Cancelled | RequestState::Failed | RequestState::Rejected => {
-                self.nonces.ended(nonce, request.id());
-            }
-            // A denied one has given its number back already, a signed or possibly signed one never does.
+            RequestState::Failed if conflict => self.nonces.taken(request.id()),
+            RequestState::Denied
+            | RequestState::Rejected
+            | RequestState::Expired
+            | RequestState::Cancelled
+            | RequestState::Failed => self.nonces.ended(request.id()),
             _ => {}
         }
     }
@@ -175,7 +195,7 @@ impl<P: Provider> Transfers<P> {
         match &result {
             Ok(submitted) if submitted.request.state == RequestState::Denied => self.nonces.refused(intent),
             Ok(_) => self.nonces.accepted(intent),
-            Err(error) if is_conflict(error) => self.nonces.taken(intent),
+            Err(error) if is_conflict(error) => self.nonces.taken(intent.id()),
             Err(Error::Api(error)) if !error.code.retryable() && error.code != Code::PossiblySigned => {
                 self.nonces.refused(intent);
             }

@@ -60,7 +60,7 @@ fn a_number_of_somebody_else_is_skipped() {
     let nonces = Nonces::default();
     let ours = intent("a");
     nonces.lease(3).bind(ours.clone());
-    nonces.taken(&ours);
+    nonces.taken(ours.id());
     assert_eq!(nonces.lease(3).nonce(), 4);
 }
 
@@ -71,12 +71,23 @@ fn the_number_of_a_dead_request_is_taken_over_by_name() {
     nonces.lease(0).bind(dead.clone());
     nonces.accepted(&dead);
     nonces.lease(0).bind(intent("b"));
-    nonces.ended(0, dead.id());
+    nonces.ended(dead.id());
     let lease = nonces.lease(0);
     assert_eq!((lease.nonce(), lease.replaces()), (0, Some(dead.id())));
     drop(lease);
     let lease = nonces.lease(0);
     assert_eq!(lease.replaces(), Some(dead.id()), "an unsent take-over keeps the name");
+}
+
+#[test]
+fn a_number_that_was_freed_and_given_away_is_not_freed_again() {
+    let nonces = Nonces::default();
+    let first = intent("a");
+    nonces.lease(0).bind(first.clone());
+    nonces.refused(&first);
+    nonces.lease(0).bind(intent("b"));
+    nonces.ended(first.id());
+    assert_eq!(nonces.lease(0).nonce(), 1);
 }
 
 #[test]
