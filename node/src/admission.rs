@@ -118,7 +118,7 @@ pub fn sign(
         if let Some(claim) = nonce_claim {
             txn.put_claim(claim, sequence)?;
         }
-        txn.append(now, Event::Allowed(token.record()))?;
+        txn.append(now, Event::Allowed(Box::new(token.record())))?;
     }
     Ok(verdict)
 }

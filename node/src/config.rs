@@ -175,7 +175,7 @@ impl Default for Store {
 impl Store {
     /// The retention as a duration.
     pub fn retention(&self) -> Duration {
-        Duration::from_secs(u64::from(self.retention_days) * 24 * 3600)
+        Duration::from_secs(u64::from(self.retention_days).saturating_mul(24 * 3600))
     }
 }
 

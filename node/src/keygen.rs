@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::guard::{KeyFacts, KeygenToken, KeygenVerdict, examine_order, public_key_bytes};
 use crate::metrics::SessionLabels;
-use crate::sessions::{Drive, Ended, OpenError, drive};
+use crate::sessions::{Drive, Ended, OpenError, deadline_in, drive};
 use crate::shared::Shared;
 use crate::signing::{Refusal, session_error};
 use crate::store::journal::Event;
@@ -41,7 +41,7 @@ pub async fn generate(shared: Arc<Shared>, request: pb::GenerateKeyRequest) -> R
         KeygenVerdict::Repeat => return Ok(statement(&shared, &key)?),
         KeygenVerdict::Refused(error) => return Err(error.into()),
     };
-    let deadline = Instant::now() + shared.limits.keygen_timeout(request.timeout_ms);
+    let deadline = deadline_in(shared.limits.keygen_timeout(request.timeout_ms));
     let (task, answer) = (Arc::clone(&shared), tokio::sync::oneshot::channel());
     shared.tasks.spawn(async move {
         drop(answer.0.send(run(&task, token, deadline).await));
@@ -212,6 +212,7 @@ pub async fn activate(shared: &Arc<Shared>, certificate: pb::Envelope) -> Result
     }
     shared.put_key(KeyFacts { active: true, ..KeyFacts::clone(&facts) });
     tracing::info!(%key, "key active");
+    shared.nonces.low.notify_one();
     shared.mesh.send_all(&pb::peer_message::Kind::KeyCertificate(certificate));
     Ok(())
 }

@@ -25,6 +25,7 @@ pub mod keygen;
 pub mod mesh;
 pub mod metrics;
 pub mod node;
+pub mod nonces;
 pub mod presigning;
 pub mod ratelimit;
 pub mod service;

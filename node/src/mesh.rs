@@ -64,6 +64,9 @@ pub struct Health {
     pub round_trip_us: u64,
 }
 
+/// Gives what a new link to a peer sends first.
+pub type Greeting = Arc<dyn Fn(&NodeId) -> Vec<pb::PeerMessage> + Send + Sync>;
+
 /// What a mesh is made from.
 pub struct Setup<'a> {
     /// Who the peers are.
@@ -81,7 +84,7 @@ pub struct Setup<'a> {
     /// Holds their tasks.
     pub tasks: &'a TaskTracker,
     /// What a new link sends first.
-    pub greeting: Arc<dyn Fn() -> Vec<pb::PeerMessage> + Send + Sync>,
+    pub greeting: Greeting,
 }
 
 impl Mesh {

@@ -7,6 +7,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use limen_policy::charter::{Charter, CharterError};
+use limen_wire::ids::NodeId;
 use limen_wire::limits::GRPC_MESSAGE_BYTES;
 use limen_wire::pb;
 use limen_wire::pb::peer_server::PeerServer;
@@ -22,6 +23,7 @@ use crate::config::{Config, Provider};
 use crate::crypto::CryptoPool;
 use crate::mesh::{Mesh, Setup};
 use crate::metrics::Metrics;
+use crate::nonces::Nonces;
 use crate::service::{PeerService, SignerService};
 use crate::sessions::Sessions;
 use crate::shared::{CallerKind, Shared, caller_name};
@@ -162,6 +164,9 @@ impl Node {
         let shared = assemble(config, charter, clock, &identity, key, store, vault, metrics)?;
         upkeep::begin(&shared, config.store.retention()).await?;
         keygen::load(&shared).await?;
+        if config.limits.frost_nonces > 0 {
+            upkeep::keep_pools_full(&shared);
+        }
         let metrics_address = match config.metrics {
             Some(address) => Some(exporter::serve(&shared, address).await?),
             None => None,
@@ -250,7 +255,15 @@ fn assemble(
         None => None,
     };
     let (links, mesh_stop) = (TaskTracker::new(), CancellationToken::new());
-    let greeting_store = store.clone();
+    let key = Arc::new(key);
+    let nonces = Arc::new(Nonces::new(
+        charter.cluster.clone(),
+        config.node.clone(),
+        boot,
+        Arc::clone(&key),
+        Arc::clone(&metrics),
+    ));
+    let (kept, shared_ahead) = (store.clone(), Arc::clone(&nonces));
     let mesh = Mesh::start(&Setup {
         charter: &charter,
         me: &config.node,
@@ -259,7 +272,7 @@ fn assemble(
         metrics: Arc::clone(&metrics),
         stop: mesh_stop.clone(),
         tasks: &links,
-        greeting: Arc::new(move || certificates(&greeting_store)),
+        greeting: Arc::new(move |peer| greeting(&kept, &shared_ahead, peer)),
     })?;
     let limits = &config.limits;
     let early_for = Duration::from_millis(limits.early_frames_ms.into());
@@ -275,6 +288,7 @@ fn assemble(
         vault,
         keys: RwLock::new(HashMap::new()),
         sessions: Sessions::new(limits.sessions, limits.early_frames, early_for, Arc::clone(&metrics)),
+        nonces,
         mesh,
         crypto: CryptoPool::new(limits.crypto_threads()),
         metrics,
@@ -286,13 +300,16 @@ fn assemble(
     }))
 }
 
-/// What a new link begins with: every certificate, so that a signer that missed one catches up without a coordinator.
-fn certificates(store: &Store) -> Vec<pb::PeerMessage> {
+/// What a new link begins with: every certificate, so that a signer that missed one catches up without a coordinator,
+/// and every unused nonce commitment.
+fn greeting(store: &Store, nonces: &Nonces, peer: &NodeId) -> Vec<pb::PeerMessage> {
     let keys = store.view().and_then(|view| view.keys()).unwrap_or_default();
     let certificates = keys.into_iter().filter(|(_, row)| !row.certificate.is_empty());
     certificates
         .filter_map(|(_, row)| pb::Envelope::decode(row.certificate.as_slice()).ok())
-        .map(|envelope| pb::PeerMessage { kind: Some(pb::peer_message::Kind::KeyCertificate(envelope)) })
+        .map(pb::peer_message::Kind::KeyCertificate)
+        .chain(nonces.greeting(peer).into_iter().map(pb::peer_message::Kind::NonceBatch))
+        .map(|kind| pb::PeerMessage { kind: Some(kind) })
         .collect()
 }
 

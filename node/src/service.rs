@@ -82,13 +82,19 @@ impl Signer for SignerService {
 
     async fn sign(&self, request: Request<pb::SignRequest>) -> Result<Response<pb::SignResponse>, Status> {
         self.coordinator(&request)?;
-        let result = signing::sign(Arc::clone(&self.shared), request.into_inner()).await;
+        let request = request.into_inner();
+        let key = signing::key_of(&request);
+        let result = signing::sign(Arc::clone(&self.shared), request).await;
         let (outcome, suspects) = match result {
             Ok(signature) => (Outcome::Signature(signature), Vec::new()),
             Err(refusal) => (Outcome::Refusal(self.shared.refuse(refusal.error).to_wire()), refusal.suspects),
         };
         let suspects = suspects.into_iter().map(|party| party.as_u16().into()).collect();
-        Ok(Response::new(pb::SignResponse { outcome: Some(outcome), suspects, nonce_pool: None }))
+        Ok(Response::new(pb::SignResponse {
+            outcome: Some(outcome),
+            suspects,
+            nonce_pool: key.and_then(|key| self.shared.nonces.pool(&key)),
+        }))
     }
 
     async fn generate_key(

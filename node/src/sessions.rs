@@ -17,7 +17,7 @@ use limen_wire::{limits, pb};
 use tokio::sync::mpsc;
 
 use crate::metrics::Metrics;
-pub use driver::{Drive, Ended, drive};
+pub use driver::{Drive, Ended, deadline_in, drive};
 use early::EarlyFrames;
 
 /// Messages that may wait for one session; a protocol sends some tens in all.

@@ -17,6 +17,7 @@ use crate::crypto::CryptoPool;
 use crate::guard::KeyFacts;
 use crate::mesh::Mesh;
 use crate::metrics::Metrics;
+use crate::nonces::Nonces;
 use crate::sessions::Sessions;
 use crate::store::{Store, StoreError};
 use crate::trace::PartialTrace;
@@ -33,7 +34,7 @@ pub struct Shared {
     /// Names by pinned TLS key, as [`caller_name`] writes them.
     pub pins: Pins,
     /// Signs statements and nonce batches.
-    pub identity: SigningKey,
+    pub identity: Arc<SigningKey>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Random per start.
@@ -46,6 +47,8 @@ pub struct Shared {
     pub keys: RwLock<HashMap<KeyId, Arc<KeyFacts>>>,
     /// Running sessions.
     pub sessions: Arc<Sessions>,
+    /// FROST nonces shared ahead.
+    pub nonces: Arc<Nonces>,
     /// Links to peers.
     pub mesh: Arc<Mesh>,
     /// Protocol threads.
@@ -101,6 +104,12 @@ impl Shared {
     /// The facts of a key.
     pub fn key(&self, key: &KeyId) -> Option<Arc<KeyFacts>> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// The keys that sign.
+    pub fn active_keys(&self) -> Vec<Arc<KeyFacts>> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.values().filter(|key| key.active).cloned().collect()
     }
 
     /// Sets the facts of a key.

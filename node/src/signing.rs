@@ -5,20 +5,22 @@ use std::sync::Arc;
 
 use limen_mpc::{Abort, Action, Blame, Output, Seed, Session, SignMode, Signature};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{NodeId, PartyIndex};
+use limen_wire::ids::{KeyId, NodeId, PartyIndex};
 use limen_wire::intent::Payload;
 use limen_wire::pb;
+use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use crate::guard::{self, Examined, KeyFacts, SignCall, SignToken, Verdict};
 use crate::metrics::{Reason, SessionLabels};
-use crate::sessions::{Drive, Ended, Inbox, OpenError, drive};
+use crate::nonces::Reference;
+use crate::sessions::{Drive, Ended, Inbox, OpenError, deadline_in, drive};
 use crate::shared::Shared;
 use crate::store::journal::Event;
 use crate::store::rows::{BanRow, StoredSignature};
 use crate::trace::TraceContext;
-use crate::{admission, entropy};
+use crate::{admission, entropy, nonces};
 
 /// A refusal, and which signers were waited for in vain or are suspected.
 #[derive(Debug)]
@@ -40,6 +42,12 @@ pub fn examine(shared: &Shared, envelope: &pb::Envelope) -> Result<Examined, Api
     guard::examine(&shared.charter, |key| shared.key(key), envelope)
 }
 
+/// The key that a request names, as far as it can be read without checking anything.
+pub(crate) fn key_of(request: &pb::SignRequest) -> Option<KeyId> {
+    let envelope = request.authorization.as_ref()?.intent.as_ref()?;
+    KeyId::new(pb::Intent::decode(envelope.payload.clone()).ok()?.key_id).ok()
+}
+
 /// Takes part in signing. The session goes on if the caller goes away: its result answers the repeat.
 pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::SignatureResult, Refusal> {
     shared.check_running()?;
@@ -50,9 +58,12 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
         return Ok(result);
     }
     check_links(&shared, &examined, &call)?;
+    let nonces = nonces::references(&request.nonces, &call.signers)?;
+    if !nonces.is_empty() {
+        shared.nonces.check(examined.key(), &examined.intent().payload, &nonces)?;
+    }
     let members = members(examined.key(), &call);
-    let timeout = shared.limits.sign_timeout(request.timeout_ms);
-    let deadline = Instant::now() + timeout;
+    let deadline = deadline_in(shared.limits.sign_timeout(request.timeout_ms));
     // The inbox opens first: frames of members that are quicker than our disk go straight to it.
     let inbox = open(&shared, &call, &members)?;
     let (charter, now) = (Arc::clone(&shared.charter), shared.now());
@@ -70,7 +81,7 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
         }
     };
     count_decision(&shared, "allowed");
-    let run = Run { inbox, members, deadline };
+    let run = Run { inbox, members, deadline, nonces };
     let (task, answer) = (Arc::clone(&shared), tokio::sync::oneshot::channel());
     shared.tasks.spawn(async move {
         let result = run_session(&task, token, run).await;
@@ -127,6 +138,7 @@ struct Run {
     inbox: Inbox,
     members: HashMap<NodeId, PartyIndex>,
     deadline: Instant,
+    nonces: Vec<Reference>,
 }
 
 /// The only place where a share signs: it takes the permission and uses it up.
@@ -135,6 +147,10 @@ async fn run_session(shared: &Arc<Shared>, token: SignToken, run: Run) -> Result
         tracing::error!(%error, "a share that the guard allowed to use is not there");
         ApiError::new(Code::KeyNotActive, error.to_string())
     })?;
+    let mode = match run.nonces.as_slice() {
+        [] => SignMode::Full,
+        references => shared.nonces.take(token.key(), references)?,
+    };
     let intent = token.examined().intent();
     let trace_context = TraceContext { key: intent.key_id.to_string(), intent: intent.id.to_string() };
     let context = Drive {
@@ -148,7 +164,7 @@ async fn run_session(shared: &Arc<Shared>, token: SignToken, run: Run) -> Result
     let (params, me) = (token.params(), token.key().me);
     let (path, input) = (token.path().clone(), token.input().clone());
     let seed = Seed::new(*entropy::random());
-    let ended = drive(context, move || Session::sign(params, me, share, &path, &input, SignMode::Full, seed)).await;
+    let ended = drive(context, move || Session::sign(params, me, share, &path, &input, mode, seed)).await;
     finish(shared, &token, ended).await
 }
 

@@ -3,6 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::{NodeId, Protocol};
+use limen_wire::pb;
+
+use crate::guard::KeyFacts;
+use crate::nonces;
 use crate::shared::Shared;
 use crate::store::StoreError;
 use crate::store::compaction::{self, Compacted};
@@ -43,6 +49,56 @@ where
             }
         }
     });
+}
+
+/// Checks and keeps a peer's nonce commitments.
+pub(crate) fn keep_nonces(shared: &Shared, from: &NodeId, batch: &pb::Envelope) -> Result<(), ApiError> {
+    let unknown = || ApiError::new(Code::NotEnrolled, format!("{from} is not in the charter"));
+    let pinned = shared.charter.node_key(from).ok_or_else(unknown)?;
+    let cluster = &shared.charter.cluster;
+    shared.nonces.keep(nonces::check_batch(cluster, from, &pinned, |key| shared.key(key), batch)?);
+    Ok(())
+}
+
+/// Fills the pools of active FROST keys up when they are low, and tells the peers.
+pub fn keep_pools_full(shared: &Arc<Shared>) {
+    let (task, stop) = (Arc::clone(shared), shared.mesh_stop.clone());
+    shared.links.spawn(async move {
+        let mut ticks = tokio::time::interval(SWEEP_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = task.nonces.low.notified() => {}
+                _ = ticks.tick() => {}
+            }
+            for key in task.active_keys() {
+                if key.public.protocol == Protocol::Frost {
+                    fill(&task, &key).await;
+                }
+            }
+        }
+    });
+}
+
+async fn fill(shared: &Arc<Shared>, key: &Arc<KeyFacts>) {
+    let target = shared.limits.frost_nonces;
+    let wanted = shared.nonces.wanted(&key.public.key, target);
+    if wanted == 0 {
+        return;
+    }
+    let (vault, facts) = (Arc::clone(shared), Arc::clone(key));
+    let made = shared.crypto.run(move || vault.vault.make_nonces(&facts.public.key, wanted)).await;
+    match made {
+        Ok(Ok(fresh)) => {
+            let batch = shared.nonces.add(key, fresh, target);
+            for node in key.nodes.iter().filter(|node| **node != shared.me) {
+                shared.mesh.send(node, pb::peer_message::Kind::NonceBatch(batch.clone()));
+            }
+        }
+        Ok(Err(error)) => tracing::warn!(key = %key.public.key, %error, "no nonces were made"),
+        Err(error) => tracing::warn!(key = %key.public.key, %error, "no nonces were made"),
+    }
 }
 
 /// Compacts everything older than the retention, in steps between which decisions go on. Gives what was done.

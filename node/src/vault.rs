@@ -10,7 +10,7 @@ mod sealed;
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
-use limen_mpc::{ImportError, KeyPublic, KeyShare};
+use limen_mpc::{ImportError, KeyPublic, KeyShare, NonceError, NoncePair, Seed, nonce_batch};
 use limen_wire::ids::{ClusterId, KeyId, NodeId};
 use sha2::{Digest, Sha256};
 
@@ -62,6 +62,14 @@ pub enum VaultError {
     /// The public part's encoding.
     #[error("the public part of key {0} is damaged")]
     Public(KeyId),
+    /// The protocol made no nonces.
+    #[error("no nonces for key {key}: {error}")]
+    Nonces {
+        /// Which key.
+        key: KeyId,
+        /// Why.
+        error: NonceError,
+    },
     /// Not in memory: its records did not open at start.
     #[error("the share of key {0} is not usable; see the log of the start")]
     NotLoaded(KeyId),
@@ -178,6 +186,12 @@ impl Vault {
     fn share(&self, key: &KeyId) -> Result<Arc<KeyShare>, VaultError> {
         let shares = self.shares.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         shares.get(key).cloned().ok_or_else(|| VaultError::NotLoaded(key.clone()))
+    }
+
+    /// Makes nonces for signatures to come. They sign nothing by themselves: using one takes a [`SignToken`].
+    pub fn make_nonces(&self, key: &KeyId, count: usize) -> Result<Vec<NoncePair>, VaultError> {
+        let seed = Seed::new(*entropy::random());
+        nonce_batch(&*self.share(key)?, count, seed).map_err(|error| VaultError::Nonces { key: key.clone(), error })
     }
 
     /// The share that a signing permission is for.

@@ -1,1 +1,248 @@
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::convert::Infallible;
+use std::sync::Arc;
 
+use limen_mpc::Point;
+use limen_policy::charter::Charter;
+use limen_wire::error::Code;
+use limen_wire::ids::{ClusterId, CommitteeSize, Epoch, Protocol, Scheme};
+use limen_wire::intent::seal_intent;
+use limen_wire::keys::SigningKey;
+use limen_wire::pb;
+
+use super::*;
+use crate::clock::Millis;
+
+const NOW: Millis = Millis(1_000_000_000);
+
+#[derive(Default)]
+struct FakeView {
+    intents: RefCell<HashMap<IntentId, KnownIntent>>,
+    holders: RefCell<HashMap<[u8; 16], IntentId>>,
+    sessions: BTreeSet<SessionId>,
+    stopped: BTreeSet<IntentId>,
+    banned: BTreeSet<NodeId>,
+}
+
+impl JournalView for FakeView {
+    type Error = Infallible;
+    fn intent(&self, id: &IntentId) -> Result<Option<KnownIntent>, Infallible> {
+        Ok(self.intents.borrow().get(id).cloned())
+    }
+    fn holder(&self, claim: ClaimKey) -> Result<Option<IntentId>, Infallible> {
+        Ok(self.holders.borrow().get(&claim.0).copied())
+    }
+    fn session_seen(&self, session: &SessionId) -> Result<bool, Infallible> {
+        Ok(self.sessions.contains(session))
+    }
+    fn stopped(&self, intent: &IntentId) -> Result<bool, Infallible> {
+        Ok(self.stopped.contains(intent))
+    }
+    fn banned(&self, peer: &NodeId) -> Result<bool, Infallible> {
+        Ok(self.banned.contains(peer))
+    }
+    fn key_order(&self, _key: &KeyId) -> Result<Option<(IntentId, bool)>, Infallible> {
+        Ok(None)
+    }
+}
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::ed25519_from_seed(&zeroize::Zeroizing::new([seed; 32]))
+}
+
+fn charter() -> Charter {
+    let sample = include_str!("../../../policy/development.sample.toml");
+    let backend = "ed25519:ed8c64439f826884c32facb6b4a93ceb29c863758bf8679a2eddbf0f30e9639b";
+    Charter::from_toml(&sample.replace(backend, &key(1).public_key().to_string())).unwrap()
+}
+
+/// The generator of secp256k1: a public key like any other.
+const GENERATOR: &str = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
+
+fn facts() -> KeyFacts {
+    let public = KeyPublic {
+        cluster: ClusterId::new("sample").unwrap(),
+        key: KeyId::new("treasury").unwrap(),
+        epoch: Epoch::FIRST,
+        scheme: Scheme::EcdsaSecp256k1,
+        protocol: Protocol::Dkls23,
+        size: CommitteeSize::new(2, 3).unwrap(),
+        public_key: Point::secp256k1(&hex::decode(GENERATOR).unwrap()).unwrap(),
+        chain_code: [7; 32],
+        verifying_shares: BTreeMap::new(),
+    };
+    let nodes = (1..=3).map(|n| NodeId::new(format!("signer-{n}")).unwrap()).collect();
+    KeyFacts { public, nodes, me: PartyIndex::new(1).unwrap(), active: true }
+}
+
+fn transfer(nonce: u64, name: &str) -> pb::Intent {
+    use limen_chain::evm::{Eip1559Fees, Transfer, transfer};
+    use limen_wire::effects::{Address, Amount, ChainId};
+    let to = Address::from_canonical("0x70997970C51812dc3A010C7d01b50e0d17dc79C8").unwrap();
+    let mut amount = [0; 32];
+    amount[31] = 9;
+    let transfer_of = Transfer { chain: ChainId::eip155(31337), to, amount: Amount::from_be_bytes(amount) };
+    let fees = Eip1559Fees { nonce, gas_limit: 21_000, max_fee_per_gas: 1, max_priority_fee_per_gas: 1 };
+    pb::Intent {
+        version: 1,
+        cluster: "sample".to_owned(),
+        requester: "backend".to_owned(),
+        idempotency_key: name.to_owned(),
+        key_id: "treasury".to_owned(),
+        chain: "eip155:31337".to_owned(),
+        expires_at_secs: NOW.as_secs() + 60,
+        payload: Some(pb::intent::Payload::EvmTransaction(transfer(&transfer_of, &fees).unwrap().into())),
+        ..pb::Intent::default()
+    }
+}
+
+fn examined(raw: &pb::Intent) -> Examined {
+    let (_, envelope) = seal_intent(raw, &key(1)).unwrap();
+    examine(&charter(), |_| Some(Arc::new(facts())), &envelope).unwrap()
+}
+
+fn call(session: u8) -> SignCall {
+    sign_call(&[session; 32], &[1, 2]).unwrap()
+}
+
+fn known() -> KnownIntent {
+    KnownIntent { sessions: 0, allowed: false, ended: false, result: None, nonce_claim: None }
+}
+
+impl FakeView {
+    fn knowing(examined: &Examined) -> Self {
+        let view = Self::default();
+        view.intents.borrow_mut().insert(examined.intent.id, known());
+        view.holders.borrow_mut().insert(examined.idempotency_claim().0, examined.intent.id);
+        view
+    }
+}
+
+fn admit(view: &FakeView, examined: Examined, call: SignCall, now: Millis) -> Verdict<SignToken> {
+    let Ok(verdict) = admit_sign(view, &charter(), examined, call, now);
+    verdict
+}
+
+fn refused(verdict: Verdict<SignToken>) -> Code {
+    match verdict {
+        Verdict::Refused(error) => error.code,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_allowed_intent_gives_a_token_whose_record_says_everything() {
+    let examined = examined(&transfer(5, "a"));
+    let (id, digest) = (examined.intent.id, examined.effects_digest);
+    let view = FakeView::knowing(&examined);
+    let Verdict::Allowed(token) = admit(&view, examined, call(9), NOW) else { panic!("allowed") };
+    let record = token.record();
+    assert_eq!(record.intent, *id.as_bytes());
+    assert_eq!((record.session, record.signers), ([9; 32], vec![1, 2]));
+    assert_eq!((record.charter, record.effects), (*charter().hash().as_bytes(), digest));
+    assert_eq!((record.key.as_str(), record.epoch), ("treasury", 1));
+    assert_eq!(token.params().intent, id);
+}
+
+#[test]
+fn whatever_single_thing_is_wrong_there_is_no_token() {
+    let raw = transfer(5, "a");
+    let good = || examined(&raw);
+    let fresh = || FakeView::knowing(&good());
+    let later = Millis(NOW.0 + 61_000);
+    assert_eq!(refused(admit(&fresh(), good(), call(1), later)), Code::Expired);
+    assert_eq!(refused(admit(&FakeView::default(), good(), call(1), NOW)), Code::Internal, "never noted");
+    let view = FakeView { sessions: BTreeSet::from([SessionId::new([1; 32])]), ..fresh() };
+    assert_eq!(refused(admit(&view, good(), call(1), NOW)), Code::SessionDead);
+    let view = FakeView { stopped: BTreeSet::from([good().intent.id]), ..fresh() };
+    assert_eq!(refused(admit(&view, good(), call(1), NOW)), Code::Stopped);
+    let view = FakeView { banned: BTreeSet::from([NodeId::new("signer-2").unwrap()]), ..fresh() };
+    assert_eq!(refused(admit(&view, good(), call(1), NOW)), Code::PeerBanned);
+    let view = FakeView { banned: BTreeSet::from([NodeId::new("signer-3").unwrap()]), ..fresh() };
+    assert!(matches!(admit(&view, good(), call(1), NOW), Verdict::Allowed(_)), "signer 3 takes no part");
+    let view = fresh();
+    let max = charter().bounds.max_sessions;
+    view.intents.borrow_mut().insert(good().intent.id, KnownIntent { sessions: max, ..known() });
+    assert_eq!(refused(admit(&view, good(), call(1), NOW)), Code::TooManySessions);
+    view.intents.borrow_mut().insert(good().intent.id, KnownIntent { ended: true, ..known() });
+    assert_eq!(refused(admit(&view, good(), call(1), NOW)), Code::TooManySessions);
+    let mut inactive = good();
+    inactive.key = Arc::new(KeyFacts { active: false, ..facts() });
+    assert_eq!(refused(admit(&fresh(), inactive, call(1), NOW)), Code::KeyNotActive);
+    let mut denied = good();
+    denied.decision.allowed = false;
+    assert_eq!(refused(admit(&fresh(), denied, call(1), NOW)), Code::PolicyDenied);
+    for signers in [&[2, 3][..], &[1, 2, 3], &[1, 4]] {
+        let call = sign_call(&[1; 32], signers).unwrap();
+        assert_eq!(refused(admit(&fresh(), good(), call, NOW)), Code::BadSignerSet, "{signers:?}");
+    }
+}
+
+#[test]
+fn a_result_is_repeated_whatever_else_holds() {
+    let good = examined(&transfer(5, "a"));
+    let view = FakeView { sessions: BTreeSet::from([SessionId::new([1; 32])]), ..FakeView::knowing(&good) };
+    let result = StoredSignature { signature: vec![1; 64], recovery_id: 0, session: vec![2; 32], signers: vec![1, 3] };
+    let id = good.intent.id;
+    view.intents.borrow_mut().insert(id, KnownIntent { result: Some(result.clone()), ..known() });
+    let expired = Millis(NOW.0 + 1_000_000);
+    assert!(matches!(admit(&view, good, call(1), expired), Verdict::Repeat(stored) if stored == result));
+}
+
+#[test]
+fn numbers_change_hands_only_by_name() {
+    let first = examined(&transfer(5, "a"));
+    let second = examined(&transfer(5, "b"));
+    let view = FakeView::knowing(&second);
+    view.holders.borrow_mut().insert(first.nonce_claim().unwrap().0, first.intent.id);
+    assert_eq!(refused(admit(&view, second, call(1), NOW)), Code::NonceConflict);
+    let replacing = |nonce, replaced: &IntentId| {
+        let mut raw = transfer(nonce, "c");
+        raw.replaces = replaced.as_bytes().to_vec().into();
+        examined(&raw)
+    };
+    let third = replacing(5, &first.intent.id);
+    let view = FakeView { holders: view.holders, ..FakeView::knowing(&third) };
+    assert!(matches!(admit(&view, third, call(1), NOW), Verdict::Allowed(_)));
+    let wrong = replacing(5, &IntentId::new([9; 32]));
+    let view = FakeView { holders: view.holders, ..FakeView::knowing(&wrong) };
+    assert_eq!(refused(admit(&view, wrong, call(1), NOW)), Code::NonceConflict, "names somebody else");
+    let other_number = replacing(6, &first.intent.id);
+    let view = FakeView::knowing(&other_number);
+    let claim = first.nonce_claim();
+    view.intents.borrow_mut().insert(first.intent.id, KnownIntent { nonce_claim: claim, ..known() });
+    assert_eq!(refused(admit(&view, other_number, call(1), NOW)), Code::NonceConflict, "another number");
+}
+
+#[test]
+fn a_first_sight_claims_the_requesters_name_for_it() {
+    let charter = charter();
+    let first = examined(&transfer(5, "a"));
+    let Ok(sight) = first_sight(&FakeView::default(), &charter, &first, NOW);
+    assert_eq!(sight, FirstSight::New);
+    let view = FakeView::knowing(&first);
+    let Ok(sight) = first_sight(&view, &charter, &first, NOW);
+    assert_eq!(sight, FirstSight::Known);
+    let other = examined(&transfer(6, "a"));
+    let Ok(sight) = first_sight(&view, &charter, &other, NOW);
+    assert!(matches!(sight, FirstSight::Refused(error) if error.code == Code::IdempotencyConflict));
+    let far = Millis(0);
+    let mut raw = transfer(5, "z");
+    raw.expires_at_secs = charter.bounds.max_expiry_secs + 1;
+    let Ok(sight) = first_sight(&FakeView::default(), &charter, &examined(&raw), far);
+    assert!(matches!(sight, FirstSight::Refused(error) if error.code == Code::ExpiryTooFar));
+}
+
+/// Every field of an approved request is covered by the requester's signature: change one, and it is another request
+/// whose signature does not verify.
+#[test]
+fn no_byte_of_a_signed_intent_can_change() {
+    let (_, envelope) = seal_intent(&transfer(5, "a"), &key(1)).unwrap();
+    for position in 0..envelope.payload.len() {
+        let mut payload = envelope.payload.to_vec();
+        payload[position] ^= 1;
+        let changed = pb::Envelope { payload: payload.into(), ..envelope.clone() };
+        assert!(examine(&charter(), |_| Some(Arc::new(facts())), &changed).is_err(), "byte {position}");
+    }
+}

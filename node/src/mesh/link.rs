@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{LinkState, Queued};
+use super::{Greeting, LinkState, Queued};
 use crate::entropy;
 use crate::metrics::Metrics;
 
@@ -37,7 +37,7 @@ pub(super) struct Dialler {
     pub(super) tls: Arc<rustls::ClientConfig>,
     pub(super) state: Arc<LinkState>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) greeting: Arc<dyn Fn() -> Vec<pb::PeerMessage> + Send + Sync>,
+    pub(super) greeting: Greeting,
 }
 
 /// Why a link ended.
@@ -86,7 +86,7 @@ impl Dialler {
             .max_encoding_message_size(GRPC_MESSAGE_BYTES);
         let (pipe, messages) = mpsc::channel(PIPE);
         let mut answers = client.link(ReceiverStream::new(messages)).await?.into_inner();
-        for message in (self.greeting)() {
+        for message in (self.greeting)(&self.peer) {
             push(&pipe, message).await?;
         }
         let mut probe = Probe::new();
@@ -138,9 +138,9 @@ async fn push(pipe: &mpsc::Sender<pb::PeerMessage>, message: pb::PeerMessage) ->
 }
 
 fn jittered(pause: Duration) -> Duration {
-    let byte = entropy::random::<1>()[0];
+    let [byte] = *entropy::random::<1>();
     // between half and one and a half
-    pause / 2 + pause.saturating_mul(u32::from(byte)) / 255
+    pause.mul_f64(f64::from(byte) / 255.0 + 0.5)
 }
 
 /// Round-trip probes: one at a time counts.

@@ -33,7 +33,7 @@ pub(super) fn status(shared: &Shared) -> Result<pb::StatusResponse, ApiError> {
         clock_ms: shared.now().0,
         peers: peers.collect(),
         sessions: u32::try_from(shared.sessions.running()).unwrap_or(u32::MAX),
-        nonce_pools: Vec::new(),
+        nonce_pools: shared.nonces.all(),
         presignatures: 0,
         prime_sets: 0,
         banned_peers: view.bans().map_err(failed)?.into_iter().map(|(peer, _)| peer).collect(),

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::mesh::{self, PeerEvents};
 use crate::shared::{CallerKind, Shared, parse_caller};
-use crate::{keygen, service};
+use crate::{keygen, service, upkeep};
 
 /// The service for peers.
 #[derive(Debug, Clone)]
@@ -74,8 +74,14 @@ impl PeerEvents for Events {
     fn frame(&self, from: &NodeId, frame: pb::SessionFrame) {
         self.shared.sessions.deliver(from, frame);
     }
-    fn nonce_batch(&self, from: &NodeId, _batch: pb::Envelope) {
-        self.garbage(from);
+    fn nonce_batch(&self, from: &NodeId, batch: pb::Envelope) {
+        let (shared, peer) = (Arc::clone(&self.shared), from.clone());
+        // Reading points takes milliseconds per batch: not on the thread that serves links.
+        self.spawn(from, "nonce_batch", async move {
+            let task = Arc::clone(&shared);
+            let lost = |_| ApiError::new(Code::Internal, "reading a nonce batch was cut off");
+            shared.crypto.run(move || upkeep::keep_nonces(&task, &peer, &batch)).await.map_err(lost)?
+        });
     }
     fn key_certificate(&self, from: &NodeId, certificate: pb::Envelope) {
         let shared = Arc::clone(&self.shared);

@@ -45,6 +45,12 @@ pub struct Drive {
     pub trace: Option<(Arc<PartialTrace>, TraceContext)>,
 }
 
+/// The moment at which a session that starts now must have ended.
+pub fn deadline_in(timeout: std::time::Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(timeout).unwrap_or(now)
+}
+
 /// A session between two steps.
 struct Running {
     session: Session,

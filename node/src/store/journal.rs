@@ -93,7 +93,7 @@ pub enum Event {
         intent: [u8; 32],
     },
     /// A decision.
-    Allowed(Allowed),
+    Allowed(Box<Allowed>),
     /// A session of this node ended with a signature.
     Signed {
         /// Which intent.

@@ -44,7 +44,6 @@ pub(super) const CHUNK: u64 = 32;
 /// Chunk and place within it of an intent.
 pub(super) const fn chunk_of(sequence: u64) -> (u64, usize) {
     let index = sequence.saturating_sub(1);
-    #[expect(clippy::cast_possible_truncation, reason = "below CHUNK")]
     let place = (index % CHUNK) as usize;
     (index / CHUNK, place)
 }

@@ -294,7 +294,7 @@ fn fill(store: &Store, count: u64) {
                     evidence: journal::Evidence::default(),
                 };
                 txn.append(Millis(n), Event::FirstSeen { intent: row.id })?;
-                txn.append(Millis(n), Event::Allowed(allowed))?;
+                txn.append(Millis(n), Event::Allowed(Box::new(allowed)))?;
                 txn.append(Millis(n), Event::Signed { intent: row.id, session: row.id, signature_hash: row.id })?;
             }
             Ok(())

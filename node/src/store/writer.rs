@@ -1,7 +1,7 @@
 //! One thread that owns all writing, with group commit: what waits when a commit begins is in it.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -94,18 +94,12 @@ fn run(db: &Database, jobs: &Receiver<Job>, mut head: Head, on_commit: &dyn Fn(C
 /// Waits for work; `None` once the store is closed and the queue empty.
 fn collect(jobs: &Receiver<Job>) -> Option<Vec<Job>> {
     let first = jobs.recv().ok()?;
-    let deadline = Instant::now() + LAZY;
+    let started = Instant::now();
     let mut urgent = first.urgent;
     let mut batch = vec![first];
     while batch.len() < BATCH {
-        let next = if urgent {
-            jobs.try_recv().ok()
-        } else {
-            match jobs.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(job) => Some(job),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            }
-        };
+        let next =
+            if urgent { jobs.try_recv().ok() } else { jobs.recv_timeout(LAZY.saturating_sub(started.elapsed())).ok() };
         let Some(job) = next else { break };
         urgent |= job.urgent;
         batch.push(job);

@@ -65,6 +65,7 @@ pub(crate) struct Cluster {
     pub(crate) security: SigningKey,
     pub(crate) required: u32,
     pub(crate) extra_config: String,
+    pub(crate) top_config: String,
 }
 
 impl Cluster {
@@ -75,6 +76,15 @@ impl Cluster {
 
     /// The same with more lines in each configuration's `[limits]`.
     pub(crate) async fn start_with(total: usize, required: u32, limits: &str) -> Self {
+        Self::start_configured(total, required, limits, "").await
+    }
+
+    /// With metrics on a port that the system chooses.
+    pub(crate) async fn start_metrics(total: usize, required: u32) -> Self {
+        Self::start_configured(total, required, "", "metrics = \"127.0.0.1:0\"\n").await
+    }
+
+    async fn start_configured(total: usize, required: u32, limits: &str, top: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut listeners = Vec::new();
         for _ in 0..total {
@@ -94,6 +104,7 @@ impl Cluster {
             security,
             required,
             extra_config: limits.to_owned(),
+            top_config: top.to_owned(),
         };
         std::fs::write(cluster.path("charter.toml"), cluster.charter()).unwrap();
         for (index, listener) in listeners.into_iter().enumerate() {
@@ -134,10 +145,10 @@ impl Cluster {
             write_private(&key_file, &hex::encode([u8::try_from(n).unwrap(); 32]));
         }
         format!(
-            "node = \"n{n}\"\nlisten = \"{}\"\ndata_dir = \"n{n}\"\ncharter = \"charter.toml\"\ndanger_trace_partials = \"n{n}.partials\"\n\
+            "{}node = \"n{n}\"\nlisten = \"{}\"\ndata_dir = \"n{n}\"\ncharter = \"charter.toml\"\ndanger_trace_partials = \"n{n}.partials\"\n\
              [identity]\ncertificate = \"n{n}.crt\"\nkey = \"n{n}.key\"\n\
              [provider]\nkind = \"danger_software\"\nkey_file = \"n{n}.wrap\"\n[limits]\n{}\n",
-            self.addresses[index], self.extra_config
+            self.top_config, self.addresses[index], self.extra_config
         )
     }
 
@@ -156,13 +167,14 @@ impl Cluster {
 
     /// Starts a stopped signer again, on its old port.
     pub(crate) async fn restart(&mut self, index: usize) {
-        self.restart_with(index, Arc::new(SystemClock)).await;
+        self.start_again(index, Arc::new(SystemClock)).await;
+        self.linked().await;
     }
 
-    pub(crate) async fn restart_with(&mut self, index: usize, clock: Arc<dyn Clock>) {
+    /// The same without waiting for links, by another clock.
+    pub(crate) async fn start_again(&mut self, index: usize, clock: Arc<dyn Clock>) {
         let config = self.config(index);
         self.nodes[index] = Some(Node::start(&config, clock).await.unwrap());
-        self.linked().await;
     }
 
     /// Waits until all running signers are linked.
@@ -241,7 +253,28 @@ impl Cluster {
         self.sign_in(intent, signers, session()).await
     }
 
-    pub(crate) async fn sign_in(&self, intent: &pb::Envelope, signers: &[u32], session: Vec<u8>) -> Vec<pb::SignResponse> {
+    /// The same with nonces shared ahead.
+    pub(crate) async fn sign_with(
+        &self,
+        intent: &pb::Envelope,
+        signers: &[u32],
+        nonces: Vec<pb::NonceReference>,
+    ) -> Vec<pb::SignResponse> {
+        let session = session();
+        let calls = signers.iter().map(|signer| {
+            let mut client = self.client(*signer as usize - 1);
+            let request = pb::SignRequest { nonces: nonces.clone(), ..sign_request(intent, signers, session.clone()) };
+            async move { client.sign(request).await.unwrap().into_inner() }
+        });
+        all(calls).await
+    }
+
+    pub(crate) async fn sign_in(
+        &self,
+        intent: &pb::Envelope,
+        signers: &[u32],
+        session: Vec<u8>,
+    ) -> Vec<pb::SignResponse> {
         let calls = signers.iter().map(|signer| {
             let mut client = self.client(*signer as usize - 1);
             let request = sign_request(intent, signers, session.clone());
@@ -249,6 +282,33 @@ impl Cluster {
         });
         all(calls).await
     }
+}
+
+/// The next nonce of each of these signers, once all of them hold it.
+pub(crate) async fn shared_nonces(cluster: &Cluster, key: &str, signers: &[u32]) -> Vec<pb::NonceReference> {
+    let key = limen_wire::ids::KeyId::new(key).unwrap();
+    let party = |index: &u32| limen_wire::ids::PartyIndex::new(u16::try_from(*index).unwrap()).unwrap();
+    let set = limen_wire::ids::SignerSet::new(signers.iter().map(party).collect()).unwrap();
+    let payload = limen_wire::intent::Payload::Message(bytes::Bytes::new());
+    let mut found = Vec::new();
+    eventually("nonces", || {
+        let pools: Option<Vec<_>> = signers
+            .iter()
+            .map(|signer| {
+                let pool = cluster.node(*signer as usize - 1).shared().nonces.pool(&key)?;
+                Some(pb::NonceReference { signer: *signer, boot: pool.boot, index: pool.next_index })
+            })
+            .collect();
+        let Some(references) = pools else { return false };
+        let checked = limen_node::nonces::references(&references, &set).unwrap();
+        found = references;
+        signers.iter().all(|signer| {
+            let shared = cluster.node(*signer as usize - 1).shared();
+            shared.nonces.check(&shared.key(&key).unwrap(), &payload, &checked).is_ok()
+        })
+    })
+    .await;
+    found
 }
 
 pub(crate) fn sign_request(intent: &pb::Envelope, signers: &[u32], session: Vec<u8>) -> pb::SignRequest {
@@ -294,7 +354,7 @@ pub(crate) fn evm_message(cluster: &Cluster, key: &str, name: &str, text: &str) 
 }
 
 /// A transfer of native coin.
-pub(crate) fn evm_transfer(cluster: &Cluster, key: &str, name: &str, nonce: u64, wei: u64) -> pb::Intent {
+pub(crate) fn evm_transfer(key: &str, name: &str, nonce: u64, wei: u64) -> pb::Intent {
     use limen_chain::evm::{Eip1559Fees, Transfer, transfer};
     use limen_wire::effects::{Address, Amount, ChainId};
     let to = Address::from_canonical("0x70997970C51812dc3A010C7d01b50e0d17dc79C8").unwrap();
@@ -305,7 +365,6 @@ pub(crate) fn evm_transfer(cluster: &Cluster, key: &str, name: &str, nonce: u64,
     let mut raw = raw_message(key, name, "");
     raw.chain = "eip155:31337".to_owned();
     raw.payload = Some(pb::intent::Payload::EvmTransaction(transfer(&transfer_of, &fees).unwrap().into()));
-    let _ = cluster;
     raw
 }
 

@@ -1,0 +1,115 @@
+//! Shares at rest, and the daemon as a process.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use limen_node::store::rows::share_name;
+use limen_wire::ids::{Epoch, KeyId, Protocol, Scheme};
+
+use crate::cluster::Cluster;
+
+fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else {
+            found.push((path.display().to_string(), std::fs::read(&path).unwrap()));
+        }
+    }
+}
+
+fn holds(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+async fn nothing_at_rest(scheme: Scheme, protocol: Protocol) {
+    let mut cluster = Cluster::start(3, 2).await;
+    let public = cluster.make_key("treasury", scheme, protocol).await;
+    let key = KeyId::new("treasury").unwrap();
+    let mut secrets = Vec::new();
+    for index in 0..3 {
+        let shared = cluster.node(index).shared();
+        let view = shared.store.view().unwrap();
+        let row = view.key(&key).unwrap().unwrap().share.unwrap();
+        let share = shared.vault.read(&view, &key, &row).unwrap();
+        // a share alone is not the key: what it would verify is its own point, not the public key
+        let own = share.public().verifying_share(share.index()).unwrap();
+        assert_ne!(own.as_bytes(), share.public().public_key.as_bytes());
+        assert!(!public.is_empty());
+        let core = share.export_core().to_vec();
+        // the scalar itself: the last 32 bytes of its encoding
+        secrets.push(core[core.len() - 32..].to_vec());
+        let setup = share.export_setup().unwrap();
+        if let Some(part) = setup.get(setup.len() / 2..setup.len() / 2 + 32) {
+            secrets.push(part.to_vec());
+        }
+    }
+    for index in 0..3 {
+        cluster.stop(index).await;
+    }
+    let mut found = Vec::new();
+    files(cluster.folder.path(), &mut found);
+    assert!(found.iter().any(|(name, _)| name.ends_with(".redb")));
+    for (name, bytes) in &found {
+        for secret in &secrets {
+            let reversed: Vec<u8> = secret.iter().rev().copied().collect();
+            assert!(!holds(bytes, secret), "{name} holds a share");
+            assert!(!holds(bytes, &reversed), "{name} holds a share backwards");
+            assert!(!holds(bytes, hex::encode(secret).as_bytes()), "{name} holds a share in hexadecimal");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_file_holds_a_dkls23_share() {
+    nothing_at_rest(Scheme::EcdsaSecp256k1, Protocol::Dkls23).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_file_holds_a_frost_share() {
+    nothing_at_rest(Scheme::EddsaEd25519, Protocol::Frost).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_moved_to_another_place_does_not_load() {
+    let mut cluster = Cluster::start(3, 2).await;
+    cluster.make_key("one", Scheme::EddsaEd25519, Protocol::Frost).await;
+    cluster.make_key("two", Scheme::EddsaEd25519, Protocol::Frost).await;
+    let (one, two) = (KeyId::new("one").unwrap(), KeyId::new("two").unwrap());
+    assert_eq!(share_name(&one, Epoch(1), "core"), "one/1/core");
+    let shared = cluster.node(0).shared().clone();
+    let sealed = shared.store.view().unwrap().share(&two, Epoch(1), "core").unwrap().unwrap();
+    shared.store.write(move |txn| txn.put_share(&one, Epoch(1), "core", &sealed)).await.unwrap();
+    drop(shared);
+    cluster.stop(0).await;
+    cluster.restart(0).await;
+    assert!(cluster.node(0).shared().key(&KeyId::new("one").unwrap()).is_none(), "not usable");
+    assert!(cluster.node(0).shared().key(&two).is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_checks_its_configuration_starts_and_stops_on_sigterm() {
+    let mut cluster = Cluster::start(2, 2).await;
+    cluster.stop(0).await;
+    let config = cluster.path("n1.toml");
+    std::fs::write(&config, cluster.config_text(0)).unwrap();
+    let daemon = env!("CARGO_BIN_EXE_limen-node");
+    let check = Command::new(daemon).arg("--config").arg(&config).arg("--check-config").output().unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+
+    let mut child = Command::new(daemon).arg("--config").arg(&config).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut lines = lines.map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("signer started")));
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(lines.any(|line| line.contains("signer stopped")));
+    assert!(child.wait().unwrap().success());
+
+    std::fs::write(&config, cluster.config_text(0).replace("[limits]", "[limits]\ncolour = 1")).unwrap();
+    let refused = Command::new(daemon).arg("--config").arg(&config).output().unwrap();
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("colour"));
+}
