@@ -67,7 +67,7 @@ fn active_key(core: &Core, intent: &Intent) -> Result<Arc<ActiveKey>, ApiError> 
 fn check_expiry(core: &Core, intent: &Intent) -> Result<(), ApiError> {
     let now = core.clock.now_secs();
     let latest = now.saturating_add(core.charter.bounds.max_expiry_secs);
-    if intent.expires_at_secs < now {
+    if intent.expires_at_secs <= now {
         return Err(ApiError::new(Code::Expired, format!("it expired {} s ago", now - intent.expires_at_secs)));
     }
     if intent.expires_at_secs > latest {

@@ -182,8 +182,8 @@ pub fn step(record: &mut KeyRecord, event: KeyEvent, required: usize) -> bool {
 
 /// Whether another attempt would end the same way.
 const fn is_final(code: Code) -> bool {
-    // A signer that has seen the session or the set before may still take part in the next attempt.
-    !code.retryable() && !matches!(code, Code::SessionDead | Code::Internal)
+    // A signer that has seen the session, or has stored its share in another one meanwhile, answers the next attempt.
+    !code.retryable() && !matches!(code, Code::SessionDead | Code::KeyExists | Code::Internal)
 }
 
 /// Whether a statement is about exactly this key order.

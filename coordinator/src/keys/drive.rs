@@ -99,13 +99,15 @@ impl Driver {
         self.core.signers.among(&self.order.nodes).cloned().collect()
     }
 
-    /// Key generation needs every member: wait until all answer, or the order is too old.
+    /// Key generation needs every member: wait until all answer and are linked, or the order is too old.
     async fn await_members(&self) {
         let mut changes = self.core.signers.changes();
         let members = self.members();
-        while !members.iter().all(|signer| signer.is_reachable())
-            && self.order.expires_at_secs >= self.core.clock.now_secs()
-        {
+        let linked = |signer: &Arc<Signer>| {
+            let health = signer.health();
+            health.reachable && members.iter().all(|other| health.linked(other.node.as_str()))
+        };
+        while !members.iter().all(linked) && self.order.expires_at_secs >= self.core.clock.now_secs() {
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(self.core.timing.status_interval) => {}

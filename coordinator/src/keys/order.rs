@@ -39,9 +39,7 @@ pub async fn create(core: &Arc<Core>, envelope: pb::Envelope) -> Result<pb::Key,
     if let Some(known) = core.store.key(&order.key_id).map_err(store_failed)? {
         return repeated(&order, &known);
     }
-    if order.expires_at_secs < core.clock.now_secs() {
-        return Err(ApiError::new(Code::Expired, "the order has expired"));
-    }
+    check_new(core, &order)?;
     let record = KeyRecord::ordered(order.key_id.clone(), envelope);
     match core.store.insert_key(record.clone()).await.map_err(store_failed)? {
         Ok(()) => {
@@ -53,6 +51,24 @@ pub async fn create(core: &Arc<Core>, envelope: pb::Envelope) -> Result<pb::Key,
         }
         Err(known) => repeated(&order, &known),
     }
+}
+
+/// What would make the signers refuse: better now than after the name is used.
+fn check_new(core: &Core, order: &KeyGeneration) -> Result<(), ApiError> {
+    let now = core.clock.now_secs();
+    if order.expires_at_secs <= now {
+        return Err(ApiError::new(Code::Expired, "the order has expired"));
+    }
+    let latest = now.saturating_add(core.charter.bounds.max_expiry_secs);
+    if order.expires_at_secs > latest {
+        let message = format!("the order expires at {} s, the charter allows {latest} s", order.expires_at_secs);
+        return Err(ApiError::new(Code::ExpiryTooFar, message));
+    }
+    let mut places = core.charter.nodes.iter();
+    if order.nodes.iter().all(|node| places.any(|known| known.id == *node)) {
+        return Ok(());
+    }
+    Err(ApiError::new(Code::BadSignerSet, "the members are not in the charter's order"))
 }
 
 fn repeated(order: &KeyGeneration, known: &KeyRecord) -> Result<pb::Key, ApiError> {

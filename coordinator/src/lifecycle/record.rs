@@ -217,7 +217,7 @@ impl Record {
 
     /// Whether no signer signs any more.
     pub const fn is_expired(&self, now_ms: u64) -> bool {
-        now_ms / 1000 > self.expires_at_secs
+        now_ms / 1000 >= self.expires_at_secs
     }
 
     /// As clients see it.

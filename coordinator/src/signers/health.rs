@@ -37,6 +37,12 @@ impl Health {
         };
     }
 
+    /// Whether it can talk to that node directly, as far as it has said.
+    pub fn linked(&self, node: &str) -> bool {
+        let peers = self.status.as_ref().map_or(&[][..], |status| &status.peers);
+        peers.iter().all(|peer| peer.node != node || peer.connected)
+    }
+
     /// The nodes that it will not sit with.
     pub fn banned(&self) -> &[String] {
         self.status.as_ref().map_or(&[], |status| &status.banned_peers)
@@ -77,15 +83,23 @@ impl Signer {
 
     fn seen(&self, status: pb::StatusResponse, micros: u64) {
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        let other = |old: &pb::StatusResponse| old.boot != status.boot || old.banned_peers != status.banned_peers;
-        let news = !health.reachable || health.status.as_ref().is_none_or(other);
+        let links = |status: &pb::StatusResponse| -> Vec<_> {
+            status.peers.iter().map(|peer| (peer.node.clone(), peer.connected)).collect()
+        };
+        let other = |old: &pb::StatusResponse| {
+            old.boot != status.boot || old.banned_peers != status.banned_peers || links(old) != links(&status)
+        };
+        let came = !health.reachable || health.status.is_none();
+        let news = came || health.status.as_ref().is_none_or(other);
         health.measured(micros);
         health.reachable = true;
         health.error.clear();
         health.status = Some(status);
         drop(health);
-        if news {
+        if came {
             tracing::info!(node = %self.node, "signer is reachable");
+        }
+        if news {
             self.notify();
         }
     }

@@ -59,9 +59,13 @@ pub(crate) fn reachable(signers: &Signers, committee: &Committee) -> Vec<Candida
     found
 }
 
-fn banned(a: &Candidate, b: &Candidate) -> bool {
-    let bans = |a: &Candidate, b: &Candidate| a.health.banned().iter().any(|node| node == b.signer.node.as_str());
-    bans(a, b) || bans(b, a)
+/// Whether the two cannot sit together: one has banned the other, or has no link to it.
+fn apart(a: &Candidate, b: &Candidate) -> bool {
+    let apart = |a: &Candidate, b: &Candidate| {
+        let other = b.signer.node.as_str();
+        a.health.banned().iter().any(|node| node == other) || !a.health.linked(other)
+    };
+    apart(a, b) || apart(b, a)
 }
 
 /// The best set of `required` candidates in index order: one that has not been tried, else the best again.
@@ -92,7 +96,7 @@ impl<'a> Search<'a> {
         }
         for (place, candidate) in self.candidates.iter().enumerate().skip(from) {
             self.left = self.left.checked_sub(1)?;
-            if set.iter().any(|chosen| banned(chosen, candidate)) {
+            if set.iter().any(|chosen| apart(chosen, candidate)) {
                 continue;
             }
             set.push(candidate);

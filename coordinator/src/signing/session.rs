@@ -232,6 +232,7 @@ const fn was_refused_before_allowing(code: Code) -> bool {
             | Code::WrongScheme
             | Code::BadSignerSet
             | Code::PeerBanned
+            | Code::TooFewSigners
             | Code::Overloaded
             | Code::ShuttingDown
     )
