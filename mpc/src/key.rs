@@ -11,8 +11,8 @@ use limen_wire::ids::{ClusterId, CommitteeSize, Epoch, KeyId, PartyIndex, Protoc
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{cggmp24, dkls23};
 use crate::point::Point;
+use crate::{cggmp24, dkls23};
 
 mod core_share;
 mod polynomial;

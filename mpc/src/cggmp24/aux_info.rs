@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cggmp24::ExecutionId;
 use cggmp24::backend::Integer;
 use cggmp24::key_refresh::KeyRefreshError;
 use cggmp24::key_share::AuxInfo;
-use cggmp24::ExecutionId;
 use limen_wire::ids::PartyIndex;
 
 use super::driver::{Progress, Run, position};
@@ -97,7 +97,8 @@ impl Moduli {
                 Ok(())
             }
             AuxMessage::Round3(proofs) => {
-                let modulus = self.paillier.get(&from).ok_or_else(|| Abort::malformed(from, "proof without modulus"))?;
+                let modulus =
+                    self.paillier.get(&from).ok_or_else(|| Abort::malformed(from, "proof without modulus"))?;
                 // figure 16 lets the prover choose w; with a Jacobi symbol of 1 a modulus of other shape could pass
                 let w = &proofs.mod_proof.commitment.w;
                 if w.cmp0().is_le() || w >= modulus || w.jacobi(modulus) != -1 {

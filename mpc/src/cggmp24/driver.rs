@@ -107,7 +107,12 @@ pub(super) struct Run<M, T, E> {
 
 impl<M: Message, T, E: fmt::Debug> Run<M, T, E> {
     /// Sets a protocol up; the first [`Run::poll`] starts it.
-    pub(super) fn new<F>(me: PartyIndex, signers: &SignerSet, check: Check<M>, protocol: impl FnOnce(Party<M>) -> F) -> Self
+    pub(super) fn new<F>(
+        me: PartyIndex,
+        signers: &SignerSet,
+        check: Check<M>,
+        protocol: impl FnOnce(Party<M>) -> F,
+    ) -> Self
     where
         F: Future<Output = Result<T, E>> + Send + 'static,
     {

@@ -47,7 +47,8 @@ impl Partial {
     pub(super) fn combine(&self, inbox: &Inbox) -> Result<Signature, Abort> {
         let mut sum = self.own;
         for (from, body) in &inbox.broadcast {
-            let share: &[u8; 32] = body.as_slice().try_into().map_err(|_| Abort::malformed(*from, "signature share"))?;
+            let share: &[u8; 32] =
+                body.as_slice().try_into().map_err(|_| Abort::malformed(*from, "signature share"))?;
             let share = Scalar::from_be_bytes(share).map_err(|_| Abort::malformed(*from, "signature share"))?;
             let position = self.signers.position(*from);
             let commitment = position.and_then(|position| self.commitments.signers.get(position));

@@ -1,9 +1,7 @@
 //! The set-up that CGGMP24 keeps beside the core share: everyone's moduli and our own primes.
 
 use cggmp24::generic_ec::{NonZero, Point as LibPoint, Scalar, SecretScalar};
-use cggmp24::key_share::{
-    AuxInfo, DirtyIncompleteKeyShare, DirtyKeyInfo, KeyShare as LibKeyShare, Validate, VssSetup,
-};
+use cggmp24::key_share::{AuxInfo, DirtyIncompleteKeyShare, DirtyKeyInfo, KeyShare as LibKeyShare, Validate, VssSetup};
 use limen_wire::ids::PartyIndex;
 use zeroize::Zeroizing;
 

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
+use cggmp24::ExecutionId;
 use cggmp24::key_share::KeyShare as LibKeyShare;
 use cggmp24::signing::{Presignature as LibPresignature, PresignaturePublicData, SigningError};
-use cggmp24::ExecutionId;
 use limen_wire::ids::PartyIndex;
 
 use super::driver::{Progress, Run, position};
@@ -178,7 +178,9 @@ impl Machine for Sign {
                 }
                 Progress::Done((secret, public)) => self.issue(&secret, Commitments::from(&public)),
             },
-            State::Waiting(partial) => partial.combine(&inbox).map(|signature| Advance::Done(Output::Signature(signature))),
+            State::Waiting(partial) => {
+                partial.combine(&inbox).map(|signature| Advance::Done(Output::Signature(signature)))
+            }
             State::Ended => Err(Abort::local("signing has ended")),
         }
     }

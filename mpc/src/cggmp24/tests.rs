@@ -13,8 +13,8 @@ use rand_core::SeedableRng;
 
 use super::{Level, Primes};
 use crate::{
-    DerivationPath, KeyShare, Output, PreimageHash, Presignature, Session, SessionParams, SignInput, SignMode, Signature,
-    Step, derive_public,
+    DerivationPath, KeyShare, Output, PreimageHash, Presignature, Session, SessionParams, SignInput, SignMode,
+    Signature, Step, derive_public,
 };
 
 #[path = "../../tests/it/net.rs"]
@@ -128,11 +128,17 @@ fn start_sign(shares: &Shares, signers: &SignerSet, path: &str, input: &SignInpu
 fn start_presign(shares: &Shares, signers: &SignerSet, path: &str, number: u64) -> Starts {
     let path: DerivationPath = path.parse().unwrap();
     let params = run_params(shares, signers, number);
-    let start = |party: &PartyIndex| Session::presign(params.clone(), *party, &shares[party], &path, [3; 32], seed()).unwrap();
+    let start =
+        |party: &PartyIndex| Session::presign(params.clone(), *party, &shares[party], &path, [3; 32], seed()).unwrap();
     signers.parties().iter().map(start).collect()
 }
 
-fn presignatures(shares: &Shares, signers: &SignerSet, path: &str, number: u64) -> BTreeMap<PartyIndex, Box<Presignature>> {
+fn presignatures(
+    shares: &Shares,
+    signers: &SignerSet,
+    path: &str,
+    number: u64,
+) -> BTreeMap<PartyIndex, Box<Presignature>> {
     let part = |(party, output)| match output {
         Output::Presignature(presignature) => (party, presignature),
         other => panic!("expected a presignature, found {other:?}"),

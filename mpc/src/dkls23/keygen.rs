@@ -222,7 +222,9 @@ impl Keygen {
         let (zero, transfers) = self.pair_setups(&inbox)?;
         let library = self.library.take().ok_or_else(|| Abort::local("key generation has ended"))?;
         let (party, package) = library
-            .phase4(&proofs, &self.zero_commitments, &zero, &transfers, &chain_commitments, &chain_openings, |_| String::new())
+            .phase4(&proofs, &self.zero_commitments, &zero, &transfers, &chain_commitments, &chain_openings, |_| {
+                String::new()
+            })
             .map_err(|abort| blame::translate(&abort, &self.others))?;
         let share = self.key_share(&party, &package)?;
         let confirmation = self.confirmation(share.public());
@@ -285,10 +287,9 @@ impl Keygen {
         let expected = self.confirmation(share.public());
         match inbox.broadcast.iter().find(|(_, body)| body.as_slice() != expected) {
             // every input to the key was made consistent before, so only a liar can differ
-            Some((from, _)) => Err(Abort::new(
-                Blame::party(*from, Action::Replace),
-                AbortReason::KeyConfirmation { from: *from },
-            )),
+            Some((from, _)) => {
+                Err(Abort::new(Blame::party(*from, Action::Replace), AbortReason::KeyConfirmation { from: *from }))
+            }
             None => Ok(Output::Key(share)),
         }
     }

@@ -189,7 +189,8 @@ impl Sign {
         kept: BTreeMap<LibIndex, KeepPhase2to3<Curve>>,
         inbox: Inbox,
     ) -> Result<Outgoing, Abort> {
-        let own = points::to_point(&unique.instance_point).ok_or_else(|| Abort::local("own nonce point is the identity"))?;
+        let own =
+            points::to_point(&unique.instance_point).ok_or_else(|| Abort::local("own nonce point is the identity"))?;
         self.nonce_points.insert(self.me, own);
         let mut sum = ProjectivePoint::from(unique.instance_point);
         let mut messages = Vec::with_capacity(inbox.direct.len());

@@ -21,7 +21,10 @@ pub(super) fn check(
     let points = std::iter::once((0, public_key)).chain(shares.iter().map(|(party, share)| (party.as_u8(), share)));
     let consistent = if scheme == Scheme::EddsaEd25519 {
         let points: Option<Vec<_>> = points.map(|(x, point)| Some((x, edwards(point)?))).collect();
-        on_one_polynomial::<curve25519_dalek::Scalar, EdwardsPoint>(&points.ok_or(ImportError::SchemeMismatch)?, required)
+        on_one_polynomial::<curve25519_dalek::Scalar, EdwardsPoint>(
+            &points.ok_or(ImportError::SchemeMismatch)?,
+            required,
+        )
     } else {
         let points: Option<Vec<_>> = points.map(|(x, point)| Some((x, secp256k1(point)?))).collect();
         on_one_polynomial::<k256::Scalar, ProjectivePoint>(&points.ok_or(ImportError::SchemeMismatch)?, required)
@@ -68,8 +71,10 @@ where
     let rest = points.iter().take(1).chain(points.iter().skip(1 + required));
     basis.len() == required
         && rest.copied().all(|(x, point)| {
-            let terms: Option<Vec<P>> =
-                basis.iter().map(|(i, share)| Some(*share * lagrange::<F>(*i, x, basis.iter().map(|(j, _)| *j))?)).collect();
+            let terms: Option<Vec<P>> = basis
+                .iter()
+                .map(|(i, share)| Some(*share * lagrange::<F>(*i, x, basis.iter().map(|(j, _)| *j))?))
+                .collect();
             terms.is_some_and(|terms| terms.into_iter().sum::<P>() == point)
         })
 }

@@ -103,12 +103,21 @@ impl Collector {
                 let tag = binding.frame_tag(self.current, self.me, to, &body);
                 Ok(Frame { round: self.current, from: self.me, to, tag, body })
             }
-            _ => Err(Abort::local(format!("own message of {} bytes breaks the plan of round {}", body.len(), self.current))),
+            _ => Err(Abort::local(format!(
+                "own message of {} bytes breaks the plan of round {}",
+                body.len(),
+                self.current
+            ))),
         }
     }
 
     /// Takes a frame into its place, or says why not. Cheap checks come before the hash.
-    pub(super) fn accept(&mut self, binding: &Binding, sender: PartyIndex, frame: Frame) -> Result<Option<Dropped>, Abort> {
+    pub(super) fn accept(
+        &mut self,
+        binding: &Binding,
+        sender: PartyIndex,
+        frame: Frame,
+    ) -> Result<Option<Dropped>, Abort> {
         if let Some(dropped) = self.misplaced(sender, &frame) {
             return Ok(Some(dropped));
         }

@@ -48,7 +48,11 @@ fn key(output: Output) -> Arc<KeyShare> {
 }
 
 fn keygen(size: CommitteeSize, order: Order) -> Shares {
-    run(start_keygen(size, 1), order, honest).outputs().into_iter().map(|(party, output)| (party, key(output))).collect()
+    run(start_keygen(size, 1), order, honest)
+        .outputs()
+        .into_iter()
+        .map(|(party, output)| (party, key(output)))
+        .collect()
 }
 
 /// Signs, checks that all signers end with the same signature that verifies under the derived key.
@@ -113,9 +117,13 @@ fn makes_a_key_and_signs_5_of_8() {
 
 #[test]
 fn dealt_shares_sign_in_every_order() {
-    for (required, total, signers) in [(2, 2, &[1, 2][..]), (2, 3, &[1, 3]), (3, 5, &[1, 4, 5]), (5, 8, &[1, 2, 4, 7, 8])] {
+    for (required, total, signers) in
+        [(2, 2, &[1, 2][..]), (2, 3, &[1, 3]), (3, 5, &[1, 4, 5]), (5, 8, &[1, 2, 4, 7, 8])]
+    {
         let shares = deal(&ecdsa(size(required, total), 0));
-        for (number, order) in [Order::Fifo, Order::Lifo, Order::Shuffled(1), Order::Shuffled(2)].into_iter().enumerate() {
+        for (number, order) in
+            [Order::Fifo, Order::Lifo, Order::Shuffled(1), Order::Shuffled(2)].into_iter().enumerate()
+        {
             check_sign(&shares, &set(signers), "m/3", order, number as u64);
         }
     }

@@ -47,7 +47,13 @@ impl Bench {
     fn body(&self, target: Target) -> Vec<u8> {
         let report = run(self.start(1), Order::Fifo, crate::net::honest);
         let to = target.to.unwrap_or(party(2));
-        report.sent.into_iter().find(|packet| packet.is(target.round, target.from, to, target.direct)).unwrap().frame.body
+        report
+            .sent
+            .into_iter()
+            .find(|packet| packet.is(target.round, target.from, to, target.direct))
+            .unwrap()
+            .frame
+            .body
     }
     /// Spoils bytes everywhere: every damaged message must end in an abort, or be dropped, at the party that got it.
     fn spoil_bytes(&self, target: Target, dense: usize) {
@@ -61,7 +67,12 @@ impl Bench {
             assert!(refused, "{what}: {:?}", report.ends);
         }
     }
-    fn spoil_field<T: Serialize + DeserializeOwned>(&self, target: Target, what: &str, change: impl Fn(&mut T)) -> Report {
+    fn spoil_field<T: Serialize + DeserializeOwned>(
+        &self,
+        target: Target,
+        what: &str,
+        change: impl Fn(&mut T),
+    ) -> Report {
         let report = self.spoiled(target, |body| {
             let mut message: T = postcard::from_bytes(body).unwrap();
             change(&mut message);
@@ -117,7 +128,11 @@ fn requests_of_other_dimensions_or_sessions_are_refused_without_a_ban() {
         ("a check value more", |m| m.mul_transmit.verify_t.push(m.mul_transmit.verify_t[0])),
     ] {
         let report = spoil(what, change);
-        assert_eq!(reason(&report), &AbortReason::Malformed { from: party(1), what: "multiplication request" }, "{what}");
+        assert_eq!(
+            reason(&report),
+            &AbortReason::Malformed { from: party(1), what: "multiplication request" },
+            "{what}"
+        );
     }
     for (sender, receiver) in [(2, 1), (3, 2), (1, 3), (2, 2)] {
         let report = bench.spoil_field(direct(1), "routing", |message: &mut Message| {

@@ -74,11 +74,7 @@ impl Report {
 }
 
 /// Runs sessions to their ends: `hook` turns each packet into what is delivered in its place.
-pub(crate) fn run(
-    starts: Vec<(Session, Step)>,
-    order: Order,
-    mut hook: impl FnMut(Packet) -> Vec<Packet>,
-) -> Report {
+pub(crate) fn run(starts: Vec<(Session, Step)>, order: Order, mut hook: impl FnMut(Packet) -> Vec<Packet>) -> Report {
     let mut net = Net { sessions: BTreeMap::new(), queue: VecDeque::new(), sent: Vec::new() };
     let mut ends = BTreeMap::new();
     let mut dropped = BTreeMap::new();

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use limen_mpc::{
-    AbortReason, Action, Binding, Blame, DerivationPath, Dropped, Frame, KeyShare, Purpose, Received, Session, SessionParams,
-    SignInput, SignMode, StartError, Step,
+    AbortReason, Action, Binding, Blame, DerivationPath, Dropped, Frame, KeyShare, Purpose, Received, Session,
+    SessionParams, SignInput, SignMode, StartError, Step,
 };
 use limen_wire::ids::{ClusterId, Epoch, IntentId, KeyId, PartyIndex, Protocol, Scheme, SessionId};
 
@@ -134,7 +134,12 @@ fn misplaced_frames_are_dropped_by_name() {
         (party(2), change(&|f| f.tag[31] ^= 1), Dropped::WrongTag),
     ];
     for (sender, frame, expected) in cases {
-        assert_eq!(dropped(&mut session, sender, &frame), Some(expected), "{sender} {:?}", (frame.round, frame.from, frame.to));
+        assert_eq!(
+            dropped(&mut session, sender, &frame),
+            Some(expected),
+            "{sender} {:?}",
+            (frame.round, frame.from, frame.to)
+        );
         assert_eq!(session.waiting_for(), vec![party(2)]);
     }
     // and the session still takes the good one, once
@@ -146,7 +151,9 @@ fn misplaced_frames_are_dropped_by_name() {
 fn duplicates_and_reordering_do_no_harm_and_late_frames_find_the_session_ended() {
     let shares = deal(&base());
     for order in [Order::Fifo, Order::Lifo, Order::Shuffled(21), Order::Shuffled(22)] {
-        let report = run(start_with(&base(), &shares, "m", [7; 32]), order, |packet| vec![packet.clone(), packet.clone(), packet]);
+        let report = run(start_with(&base(), &shares, "m", [7; 32]), order, |packet| {
+            vec![packet.clone(), packet.clone(), packet]
+        });
         assert!(report.is_done(party(1)) && report.is_done(party(2)), "{:?}", report.ends);
         let harmless = [Dropped::Duplicate, Dropped::AfterEnd];
         assert!(report.dropped.keys().all(|(_, why)| harmless.contains(why)), "{:?}", report.dropped);
@@ -194,7 +201,9 @@ fn sessions_do_not_start_on_what_does_not_fit() {
     let shares = deal(&base());
     let start = |params: SessionParams, me: u16, share: u16, input: SignInput| {
         let share = shares[&party(share)].clone();
-        Session::sign(params, party(me), share, &DerivationPath::root(), &input, SignMode::Full, seed()).map(|_| ()).unwrap_err()
+        Session::sign(params, party(me), share, &DerivationPath::root(), &input, SignMode::Full, seed())
+            .map(|_| ())
+            .unwrap_err()
     };
     let digest = || SignInput::Digest([7; 32]);
     let with = |change: &dyn Fn(&mut SessionParams)| {
@@ -206,7 +215,10 @@ fn sessions_do_not_start_on_what_does_not_fit() {
     assert_eq!(start(base(), 1, 2, digest()), StartError::ShareMismatch("party"));
     assert_eq!(start(with(&|p| p.epoch = Epoch(2)), 1, 1, digest()), StartError::ShareMismatch("epoch"));
     assert_eq!(start(with(&|p| p.key = KeyId::new("cold").unwrap()), 1, 1, digest()), StartError::ShareMismatch("key"));
-    assert_eq!(start(with(&|p| p.cluster = ClusterId::new("c").unwrap()), 1, 1, digest()), StartError::ShareMismatch("cluster"));
+    assert_eq!(
+        start(with(&|p| p.cluster = ClusterId::new("c").unwrap()), 1, 1, digest()),
+        StartError::ShareMismatch("cluster")
+    );
     assert_eq!(start(with(&|p| p.size = size(2, 5)), 1, 1, digest()), StartError::ShareMismatch("committee size"));
     assert_eq!(start(with(&|p| p.protocol = Protocol::Cggmp24), 1, 1, digest()), StartError::ShareMismatch("protocol"));
     assert!(matches!(start(with(&|p| p.protocol = Protocol::Frost), 1, 1, digest()), StartError::Unsupported { .. }));

@@ -63,7 +63,8 @@ fn a_bare_share_does_not_sign_and_survives_export() {
     assert!(!share.can_sign());
     let params = run_params(&shares, &set(&[1, 2]), 3);
     let path = DerivationPath::root();
-    let refused = Session::sign(params, party(1), share.clone(), &path, &preimage(1), SignMode::Full, seed()).map(|_| ());
+    let refused =
+        Session::sign(params, party(1), share.clone(), &path, &preimage(1), SignMode::Full, seed()).map(|_| ());
     assert_eq!(refused.unwrap_err(), StartError::NoSetup);
     let again = KeyShare::import(share.public().clone(), &share.export_core(), &share.export_setup().unwrap()).unwrap();
     assert!(!again.can_sign());
