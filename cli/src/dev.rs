@@ -64,10 +64,10 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     pub(crate) prepare_only: bool,
     /// Folder of limen-node and limen-coordinator; beside this program if not given
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", overrides_with = "bin_dir")]
     pub(crate) bin_dir: Option<PathBuf>,
     /// Folder with the npm packages of the development chain
-    #[arg(long, value_name = "PATH", default_value = "cli/dev-chain")]
+    #[arg(long, value_name = "PATH", default_value = "cli/dev-chain", overrides_with = "dev_chain")]
     pub(crate) dev_chain: PathBuf,
     /// Let each signer write every emitted last-round message to partials.jsonl, for tests that look for reused nonces
     #[arg(long, hide = true)]

@@ -31,7 +31,7 @@ async fn main() -> Result<()> {
     let client = Client::connect(&config)?;
 
     // One `Transfers` per account: it keeps the nonces in order, also when many tasks use it at once.
-    let key = KeyId::new("treasury-dkls23")?;
+    let key = KeyId::new("treasury")?;
     let transfers = Transfers::open(client, node.clone(), key, Vec::new(), chain).await?;
     println!("paying from {}", transfers.account());
 

@@ -60,6 +60,7 @@ fn choose(known: &[KeyInfo], name: String) -> Result<(KeyId, bool)> {
 
 fn name(scheme: Scheme, protocol: Protocol) -> String {
     match scheme {
+        Scheme::EcdsaSecp256k1 if protocol == Protocol::Dkls23 => "treasury".to_owned(),
         Scheme::EcdsaSecp256k1 => format!("treasury-{protocol}"),
         Scheme::EddsaEd25519 => "messages-ed25519".to_owned(),
         Scheme::SchnorrBip340 => "messages-bip340".to_owned(),

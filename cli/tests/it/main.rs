@@ -1,4 +1,10 @@
 //! The command and the whole cluster, as real processes.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that cannot go on says so by panicking, and tells what it skipped"
+)]
 
 mod command;
+mod e2e;

@@ -1,0 +1,177 @@
+//! A cluster whose processes the test starts and kills itself. `limen dev up --prepare-only` writes its files.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use limen_client::{Client, ClientConfig, NewIntent, NewKey, Retry, SignedIntent};
+use limen_wire::effects::ChainId;
+use limen_wire::ids::{CommitteeSize, KeyId, Protocol, Scheme};
+use limen_wire::intent::Payload;
+use tempfile::TempDir;
+
+pub(crate) const COORDINATOR: &str = "coordinator-1";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Folder of the built programs.
+pub(crate) fn binaries() -> PathBuf {
+    let folder = Path::new(env!("CARGO_BIN_EXE_limen")).parent().unwrap().to_path_buf();
+    for daemon in ["limen-node", "limen-coordinator"] {
+        let file = folder.join(daemon);
+        assert!(file.is_file(), "{} is missing: run `cargo build --workspace --bins` first", file.display());
+    }
+    folder
+}
+
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+pub(crate) fn signer(index: usize) -> String {
+    format!("signer-{index}")
+}
+
+pub(crate) struct Cluster {
+    folder: TempDir,
+    running: BTreeMap<String, Child>,
+    pub(crate) client: Client,
+    pub(crate) config: ClientConfig,
+}
+
+impl Cluster {
+    /// Prepares, starts everything, and waits until it is linked.
+    pub(crate) async fn start(signers: u16, required: u16) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        prepare(folder.path(), signers, required);
+        let config = ClientConfig::from_file(&folder.path().join("client.toml")).unwrap();
+        let patient = Retry { deadline: PATIENCE, ..Retry::default() };
+        let client = Client::connect(&config).unwrap().with_retry(patient);
+        let mut cluster = Self { folder, running: BTreeMap::new(), client, config };
+        cluster.start_all();
+        cluster.wait_linked().await;
+        cluster
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        let signers = (1..=self.config.nodes.len()).map(signer);
+        signers.chain([COORDINATOR.to_owned()]).collect()
+    }
+
+    pub(crate) fn start_all(&mut self) {
+        for name in self.names() {
+            self.start_one(&name);
+        }
+    }
+
+    pub(crate) fn start_one(&mut self, name: &str) {
+        let program = if name == COORDINATOR { "limen-coordinator" } else { "limen-node" };
+        let logs = self.path().join("logs");
+        std::fs::create_dir_all(&logs).unwrap();
+        let log = File::options().create(true).append(true).open(logs.join(format!("{name}.log"))).unwrap();
+        let child = Command::new(binaries().join(program))
+            .arg("--config")
+            .arg(self.path().join(name).join("config.toml"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.running.insert(name.to_owned(), child);
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self, name: &str) {
+        let mut child = self.running.remove(name).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Every signer is reachable and linked to every other that is reachable.
+    pub(crate) async fn wait_linked(&self) {
+        let all = self.config.nodes.len();
+        self.wait_for(|up, linked| up == all && linked == all * (all - 1), "all signers linked").await;
+    }
+
+    pub(crate) async fn wait_for(&self, good: impl Fn(usize, usize) -> bool, what: &str) {
+        let started = Instant::now();
+        loop {
+            let view = self.client.status().await.unwrap();
+            let up: Vec<_> = view.signers.iter().filter(|signer| signer.reachable).collect();
+            let peers = up.iter().flat_map(|signer| signer.status.iter().flat_map(|status| &status.peers));
+            let linked = peers.filter(|peer| peer.connected).count();
+            if good(up.len(), linked) {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}; {}", self.logs());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub(crate) async fn make_key(&self, name: &str, scheme: Scheme, protocol: Protocol) -> KeyId {
+        let key_id = KeyId::new(name).unwrap();
+        let total = u16::try_from(self.config.nodes.len()).unwrap();
+        let size = CommitteeSize::new(self.config.min_signers_required.into(), total).unwrap();
+        let nodes = self.config.nodes.iter().map(|node| node.id.clone()).collect();
+        let expires_in = Duration::from_secs(900);
+        let order = NewKey { key_id: key_id.clone(), scheme, protocol, size, nodes, expires_in };
+        self.client.create_key(&order).await.unwrap();
+        let made = self.client.wait_for_key(&key_id, Duration::from_secs(300), |_| {}).await;
+        made.unwrap_or_else(|error| panic!("{error}; {}", self.logs()));
+        key_id
+    }
+
+    pub(crate) async fn make_ecdsa_key(&self) -> KeyId {
+        self.make_key("treasury", Scheme::EcdsaSecp256k1, Protocol::Dkls23).await
+    }
+
+    /// A signed intent over an EIP-191 message.
+    pub(crate) fn message(&self, key: &KeyId, text: &str) -> SignedIntent {
+        message_of(&self.client, key, text)
+    }
+
+    /// The last lines of all logs, for failures.
+    pub(crate) fn logs(&self) -> String {
+        let mut out = String::new();
+        for name in self.names() {
+            let text =
+                std::fs::read_to_string(self.path().join("logs").join(format!("{name}.log"))).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let last = lines.len().saturating_sub(25);
+            out.push_str(&format!("\n--- {name}\n{}", lines[last..].join("\n")));
+        }
+        out
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for child in self.running.values_mut() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A signed intent over an EIP-191 message, which is its own idempotency key.
+pub(crate) fn message_of(client: &Client, key: &KeyId, text: &str) -> SignedIntent {
+    let payload = Payload::EvmMessage(text.to_owned().into_bytes().into());
+    let intent = NewIntent::new(key.clone(), Some(ChainId::eip155(31337)), payload);
+    client.sign_intent(intent.idempotency_key(text)).unwrap()
+}
+
+fn prepare(folder: &Path, signers: u16, required: u16) {
+    let status = Command::new(env!("CARGO_BIN_EXE_limen"))
+        .args(["dev", "up", "--prepare-only", "--danger-trace-partials", "--dir"])
+        .arg(folder)
+        .args(["--signers", &signers.to_string(), "--required", &required.to_string()])
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+}

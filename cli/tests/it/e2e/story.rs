@@ -1,0 +1,103 @@
+//! `limen dev up --once --json`, checked by other people's libraries.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::cluster::{binaries, repository};
+
+fn up(dir: &Path, more: &[&str]) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_limen"))
+        .args(["dev", "up", "--once", "--json", "--dir"])
+        .arg(dir)
+        .arg("--bin-dir")
+        .arg(binaries())
+        .arg("--dev-chain")
+        .arg(repository().join("cli/dev-chain"))
+        .args(more)
+        .output()
+        .unwrap();
+    let logs = || Command::new("tail").args(["-n", "20"]).arg(dir.join("logs/coordinator-1.log")).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+        String::from_utf8_lossy(&logs().stdout)
+    );
+    serde_json::from_slice(&std::fs::read(dir.join("up.json")).unwrap()).unwrap()
+}
+
+/// viem recovers the address from each transaction, Node.js verifies the message: neither is ours.
+fn check_independently(report: &Path) {
+    let folder = repository().join("chain/tests/differential");
+    if !folder.join("node_modules/viem").is_dir() {
+        eprintln!("skipped: viem is not installed; `cargo xtask setup` brings it");
+        return;
+    }
+    let output = Command::new("node")
+        .arg(repository().join("cli/tests/it/e2e/check.mjs"))
+        .arg(folder)
+        .arg(report)
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words}{}", String::from_utf8_lossy(&output.stdout));
+}
+
+fn check(report: &Value, has_chain: bool) {
+    let withdrawals = report["withdrawals"].as_array().unwrap();
+    assert_eq!(withdrawals.len(), 2);
+    for withdrawal in withdrawals {
+        assert_eq!(withdrawal["from"], report["keys"][0]["address"]);
+        assert_eq!(withdrawal["block_number"].is_u64(), has_chain);
+    }
+    assert_eq!(report["keys"][1]["scheme"], "eddsa-ed25519");
+    assert_eq!(report["messages"].as_array().unwrap().len(), 1);
+}
+
+fn has_chain() -> bool {
+    let found = repository().join("cli/dev-chain/node_modules/@foundry-rs").is_dir();
+    if !found {
+        eprintln!("without anvil: `cargo xtask setup` brings it");
+    }
+    found
+}
+
+#[test]
+fn value_moves_and_a_second_up_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = up(folder.path(), &[]);
+    check(&first, has_chain());
+    check_independently(&folder.path().join("up.json"));
+    let started = Instant::now();
+    let second = up(folder.path(), &[]);
+    assert!(started.elapsed() < Duration::from_secs(60));
+    check(&second, has_chain());
+    assert_eq!(first["keys"], second["keys"], "keys are kept");
+    assert_ne!(first["withdrawals"][0]["tx_hash"], second["withdrawals"][0]["tx_hash"]);
+    check_independently(&folder.path().join("up.json"));
+}
+
+#[test]
+fn three_of_five_sign_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = up(folder.path(), &["--signers", "5", "--required", "3"]);
+    check(&report, has_chain());
+    assert_eq!(
+        (report["keys"][0]["signers_required"].as_u64(), report["keys"][0]["signers_total"].as_u64()),
+        (Some(3), Some(5))
+    );
+    check_independently(&folder.path().join("up.json"));
+}
+
+#[test]
+fn without_a_chain_it_signs_and_says_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = folder.path().join("no-packages").display().to_string();
+    let report = up(&folder.path().join("cluster"), &["--dev-chain", &nowhere]);
+    check(&report, false);
+    check_independently(&folder.path().join("cluster/up.json"));
+}
