@@ -121,7 +121,7 @@ impl Default for Limits {
         Self {
             sessions: 256,
             sign_timeout_ms: 10_000,
-            keygen_timeout_ms: 600_000,
+            keygen_timeout_ms: 1_800_000,
             peer_queue: 4096,
             early_frames: 4096,
             early_frames_ms: 10_000,

@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use limen_mpc::{KeyPublic, KeyShare, Output, Seed, Session};
+use limen_mpc::{KeyPublic, KeyShare, Output, Seed, Session, SessionParams, StartError, Step};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{Epoch, IntentId, KeyId, NodeId, PartyIndex, SessionId};
+use limen_wire::ids::{Epoch, IntentId, KeyId, NodeId, PartyIndex, Protocol, SessionId};
 use limen_wire::pb;
 use limen_wire::statement::KeyStatement;
 use prost::Message as _;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::guard::{KeyFacts, KeygenToken, KeygenVerdict, examine_order, public_key_bytes};
 use crate::metrics::SessionLabels;
-use crate::sessions::{Drive, Ended, OpenError, deadline_in, drive};
+use crate::sessions::{Drive, Ended, Inbox, OpenError, deadline_in, drive};
 use crate::shared::Shared;
 use crate::signing::{Refusal, session_error};
 use crate::store::journal::Event;
@@ -60,6 +60,14 @@ fn statement(shared: &Shared, key: &KeyId) -> Result<pb::Envelope, ApiError> {
     pb::Envelope::decode(bytes.as_slice()).map_err(|error| ApiError::new(Code::Internal, error.to_string()))
 }
 
+/// The sessions of one order and what they have in common.
+struct Making<'a> {
+    shared: &'a Arc<Shared>,
+    token: &'a KeygenToken,
+    members: HashMap<NodeId, PartyIndex>,
+    deadline: Instant,
+}
+
 async fn run(shared: &Arc<Shared>, token: KeygenToken, deadline: Instant) -> Result<pb::Envelope, Refusal> {
     let members: HashMap<NodeId, PartyIndex> = token
         .nodes()
@@ -68,21 +76,68 @@ async fn run(shared: &Arc<Shared>, token: KeygenToken, deadline: Instant) -> Res
         .filter(|(_, party)| **party != token.me())
         .map(|(node, party)| (node.clone(), *party))
         .collect();
-    let inbox = shared.sessions.open(*token.session(), members.clone()).map_err(|error| match error {
-        OpenError::TooMany => ApiError::new(Code::Overloaded, error.to_string()),
-        OpenError::Running => ApiError::new(Code::SessionDead, error.to_string()),
-    })?;
-    let context =
-        Drive { inbox, members, deadline, mesh: Arc::clone(&shared.mesh), crypto: shared.crypto.clone(), trace: None };
+    let making = Making { shared, token: &token, members, deadline };
+    let inbox = making.open(*token.session())?;
+    let needs_aux = token.order().protocol == Protocol::Cggmp24;
+    // This inbox opens now, because the others may have their primes, and start, minutes before this node does.
+    let aux_inbox = if needs_aux { Some(making.open(token.aux_session())?) } else { None };
     let (params, me, seed) = (token.params(), token.me(), Seed::new(*entropy::random()));
-    let ended = drive(context, move || Session::keygen(params, me, seed)).await;
-    let labels = |outcome| SessionLabels { protocol: token.order().protocol.as_str(), purpose: "keygen", outcome };
-    let Ended::Done(Output::Key(share)) = ended else {
-        shared.metrics.sessions.get_or_create(&labels("aborted")).inc();
-        return Err(session_error(shared, token.nodes(), token.session().as_bytes(), ended).await);
-    };
-    shared.metrics.sessions.get_or_create(&labels("done")).inc();
+    let mut share = making.drive(inbox, "keygen", move || Session::keygen(params, me, seed)).await?;
+    if let Some(inbox) = aux_inbox {
+        share = making.aux(share, inbox).await?;
+    }
     Ok(keep(shared, &token, &share).await?)
+}
+
+impl Making<'_> {
+    fn open(&self, session: SessionId) -> Result<Inbox, ApiError> {
+        self.shared.sessions.open(session, self.members.clone()).map_err(|error| match error {
+            OpenError::TooMany => ApiError::new(Code::Overloaded, error.to_string()),
+            OpenError::Running => ApiError::new(Code::SessionDead, error.to_string()),
+        })
+    }
+
+    async fn drive(
+        &self,
+        inbox: Inbox,
+        purpose: &'static str,
+        start: impl FnOnce() -> Result<(Session, Step), StartError> + Send + 'static,
+    ) -> Result<KeyShare, Refusal> {
+        let context = Drive {
+            inbox,
+            members: self.members.clone(),
+            deadline: self.deadline,
+            mesh: Arc::clone(&self.shared.mesh),
+            crypto: self.shared.crypto.clone(),
+            trace: None,
+        };
+        let ended = drive(context, start).await;
+        let protocol = self.token.order().protocol.as_str();
+        let count = |outcome| {
+            let labels = SessionLabels { protocol, purpose, outcome };
+            self.shared.metrics.sessions.get_or_create(&labels).inc();
+        };
+        let Ended::Done(Output::Key(share)) = ended else {
+            count("aborted");
+            return Err(session_error(self.shared, self.token.nodes(), self.token.session().as_bytes(), ended).await);
+        };
+        count("done");
+        Ok(*share)
+    }
+
+    /// The Paillier set-up that a CGGMP24 key signs with: from safe primes of this node's own, proven to the others.
+    async fn aux(&self, share: KeyShare, inbox: Inbox) -> Result<KeyShare, Refusal> {
+        let key = &self.token.order().key_id;
+        tracing::info!(%key, "looking for safe primes; this takes minutes unless a set is ready");
+        let found = tokio::time::timeout_at(self.deadline, self.shared.primes.take()).await;
+        let primes = found
+            .map_err(|_| ApiError::new(Code::SessionTimeout, format!("no safe primes for key {key} in time")))?
+            .ok_or_else(|| ApiError::new(Code::ShuttingDown, "this signer is stopping"))?;
+        tracing::info!(%key, "safe primes found; proving them to the other signers");
+        let params = SessionParams { session: self.token.aux_session(), ..self.token.params() };
+        let (me, seed) = (self.token.me(), Seed::new(*entropy::random()));
+        self.drive(inbox, "aux", move || Session::aux_info(params, me, Arc::new(share), primes, seed)).await
+    }
 }
 
 /// Stores the share sealed, reads it back, states it.

@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod node;
 pub mod nonces;
 pub mod presigning;
+pub mod primes;
 pub mod ratelimit;
 pub mod service;
 pub mod sessions;

@@ -26,6 +26,7 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let config = Config::load(&arguments.config)?;
     log(&config.log)?;
+    forbid_core_dumps();
     if arguments.check_config {
         check(&config)?;
         tracing::info!(config = %arguments.config.display(), "configuration is usable");
@@ -36,6 +37,14 @@ fn main() -> anyhow::Result<()> {
     // Protocol steps that nobody waits for any more do not hold up the exit.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     result
+}
+
+/// A core dump would write opened shares to disk.
+fn forbid_core_dumps() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
+        tracing::warn!(%error, "core dumps could not be turned off: turn them off for this service");
+    }
 }
 
 async fn run(config: &Config) -> anyhow::Result<()> {

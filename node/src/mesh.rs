@@ -7,8 +7,8 @@ mod inbound;
 mod link;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use limen_policy::charter::Charter;
@@ -38,6 +38,8 @@ struct LinkState {
     inbound: AtomicUsize,
     /// Smoothed round trip in microseconds, 0 if unknown.
     round_trip_us: AtomicU64,
+    /// The boot that the peer named last on its own link.
+    boot: Mutex<Option<[u8; 16]>>,
 }
 
 #[derive(Debug)]
@@ -75,6 +77,8 @@ pub struct Setup<'a> {
     pub me: &'a NodeId,
     /// Our certificate and key.
     pub identity: &'a TlsIdentity,
+    /// Our boot, told with every probe.
+    pub boot: [u8; 16],
     /// Messages that may wait for one peer.
     pub queue: usize,
     /// Counters.
@@ -100,6 +104,7 @@ impl Mesh {
                 tls: tls::pinned_client(setup.identity, node.id.as_str(), &node.public_key)?,
                 state: Arc::clone(&state),
                 metrics: Arc::clone(&setup.metrics),
+                boot: setup.boot,
                 greeting: Arc::clone(&setup.greeting),
             };
             let stop = setup.stop.clone();
@@ -144,6 +149,18 @@ impl Mesh {
     /// Whether messages go both ways.
     pub fn connected(&self, peer: &NodeId) -> bool {
         self.links.get(peer).is_some_and(|link| link.state.connected())
+    }
+
+    /// The boot that a peer has named last.
+    pub fn boot(&self, peer: &NodeId) -> Option<[u8; 16]> {
+        *self.links.get(peer)?.state.boot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a peer's boot as it came with a probe.
+    fn note_boot(&self, peer: &NodeId, boot: &[u8]) {
+        if let (Some(link), Ok(boot)) = (self.links.get(peer), boot.try_into()) {
+            *link.state.boot.lock().unwrap_or_else(PoisonError::into_inner) = Some(boot);
+        }
     }
 
     /// The links, by name.

@@ -24,6 +24,8 @@ use crate::crypto::CryptoPool;
 use crate::mesh::{Mesh, Setup};
 use crate::metrics::Metrics;
 use crate::nonces::Nonces;
+use crate::presigning::Presignatures;
+use crate::primes::PrimePool;
 use crate::service::{PeerService, SignerService};
 use crate::sessions::Sessions;
 use crate::shared::{CallerKind, Shared, caller_name};
@@ -74,6 +76,9 @@ pub enum StartError {
     /// The trace's file.
     #[error("could not open the trace of partial signatures: {0}")]
     Trace(std::io::Error),
+    /// A thread.
+    #[error("could not start a thread: {0}")]
+    Thread(std::io::Error),
     /// A port.
     #[error("could not listen on {address}: {source}")]
     Listen {
@@ -195,6 +200,7 @@ impl Node {
     /// Stops in order: no new sessions, the running ones finish within a bound, links and server close, the store too.
     pub async fn stop(self) {
         self.shared.stopping.cancel();
+        self.shared.primes.stop();
         self.shared.tasks.close();
         if tokio::time::timeout(STOP_PATIENCE, self.shared.tasks.wait()).await.is_err() {
             tracing::warn!(sessions = self.shared.sessions.running(), "sessions were still running at the end");
@@ -268,6 +274,7 @@ fn assemble(
         charter: &charter,
         me: &config.node,
         identity,
+        boot,
         queue: config.limits.peer_queue,
         metrics: Arc::clone(&metrics),
         stop: mesh_stop.clone(),
@@ -289,6 +296,8 @@ fn assemble(
         keys: RwLock::new(HashMap::new()),
         sessions: Sessions::new(limits.sessions, limits.early_frames, early_for, Arc::clone(&metrics)),
         nonces,
+        presignatures: Presignatures::new(limits.presignatures, Arc::clone(&metrics)),
+        primes: PrimePool::start(limits.prime_sets, Arc::clone(&metrics)).map_err(StartError::Thread)?,
         mesh,
         crypto: CryptoPool::new(limits.crypto_threads()),
         metrics,

@@ -18,6 +18,8 @@ use crate::guard::KeyFacts;
 use crate::mesh::Mesh;
 use crate::metrics::Metrics;
 use crate::nonces::Nonces;
+use crate::presigning::Presignatures;
+use crate::primes::PrimePool;
 use crate::sessions::Sessions;
 use crate::store::{Store, StoreError};
 use crate::trace::PartialTrace;
@@ -49,6 +51,10 @@ pub struct Shared {
     pub sessions: Arc<Sessions>,
     /// FROST nonces shared ahead.
     pub nonces: Arc<Nonces>,
+    /// CGGMP24 presignatures.
+    pub presignatures: Presignatures,
+    /// CGGMP24 safe primes.
+    pub primes: Arc<PrimePool>,
     /// Links to peers.
     pub mesh: Arc<Mesh>,
     /// Protocol threads.

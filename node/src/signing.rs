@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use limen_mpc::{Abort, Action, Blame, Output, Seed, Session, SignMode, Signature};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{KeyId, NodeId, PartyIndex};
+use limen_wire::ids::{KeyId, NodeId, PartyIndex, SessionId};
 use limen_wire::intent::Payload;
 use limen_wire::pb;
 use prost::Message as _;
@@ -20,7 +20,7 @@ use crate::shared::Shared;
 use crate::store::journal::Event;
 use crate::store::rows::{BanRow, StoredSignature};
 use crate::trace::TraceContext;
-use crate::{admission, entropy, nonces};
+use crate::{admission, entropy, nonces, presigning};
 
 /// A refusal, and which signers were waited for in vain or are suspected.
 #[derive(Debug)]
@@ -62,6 +62,14 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     if !nonces.is_empty() {
         shared.nonces.check(examined.key(), &examined.intent().payload, &nonces)?;
     }
+    let presignature = match request.presignature_id.as_ref() {
+        [] => None,
+        id => {
+            let id = SessionId::from_slice(id).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
+            presigning::check(&shared, &examined, &id)?;
+            Some(id)
+        }
+    };
     let members = members(examined.key(), &call);
     let deadline = deadline_in(shared.limits.sign_timeout(request.timeout_ms));
     // The inbox opens first: frames of members that are quicker than our disk go straight to it.
@@ -81,7 +89,7 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
         }
     };
     count_decision(&shared, "allowed");
-    let run = Run { inbox, members, deadline, nonces };
+    let run = Run { inbox, members, deadline, nonces, presignature };
     let (task, answer) = (Arc::clone(&shared), tokio::sync::oneshot::channel());
     shared.tasks.spawn(async move {
         let result = run_session(&task, token, run).await;
@@ -139,6 +147,7 @@ struct Run {
     members: HashMap<NodeId, PartyIndex>,
     deadline: Instant,
     nonces: Vec<Reference>,
+    presignature: Option<SessionId>,
 }
 
 /// The only place where a share signs: it takes the permission and uses it up.
@@ -147,9 +156,10 @@ async fn run_session(shared: &Arc<Shared>, token: SignToken, run: Run) -> Result
         tracing::error!(%error, "a share that the guard allowed to use is not there");
         ApiError::new(Code::KeyNotActive, error.to_string())
     })?;
-    let mode = match run.nonces.as_slice() {
-        [] => SignMode::Full,
-        references => shared.nonces.take(token.key(), references)?,
+    let (mode, input) = match (run.nonces.as_slice(), run.presignature) {
+        (_, Some(id)) => presigning::take(shared, token.examined(), token.call(), &id)?,
+        ([], None) => (SignMode::Full, token.input().clone()),
+        (references, None) => (shared.nonces.take(token.key(), references)?, token.input().clone()),
     };
     let intent = token.examined().intent();
     let trace_context = TraceContext { key: intent.key_id.to_string(), intent: intent.id.to_string() };
@@ -162,7 +172,7 @@ async fn run_session(shared: &Arc<Shared>, token: SignToken, run: Run) -> Result
         trace: shared.trace.clone().map(|trace| (trace, trace_context)),
     };
     let (params, me) = (token.params(), token.key().me);
-    let (path, input) = (token.path().clone(), token.input().clone());
+    let path = token.path().clone();
     let seed = Seed::new(*entropy::random());
     let ended = drive(context, move || Session::sign(params, me, share, &path, &input, mode, seed)).await;
     finish(shared, &token, ended).await

@@ -50,6 +50,10 @@ impl Examined {
     pub const fn child_key(&self) -> Point {
         self.child.public_key
     }
+    /// What is signed, computed from the intent's bytes.
+    pub const fn input(&self) -> &SignInput {
+        &self.input
+    }
     /// The account that signs.
     pub const fn account(&self) -> &Address {
         &self.account

@@ -34,7 +34,7 @@ pub trait PeerEvents: Send + Sync + 'static {
 
 /// Serves a link until it ends. Gives the stream of answers.
 pub fn serve<S>(
-    mesh: &Mesh,
+    mesh: &Arc<Mesh>,
     peer: NodeId,
     mut messages: S,
     events: Arc<dyn PeerEvents>,
@@ -45,7 +45,7 @@ where
     S: Stream<Item = Result<pb::PeerMessage, tonic::Status>> + Send + Unpin + 'static,
 {
     let open = mesh.inbound(&peer)?;
-    let metrics = Arc::clone(&mesh.metrics);
+    let (metrics, mesh) = (Arc::clone(&mesh.metrics), Arc::clone(mesh));
     let (answers, stream) = mpsc::channel(ANSWERS);
     tasks.spawn(async move {
         loop {
@@ -62,6 +62,7 @@ where
                         events.frame(&peer, frame);
                     }
                     Kind::Ping(ping) => {
+                        mesh.note_boot(&peer, &ping.boot);
                         drop(answers.try_send(Ok(pb::PeerMessage { kind: Some(Kind::Pong(ping)) })));
                     }
                     Kind::NonceBatch(batch) => events.nonce_batch(&peer, batch),

@@ -37,6 +37,7 @@ pub(super) struct Dialler {
     pub(super) tls: Arc<rustls::ClientConfig>,
     pub(super) state: Arc<LinkState>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) boot: [u8; 16],
     pub(super) greeting: Greeting,
 }
 
@@ -107,7 +108,7 @@ impl Dialler {
                     if probe.heard.elapsed() > SILENCE {
                         return Err(LinkError::Silent);
                     }
-                    push(&pipe, probe.next()).await?;
+                    push(&pipe, probe.next(&self.boot)).await?;
                 }
             }
         }
@@ -156,10 +157,12 @@ impl Probe {
         Self { nonce: 0, sent: now, heard: now }
     }
 
-    fn next(&mut self) -> pb::PeerMessage {
+    fn next(&mut self, boot: &[u8; 16]) -> pb::PeerMessage {
         self.nonce = self.nonce.wrapping_add(1);
         self.sent = Instant::now();
-        pb::PeerMessage { kind: Some(pb::peer_message::Kind::Ping(pb::Ping { nonce: self.nonce })) }
+        pb::PeerMessage {
+            kind: Some(pb::peer_message::Kind::Ping(pb::Ping { nonce: self.nonce, boot: boot.to_vec().into() })),
+        }
     }
 
     /// Microseconds, if this answers the newest probe.

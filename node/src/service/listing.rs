@@ -34,8 +34,8 @@ pub(super) fn status(shared: &Shared) -> Result<pb::StatusResponse, ApiError> {
         peers: peers.collect(),
         sessions: u32::try_from(shared.sessions.running()).unwrap_or(u32::MAX),
         nonce_pools: shared.nonces.all(),
-        presignatures: 0,
-        prime_sets: 0,
+        presignatures: u32::try_from(shared.presignatures.len()).unwrap_or(u32::MAX),
+        prime_sets: u32::try_from(shared.primes.ready()).unwrap_or(u32::MAX),
         banned_peers: view.bans().map_err(failed)?.into_iter().map(|(peer, _)| peer).collect(),
     })
 }

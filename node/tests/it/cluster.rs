@@ -24,7 +24,7 @@ use tonic::transport::Channel;
 pub(crate) type Client = SignerClient<Channel>;
 
 /// How many milliseconds anything may take here before the test gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1200);
 
 /// A P-256 identity as the daemons read it.
 pub(crate) struct Machine {
@@ -264,6 +264,42 @@ impl Cluster {
         let calls = signers.iter().map(|signer| {
             let mut client = self.client(*signer as usize - 1);
             let request = pb::SignRequest { nonces: nonces.clone(), ..sign_request(intent, signers, session.clone()) };
+            async move { client.sign(request).await.unwrap().into_inner() }
+        });
+        all(calls).await
+    }
+
+    /// Makes a presignature; gives its name.
+    pub(crate) async fn presign(&self, key: &str, signers: &[u32]) -> Vec<u8> {
+        let name = session();
+        let calls = signers.iter().map(|signer| {
+            let mut client = self.client(*signer as usize - 1);
+            let request = pb::PresignRequest {
+                key_id: key.to_owned(),
+                path: Vec::new(),
+                session_id: name.clone().into(),
+                signers: signers.to_vec(),
+            };
+            async move { client.presign(request).await.unwrap().into_inner() }
+        });
+        for answer in all(calls).await {
+            assert_eq!((answer.refusal, answer.pool_size), (None, 1));
+        }
+        name
+    }
+
+    /// Signs with a presignature.
+    pub(crate) async fn sign_presigned(
+        &self,
+        intent: &pb::Envelope,
+        signers: &[u32],
+        presignature: &[u8],
+    ) -> Vec<pb::SignResponse> {
+        let session = session();
+        let calls = signers.iter().map(|signer| {
+            let mut client = self.client(*signer as usize - 1);
+            let presignature_id = presignature.to_vec().into();
+            let request = pb::SignRequest { presignature_id, ..sign_request(intent, signers, session.clone()) };
             async move { client.sign(request).await.unwrap().into_inner() }
         });
         all(calls).await

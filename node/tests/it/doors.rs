@@ -123,9 +123,15 @@ async fn frames_of_an_earlier_session_are_not_taken_in_a_later_one() {
     let body = line.split("\"body\":\"").nth(1).unwrap().split('"').next().unwrap();
     let used = session();
     let link = link(&cluster, 0, &cluster.machines[1]).await.unwrap();
+    let received = || {
+        let direction = Reason { reason: "received" };
+        cluster.node(0).shared().metrics.frames.get_or_create(&direction).get()
+    };
+    let before = received();
     for round in 1..4 {
         link.send(frame(&used, 2, round, hex::decode(body).unwrap())).await.unwrap();
     }
+    eventually("the replays' arrival", || received() >= before + 3).await;
     let (_, next) = message_intent(&cluster, "words", "m-2", "second");
     let answers = cluster.sign_in(&next, &[1, 2], used).await;
     assert_eq!(signature(&answers[0]), signature(&answers[1]));

@@ -253,7 +253,11 @@ async fn key_orders_are_judged_and_a_name_is_used_once() {
     assert_eq!(code(generate(same(&|o| o.nodes.reverse())).await), "bad_signer_set");
     assert_eq!(code(generate(same(&|o| o.nodes = vec!["n2".to_owned(), "n3".to_owned()])).await), "bad_signer_set");
     assert_eq!(code(generate(same(&|o| o.expires_at_secs = 1)).await), "expired");
-    assert_eq!(code(generate(same(&|o| o.key_id = "words".to_owned())).await), "key_exists");
+    let taken = same(&|o| {
+        o.key_id = "words".to_owned();
+        o.expires_at_secs -= 300;
+    });
+    assert_eq!(code(generate(taken).await), "key_exists");
     let by_backend = order(&|o| o.requester = "backend".to_owned(), "backend", &cluster.backend);
     assert_eq!(code(generate(by_backend).await), "not_permitted");
     let forged = order(&|_| {}, "security", &stranger);

@@ -95,3 +95,25 @@ async fn three_of_five_and_a_child_key() {
     assert_eq!(signature(&answers[0]), signature(&answers[2]));
     assert_ne!(signature(&answers[0]).public_key.to_vec(), parent);
 }
+
+/// Real safe primes: minutes. `cargo test -p limen-node -- --ignored cggmp24`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "looks for real safe primes, which takes minutes of processor time per signer"]
+async fn cggmp24_makes_a_key_signs_and_signs_from_a_presignature() {
+    let cluster = Cluster::start_with(2, 2, "sign_timeout_ms = 120000").await;
+    let public = cluster.make_key("cold", Scheme::EcdsaSecp256k1, Protocol::Cggmp24).await;
+    let (_, full) = evm_message(&cluster, "cold", "m-1", "a full run");
+    let answers = cluster.sign(&full, &[1, 2]).await;
+    assert_eq!(signature(&answers[0]), signature(&answers[1]));
+    assert_eq!(signature(&answers[0]).public_key.to_vec(), public);
+
+    let presignature = cluster.presign("cold", &[1, 2]).await;
+    let (_, quick) = evm_message(&cluster, "cold", "m-2", "one round");
+    let answers = cluster.sign_presigned(&quick, &[1, 2], &presignature).await;
+    assert_eq!(signature(&answers[0]), signature(&answers[1]));
+    // it is gone
+    let (_, again) = evm_message(&cluster, "cold", "m-3", "the same presignature");
+    let answers = cluster.sign_presigned(&again, &[1, 2], &presignature).await;
+    assert_eq!(refusal(&answers[0]).code, "nonce_unavailable");
+    assert_eq!(refusal(&answers[1]).code, "nonce_unavailable");
+}
