@@ -23,6 +23,9 @@ The first failure ends the run; the summary at the end names it.";
 /// What is built beside the default: the measuring program, which no other crate needs.
 const EVERYTHING: &[&str] = &["--workspace", "--locked", "--features", "limen-sim/bench"];
 
+/// Module documentation may point into the module: it is read beside the source more often than on a page.
+const RUSTDOC_FLAGS: &str = "-D warnings -A rustdoc::private-intra-doc-links";
+
 /// How a phase ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
@@ -181,7 +184,7 @@ fn documentation(workspace: &Workspace, options: Options) -> Result<Outcome> {
         return Ok(Outcome::Skipped("--quick".to_owned()));
     }
     let mut doc = workspace.cargo();
-    doc.args(["doc", "--no-deps"]).args(EVERYTHING).env("RUSTDOCFLAGS", "-D warnings");
+    doc.args(["doc", "--no-deps"]).args(EVERYTHING).env("RUSTDOCFLAGS", RUSTDOC_FLAGS);
     command::run(&mut doc)?;
     Ok(Outcome::Passed)
 }
