@@ -1,7 +1,7 @@
 //! FROST: threshold Schnorr signatures (RFC 9591), by the crates of the Zcash Foundation, for Ed25519 and BIP-340.
 //!
 //! **Keys.** Key generation is that of the FROST paper (ePrint 2020/852, figure 1: Pedersen's with proofs of knowledge),
-//! with a session-bound second proof and a jointly chosen chain code: see [`keygen`].
+//! with a session-bound second proof and a jointly chosen chain code: see `keygen`.
 //!
 //! **Which key is which (BIP-340).** The library adds `int(hashTapTweak(x(P)))` to the sum `P` of the parties' parts, as
 //! BIP-341 advises, so that no party can hide a script path in its part. That happens once, in key generation.
