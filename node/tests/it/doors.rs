@@ -112,34 +112,6 @@ async fn an_insider_that_floods_a_session_with_nonsense_does_not_harm_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn frames_of_an_earlier_session_are_not_taken_in_a_later_one() {
-    let cluster = Cluster::start(2, 2).await;
-    cluster.make_key("words", Scheme::EddsaEd25519, Protocol::Frost).await;
-    let (_, intent) = message_intent(&cluster, "words", "m-1", "first");
-    signature(&cluster.sign(&intent, &[1, 2]).await[0]);
-    // the last-round messages that signer 2 emitted, as its trace has them, replayed under a new session's name
-    let trace = std::fs::read_to_string(cluster.path("n2.partials")).unwrap();
-    let line = trace.lines().next().unwrap();
-    let body = line.split("\"body\":\"").nth(1).unwrap().split('"').next().unwrap();
-    let used = session();
-    let link = link(&cluster, 0, &cluster.machines[1]).await.unwrap();
-    let received = || {
-        let direction = Reason { reason: "received" };
-        cluster.node(0).shared().metrics.frames.get_or_create(&direction).get()
-    };
-    let before = received();
-    for round in 1..4 {
-        link.send(frame(&used, 2, round, hex::decode(body).unwrap())).await.unwrap();
-    }
-    eventually("the replays' arrival", || received() >= before + 3).await;
-    let (_, next) = message_intent(&cluster, "words", "m-2", "second");
-    let answers = cluster.sign_in(&next, &[1, 2], used).await;
-    assert_eq!(signature(&answers[0]), signature(&answers[1]));
-    let reasons = ["wrong_tag", "wrong_round", "wrong_kind", "after_end"];
-    eventually("the replays", || reasons.iter().map(|reason| dropped(&cluster, 0, reason)).sum::<u64>() >= 3).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_message_beyond_every_bound_ends_only_its_own_link() {
     let cluster = Cluster::start(3, 2).await;
     cluster.make_key("words", Scheme::EddsaEd25519, Protocol::Frost).await;
