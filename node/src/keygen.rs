@@ -109,6 +109,8 @@ impl Making<'_> {
             deadline: self.deadline,
             mesh: Arc::clone(&self.shared.mesh),
             crypto: self.shared.crypto.clone(),
+            quarantine: Arc::clone(&self.shared.quarantine),
+            protocol: self.token.order().protocol,
             trace: None,
         };
         let ended = drive(context, start).await;

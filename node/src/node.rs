@@ -300,6 +300,7 @@ fn assemble(
         primes: PrimePool::start(limits.prime_sets, Arc::clone(&metrics)).map_err(StartError::Thread)?,
         mesh,
         crypto: CryptoPool::new(limits.crypto_threads()),
+        quarantine: Arc::default(),
         metrics,
         trace,
         tasks: TaskTracker::new(),

@@ -180,6 +180,8 @@ async fn run(
         deadline: deadline_in(shared.limits.keygen_timeout(0)),
         mesh: Arc::clone(&shared.mesh),
         crypto: shared.crypto.clone(),
+        quarantine: Arc::clone(&shared.quarantine),
+        protocol: token.key().public.protocol,
         trace: None,
     };
     let (params, me, path) = (token.params(), token.key().me, token.path().clone());

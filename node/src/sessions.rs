@@ -6,6 +6,7 @@
 
 mod driver;
 mod early;
+mod quarantine;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use crate::metrics::Metrics;
 pub use driver::{Drive, Ended, deadline_in, drive};
 use early::EarlyFrames;
+pub use quarantine::Quarantine;
 
 /// Messages that may wait for one session; a protocol sends some tens in all.
 const INBOX: usize = 512;

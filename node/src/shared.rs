@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::nonces::Nonces;
 use crate::presigning::Presignatures;
 use crate::primes::PrimePool;
-use crate::sessions::Sessions;
+use crate::sessions::{Quarantine, Sessions};
 use crate::store::{Store, StoreError};
 use crate::trace::PartialTrace;
 use crate::vault::Vault;
@@ -59,6 +59,8 @@ pub struct Shared {
     pub mesh: Arc<Mesh>,
     /// Protocol threads.
     pub crypto: CryptoPool,
+    /// Peers with which no further protocol step runs in this boot.
+    pub quarantine: Arc<Quarantine>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Last-round messages are written down.

@@ -17,6 +17,7 @@ use crate::metrics::{Reason, SessionLabels};
 use crate::nonces::Reference;
 use crate::sessions::{Drive, Ended, Inbox, OpenError, deadline_in, drive};
 use crate::shared::Shared;
+use crate::store::StoreError;
 use crate::store::journal::Event;
 use crate::store::rows::{BanRow, StoredSignature};
 use crate::trace::TraceContext;
@@ -169,6 +170,8 @@ async fn run_session(shared: &Arc<Shared>, token: SignToken, run: Run) -> Result
         deadline: run.deadline,
         mesh: Arc::clone(&shared.mesh),
         crypto: shared.crypto.clone(),
+        quarantine: Arc::clone(&shared.quarantine),
+        protocol: token.key().public.protocol,
         trace: shared.trace.clone().map(|trace| (trace, trace_context)),
     };
     let (params, me) = (token.params(), token.key().me);
@@ -278,6 +281,11 @@ pub(crate) async fn session_error(shared: &Shared, nodes: &[NodeId], session: &[
             };
             Refusal { error: ApiError::new(Code::SessionAborted, abort.to_string()), suspects }
         }
+        Ended::Quarantined(party) => {
+            let who = node_at(party).map(ToString::to_string).unwrap_or_default();
+            let message = format!("session {name} was given up: {who} failed a consistency check in another one");
+            Refusal { error: ApiError::new(Code::PeerBanned, message), suspects: vec![party] }
+        }
         Ended::NotStarted(error) => ApiError::new(Code::SessionAborted, error.to_string()).into(),
         Ended::Done(_) => ApiError::new(Code::Internal, format!("session {name} gave another kind of result")).into(),
         Ended::Lost => ApiError::new(Code::SessionAborted, format!("session {name} was lost here")).into(),
@@ -288,14 +296,21 @@ pub(crate) async fn session_error(shared: &Shared, nodes: &[NodeId], session: &[
 async fn ban(shared: &Shared, node: &NodeId, session: [u8; 32], abort: &Abort) {
     tracing::error!(peer = %node, %abort, "peer banned: no protocol runs with it again until a reshare");
     shared.metrics.banned_peers.inc();
-    let (peer, now, reason) = (node.clone(), shared.now(), abort.to_string());
-    let banned = shared.store.write(move |txn| {
-        txn.put_ban(&peer, &BanRow { at_ms: now.0, session, reason: reason.clone() })?;
-        txn.append(now, Event::Banned { peer: peer.to_string(), session, reason })
-    });
-    if let Err(error) = banned.await {
-        tracing::error!(%error, "a ban could not be stored: the process stops");
-        std::process::abort();
+    loop {
+        let (peer, now, reason) = (node.clone(), shared.now(), abort.to_string());
+        let banned = shared.store.write(move |txn| {
+            txn.put_ban(&peer, &BanRow { at_ms: now.0, session, reason: reason.clone() })?;
+            txn.append(now, Event::Banned { peer: peer.to_string(), session, reason })
+        });
+        match banned.await {
+            Ok(()) => break,
+            // A full queue must not cost the ban: the peer is quarantined already, so there is time to wait for a place.
+            Err(StoreError::Busy) => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
+            Err(error) => {
+                tracing::error!(%error, "a ban could not be stored: the process stops");
+                std::process::abort();
+            }
+        }
     }
     // Other sessions with this peer use the same set-up: they end too.
     shared.sessions.peer_lost(node);

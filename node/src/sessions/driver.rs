@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use limen_mpc::{Abort, Dropped, Frame, Output, Received, Session, StartError, Step};
-use limen_wire::ids::{NodeId, PartyIndex, SessionId};
+use limen_wire::ids::{NodeId, PartyIndex, Protocol, SessionId};
 use tokio::time::Instant;
 
-use super::{Event, Inbox, Sessions, encode};
+use super::quarantine::banned_by;
+use super::{Event, Inbox, Quarantine, Sessions, encode};
 use crate::crypto::CryptoPool;
 use crate::mesh::Mesh;
 use crate::trace::{PartialTrace, TraceContext};
@@ -25,6 +26,8 @@ pub enum Ended {
     TimedOut(Vec<PartyIndex>),
     /// The link from this member broke while it was waited for.
     PeerLost(PartyIndex),
+    /// This member failed a consistency check in another session meanwhile.
+    Quarantined(PartyIndex),
     /// A step panicked or the process is going down.
     Lost,
 }
@@ -41,6 +44,10 @@ pub struct Drive {
     pub mesh: Arc<Mesh>,
     /// Where steps run.
     pub crypto: CryptoPool,
+    /// Peers with which no further step runs.
+    pub quarantine: Arc<Quarantine>,
+    /// Which protocol runs.
+    pub protocol: Protocol,
     /// Where last-round messages are written down, in tests of nonce use.
     pub trace: Option<(Arc<PartialTrace>, TraceContext)>,
 }
@@ -62,11 +69,10 @@ pub async fn drive(
     mut context: Drive,
     start: impl FnOnce() -> Result<(Session, Step), StartError> + Send + 'static,
 ) -> Ended {
-    let started = context.crypto.run(start).await;
-    let (session, step) = match started {
+    let (session, step) = match context.guarded(start, |_| None).await {
         Ok(Ok(started)) => started,
         Ok(Err(error)) => return Ended::NotStarted(error),
-        Err(_) => return Ended::Lost,
+        Err(ended) => return *ended,
     };
     let mut running = Running { session, lost: BTreeSet::new() };
     if let Some(output) = context.emit(&running.session, step) {
@@ -75,6 +81,10 @@ pub async fn drive(
     let mut events = Vec::new();
     loop {
         events.clear();
+        // A time-out future is looked at only when nothing has come in: a peer that never stops sending must not outlive it.
+        if Instant::now() >= context.deadline {
+            return Ended::TimedOut(running.session.waiting_for());
+        }
         match tokio::time::timeout_at(context.deadline, context.inbox.take(&mut events)).await {
             Err(_) => return Ended::TimedOut(running.session.waiting_for()),
             Ok(0) => return Ended::Lost,
@@ -91,6 +101,22 @@ pub async fn drive(
 }
 
 impl Drive {
+    /// Runs a step on the crypto threads, unless a member is quarantined. Steps of DKLs23 with a common member take turns.
+    async fn guarded<T: Send + 'static>(
+        &self,
+        step: impl FnOnce() -> T + Send + 'static,
+        ban: impl FnOnce(&T) -> Option<PartyIndex> + Send + 'static,
+    ) -> Result<T, Box<Ended>> {
+        let members: Vec<_> = self.members.iter().map(|(node, party)| (node.clone(), *party)).collect();
+        let (quarantine, in_turn) = (Arc::clone(&self.quarantine), self.protocol == Protocol::Dkls23);
+        let done = self.crypto.run(move || quarantine.step(&members, in_turn, step, ban)).await;
+        match done {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(party)) => Err(Box::new(Ended::Quarantined(party))),
+            Err(_) => Err(Box::new(Ended::Lost)),
+        }
+    }
+
     async fn advance(&self, mut running: Running, events: Vec<Event>) -> Result<Running, Box<Ended>> {
         let mut frames = Vec::with_capacity(events.len());
         for event in events {
@@ -104,15 +130,20 @@ impl Drive {
         if frames.is_empty() {
             return Ok(running);
         }
-        let step = self.crypto.run(move || {
+        let step = move || {
             let result = receive(&mut running.session, frames);
             (running, result)
-        });
-        let (running, (dropped, result)) = step.await.map_err(|_| Box::new(Ended::Lost))?;
+        };
+        let ban = |(_, (_, (_, abort))): &(Running, Received1)| abort.as_ref().and_then(banned_by);
+        let (running, (dropped, result)) = self.guarded(step, ban).await?;
         for (sender, why) in dropped {
             self.note_dropped(sender, why);
         }
         let (steps, abort) = result;
+        // What was computed too late is not said: the request may have expired or been stopped since.
+        if abort.is_none() && Instant::now() >= self.deadline {
+            return Err(Box::new(Ended::TimedOut(running.session.waiting_for())));
+        }
         for step in steps {
             if let Some(output) = self.emit(&running.session, step) {
                 return Err(Box::new(Ended::Done(output)));
