@@ -56,7 +56,7 @@ impl Quarantine {
 }
 
 /// The party that this abort bans.
-pub fn banned_by(abort: &Abort) -> Option<PartyIndex> {
+pub(super) fn banned_by(abort: &Abort) -> Option<PartyIndex> {
     match &abort.blame {
         Blame::Party { party, action: Action::Ban } => Some(*party),
         Blame::Party { .. } | Blame::Nobody | Blame::Suspects(_) => None,
@@ -82,7 +82,7 @@ mod tests {
                 let (quarantine, ran) = (Arc::clone(&quarantine), Arc::clone(&ran));
                 scope.spawn(move || {
                     let failing = || ran.fetch_add(1, Ordering::SeqCst);
-                    drop(quarantine.step(&[member(2)], true, failing, |_| Some(member(2).1)));
+                    let _ = quarantine.step(&[member(2)], true, failing, |_| Some(member(2).1));
                 });
             }
         });
