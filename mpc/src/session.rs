@@ -175,7 +175,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Starts key generation among all signers of the committee.
+    /// Starts key generation among all signers of the committee. A CGGMP24 share cannot sign before it has its auxiliary
+    /// information: see [`Session::keygen_with_primes`] and [`Session::aux_info`].
     pub fn keygen(params: SessionParams, me: PartyIndex, seed: Seed) -> Result<(Self, Step), StartError> {
         check_params(&params, me, params.size.signers_total())?;
         let binding = Binding::new(params, Purpose::Keygen, [0; 32]);
@@ -183,6 +184,24 @@ impl Session {
             Protocol::Dkls23 => crate::dkls23::keygen(&binding, me, seed)?,
             Protocol::Cggmp24 => crate::cggmp24::keygen(&binding, me, seed)?,
             Protocol::Frost => frost::keygen(&binding, me, seed)?,
+        };
+        Ok(Self::start(binding, me, started)?)
+    }
+
+    /// Starts key generation of a CGGMP24 key with its auxiliary information in the same session: the share can sign at
+    /// once. Steps compute for ten seconds and more: never on a network thread.
+    pub fn keygen_with_primes(
+        params: SessionParams,
+        me: PartyIndex,
+        primes: Primes,
+        seed: Seed,
+    ) -> Result<(Self, Step), StartError> {
+        check_params(&params, me, params.size.signers_total())?;
+        // another plan of rounds than key generation alone, so another context: the two never mix
+        let binding = Binding::new(params, Purpose::Keygen, tagged_hash("limen mpc whole key context v1", []));
+        let started = match binding.params().protocol {
+            Protocol::Cggmp24 => crate::cggmp24::whole_key(&binding, me, primes, seed)?,
+            Protocol::Dkls23 | Protocol::Frost => return Err(unsupported(binding.params())),
         };
         Ok(Self::start(binding, me, started)?)
     }

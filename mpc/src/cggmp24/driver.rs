@@ -193,9 +193,15 @@ fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, Abort> {
 }
 
 fn decode<M: DeserializeOwned>(from: PartyIndex, body: &[u8]) -> Result<M, Abort> {
-    let mut rest = body;
-    match ciborium::from_reader(&mut rest) {
-        Ok(message) if rest.is_empty() => Ok(message),
-        _ => Err(Abort::malformed(from, "CGGMP24 message")),
+    read_cbor(body).ok_or_else(|| Abort::malformed(from, "CGGMP24 message"))
+}
+
+/// Reads one value that fills all of `bytes`.
+pub(super) fn read_cbor<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let mut rest = bytes;
+    // the library's integers carry a radix, and an impossible one makes its decoder panic
+    match catch_unwind(AssertUnwindSafe(|| ciborium::from_reader(&mut rest))) {
+        Ok(Ok(value)) if rest.is_empty() => Some(value),
+        _ => None,
     }
 }

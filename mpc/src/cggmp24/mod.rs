@@ -13,14 +13,17 @@ mod modulus;
 mod partial;
 mod presignature;
 mod primes;
+mod range;
 mod setup;
 mod sign;
+mod whole_key;
 
 pub(crate) use aux_info::aux_info;
 pub(crate) use keygen::keygen;
 pub use presignature::Presignature;
 pub use primes::{Primes, generate_primes};
 pub(crate) use setup::Setup;
+pub(crate) use whole_key::whole_key;
 pub(crate) use sign::{presign, sign, sign_with_presignature};
 
 /// The curve as the library names it.

@@ -5,6 +5,7 @@ use cggmp24::key_share::{AuxInfo, DirtyIncompleteKeyShare, DirtyKeyInfo, KeyShar
 use limen_wire::ids::PartyIndex;
 use zeroize::Zeroizing;
 
+use super::driver::read_cbor;
 use super::{Curve, Level};
 use crate::key::{CoreShare, ImportError, KeyPublic};
 use crate::point::Point;
@@ -34,11 +35,8 @@ impl Setup {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ImportError> {
         const BAD: ImportError = ImportError::Encoding("set-up");
-        let mut rest = bytes.strip_prefix(MAGIC).filter(|body| body.len() <= MAX_ENCODED).ok_or(BAD)?;
-        match ciborium::from_reader(&mut rest) {
-            Ok(aux) if rest.is_empty() => Ok(Self(aux)),
-            _ => Err(BAD),
-        }
+        let body = bytes.strip_prefix(MAGIC).filter(|body| body.len() <= MAX_ENCODED).ok_or(BAD)?;
+        read_cbor(body).map(Self).ok_or(BAD)
     }
 
     /// Checks that there are moduli of each signer and that ours is the product of our primes.

@@ -14,6 +14,7 @@ use super::driver::{Progress, Run, position};
 use super::messages::{PARTIAL_ROUND, PRESIGN_ROUNDS, PresignMessage};
 use super::partial::Partial;
 use super::presignature::Commitments;
+use super::range::RangeProofs;
 use super::setup::keygen_position;
 use super::{Curve, Level, Presignature};
 use crate::binding::Binding;
@@ -51,7 +52,9 @@ fn start_run(
     let positions: Vec<u16> = signers.parties().iter().map(|party| keygen_position(*party)).collect();
     let (i, id, mut rng) = (position(signers, me)?, *binding.digest(), seed.into_rng());
     let steps = path.steps().to_vec();
-    let mut run = Run::new(me, signers, Box::new(|_, _| Ok(())), |party| async move {
+    let mut proofs = RangeProofs::new(me, signers, share.clone(), id);
+    let check = Box::new(move |from, message: &PresignMessage| proofs.check(from, message));
+    let mut run = Run::new(me, signers, check, |party| async move {
         let builder = cggmp24::signing(ExecutionId::new(&id), i, &positions, &share).enforce_reliable_broadcast(false);
         match builder.set_derivation_path(steps) {
             Ok(builder) => builder.generate_presignature(&mut rng, party).await.map_err(RunError::Library),

@@ -42,8 +42,14 @@ fn exported_parts_come_back_and_sign() {
 }
 
 #[test]
-fn makes_a_key_and_signs_3_of_5() {
-    let shares = whole(size(3, 5));
+fn makes_a_whole_key_in_one_session_and_signs_3_of_5() {
+    let params = cggmp(size(3, 5), 1);
+    let start = |party: &PartyIndex| {
+        Session::keygen_with_primes(params.clone(), *party, primes(party.as_u16().into()), seed()).unwrap()
+    };
+    let starts = params.signers.parties().iter().map(start).collect();
+    let shares = keys(run(starts, Order::Shuffled(5), honest).outputs());
+    assert!(shares.values().all(|share| share.can_sign()));
     let outputs = run(start_sign(&shares, &set(&[1, 3, 5]), "m/2", &preimage(1), 5), Order::Lifo, honest).outputs();
     check_signature(&shares, "m/2", &preimage(1), outputs);
 }
