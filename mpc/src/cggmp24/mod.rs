@@ -23,8 +23,8 @@ pub(crate) use keygen::keygen;
 pub use presignature::Presignature;
 pub use primes::{Primes, generate_primes};
 pub(crate) use setup::Setup;
-pub(crate) use whole_key::whole_key;
 pub(crate) use sign::{presign, sign, sign_with_presignature};
+pub(crate) use whole_key::whole_key;
 
 /// The curve as the library names it.
 type Curve = cggmp24::supported_curves::Secp256k1;

@@ -42,7 +42,12 @@ pub(super) struct RangeProofs {
 }
 
 impl RangeProofs {
-    pub(super) fn new(me: PartyIndex, signers: &SignerSet, share: Arc<LibKeyShare<Curve, Level>>, id: [u8; 32]) -> Self {
+    pub(super) fn new(
+        me: PartyIndex,
+        signers: &SignerSet,
+        share: Arc<LibKeyShare<Curve, Level>>,
+        id: [u8; 32],
+    ) -> Self {
         Self { me, signers: signers.clone(), share, id, ciphertexts: BTreeMap::new() }
     }
 

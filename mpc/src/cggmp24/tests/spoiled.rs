@@ -178,7 +178,12 @@ fn a_message_of_another_round_is_refused() {
 fn spoiled_key_generation_and_auxiliary_information_make_no_key() {
     let keygen = |target: Target, most: usize| {
         let sent = run(start_keygen(size(2, 3)), Order::Fifo, honest).sent;
-        let body = &sent.iter().find(|packet| packet.is(target.round, target.from, party(2), target.direct)).unwrap().frame.body;
+        let body = &sent
+            .iter()
+            .find(|packet| packet.is(target.round, target.from, party(2), target.direct))
+            .unwrap()
+            .frame
+            .body;
         for path in chosen(body, most) {
             let report = run_spoiled(start_keygen(size(2, 3)), target, |body| {
                 let mut message = parse(body);
