@@ -45,7 +45,7 @@ fn smooth() -> Integer {
     let mut rng = rng();
     let mut modulus = Integer::one();
     while modulus.significant_bits() < 700 {
-        modulus = modulus * Integer::generate_prime(&mut rng, 16);
+        modulus *= Integer::generate_prime(&mut rng, 16);
     }
     let rest = 1026 - u32::try_from(modulus.significant_bits()).unwrap();
     modulus * Integer::generate_prime(&mut rng, rest)
@@ -68,7 +68,7 @@ fn moduli_of_a_wrong_shape_name_their_owner() {
         ("modulus with a small factor", small_factor),
         ("modulus with a small factor", smooth()),
         ("modulus that is a square", p.square_ref()),
-        ("modulus that is another's or used twice", hat_good.clone()),
+        ("modulus that is another's or used twice", hat_good),
     ];
     // both moduli go through the same check: they take turns
     for ((what, modulus), pedersen) in cases.into_iter().zip([false, true].into_iter().cycle()) {
