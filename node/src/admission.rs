@@ -2,7 +2,9 @@
 
 use limen_policy::charter::Charter;
 use limen_wire::error::ApiError;
-use limen_wire::ids::{IntentId, KeyId, NodeId, SessionId};
+use limen_wire::error::Code;
+use limen_wire::ids::{IntentId, KeyId, NodeId, RequesterId, SessionId};
+use limen_wire::intent::Cancellation;
 use limen_wire::pb;
 use prost::Message as _;
 
@@ -12,7 +14,7 @@ use crate::guard::{
     SignCall, SignToken, Verdict,
 };
 use crate::store::journal::Event;
-use crate::store::rows::{ClaimKey, IntentRow, KeyPhase, KeyRow, LiveIntent};
+use crate::store::rows::{ClaimKey, IntentRow, KeyPhase, KeyRow, LiveIntent, Tally};
 use crate::store::{StoreError, Txn};
 
 impl JournalView for Txn<'_> {
@@ -24,6 +26,7 @@ impl JournalView for Txn<'_> {
             allowed: row.allowed,
             ended: row.live.is_none(),
             nonce_claim: row.live.as_ref().and_then(|live| live.nonce_claim),
+            requester: row.live.map(|live| live.requester),
             result: row.result,
         };
         Ok(Txn::intent(self, id)?.map(|(_, row)| known(row)))
@@ -40,8 +43,13 @@ impl JournalView for Txn<'_> {
         Txn::session_seen(self, session)
     }
 
-    fn stopped(&self, intent: &IntentId) -> Result<bool, StoreError> {
-        Ok(Txn::stopped(self, intent)? || Txn::intent(self, intent)?.is_some_and(|(_, row)| row.stopped))
+    fn stopped(&self, intent: &IntentId, requester: &RequesterId) -> Result<bool, StoreError> {
+        let marked = || Ok(Txn::intent(self, intent)?.is_some_and(|(_, row)| row.stopped));
+        if Txn::stopped(self, intent, requester.as_str())? { Ok(true) } else { marked() }
+    }
+
+    fn waiting(&self, requester: &RequesterId) -> Result<u64, StoreError> {
+        self.tally(Tally::Waiting, requester.as_str())
     }
 
     fn banned(&self, peer: &NodeId) -> Result<bool, StoreError> {
@@ -74,10 +82,11 @@ pub fn note(
         id: *intent.id.as_bytes(),
         first_seen_ms: now.0,
         allowed: false,
-        stopped: Txn::stopped(txn, &intent.id)?,
+        stopped: Txn::stopped(txn, &intent.id, intent.requester.as_str())?,
         result: None,
         live: Some(LiveIntent {
             envelope: envelope.encode_to_vec(),
+            requester: intent.requester.to_string(),
             expires_at_secs: intent.expires_at_secs,
             sessions: 0,
             nonce_claim: examined.nonce_claim(),
@@ -85,6 +94,10 @@ pub fn note(
     };
     let sequence = txn.add_intent(&row)?;
     txn.put_claim(examined.idempotency_claim(), sequence)?;
+    txn.count_up(Tally::Waiting, intent.requester.as_str())?;
+    if row.stopped {
+        txn.count_down(Tally::StopsAhead, intent.requester.as_str())?;
+    }
     txn.append(now, Event::FirstSeen { intent: row.id })?;
     Ok(Ok(now.0))
 }
@@ -109,7 +122,9 @@ pub fn sign(
     if let Verdict::Allowed(token) = &verdict {
         let (sequence, mut row) =
             Txn::intent(txn, &id)?.ok_or_else(|| StoreError::Damaged(format!("intent {id} vanished")))?;
-        row.allowed = true;
+        if !std::mem::replace(&mut row.allowed, true) {
+            txn.count_down(Tally::Waiting, token.examined().intent().requester.as_str())?;
+        }
         if let Some(live) = &mut row.live {
             live.sessions = live.sessions.saturating_add(1);
         }
@@ -121,6 +136,45 @@ pub fn sign(
         txn.append(now, Event::Allowed(Box::new(token.record())))?;
     }
     Ok(verdict)
+}
+
+/// Takes a stop record whose signature holds. True if a last-round message may have left before it.
+///
+/// A record for an intent that has not been seen waits for it, and then counts only if it is of the intent's requester.
+pub fn stop(
+    txn: &mut Txn<'_>,
+    charter: &Charter,
+    cancellation: &Cancellation,
+    record: &[u8],
+    now: Millis,
+) -> Result<Result<bool, ApiError>, StoreError> {
+    let (id, requester) = (cancellation.intent_id, cancellation.requester.as_str());
+    let event = Event::Stopped { intent: *id.as_bytes(), record: *cancellation.id.as_bytes() };
+    let Some((sequence, mut row)) = Txn::intent(txn, &id)? else {
+        if Txn::stopped(txn, &id, requester)? {
+            return Ok(Ok(false));
+        }
+        if txn.tally(Tally::StopsAhead, requester)? >= charter.bounds.max_waiting {
+            let message = format!("{requester} has stopped too many requests that this signer has never seen");
+            return Ok(Err(ApiError::new(Code::Overloaded, message)));
+        }
+        txn.count_up(Tally::StopsAhead, requester)?;
+        txn.put_stop(&id, requester, record)?;
+        txn.append(now, event)?;
+        return Ok(Ok(false));
+    };
+    // A tombstone starts no session: there is nothing left to stop.
+    let Some(live) = &row.live else { return Ok(Ok(row.allowed)) };
+    if live.requester != requester {
+        return Ok(Err(ApiError::new(Code::NotPermitted, "only the requester of an intent cancels it")));
+    }
+    if !row.stopped {
+        row.stopped = true;
+        txn.put_stop(&id, requester, record)?;
+        txn.append(now, event)?;
+        txn.put_intent(sequence, &row)?;
+    }
+    Ok(Ok(row.allowed))
 }
 
 /// Decides on key generation and, if it is allowed, takes the name and records the session.

@@ -13,7 +13,7 @@ mod token;
 
 use limen_mpc::KeyPublic;
 use limen_wire::error::ApiError;
-use limen_wire::ids::{IntentId, KeyId, NodeId, PartyIndex, SessionId};
+use limen_wire::ids::{IntentId, KeyId, NodeId, PartyIndex, RequesterId, SessionId};
 
 use crate::store::rows::{ClaimKey, StoredSignature};
 
@@ -69,6 +69,8 @@ pub struct KnownIntent {
     pub result: Option<StoredSignature>,
     /// The sequence number that it burns; `None` also once it has shrunk.
     pub nonce_claim: Option<ClaimKey>,
+    /// Who asked; `None` once it has shrunk.
+    pub requester: Option<String>,
 }
 
 /// The journal as the guard sees it.
@@ -81,8 +83,10 @@ pub trait JournalView {
     fn holder(&self, claim: ClaimKey) -> Result<Option<IntentId>, Self::Error>;
     /// Whether a session of this name was ever started, in any boot.
     fn session_seen(&self, session: &SessionId) -> Result<bool, Self::Error>;
-    /// Whether a stop record names the intent.
-    fn stopped(&self, intent: &IntentId) -> Result<bool, Self::Error>;
+    /// Whether the intent was stopped by its requester.
+    fn stopped(&self, intent: &IntentId, requester: &RequesterId) -> Result<bool, Self::Error>;
+    /// Intents of this requester that are known here and were never allowed.
+    fn waiting(&self, requester: &RequesterId) -> Result<u64, Self::Error>;
     /// Whether a peer is banned.
     fn banned(&self, peer: &NodeId) -> Result<bool, Self::Error>;
     /// Id of the order under which a key's name is taken, and whether this node has stated a share of it.

@@ -38,7 +38,7 @@ pub async fn generate(shared: Arc<Shared>, request: pb::GenerateKeyRequest) -> R
         shared.store.write(move |txn| admission::keygen(txn, &charter, examined, &envelope, session, now)).await;
     let token = match verdict.map_err(|error| Shared::store_error(&error))? {
         KeygenVerdict::Allowed(token) => token,
-        KeygenVerdict::Repeat => return Ok(statement(&shared, &key)?),
+        KeygenVerdict::Repeat => return Ok(stated(&shared, &key).await?),
         KeygenVerdict::Refused(error) => return Err(error.into()),
     };
     let deadline = deadline_in(shared.limits.keygen_timeout(request.timeout_ms));
@@ -58,6 +58,22 @@ fn statement(shared: &Shared, key: &KeyId) -> Result<pb::Envelope, ApiError> {
         return Err(ApiError::new(Code::KeyNotActive, format!("the share of key {key} is not yet read back here")));
     }
     pb::Envelope::decode(bytes.as_slice()).map_err(|error| ApiError::new(Code::Internal, error.to_string()))
+}
+
+/// The statement of a share that is stored; reads the share back first if that was cut off.
+async fn stated(shared: &Arc<Shared>, key: &KeyId) -> Result<pb::Envelope, ApiError> {
+    match statement(shared, key) {
+        Err(error) if error.code == Code::KeyNotActive => {
+            confirm(shared, key).await.map_err(|error| vault_error(&error))?;
+            statement(shared, key)
+        }
+        answer => answer,
+    }
+}
+
+fn vault_error(error: &VaultError) -> ApiError {
+    tracing::error!(%error, "a new share could not be kept");
+    ApiError::new(Code::Internal, error.to_string())
 }
 
 /// The sessions of one order and what they have in common.
@@ -145,12 +161,8 @@ impl Making<'_> {
 /// Stores the share sealed, reads it back, states it.
 async fn keep(shared: &Arc<Shared>, token: &KeygenToken, share: &KeyShare) -> Result<pb::Envelope, ApiError> {
     let key = token.order().key_id.clone();
-    let vault_error = |error: VaultError| {
-        tracing::error!(%error, "a new share could not be kept");
-        ApiError::new(Code::Internal, error.to_string())
-    };
     let generation = u64::from_be_bytes(*entropy::random::<8>());
-    let sealed = shared.vault.seal(share, generation).map_err(vault_error)?;
+    let sealed = shared.vault.seal(share, generation).map_err(|error| vault_error(&error))?;
     let (name, now, epoch) = (key.clone(), shared.now(), Epoch::FIRST);
     let stored = shared.store.write(move |txn| {
         let Some(mut row) = txn.key(&name)? else { return Ok(false) };
@@ -170,7 +182,7 @@ async fn keep(shared: &Arc<Shared>, token: &KeygenToken, share: &KeyShare) -> Re
         let message = format!("another session has made a share of key {key} meanwhile");
         return Err(ApiError::new(Code::KeyExists, message));
     }
-    confirm(shared, &key).await.map_err(vault_error)?;
+    confirm(shared, &key).await.map_err(|error| vault_error(&error))?;
     statement(shared, &key)
 }
 
@@ -240,15 +252,17 @@ pub fn key_statement(public: &KeyPublic, nodes: &[NodeId], order: IntentId) -> K
 
 /// Takes a certificate: signatures of all members over the very statement that this node has made.
 pub async fn activate(shared: &Arc<Shared>, certificate: pb::Envelope) -> Result<(), ApiError> {
-    let pinned = |node: &NodeId| shared.charter.node_key(node);
-    let statement = KeyStatement::from_certificate(&certificate, &pinned)
-        .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
-    let key = statement.key_id.clone();
+    let key =
+        KeyStatement::decode(&certificate).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?.key_id;
     let facts = shared.key(&key);
     let facts = facts.ok_or_else(|| ApiError::new(Code::UnknownKey, format!("no share of key {key} is held here")))?;
+    // Signatures are looked at only where they matter: certificates come again with every new link.
     if facts.active {
         return Ok(());
     }
+    let pinned = |node: &NodeId| shared.charter.node_key(node);
+    KeyStatement::from_certificate(&certificate, &pinned)
+        .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
     let (name, now, payload) = (key.clone(), shared.now(), certificate.payload.clone());
     let (bytes, hash) = (certificate.encode_to_vec(), Sha256::digest(&certificate.payload).into());
     let activated = shared.store.write(move |txn| {

@@ -20,7 +20,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::metrics::{Metrics, Peer, Reason};
-pub use inbound::{PeerEvents, serve};
+pub use inbound::{PassedOn, PeerEvents, serve};
+
+/// Links that one peer may have open to us: one, and its successors while a broken one is not noticed yet.
+const INBOUND: usize = 8;
 
 /// A message and when it was queued.
 #[derive(Debug)]
@@ -178,12 +181,13 @@ impl Mesh {
         health
     }
 
-    /// Notes that a peer's own link to us has opened; the guard notes its end.
+    /// Notes that a peer's own link to us has opened; the guard notes its end. None if the peer has links enough.
     fn inbound(&self, peer: &NodeId) -> Option<InboundGuard> {
         let state = Arc::clone(&self.links.get(peer)?.state);
-        state.inbound.fetch_add(1, Ordering::Relaxed);
+        let one_more = |open: usize| if open < INBOUND { Some(open.saturating_add(1)) } else { None };
+        state.inbound.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
         state.publish(peer, &self.metrics);
-        Some(InboundGuard { state, peer: peer.clone(), metrics: Arc::clone(&self.metrics) })
+        Some(InboundGuard { state, peer: peer.clone(), metrics: Arc::clone(&self.metrics), open: true })
     }
 }
 
@@ -206,18 +210,27 @@ struct InboundGuard {
     state: Arc<LinkState>,
     peer: NodeId,
     metrics: Arc<Metrics>,
+    open: bool,
 }
 
 impl InboundGuard {
-    /// Whether this is the peer's only open link.
-    fn is_last(&self) -> bool {
-        self.state.inbound.load(Ordering::Relaxed) <= 1
+    /// Takes the mark away; true if it was the peer's last.
+    fn close(mut self) -> bool {
+        self.leave()
+    }
+
+    fn leave(&mut self) -> bool {
+        if !std::mem::take(&mut self.open) {
+            return false;
+        }
+        let before = self.state.inbound.fetch_sub(1, Ordering::Relaxed);
+        self.state.publish(&self.peer, &self.metrics);
+        before <= 1
     }
 }
 
 impl Drop for InboundGuard {
     fn drop(&mut self) {
-        self.state.inbound.fetch_sub(1, Ordering::Relaxed);
-        self.state.publish(&self.peer, &self.metrics);
+        self.leave();
     }
 }

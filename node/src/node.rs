@@ -35,6 +35,8 @@ use crate::vault::provider::{DangerSoftware, KeyProvider, ProviderError, check_m
 use crate::vault::{Vault, VaultError};
 use crate::{entropy, exporter, keygen, upkeep};
 
+/// Calls that one connection may have open: a coordinator's sign calls, each as long as its session.
+const STREAMS: u32 = 1024;
 /// How long running sessions may go on after a stop was asked for.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -355,6 +357,7 @@ fn serve(
         health.set_not_serving::<SignerServer<SignerService>>().await;
     });
     let router = tonic::transport::Server::builder()
+        .max_concurrent_streams(STREAMS)
         .http2_keepalive_interval(Some(Duration::from_secs(5)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
         .initial_stream_window_size(4 << 20)

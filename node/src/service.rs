@@ -16,7 +16,6 @@ use tonic::{Request, Response, Status};
 
 use crate::guard::Examined;
 use crate::shared::{CallerKind, Shared, parse_caller};
-use crate::store::journal::Event;
 use crate::{admission, keygen, presigning, signing};
 
 pub use peer::PeerService;
@@ -179,37 +178,11 @@ pub(crate) async fn stop(shared: &Arc<Shared>, record: pb::Envelope, pass_on: bo
     opened
         .verify(cancellation.requester.as_str(), &requester.public_key)
         .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
-    let (bytes, now) = (record.encode_to_vec(), shared.now());
-    let (id, record_id, asker) = (cancellation.intent_id, cancellation.id, cancellation.requester);
-    let writing = shared.store.write(move |txn| {
-        let known = txn.intent(&id)?;
-        if let Some((_, row)) = &known
-            && let Some(live) = &row.live
-            && !is_own(&live.envelope, asker.as_str())
-        {
-            return Ok(Err(ApiError::new(Code::NotPermitted, "only the requester of an intent cancels it")));
-        }
-        if known.as_ref().is_none_or(|(_, row)| !row.stopped) && !txn.stopped(&id)? {
-            txn.put_stop(&id, &bytes)?;
-            txn.append(now, Event::Stopped { intent: *id.as_bytes(), record: *record_id.as_bytes() })?;
-        }
-        Ok(Ok(match known {
-            Some((sequence, mut row)) => {
-                row.stopped = true;
-                txn.put_intent(sequence, &row)?;
-                row.allowed
-            }
-            None => false,
-        }))
-    });
+    let (bytes, charter, now) = (record.encode_to_vec(), Arc::clone(&shared.charter), shared.now());
+    let writing = shared.store.write(move |txn| admission::stop(txn, &charter, &cancellation, &bytes, now));
     let possibly_signed = writing.await.map_err(|error| Shared::store_error(&error))??;
     if pass_on {
         shared.mesh.send_all(&pb::peer_message::Kind::StopRecord(record));
     }
     Ok(possibly_signed)
-}
-
-fn is_own(envelope: &[u8], requester: &str) -> bool {
-    pb::Envelope::decode(envelope)
-        .is_ok_and(|envelope| envelope.signatures.iter().any(|signature| signature.signer == requester))
 }

@@ -15,23 +15,25 @@ use std::time::{Duration, Instant};
 use limen_mpc::Frame;
 use limen_wire::ids::{NodeId, PartyIndex, SessionId};
 use limen_wire::{limits, pb};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::metrics::Metrics;
 pub use driver::{Drive, Ended, deadline_in, drive};
 use early::EarlyFrames;
 pub use quarantine::Quarantine;
 
-/// Messages that may wait for one session; a protocol sends some tens in all.
-const INBOX: usize = 512;
+/// Frames of one member that may wait for one session; a protocol sends some tens in all.
+const FRAMES: usize = 64;
+/// Their bytes: the longest messages of the protocols (CGGMP24's set-up, DKLs23's multiplications) a few times over.
+const FRAME_BYTES: usize = 4 * limits::FRAME_BODY_BYTES;
 /// Ended sessions remembered, so that stragglers are not taken for early frames.
 const ENDED: usize = 8192;
 
 /// What reaches a session.
 #[derive(Debug)]
 pub enum Event {
-    /// A frame, with the sender that TLS proved.
-    Frame(PartyIndex, Frame),
+    /// A frame, with the sender that TLS proved, and its room in the inbox.
+    Frame(PartyIndex, Frame, Room),
     /// The link from a member broke: what it has not sent by now will not come.
     PeerLost(PartyIndex),
 }
@@ -66,7 +68,32 @@ struct Inner {
 #[derive(Debug)]
 struct Running {
     inbox: mpsc::Sender<Event>,
-    members: HashMap<NodeId, PartyIndex>,
+    members: HashMap<NodeId, Member>,
+}
+
+/// A member and its own part of the inbox, so that no member can push out another's frames.
+#[derive(Debug)]
+struct Member {
+    party: PartyIndex,
+    frames: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+}
+
+/// The room that a frame takes until it is dropped.
+#[derive(Debug)]
+pub struct Room(#[expect(dead_code, reason = "held, never read")] [OwnedSemaphorePermit; 2]);
+
+impl Member {
+    fn new(party: PartyIndex) -> Self {
+        let room = |size| Arc::new(Semaphore::new(size));
+        Self { party, frames: room(FRAMES), bytes: room(FRAME_BYTES) }
+    }
+
+    fn room(&self, bytes: usize) -> Option<Room> {
+        let bytes = u32::try_from(bytes).ok()?;
+        let frame = Arc::clone(&self.frames).try_acquire_owned().ok()?;
+        Some(Room([frame, Arc::clone(&self.bytes).try_acquire_many_owned(bytes).ok()?]))
+    }
 }
 
 /// An open session's end of its inbox; dropping it ends the session.
@@ -80,7 +107,7 @@ pub struct Inbox {
 impl Inbox {
     /// Waits for events and takes all that are there.
     pub async fn take(&mut self, events: &mut Vec<Event>) -> usize {
-        self.events.recv_many(events, INBOX).await
+        self.events.recv_many(events, FRAMES).await
     }
 }
 
@@ -112,7 +139,9 @@ impl Sessions {
         session: SessionId,
         members: HashMap<NodeId, PartyIndex>,
     ) -> Result<Inbox, OpenError> {
-        let (inbox, events) = mpsc::channel(INBOX);
+        // Every member's part, and as many places again for the news that it is gone.
+        let (inbox, events) = mpsc::channel(members.len().saturating_mul(2 * FRAMES).max(1));
+        let members: HashMap<_, _> = members.into_iter().map(|(node, party)| (node, Member::new(party))).collect();
         let mut inner = self.lock();
         if inner.running.len() >= self.most {
             return Err(OpenError::TooMany);
@@ -120,10 +149,11 @@ impl Sessions {
         if inner.running.contains_key(&session) {
             return Err(OpenError::Running);
         }
+        let running = Running { inbox, members };
         for (sender, frame) in inner.early.take(&session) {
-            self.hand_over(&inbox, &members, &sender, frame);
+            self.hand_over(&running, &sender, frame);
         }
-        inner.running.insert(session, Running { inbox, members });
+        inner.running.insert(session, running);
         self.metrics.sessions_running.inc();
         Ok(Inbox { session, events, sessions: Arc::clone(self) })
     }
@@ -152,7 +182,7 @@ impl Sessions {
         let Some(frame) = decode(frame) else { return self.dropped(sender, "garbage") };
         let mut inner = self.lock();
         if let Some(running) = inner.running.get(&session) {
-            return self.hand_over(&running.inbox, &running.members, sender, frame);
+            return self.hand_over(running, sender, frame);
         }
         if inner.ended.contains(&session) {
             // Stragglers are normal: the last frames of a session cross its end.
@@ -163,29 +193,20 @@ impl Sessions {
         }
     }
 
-    fn hand_over(
-        &self,
-        inbox: &mpsc::Sender<Event>,
-        members: &HashMap<NodeId, PartyIndex>,
-        sender: &NodeId,
-        frame: Frame,
-    ) {
-        match members.get(sender) {
-            None => self.dropped(sender, "outside_signer_set"),
-            Some(party) => {
-                if inbox.try_send(Event::Frame(*party, frame)).is_err() {
-                    self.dropped(sender, "inbox_full");
-                }
-            }
+    fn hand_over(&self, running: &Running, sender: &NodeId, frame: Frame) {
+        let Some(member) = running.members.get(sender) else { return self.dropped(sender, "outside_signer_set") };
+        let Some(room) = member.room(frame.body.len()) else { return self.dropped(sender, "inbox_full") };
+        if running.inbox.try_send(Event::Frame(member.party, frame, room)).is_err() {
+            self.dropped(sender, "inbox_full");
         }
     }
 
     /// Tells the sessions with this peer that it is gone.
     pub fn peer_lost(&self, peer: &NodeId) {
         for running in self.lock().running.values() {
-            if let Some(party) = running.members.get(peer) {
+            if let Some(member) = running.members.get(peer) {
                 // A full inbox belongs to a session that will meet its deadline anyway.
-                drop(running.inbox.try_send(Event::PeerLost(*party)));
+                drop(running.inbox.try_send(Event::PeerLost(member.party)));
             }
         }
     }

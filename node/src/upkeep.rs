@@ -15,13 +15,28 @@ use crate::store::compaction::{self, Compacted};
 use crate::store::journal::Event;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// Hash of the charter that was in force last.
+const META_CHARTER: &str = "charter-hash";
 const COMPACT_EVERY: Duration = Duration::from_secs(600);
 
 /// Records the boot and starts the recurring work.
 pub async fn begin(shared: &Arc<Shared>, retention: Duration) -> Result<(), StoreError> {
     let (boot, now) = (shared.boot, shared.now());
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    shared.store.write(move |txn| txn.append(now, Event::Boot { boot, version })).await?;
+    let charter = *shared.charter.hash().as_bytes();
+    let before = shared.store.write(move |txn| {
+        txn.append(now, Event::Boot { boot, version })?;
+        let before = txn.meta(META_CHARTER)?;
+        if before.as_deref() != Some(&charter[..]) {
+            txn.put_meta(META_CHARTER, &charter)?;
+            txn.append(now, Event::Charter { hash: charter })?;
+        }
+        Ok(before)
+    });
+    if let Some(before) = before.await?.filter(|before| *before != charter) {
+        let (before, now) = (hex::encode(before), hex::encode(charter));
+        tracing::warn!(before, now, "the charter is not the one of the last start");
+    }
     let bans = shared.store.view()?.bans()?.len();
     shared.metrics.banned_peers.set(i64::try_from(bans).unwrap_or(i64::MAX));
     every(shared, SWEEP_EVERY, |shared| async move { shared.sessions.sweep() });

@@ -19,7 +19,8 @@ pub enum FirstSight {
     Refused(ApiError),
 }
 
-/// Judges the first sight of an intent: not expired, not for too far ahead, its idempotency key free.
+/// Judges the first sight of an intent: not expired, not for too far ahead, its idempotency key free, and not one of too
+/// many that its requester has shown and no rule has allowed.
 pub fn first_sight<V: JournalView>(
     view: &V,
     charter: &Charter,
@@ -33,10 +34,18 @@ pub fn first_sight<V: JournalView>(
     if let Err(error) = check_expiry(charter, intent.expires_at_secs, now) {
         return Ok(FirstSight::Refused(error));
     }
-    Ok(match view.holder(examined.idempotency_claim())? {
-        None => FirstSight::New,
-        Some(holder) => FirstSight::Refused(idempotency_conflict(&holder)),
-    })
+    if let Some(holder) = view.holder(examined.idempotency_claim())? {
+        return Ok(FirstSight::Refused(idempotency_conflict(&holder)));
+    }
+    let bound = charter.bounds.max_waiting;
+    if view.waiting(&intent.requester)? >= bound {
+        let message = format!(
+            "requester {} has {bound} requests here that were never allowed; they are forgotten after the retention",
+            intent.requester
+        );
+        return Ok(FirstSight::Refused(ApiError::new(Code::Overloaded, message)));
+    }
+    Ok(FirstSight::New)
 }
 
 fn idempotency_conflict(holder: &IntentId) -> ApiError {
@@ -89,7 +98,7 @@ pub fn admit_sign<V: JournalView>(
         let message = format!("session {} was used before; a session is never computed twice", call.session);
         return Ok(Verdict::Refused(ApiError::new(Code::SessionDead, message)));
     }
-    if view.stopped(&id)? {
+    if view.stopped(&id, &examined.intent.requester)? {
         return Ok(Verdict::Refused(ApiError::new(Code::Stopped, format!("a stop record names intent {id}"))));
     }
     let bound = charter.bounds.max_sessions;
@@ -153,6 +162,13 @@ fn check_claims<V: JournalView>(view: &V, examined: &Examined) -> Result<Option<
         && known.nonce_claim.is_some_and(|other| other != claim)
     {
         return conflict(format!("it replaces {replaced}, which burns another account's or another number"));
+    }
+    // One requester's number is not another's to take. Of a tombstone only the number is known: its time is long over.
+    if let Some(replaced) = intent.replaces
+        && let Some(known) = view.intent(&replaced)?
+        && known.requester.is_some_and(|other| other != intent.requester.as_str())
+    {
+        return conflict(format!("it replaces {replaced}, which is another requester's"));
     }
     match view.holder(claim)? {
         Some(holder) if holder != intent.id && intent.replaces != Some(holder) => {

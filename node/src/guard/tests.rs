@@ -22,6 +22,7 @@ struct FakeView {
     holders: RefCell<HashMap<[u8; 16], IntentId>>,
     sessions: BTreeSet<SessionId>,
     stopped: BTreeSet<IntentId>,
+    waiting: u64,
     banned: BTreeSet<NodeId>,
 }
 
@@ -36,8 +37,11 @@ impl JournalView for FakeView {
     fn session_seen(&self, session: &SessionId) -> Result<bool, Infallible> {
         Ok(self.sessions.contains(session))
     }
-    fn stopped(&self, intent: &IntentId) -> Result<bool, Infallible> {
-        Ok(self.stopped.contains(intent))
+    fn stopped(&self, intent: &IntentId, requester: &RequesterId) -> Result<bool, Infallible> {
+        Ok(requester.as_str() == "backend" && self.stopped.contains(intent))
+    }
+    fn waiting(&self, _requester: &RequesterId) -> Result<u64, Infallible> {
+        Ok(self.waiting)
     }
     fn banned(&self, peer: &NodeId) -> Result<bool, Infallible> {
         Ok(self.banned.contains(peer))
@@ -107,7 +111,7 @@ fn call(session: u8) -> SignCall {
 }
 
 fn known() -> KnownIntent {
-    KnownIntent { sessions: 0, allowed: false, ended: false, result: None, nonce_claim: None }
+    KnownIntent { sessions: 0, allowed: false, ended: false, result: None, nonce_claim: None, requester: None }
 }
 
 impl FakeView {
@@ -213,6 +217,26 @@ fn numbers_change_hands_only_by_name() {
     let claim = first.nonce_claim();
     view.intents.borrow_mut().insert(first.intent.id, KnownIntent { nonce_claim: claim, ..known() });
     assert_eq!(refused(admit(&view, other_number, call(1), NOW)), Code::NonceConflict, "another number");
+    let of_a_stranger = replacing(5, &first.intent.id);
+    let view = FakeView::knowing(&of_a_stranger);
+    view.holders.borrow_mut().insert(claim.unwrap().0, first.intent.id);
+    let stranger = Some("somebody".to_owned());
+    let foreign = KnownIntent { nonce_claim: claim, requester: stranger, ..known() };
+    view.intents.borrow_mut().insert(first.intent.id, foreign);
+    assert_eq!(refused(admit(&view, of_a_stranger, call(1), NOW)), Code::NonceConflict, "another requester's");
+}
+
+#[test]
+fn requests_that_were_never_allowed_are_bounded() {
+    let (charter, fresh) = (charter(), examined(&transfer(5, "a")));
+    let most = charter.bounds.max_waiting;
+    let Ok(sight) = first_sight(&FakeView { waiting: most - 1, ..FakeView::default() }, &charter, &fresh, NOW);
+    assert_eq!(sight, FirstSight::New);
+    let Ok(sight) = first_sight(&FakeView { waiting: most, ..FakeView::default() }, &charter, &fresh, NOW);
+    assert!(matches!(sight, FirstSight::Refused(error) if error.code == Code::Overloaded));
+    let known = FakeView { waiting: most, ..FakeView::knowing(&fresh) };
+    let Ok(sight) = first_sight(&known, &charter, &fresh, NOW);
+    assert_eq!(sight, FirstSight::Known, "what is known stays known");
 }
 
 #[test]

@@ -16,23 +16,48 @@ use crate::metrics::Reason;
 /// Answers that wait for the transport; a peer that does not take them gets no more.
 const ANSWERS: usize = 16;
 
+/// Signed things that peers pass on among themselves.
+#[derive(Debug)]
+pub enum PassedOn {
+    /// Nonce commitments shared ahead.
+    NonceBatch(pb::Envelope),
+    /// A key's certificate.
+    KeyCertificate(pb::Envelope),
+    /// A stop record.
+    StopRecord(pb::Envelope),
+}
+
+impl PassedOn {
+    /// Its name in metrics and the log.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::NonceBatch(_) => "nonce_batch",
+            Self::KeyCertificate(_) => "certificate",
+            Self::StopRecord(_) => "stop_record",
+        }
+    }
+
+    /// What was signed.
+    pub const fn envelope(&self) -> &pb::Envelope {
+        match self {
+            Self::NonceBatch(envelope) | Self::KeyCertificate(envelope) | Self::StopRecord(envelope) => envelope,
+        }
+    }
+}
+
 /// What peers cause. Calls must not block.
 pub trait PeerEvents: Send + Sync + 'static {
     /// A session frame.
     fn frame(&self, from: &NodeId, frame: pb::SessionFrame);
-    /// Nonce commitments shared ahead.
-    fn nonce_batch(&self, from: &NodeId, batch: pb::Envelope);
-    /// A key's certificate.
-    fn key_certificate(&self, from: &NodeId, certificate: pb::Envelope);
-    /// A stop record.
-    fn stop_record(&self, from: &NodeId, record: pb::Envelope);
+    /// Something signed.
+    fn passed_on(&self, from: &NodeId, message: PassedOn);
     /// A message without meaning here.
     fn garbage(&self, from: &NodeId);
     /// The peer's last link has ended.
     fn lost(&self, peer: &NodeId);
 }
 
-/// Serves a link until it ends. Gives the stream of answers.
+/// Serves a link until it ends. Gives the stream of answers, or nothing to a stranger or a peer with links enough.
 pub fn serve<S>(
     mesh: &Arc<Mesh>,
     peer: NodeId,
@@ -65,9 +90,9 @@ where
                         mesh.note_boot(&peer, &ping.boot);
                         drop(answers.try_send(Ok(pb::PeerMessage { kind: Some(Kind::Pong(ping)) })));
                     }
-                    Kind::NonceBatch(batch) => events.nonce_batch(&peer, batch),
-                    Kind::KeyCertificate(certificate) => events.key_certificate(&peer, certificate),
-                    Kind::StopRecord(record) => events.stop_record(&peer, record),
+                    Kind::NonceBatch(batch) => events.passed_on(&peer, PassedOn::NonceBatch(batch)),
+                    Kind::KeyCertificate(sealed) => events.passed_on(&peer, PassedOn::KeyCertificate(sealed)),
+                    Kind::StopRecord(record) => events.passed_on(&peer, PassedOn::StopRecord(record)),
                     // standing comes with a later version; a pong has no place on this side
                     Kind::Standing(_) | Kind::Pong(_) => events.garbage(&peer),
                 },
@@ -83,9 +108,7 @@ where
                 None => break,
             }
         }
-        let last = open.is_last();
-        drop(open);
-        if last {
+        if open.close() {
             events.lost(&peer);
         }
     });

@@ -1,5 +1,6 @@
 //! The door for other signers.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use limen_wire::error::{ApiError, Code};
@@ -7,23 +8,33 @@ use limen_wire::ids::NodeId;
 use limen_wire::pb;
 use limen_wire::pb::peer_server::Peer;
 use limen_wire::tls;
+use prost::Message as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::mesh::{self, PeerEvents};
+use crate::mesh::{self, PassedOn, PeerEvents};
 use crate::shared::{CallerKind, Shared, parse_caller};
 use crate::{keygen, service, upkeep};
+
+/// What one peer has passed on and nobody has read yet; more is dropped and counted.
+const WAITING: usize = 1024;
+/// The same in bytes.
+const WAITING_BYTES: usize = 8 << 20;
 
 /// The service for peers.
 #[derive(Debug, Clone)]
 pub struct PeerService {
     shared: Arc<Shared>,
+    desks: Arc<HashMap<NodeId, Desk>>,
 }
 
 impl PeerService {
-    /// Serves this signer.
-    pub const fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    /// Serves this signer. Must be called within the runtime.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let peers = shared.charter.nodes.iter().map(|node| &node.id).filter(|peer| **peer != shared.me);
+        let desks = peers.map(|peer| (peer.clone(), Desk::start(&shared, peer.clone()))).collect();
+        Self { shared, desks: Arc::new(desks) }
     }
 }
 
@@ -32,69 +43,88 @@ impl Peer for PeerService {
     type LinkStream = ReceiverStream<Result<pb::PeerMessage, Status>>;
 
     async fn link(&self, request: Request<Streaming<pb::PeerMessage>>) -> Result<Response<Self::LinkStream>, Status> {
-        let refuse = |message: &str| Status::from(self.shared.refuse(ApiError::new(Code::NotEnrolled, message)));
+        let refuse = |code, message: &str| Status::from(self.shared.refuse(ApiError::new(code, message)));
         let name = tls::caller(&request, &self.shared.pins);
         let peer = match name.as_deref().and_then(parse_caller) {
             Some((CallerKind::Node, peer)) if peer != self.shared.me => peer,
-            _ => return Err(refuse("only another signer of the charter may open a link")),
+            _ => return Err(refuse(Code::NotEnrolled, "only another signer of the charter may open a link")),
         };
         let shared = &self.shared;
-        let events: Arc<dyn PeerEvents> = Arc::new(Events { shared: Arc::clone(shared) });
+        let events: Arc<dyn PeerEvents> =
+            Arc::new(Events { shared: Arc::clone(shared), desks: Arc::clone(&self.desks) });
         let stop = shared.mesh_stop.clone();
         let answers = mesh::serve(&shared.mesh, peer, request.into_inner(), events, stop, &shared.links);
-        answers.map(Response::new).ok_or_else(|| refuse("no link is kept to this signer"))
+        answers
+            .map(Response::new)
+            .ok_or_else(|| refuse(Code::Overloaded, "this signer keeps enough links of this peer"))
     }
 }
 
 struct Events {
     shared: Arc<Shared>,
-}
-
-impl Events {
-    /// Runs what a message causes, beside the link; bounded by the store's queue, which refuses when it is full.
-    fn spawn(
-        &self,
-        from: &NodeId,
-        what: &'static str,
-        work: impl Future<Output = Result<(), ApiError>> + Send + 'static,
-    ) {
-        let (shared, from) = (Arc::clone(&self.shared), from.clone());
-        self.shared.links.spawn(async move {
-            if let Err(error) = work.await {
-                shared.metrics.drop_message(what);
-                if let Some(count) = crate::ratelimit::WARNINGS.pass(what) {
-                    tracing::warn!(peer = %from, %error, what, count, "refused what a peer passed on");
-                }
-            }
-        });
-    }
+    desks: Arc<HashMap<NodeId, Desk>>,
 }
 
 impl PeerEvents for Events {
     fn frame(&self, from: &NodeId, frame: pb::SessionFrame) {
         self.shared.sessions.deliver(from, frame);
     }
-    fn nonce_batch(&self, from: &NodeId, batch: pb::Envelope) {
-        let (shared, peer) = (Arc::clone(&self.shared), from.clone());
-        // Reading points takes milliseconds per batch: not on the thread that serves links.
-        self.spawn(from, "nonce_batch", async move {
-            let task = Arc::clone(&shared);
-            let lost = |_| ApiError::new(Code::Internal, "reading a nonce batch was cut off");
-            shared.crypto.run(move || upkeep::keep_nonces(&task, &peer, &batch)).await.map_err(lost)?
-        });
-    }
-    fn key_certificate(&self, from: &NodeId, certificate: pb::Envelope) {
-        let shared = Arc::clone(&self.shared);
-        self.spawn(from, "certificate", async move { keygen::activate(&shared, certificate).await });
-    }
-    fn stop_record(&self, from: &NodeId, record: pb::Envelope) {
-        let shared = Arc::clone(&self.shared);
-        self.spawn(from, "stop_record", async move { service::stop(&shared, record, false).await.map(drop) });
+    fn passed_on(&self, from: &NodeId, message: PassedOn) {
+        if !self.desks.get(from).is_some_and(|desk| desk.put(message)) {
+            self.shared.sessions.dropped(from, "peer_overload");
+        }
     }
     fn garbage(&self, from: &NodeId) {
         self.shared.sessions.dropped(from, "garbage");
     }
     fn lost(&self, peer: &NodeId) {
         self.shared.sessions.peer_lost(peer);
+    }
+}
+
+/// What one peer has passed on is read here one after the other, so that it takes neither memory nor threads from what
+/// the other peers send, and a later batch never comes before an earlier one.
+#[derive(Debug)]
+struct Desk {
+    queue: mpsc::Sender<(PassedOn, OwnedSemaphorePermit)>,
+    room: Arc<Semaphore>,
+}
+
+impl Desk {
+    fn start(shared: &Arc<Shared>, peer: NodeId) -> Self {
+        let (queue, mut waiting) = mpsc::channel::<(PassedOn, _)>(WAITING);
+        let (task, stop) = (Arc::clone(shared), shared.mesh_stop.clone());
+        shared.links.spawn(async move {
+            while let Some(Some((message, _room))) = stop.run_until_cancelled(waiting.recv()).await {
+                let what = message.name();
+                if let Err(error) = read(&task, &peer, message).await {
+                    task.metrics.drop_message(what);
+                    if let Some(count) = crate::ratelimit::WARNINGS.pass(what) {
+                        tracing::warn!(%peer, %error, what, count, "refused what a peer passed on");
+                    }
+                }
+            }
+        });
+        Self { queue, room: Arc::new(Semaphore::new(WAITING_BYTES)) }
+    }
+
+    /// `false` if there is no room.
+    fn put(&self, message: PassedOn) -> bool {
+        let bytes = u32::try_from(message.envelope().encoded_len()).unwrap_or(u32::MAX);
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(bytes) else { return false };
+        self.queue.try_send((message, room)).is_ok()
+    }
+}
+
+async fn read(shared: &Arc<Shared>, from: &NodeId, message: PassedOn) -> Result<(), ApiError> {
+    match message {
+        // Reading points takes milliseconds per batch: not on the threads that serve links.
+        PassedOn::NonceBatch(batch) => {
+            let (task, peer) = (Arc::clone(shared), from.clone());
+            let lost = |_| ApiError::new(Code::Internal, "reading a nonce batch was cut off");
+            shared.crypto.run(move || upkeep::keep_nonces(&task, &peer, &batch)).await.map_err(lost)?
+        }
+        PassedOn::KeyCertificate(certificate) => keygen::activate(shared, certificate).await,
+        PassedOn::StopRecord(record) => service::stop(shared, record, false).await.map(drop),
     }
 }

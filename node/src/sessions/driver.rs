@@ -121,7 +121,7 @@ impl Drive {
         let mut frames = Vec::with_capacity(events.len());
         for event in events {
             match event {
-                Event::Frame(sender, frame) => frames.push((sender, frame)),
+                Event::Frame(sender, frame, _) => frames.push((sender, frame)),
                 Event::PeerLost(party) => {
                     running.lost.insert(party);
                 }

@@ -43,7 +43,7 @@ async fn frames_reach_their_session_also_if_they_come_before_it() {
     let bodies: Vec<_> = events
         .iter()
         .map(|event| match event {
-            Event::Frame(sender, frame) => (sender.as_u8(), frame.body.as_slice()),
+            Event::Frame(sender, frame, _) => (sender.as_u8(), frame.body.as_slice()),
             Event::PeerLost(_) => panic!("nobody was lost"),
         })
         .collect();
@@ -115,11 +115,37 @@ async fn sessions_are_bounded_and_hear_of_lost_peers() {
 }
 
 #[tokio::test]
-async fn a_flooded_inbox_drops_instead_of_growing() {
+async fn a_member_that_floods_the_inbox_loses_its_own_frames_only() {
     let (sessions, metrics) = registry(3);
-    let _inbox = sessions.open(SessionId::new([1; 32]), members()).unwrap();
-    for _ in 0..INBOX + 5 {
+    let members = HashMap::from([(node("n2"), party(2)), (node("n3"), party(3))]);
+    let mut inbox = sessions.open(SessionId::new([1; 32]), members).unwrap();
+    for _ in 0..FRAMES + 5 {
         sessions.deliver(&node("n2"), wire_frame(1, 2, b"x"));
     }
     assert_eq!(dropped(&metrics, "inbox_full"), 5);
+    for _ in 0..FRAMES {
+        sessions.deliver(&node("n3"), wire_frame(1, 3, b"x"));
+    }
+    sessions.peer_lost(&node("n2"));
+    assert_eq!(dropped(&metrics, "inbox_full"), 5);
+    let mut events = Vec::new();
+    while events.len() < 2 * FRAMES + 1 {
+        assert!(inbox.take(&mut events).await > 0);
+    }
+    assert!(matches!(events.last(), Some(Event::PeerLost(lost)) if lost.as_u8() == 2));
+    // what was read makes room again
+    events.clear();
+    sessions.deliver(&node("n2"), wire_frame(1, 2, b"x"));
+    assert_eq!(dropped(&metrics, "inbox_full"), 5);
+}
+
+#[tokio::test]
+async fn a_members_bytes_are_bounded_too() {
+    let (sessions, metrics) = registry(3);
+    let _inbox = sessions.open(SessionId::new([1; 32]), members()).unwrap();
+    let longest = vec![0; limits::FRAME_BODY_BYTES];
+    for _ in 0..5 {
+        sessions.deliver(&node("n2"), wire_frame(1, 2, &longest));
+    }
+    assert_eq!(dropped(&metrics, "inbox_full"), 1);
 }

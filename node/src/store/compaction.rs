@@ -10,7 +10,7 @@
 use redb::ReadableTable as _;
 
 use super::journal::{Head, Record};
-use super::rows::{IntentRow, Sequence, decode};
+use super::rows::{IntentRow, Sequence, Tally, decode, stop_name};
 use super::schema::{META_CHECKPOINT, META_COMPACTED};
 use super::{StoreError, Txn};
 use crate::clock::Millis;
@@ -45,8 +45,11 @@ fn shrink_intents(txn: &mut Txn<'_>, before: Millis, now: Millis) -> Result<usiz
     // Stops at the first intent that may still be signed, so that the whole table is not walked again every time; a
     // long-lived intent delays those behind it by its expiry at most.
     for (sequence, row) in rows.into_iter().take_while(|(_, row)| has_ended(row, before, now)) {
-        if row.live.is_some() {
-            txn.stops.remove(&row.id).map_err(StoreError::engine)?;
+        if let Some(live) = &row.live {
+            txn.stops.remove(&stop_name(&row.intent_id(), &live.requester)).map_err(StoreError::engine)?;
+            if !row.allowed {
+                txn.count_down(Tally::Waiting, &live.requester)?;
+            }
             forget_sessions(txn, &row)?;
             txn.put_intent(sequence, &tombstone(row))?;
             shrunk = shrunk.saturating_add(1);

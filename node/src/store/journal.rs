@@ -87,6 +87,11 @@ pub enum Event {
         /// Version of the program.
         version: String,
     },
+    /// Another charter than before is in force.
+    Charter {
+        /// Its hash.
+        hash: [u8; 32],
+    },
     /// An intent was seen for the first time.
     FirstSeen {
         /// Which.

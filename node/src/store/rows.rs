@@ -95,6 +95,8 @@ pub struct IntentRow {
 pub struct LiveIntent {
     /// The envelope, as protocol buffer.
     pub envelope: Vec<u8>,
+    /// Who asked.
+    pub requester: String,
     /// Its expiry, in seconds since 1970.
     pub expires_at_secs: u64,
     /// Sessions allowed so far.
@@ -157,6 +159,29 @@ pub struct ShareRow {
     pub public: Vec<u8>,
     /// This node's signed statement, as protocol buffer; empty until the share was read back.
     pub statement: Vec<u8>,
+}
+
+/// The name of a requester's stop record for an intent: a stranger's record never takes the place of the requester's own.
+pub(super) fn stop_name(intent: &IntentId, requester: &str) -> [u8; 32] {
+    tagged_hash("limen node stop v1", [&intent.as_bytes()[..], requester.as_bytes()])
+}
+
+/// What is counted for each requester, so that none of them fills the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tally {
+    /// Intents noted, never allowed, not yet compacted.
+    Waiting,
+    /// Stop records for intents that have not been seen.
+    StopsAhead,
+}
+
+impl Tally {
+    pub(super) fn name(self, requester: &str) -> String {
+        match self {
+            Self::Waiting => format!("waiting/{requester}"),
+            Self::StopsAhead => format!("stops-ahead/{requester}"),
+        }
+    }
 }
 
 /// A sealed record's name: key, epoch and purpose.

@@ -6,7 +6,7 @@ use redb::{Database, ReadableDatabase as _, TableDefinition};
 use super::{Options, StoreError};
 
 /// The store format that this program writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Sequence number → record.
@@ -25,8 +25,10 @@ pub(super) const SESSIONS: TableDefinition<'_, &[u8; 16], u64> = TableDefinition
 pub(super) const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");
 /// Sealed share records.
 pub(super) const SHARES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("shares");
-/// Intent id → signed cancellation.
+/// Intent and requester → signed cancellation.
 pub(super) const STOPS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("stops");
+/// What is counted for each requester.
+pub(super) const TALLIES: TableDefinition<'_, &str, u64> = TableDefinition::new("tallies");
 pub(super) const BANS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("bans");
 
 pub(super) const META_FORMAT: &str = "format";
@@ -91,6 +93,6 @@ fn create(db: &Database, owner: &str) -> Result<(), StoreError> {
     macro_rules! make {
         ($($table:ident)*) => { $(txn.open_table($table).map_err(StoreError::engine)?;)* };
     }
-    make!(JOURNAL INTENTS TOMBSTONES INTENT_IDS CLAIMS SESSIONS KEYS SHARES STOPS BANS);
+    make!(JOURNAL INTENTS TOMBSTONES INTENT_IDS CLAIMS SESSIONS KEYS SHARES STOPS TALLIES BANS);
     txn.commit().map_err(StoreError::engine)
 }

@@ -117,7 +117,13 @@ fn open_disk(disk: Disk) -> Result<Store, StoreError> {
 }
 
 fn intent(n: u8, first_seen_ms: u64) -> IntentRow {
-    let live = LiveIntent { envelope: vec![n; 400], expires_at_secs: 10, sessions: 1, nonce_claim: None };
+    let live = LiveIntent {
+        envelope: vec![n; 400],
+        requester: "backend".to_owned(),
+        expires_at_secs: 10,
+        sessions: 1,
+        nonce_claim: None,
+    };
     IntentRow { id: [n; 32], first_seen_ms, allowed: true, stopped: false, result: None, live: Some(live) }
 }
 
@@ -264,7 +270,13 @@ fn finished(n: u64) -> IntentRow {
     id[8..16].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
     let id = *IntentId::new(limen_wire::ids::tagged_hash("test", [&id[..]])).as_bytes();
     let result = StoredSignature { signature: vec![7; 64], recovery_id: 1, session: id.to_vec(), signers: vec![1, 2] };
-    let live = LiveIntent { envelope: vec![1; 420], expires_at_secs: 10, sessions: 1, nonce_claim: None };
+    let live = LiveIntent {
+        envelope: vec![1; 420],
+        requester: "backend".to_owned(),
+        expires_at_secs: 10,
+        sessions: 1,
+        nonce_claim: None,
+    };
     IntentRow { id, first_seen_ms: n, allowed: true, stopped: false, result: Some(result), live: Some(live) }
 }
 

@@ -4,9 +4,10 @@ use limen_wire::ids::{Epoch, IntentId, KeyId, NodeId, SessionId};
 use redb::{ReadableTable as _, Table, WriteTransaction};
 
 use super::journal::{Event, Head, Record};
-use super::rows::{BanRow, ClaimKey, IntentRow, KeyRow, Sequence, encode, share_name};
+use super::rows::{BanRow, ClaimKey, IntentRow, KeyRow, Sequence, Tally, encode, share_name, stop_name};
 use super::schema::{
-    BANS, CLAIMS, INTENT_IDS, INTENTS, JOURNAL, KEYS, META, META_HEAD, SESSIONS, SHARES, STOPS, TOMBSTONES, chunk_of,
+    BANS, CLAIMS, INTENT_IDS, INTENTS, JOURNAL, KEYS, META, META_HEAD, SESSIONS, SHARES, STOPS, TALLIES, TOMBSTONES,
+    chunk_of,
 };
 use super::{StoreError, view};
 use crate::clock::Millis;
@@ -23,6 +24,7 @@ pub struct Txn<'t> {
     keys: Table<'t, &'static str, &'static [u8]>,
     shares: Table<'t, &'static str, &'static [u8]>,
     pub(super) stops: Table<'t, &'static [u8; 32], &'static [u8]>,
+    tallies: Table<'t, &'static str, u64>,
     bans: Table<'t, &'static str, &'static [u8]>,
     head: Head,
 }
@@ -49,6 +51,7 @@ impl<'t> Txn<'t> {
             keys: open!(KEYS),
             shares: open!(SHARES),
             stops: open!(STOPS),
+            tallies: open!(TALLIES),
             bans: open!(BANS),
             head,
         })
@@ -163,14 +166,31 @@ impl<'t> Txn<'t> {
         ok(self.meta.insert(name, value)).map(drop)
     }
 
-    /// Whether a stop record names the intent.
-    pub fn stopped(&self, intent: &IntentId) -> Result<bool, StoreError> {
-        Ok(ok(self.stops.get(intent.as_bytes()))?.is_some())
+    /// Whether a stop record of this requester names the intent.
+    pub fn stopped(&self, intent: &IntentId, requester: &str) -> Result<bool, StoreError> {
+        Ok(ok(self.stops.get(&stop_name(intent, requester)))?.is_some())
     }
 
-    /// Keeps a stop record.
-    pub fn put_stop(&mut self, intent: &IntentId, envelope: &[u8]) -> Result<(), StoreError> {
-        ok(self.stops.insert(intent.as_bytes(), envelope)).map(drop)
+    /// Keeps a requester's stop record.
+    pub fn put_stop(&mut self, intent: &IntentId, requester: &str, envelope: &[u8]) -> Result<(), StoreError> {
+        ok(self.stops.insert(&stop_name(intent, requester), envelope)).map(drop)
+    }
+
+    /// How much is counted for a requester.
+    pub fn tally(&self, what: Tally, requester: &str) -> Result<u64, StoreError> {
+        Ok(ok(self.tallies.get(what.name(requester).as_str()))?.map_or(0, |count| count.value()))
+    }
+
+    /// Counts one more.
+    pub fn count_up(&mut self, what: Tally, requester: &str) -> Result<(), StoreError> {
+        let count = self.tally(what, requester)?.saturating_add(1);
+        ok(self.tallies.insert(what.name(requester).as_str(), count)).map(drop)
+    }
+
+    /// Counts one less.
+    pub fn count_down(&mut self, what: Tally, requester: &str) -> Result<(), StoreError> {
+        let count = self.tally(what, requester)?.saturating_sub(1);
+        ok(self.tallies.insert(what.name(requester).as_str(), count)).map(drop)
     }
 
     /// Whether a peer is banned.

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::StoreError;
 use super::journal::{Head, Record};
-use super::rows::{BanRow, ClaimKey, IntentRow, KeyRow, Sequence, decode, share_name};
+use super::rows::{BanRow, ClaimKey, IntentRow, KeyRow, Sequence, decode, share_name, stop_name};
 use super::schema::{
     BANS, CHUNK, CLAIMS, INTENT_IDS, INTENTS, JOURNAL, KEYS, META, META_CHECKPOINT, META_HEAD, SESSIONS, SHARES, STOPS,
     TOMBSTONES, chunk_of,
@@ -228,9 +228,9 @@ impl View {
         Ok(ok(self.table(META)?.get(name))?.map(|value| value.value().to_vec()))
     }
 
-    /// Whether a stop record names the intent.
-    pub fn stopped(&self, intent: &IntentId) -> Result<bool, StoreError> {
-        Ok(ok(self.table(STOPS)?.get(intent.as_bytes()))?.is_some())
+    /// Whether a stop record of this requester names the intent.
+    pub fn stopped(&self, intent: &IntentId, requester: &str) -> Result<bool, StoreError> {
+        Ok(ok(self.table(STOPS)?.get(&stop_name(intent, requester)))?.is_some())
     }
 
     /// The banned peers.

@@ -37,11 +37,12 @@ struct File {
 struct FileBounds {
     max_sessions: u32,
     max_expiry_secs: u64,
+    max_waiting: u64,
 }
 
 impl Default for FileBounds {
     fn default() -> Self {
-        Self { max_sessions: 16, max_expiry_secs: 24 * 3600 }
+        Self { max_sessions: 16, max_expiry_secs: 24 * 3600, max_waiting: 10_000 }
     }
 }
 
@@ -176,7 +177,11 @@ fn bounds(raw: &FileBounds) -> Result<Bounds, CharterError> {
         let limit = limits::MAX_EXPIRY_SECS;
         return Err(invalid("bounds.max_expiry_secs", format!("1 to {limit} seconds are possible")));
     }
-    Ok(Bounds { max_sessions: raw.max_sessions, max_expiry_secs: raw.max_expiry_secs })
+    if raw.max_waiting == 0 {
+        return Err(invalid("bounds.max_waiting", "at least 1 is needed"));
+    }
+    let FileBounds { max_sessions, max_expiry_secs, max_waiting } = *raw;
+    Ok(Bounds { max_sessions, max_expiry_secs, max_waiting })
 }
 
 fn node(raw: FileNode) -> Result<Node, CharterError> {
