@@ -98,8 +98,10 @@ async fn failed_transfers_leave_no_gap() {
 #[tokio::test]
 async fn a_lost_answer_keeps_its_nonce_and_is_handed_in_again() {
     let fake = Fake::start().await;
+    // Its pauses are longer than its deadline: one attempt, however slow the machine.
+    let pause = Duration::from_secs(60);
     let hasty =
-        Retry { deadline: Duration::from_millis(20), first_pause: Duration::from_millis(30), ..Retry::default() };
+        Retry { deadline: Duration::from_secs(10), first_pause: pause, longest_pause: pause, ..Retry::default() };
     let client = fake.client().with_retry(hasty);
     client.key(&key_id()).await.unwrap();
     let transfers = Transfers::open(client, Quiet, key_id(), Vec::new(), ChainId::eip155(1)).await.unwrap();
