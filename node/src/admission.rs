@@ -201,7 +201,6 @@ pub fn keygen(
         };
         txn.put_key(key, &row)?;
         txn.put_session(&session, 0)?;
-        txn.put_session(&token.aux_session(), 0)?;
         let (key, session) = (key.to_string(), *session.as_bytes());
         txn.append(now, Event::Session { key, session, purpose: "keygen".to_owned() })?;
     }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use limen_mpc::{KeyPublic, KeyShare, Output, Seed, Session, SessionParams, StartError, Step};
+use limen_mpc::{KeyPublic, KeyShare, Output, Primes, Seed, Session, StartError, Step};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{Epoch, IntentId, KeyId, NodeId, PartyIndex, Protocol, SessionId};
 use limen_wire::pb;
@@ -76,7 +76,7 @@ fn vault_error(error: &VaultError) -> ApiError {
     ApiError::new(Code::Internal, error.to_string())
 }
 
-/// The sessions of one order and what they have in common.
+/// The session of an order.
 struct Making<'a> {
     shared: &'a Arc<Shared>,
     token: &'a KeygenToken,
@@ -93,15 +93,16 @@ async fn run(shared: &Arc<Shared>, token: KeygenToken, deadline: Instant) -> Res
         .map(|(node, party)| (node.clone(), *party))
         .collect();
     let making = Making { shared, token: &token, members, deadline };
+    // The inbox opens now, because the others may have their primes, and start, minutes before this node does.
     let inbox = making.open(*token.session())?;
-    let needs_aux = token.order().protocol == Protocol::Cggmp24;
-    // This inbox opens now, because the others may have their primes, and start, minutes before this node does.
-    let aux_inbox = if needs_aux { Some(making.open(token.aux_session())?) } else { None };
     let (params, me, seed) = (token.params(), token.me(), Seed::new(*entropy::random()));
-    let mut share = making.drive(inbox, "keygen", move || Session::keygen(params, me, seed)).await?;
-    if let Some(inbox) = aux_inbox {
-        share = making.aux(share, inbox).await?;
-    }
+    let share = match token.order().protocol {
+        Protocol::Dkls23 | Protocol::Frost => making.drive(inbox, move || Session::keygen(params, me, seed)).await?,
+        Protocol::Cggmp24 => {
+            let primes = making.primes().await?;
+            making.drive(inbox, move || Session::keygen_with_primes(params, me, primes, seed)).await?
+        }
+    };
     Ok(keep(shared, &token, &share).await?)
 }
 
@@ -116,7 +117,6 @@ impl Making<'_> {
     async fn drive(
         &self,
         inbox: Inbox,
-        purpose: &'static str,
         start: impl FnOnce() -> Result<(Session, Step), StartError> + Send + 'static,
     ) -> Result<KeyShare, Refusal> {
         let context = Drive {
@@ -132,7 +132,7 @@ impl Making<'_> {
         let ended = drive(context, start).await;
         let protocol = self.token.order().protocol.as_str();
         let count = |outcome| {
-            let labels = SessionLabels { protocol, purpose, outcome };
+            let labels = SessionLabels { protocol, purpose: "keygen", outcome };
             self.shared.metrics.sessions.get_or_create(&labels).inc();
         };
         let Ended::Done(Output::Key(share)) = ended else {
@@ -143,18 +143,16 @@ impl Making<'_> {
         Ok(*share)
     }
 
-    /// The Paillier set-up that a CGGMP24 key signs with: from safe primes of this node's own, proven to the others.
-    async fn aux(&self, share: KeyShare, inbox: Inbox) -> Result<KeyShare, Refusal> {
+    /// The safe primes of this node's own that a CGGMP24 key's Paillier set-up is made from.
+    async fn primes(&self) -> Result<Primes, Refusal> {
         let key = &self.token.order().key_id;
         tracing::info!(%key, "looking for safe primes; this takes minutes unless a set is ready");
         let found = tokio::time::timeout_at(self.deadline, self.shared.primes.take()).await;
         let primes = found
             .map_err(|_| ApiError::new(Code::SessionTimeout, format!("no safe primes for key {key} in time")))?
             .ok_or_else(|| ApiError::new(Code::ShuttingDown, "this signer is stopping"))?;
-        tracing::info!(%key, "safe primes found; proving them to the other signers");
-        let params = SessionParams { session: self.token.aux_session(), ..self.token.params() };
-        let (me, seed) = (self.token.me(), Seed::new(*entropy::random()));
-        self.drive(inbox, "aux", move || Session::aux_info(params, me, Arc::new(share), primes, seed)).await
+        tracing::info!(%key, "safe primes found; making the key with the other signers");
+        Ok(primes)
     }
 }
 

@@ -332,3 +332,6 @@ impl std::fmt::Debug for Nonces {
         f.write_str("Nonces(redacted)")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,17 @@ pub enum StoreError {
         /// Ours.
         known: u32,
     },
+    /// It was written before the first release.
+    #[error(
+        "the store has format {found}, which no release has written, and this program reads {known}; a development \
+         cluster is made anew: give another folder"
+    )]
+    Unreleased {
+        /// Its format.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
     /// It belongs to another node or cluster.
     #[error("the store belongs to {found}, this process is {expected}; give each node a data folder of its own")]
     OtherOwner {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use limen_mpc::{DerivationPath, SessionParams, SignInput};
 use limen_wire::effects::Address;
-use limen_wire::ids::{IntentId, NodeId, PartyIndex, SessionId, tagged_hash};
+use limen_wire::ids::{IntentId, NodeId, PartyIndex, SessionId};
 use limen_wire::intent::{KeyGeneration, Payload};
 
 use super::{Examined, KeyFacts, SignCall};
@@ -107,10 +107,6 @@ impl KeygenToken {
     /// The session.
     pub const fn session(&self) -> &SessionId {
         &self.session
-    }
-    /// The second session, which makes the set-up of a CGGMP24 key: named by the first.
-    pub fn aux_session(&self) -> SessionId {
-        SessionId::new(tagged_hash("limen node aux session v1", [&self.session.as_bytes()[..]]))
     }
     /// This node's index.
     pub const fn me(&self) -> PartyIndex {

@@ -92,7 +92,7 @@ struct Desk {
 
 impl Desk {
     fn start(shared: &Arc<Shared>, peer: NodeId) -> Self {
-        let (queue, mut waiting) = mpsc::channel::<(PassedOn, _)>(WAITING);
+        let (desk, mut waiting) = Self::new();
         let (task, stop) = (Arc::clone(shared), shared.mesh_stop.clone());
         shared.links.spawn(async move {
             while let Some(Some((message, _room))) = stop.run_until_cancelled(waiting.recv()).await {
@@ -105,7 +105,12 @@ impl Desk {
                 }
             }
         });
-        Self { queue, room: Arc::new(Semaphore::new(WAITING_BYTES)) }
+        desk
+    }
+
+    fn new() -> (Self, mpsc::Receiver<(PassedOn, OwnedSemaphorePermit)>) {
+        let (queue, waiting) = mpsc::channel(WAITING);
+        (Self { queue, room: Arc::new(Semaphore::new(WAITING_BYTES)) }, waiting)
     }
 
     /// `false` if there is no room.
@@ -128,3 +133,6 @@ async fn read(shared: &Arc<Shared>, from: &NodeId, message: PassedOn) -> Result<
         PassedOn::StopRecord(record) => service::stop(shared, record, false).await.map(drop),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,7 +58,7 @@ pub(super) fn prepare(db: &Database, options: &Options) -> Result<(), StoreError
         Some((FORMAT, found)) if found == owner => Ok(()),
         Some((FORMAT, found)) => Err(StoreError::OtherOwner { found, expected: owner }),
         Some((found, _)) if found > FORMAT => Err(StoreError::Newer { found, known: FORMAT }),
-        Some((found, _)) => Err(StoreError::damaged(format!("format {found} was never released"))),
+        Some((found, _)) => Err(StoreError::Unreleased { found, known: FORMAT }),
     }
 }
 

@@ -202,19 +202,23 @@ fn a_failed_sync_answers_nobody_and_ends_the_process() {
     assert!(fatal.load(Ordering::SeqCst), "the process would have been ended");
 }
 
-#[test]
-fn an_older_program_refuses_a_newer_store() {
+fn open_with_format(format: u32) -> StoreError {
     let folder = tempfile::tempdir().unwrap();
     drop(Store::open(folder.path(), options()).unwrap());
     let db = Database::open(folder.path().join("limen-node.redb")).unwrap();
     let txn = db.begin_write().unwrap();
-    txn.open_table(schema::META).unwrap().insert(schema::META_FORMAT, &(FORMAT + 1).to_be_bytes()[..]).unwrap();
+    txn.open_table(schema::META).unwrap().insert(schema::META_FORMAT, &format.to_be_bytes()[..]).unwrap();
     txn.commit().unwrap();
     drop(db);
-    match Store::open(folder.path(), options()) {
-        Err(StoreError::Newer { found, known }) => assert_eq!((found, known), (FORMAT + 1, FORMAT)),
-        other => panic!("{other:?}"),
-    }
+    Store::open(folder.path(), options()).unwrap_err()
+}
+
+#[test]
+fn stores_of_other_formats_are_refused() {
+    let newer = open_with_format(FORMAT + 1);
+    assert!(matches!(newer, StoreError::Newer { found, known: FORMAT } if found == FORMAT + 1), "{newer}");
+    let unreleased = open_with_format(FORMAT - 1);
+    assert!(matches!(unreleased, StoreError::Unreleased { found, .. } if found == FORMAT - 1), "{unreleased}");
 }
 
 #[test]

@@ -1,0 +1,21 @@
+use super::*;
+
+fn batch(bytes: usize) -> PassedOn {
+    PassedOn::NonceBatch(pb::Envelope { payload: vec![0; bytes].into(), ..pb::Envelope::default() })
+}
+
+#[test]
+fn what_a_peer_passes_on_is_bounded_in_number_and_bytes() {
+    let (desk, mut waiting) = Desk::new();
+    assert!((0..WAITING).all(|_| desk.put(batch(1))));
+    assert!(!desk.put(batch(1)));
+    drop(waiting.try_recv().unwrap());
+    assert!(desk.put(batch(1)), "what was read makes room");
+
+    let (desk, mut waiting) = Desk::new();
+    let large = WAITING_BYTES / 4;
+    assert!((0..3).all(|_| desk.put(batch(large))));
+    assert!(!desk.put(batch(large)), "with its envelope the fourth is too much");
+    drop(waiting.try_recv().unwrap());
+    assert!(desk.put(batch(large)));
+}
