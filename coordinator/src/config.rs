@@ -95,6 +95,7 @@ struct FileTiming {
     call_timeout_ms: u64,
     session_timeout_ms: u64,
     keygen_timeout_ms: u64,
+    primes_timeout_ms: u64,
     retry_base_ms: u64,
     retry_max_ms: u64,
     rebuild_patience_ms: u64,
@@ -109,6 +110,7 @@ impl Default for FileTiming {
             call_timeout_ms: 5000,
             session_timeout_ms: 15_000,
             keygen_timeout_ms: 300_000,
+            primes_timeout_ms: 1_200_000,
             retry_base_ms: 100,
             retry_max_ms: 3000,
             rebuild_patience_ms: 5000,
@@ -130,6 +132,8 @@ pub struct Timing {
     pub session_timeout: Duration,
     /// One key generation.
     pub keygen_timeout: Duration,
+    /// What a CGGMP24 key gets on top, for its members to find their safe primes.
+    pub primes_timeout: Duration,
     /// First pause after a failed session.
     pub retry_base: Duration,
     /// Longest pause between sessions.
@@ -154,6 +158,7 @@ impl From<FileTiming> for Timing {
             call_timeout: Duration::from_millis(file.call_timeout_ms),
             session_timeout: Duration::from_millis(file.session_timeout_ms),
             keygen_timeout: Duration::from_millis(file.keygen_timeout_ms),
+            primes_timeout: Duration::from_millis(file.primes_timeout_ms),
             retry_base: Duration::from_millis(file.retry_base_ms),
             retry_max: Duration::from_millis(file.retry_max_ms),
             rebuild_patience: Duration::from_millis(file.rebuild_patience_ms),

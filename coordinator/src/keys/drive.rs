@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use limen_wire::envelope::{self, PayloadType};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::NodeId;
+use limen_wire::ids::{NodeId, Protocol};
 use limen_wire::intent::KeyGeneration;
 use limen_wire::pb;
 use limen_wire::statement::{KeyStatement, combine};
@@ -118,7 +118,11 @@ impl Driver {
     async fn attempt(&mut self) -> Result<(), StoreError> {
         let Ok(session) = random_bytes::<32>() else { return Ok(()) };
         self.feed(KeyEvent::AttemptStarted).await?;
-        let bound = self.core.timing.keygen_timeout;
+        let timing = &self.core.timing;
+        let bound = match self.order.protocol {
+            Protocol::Dkls23 | Protocol::Frost => timing.keygen_timeout,
+            Protocol::Cggmp24 => timing.keygen_timeout.saturating_add(timing.primes_timeout),
+        };
         let request = pb::GenerateKeyRequest {
             order: Some(self.record.order.clone()),
             session_id: session.to_vec().into(),

@@ -206,6 +206,7 @@ fn timing() -> Timing {
         call_timeout: Duration::from_millis(400),
         session_timeout: Duration::from_millis(400),
         keygen_timeout: Duration::from_millis(600),
+        primes_timeout: Duration::ZERO,
         retry_base: Duration::from_millis(2),
         retry_max: Duration::from_millis(10),
         rebuild_patience: Duration::from_millis(300),
