@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config::{Limits, Presign, Timing};
 use crate::keys::ring::KeyRing;
+use crate::lifecycle::Event;
 use crate::metrics::Metrics;
 use crate::signers::Signers;
 use crate::signing::nonces::NoncePools;
@@ -24,33 +25,51 @@ use crate::store::{Entry, Store, StoreError};
 pub(crate) enum Command {
     /// A checked stop record of its requester.
     Cancel(pb::Envelope, oneshot::Sender<Result<Entry, ApiError>>),
-    /// A verified signature that came late.
-    Found(Box<pb::SignatureResult>),
+    /// Something that came from outside its sessions; answered once it is in the books.
+    Learned(Box<Event>, oneshot::Sender<()>),
 }
 
-/// The requests that have a driver.
+/// The requests that have a driver. While it lives, nobody else writes the request.
 #[derive(Default)]
-pub(crate) struct Drivers(Mutex<HashMap<IntentId, mpsc::Sender<Command>>>);
+pub(crate) struct Drivers(Mutex<HashMap<IntentId, Place>>);
+
+struct Place {
+    commands: mpsc::Sender<Command>,
+    open: bool,
+}
 
 impl Drivers {
-    pub(crate) fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    fn with<T>(&self, act: impl FnOnce(&mut HashMap<IntentId, Place>) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+    /// How many requests have not ended.
+    pub(crate) fn open(&self) -> usize {
+        self.with(|drivers| drivers.values().filter(|place| place.open).count())
     }
     /// `None` if the request has a driver already.
     pub(crate) fn register(&self, id: IntentId) -> Option<mpsc::Receiver<Command>> {
-        let mut drivers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if drivers.contains_key(&id) {
-            return None;
-        }
-        let (sender, receiver) = mpsc::channel(8);
-        drivers.insert(id, sender);
-        Some(receiver)
+        self.with(|drivers| {
+            if drivers.contains_key(&id) {
+                return None;
+            }
+            let (commands, receiver) = mpsc::channel(8);
+            drivers.insert(id, Place { commands, open: true });
+            Some(receiver)
+        })
     }
     pub(crate) fn find(&self, id: &IntentId) -> Option<mpsc::Sender<Command>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.with(|drivers| drivers.get(id).map(|place| place.commands.clone()))
+    }
+    /// The request has ended, but its driver still takes in late answers.
+    pub(crate) fn ended(&self, id: &IntentId) {
+        self.with(|drivers| {
+            if let Some(place) = drivers.get_mut(id) {
+                place.open = false;
+            }
+        });
     }
     pub(crate) fn remove(&self, id: &IntentId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.with(|drivers| drivers.remove(id));
     }
 }
 

@@ -7,8 +7,9 @@ pub(crate) mod words;
 use std::sync::Arc;
 
 use limen_policy::charter::Duty;
+use limen_wire::envelope::Opened;
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{IntentId, RequesterId};
+use limen_wire::ids::{ClusterId, IntentId, RequesterId};
 use limen_wire::intent::{Cancellation, Intent};
 use limen_wire::pb;
 use tokio::sync::oneshot;
@@ -25,33 +26,33 @@ fn malformed(error: impl std::fmt::Display) -> ApiError {
     ApiError::new(Code::Malformed, error.to_string())
 }
 
-/// An intent whose signature is its enrolled requester's.
-fn checked_intent(core: &Core, envelope: &pb::Envelope) -> Result<Intent, ApiError> {
+/// An intent for this cluster whose signature is its enrolled requester's.
+pub(crate) fn checked_intent(core: &Core, envelope: &pb::Envelope) -> Result<Intent, ApiError> {
     let (intent, opened) = Intent::open(envelope).map_err(malformed)?;
-    if intent.cluster != core.charter.cluster {
-        let message = format!("the intent is for cluster {}, this is {}", intent.cluster, core.charter.cluster);
-        return Err(ApiError::new(Code::WrongCluster, message));
-    }
-    let key = requester_key(core, &intent.requester, Duty::Request)?;
-    opened
-        .verify(intent.requester.as_str(), &key)
-        .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
+    check_origin(core, &intent.cluster, &intent.requester, Duty::Request, &opened)?;
     Ok(intent)
 }
 
-/// The enrolled key of somebody who has this duty.
-pub(crate) fn requester_key(
+/// Refuses a signed record for another cluster, and one whose signature is not that of an enrolled requester with this duty.
+pub(crate) fn check_origin(
     core: &Core,
+    cluster: &ClusterId,
     requester: &RequesterId,
     duty: Duty,
-) -> Result<limen_wire::keys::PublicKey, ApiError> {
-    match (core.charter.requester(requester, duty), core.charter.requesters.contains_key(requester)) {
-        (Some(enrolled), _) => Ok(enrolled.public_key),
-        (None, true) => {
-            Err(ApiError::new(Code::NotPermitted, format!("requester {requester} lacks the duty for this call")))
-        }
-        (None, false) => Err(ApiError::new(Code::NotEnrolled, format!("requester {requester} is not enrolled"))),
+    opened: &Opened<'_>,
+) -> Result<(), ApiError> {
+    if *cluster != core.charter.cluster {
+        let message = format!("the record is for cluster {cluster}, this is {}", core.charter.cluster);
+        return Err(ApiError::new(Code::WrongCluster, message));
     }
+    let known = core.charter.requesters.contains_key(requester);
+    let enrolled = core.charter.requester(requester, duty).ok_or_else(|| match known {
+        true => ApiError::new(Code::NotPermitted, format!("requester {requester} lacks the duty for this call")),
+        false => ApiError::new(Code::NotEnrolled, format!("requester {requester} is not enrolled")),
+    })?;
+    opened
+        .verify(requester.as_str(), &enrolled.public_key)
+        .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))
 }
 
 fn active_key(core: &Core, intent: &Intent) -> Result<Arc<ActiveKey>, ApiError> {
@@ -87,7 +88,7 @@ pub async fn submit(core: &Arc<Core>, envelope: pb::Envelope) -> Result<(Entry, 
     }
     let key = active_key(core, &intent)?;
     check_expiry(core, &intent)?;
-    if core.drivers.len() >= core.limits.max_open_requests {
+    if core.drivers.open() >= core.limits.max_open_requests {
         core.metrics.overloaded.inc();
         let message = format!("{} requests are open, no more are taken", core.limits.max_open_requests);
         return Err(ApiError::new(Code::Overloaded, message));
@@ -168,13 +169,7 @@ pub fn find(core: &Core, request: pb::GetRequest) -> Result<Entry, ApiError> {
 pub async fn cancel(core: &Arc<Core>, envelope: pb::Envelope) -> Result<Entry, ApiError> {
     core.check_serving()?;
     let (wish, opened) = Cancellation::open(&envelope).map_err(malformed)?;
-    if wish.cluster != core.charter.cluster {
-        return Err(ApiError::new(Code::WrongCluster, format!("the record is for cluster {}", wish.cluster)));
-    }
-    let key = requester_key(core, &wish.requester, Duty::Request)?;
-    opened
-        .verify(wish.requester.as_str(), &key)
-        .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
+    check_origin(core, &wish.cluster, &wish.requester, Duty::Request, &opened)?;
     let entry = core.store.request(&wish.intent_id).map_err(store_failed)?;
     let entry = entry
         .filter(|entry| entry.record.requester == wish.requester)

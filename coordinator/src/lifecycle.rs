@@ -90,6 +90,13 @@ pub enum Event {
     },
     /// A verified signature turned up outside a session (a late answer, a signer that came back).
     Discovered(pb::SignatureResult),
+    /// A signer that was read late remembers the request.
+    Remembered {
+        /// It has allowed it at least once.
+        allowed: bool,
+        /// Milliseconds since 1970 at which it first saw it.
+        first_seen_ms: u64,
+    },
     /// The requester wants it stopped.
     Cancel(pb::Envelope),
     /// The signers have been told to stop.
@@ -124,6 +131,8 @@ pub enum Action {
     SendStop,
     /// This signer and the coordinator read the same bytes and disagree.
     Alarm(NodeId),
+    /// A second signature for the same request has turned up, and it verifies.
+    AlarmTwice,
     /// Tell the caller that its wish cannot be met.
     Refuse(ApiError),
     /// Nothing more to do.
@@ -176,6 +185,7 @@ impl Machine<'_> {
     fn apply(&mut self, event: Event) {
         match event {
             Event::Discovered(result) => self.signed(result),
+            Event::Remembered { allowed, first_seen_ms } => self.remembered(allowed, first_seen_ms),
             Event::SessionEnded { id, outcome } => self.session_ended(id, outcome),
             Event::Opinion { node, opinion } => self.opinion(node, opinion),
             Event::Cancel(envelope) => self.cancel(envelope),
@@ -339,8 +349,28 @@ impl Machine<'_> {
             self.record.error = None;
             self.record.result = Some(result);
             self.changed(Change::Durable);
+        } else if self.record.result.as_ref().is_some_and(|known| known.signature != result.signature) {
+            self.actions.push(Action::AlarmTwice);
         }
         self.actions.push(Action::End);
+    }
+
+    /// An end that claimed that no signature exists is corrected.
+    fn remembered(&mut self, allowed: bool, first_seen_ms: u64) {
+        if first_seen_ms < self.record.created_at_ms {
+            self.record.created_at_ms = first_seen_ms;
+            self.changed(Change::Lazy);
+        }
+        let state = self.record.state;
+        if allowed && !self.record.exposed && state != State::Signed {
+            self.record.exposed = true;
+            self.changed(Change::Durable);
+            if state.claims_no_signature() {
+                let unknown = || ApiError::new(Code::PossiblySigned, "it had ended");
+                let error = self.record.error.clone().unwrap_or_else(unknown);
+                self.end(state, error);
+            }
+        }
     }
 
     fn cancel(&mut self, envelope: pb::Envelope) {

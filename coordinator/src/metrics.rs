@@ -4,6 +4,7 @@ mod http;
 
 use std::sync::atomic::AtomicU64;
 
+use limen_wire::ids::NodeId;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -41,9 +42,14 @@ pub struct Metrics {
     pub disagreements: Counter,
     /// Alarm: a signer handed over a signature that does not verify.
     pub bad_signatures: Counter,
+    /// Alarm: two signatures for one request, or two signed requests under one idempotency key.
+    pub conflicts: Counter,
     /// Connections that did not get through the handshake.
     pub refused_connections: Counter,
     states: Family<StateLabel, Counter>,
+    nonce_reports: Family<NodeLabel, Counter>,
+    records_dropped: Family<NodeLabel, Counter>,
+    given_up: Family<NodeLabel, Counter>,
     seconds: Histogram,
     open: Gauge<u64, AtomicU64>,
     reachable: Family<NodeLabel, Gauge>,
@@ -61,8 +67,12 @@ impl Metrics {
             sessions_failed: Counter::default(),
             disagreements: Counter::default(),
             bad_signatures: Counter::default(),
+            conflicts: Counter::default(),
             refused_connections: Counter::default(),
             states: Family::default(),
+            nonce_reports: Family::default(),
+            records_dropped: Family::default(),
+            given_up: Family::default(),
             seconds: Histogram::new(exponential_buckets(0.001, 2.0, 18)),
             open: Gauge::default(),
             reachable: Family::default(),
@@ -78,6 +88,10 @@ impl Metrics {
         registry.register("sessions_failed", "Sessions without a signature", metrics.sessions_failed.clone());
         registry.register("alarm_disagreements", "Signer and coordinator disagree", metrics.disagreements.clone());
         registry.register("alarm_bad_signatures", "Signatures that do not verify", metrics.bad_signatures.clone());
+        registry.register("alarm_conflicts", "Two signatures or requests where one can be", metrics.conflicts.clone());
+        registry.register("alarm_signers_given_up", "Memories of signers not read on", metrics.given_up.clone());
+        registry.register("rebuild_records_dropped", "Records of signers not taken", metrics.records_dropped.clone());
+        registry.register("nonce_reports_refused", "Reports of nonces dropped", metrics.nonce_reports.clone());
         registry.register("refused_connections", "Failed handshakes", metrics.refused_connections.clone());
         registry.register("signer_reachable", "1 if the signer answers", metrics.reachable.clone());
         registry.register("signer_round_trip_us", "Smoothed round trip", metrics.round_trip.clone());
@@ -92,9 +106,24 @@ impl Metrics {
         }
     }
 
+    /// A signer has reported nonces that cannot be.
+    pub(crate) fn nonce_report_refused(&self, node: &NodeId) {
+        count(&self.nonce_reports, node);
+    }
+
+    /// A record out of a signer's memory was not taken over.
+    pub(crate) fn record_dropped(&self, node: &NodeId) {
+        count(&self.records_dropped, node);
+    }
+
+    /// A signer's memory is read no further.
+    pub(crate) fn signer_given_up(&self, node: &NodeId) {
+        count(&self.given_up, node);
+    }
+
     /// All metrics as text (OpenMetrics).
     pub fn text(&self, core: &Core) -> String {
-        self.open.set(u64::try_from(core.drivers.len()).unwrap_or(u64::MAX));
+        self.open.set(u64::try_from(core.drivers.open()).unwrap_or(u64::MAX));
         for signer in core.signers.all() {
             let (label, health) = (NodeLabel { node: signer.node.to_string() }, signer.health());
             self.reachable.get_or_create(&label).set(i64::from(health.reachable));
@@ -106,6 +135,10 @@ impl Metrics {
         }
         text
     }
+}
+
+fn count(family: &Family<NodeLabel, Counter>, node: &NodeId) {
+    family.get_or_create(&NodeLabel { node: node.to_string() }).inc();
 }
 
 impl Default for Metrics {

@@ -16,9 +16,7 @@ pub async fn start(core: &Arc<Core>) -> Result<(), StoreError> {
     for signer in core.signers.all() {
         let observer = Arc::clone(core);
         let watching = Arc::clone(signer).watch_health(core.timing, core.stop.clone(), move |signer, status| {
-            for pool in &status.nonce_pools {
-                observer.nonces.observe(&signer.node, pool);
-            }
+            observer.observe_nonces(&signer.node, &status.nonce_pools);
         });
         core.tasks.spawn(watching);
     }
@@ -26,7 +24,8 @@ pub async fn start(core: &Arc<Core>) -> Result<(), StoreError> {
     for key in &keys {
         take_into_use(core, key);
     }
-    rebuild::first(core).await?;
+    // Nobody takes anything over between the look at what is open and the moment from which readers resume it themselves.
+    let books = rebuild::first(core).await?;
     if core.stop.is_cancelled() {
         return Ok(());
     }
@@ -45,7 +44,7 @@ pub async fn start(core: &Arc<Core>) -> Result<(), StoreError> {
     }
     core.tasks.spawn(signing::presign::refill(Arc::clone(core)));
     core.ready.cancel();
-    core.tasks.spawn(rebuild::follow(Arc::clone(core)));
+    drop(books);
     tracing::info!(requests = resumed, "ready");
     Ok(())
 }

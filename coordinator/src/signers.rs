@@ -9,7 +9,7 @@ use std::time::Duration;
 use limen_wire::error::ApiError;
 use limen_wire::ids::NodeId;
 use limen_wire::keys::PublicKey;
-use limen_wire::pb;
+use limen_wire::{limits, pb};
 use tokio::sync::watch;
 use tonic::async_trait;
 
@@ -28,6 +28,9 @@ pub enum CallError {
     /// No answer in time.
     #[error("did not answer within {0:?}")]
     Timeout(Duration),
+    /// An answer that no honest signer gives.
+    #[error("answered with what cannot be: {0}")]
+    Invalid(String),
 }
 
 /// What a coordinator asks of one signer. The real one speaks gRPC; tests bring signers that lie, hang and vanish.
@@ -91,6 +94,16 @@ impl Signer {
         result
     }
 
+    /// The key shares it holds, within the bound on their number.
+    pub(crate) async fn key_shares(&self, bound: Duration) -> Result<Vec<pb::KeyShareRecord>, CallError> {
+        let shares = self.within(bound, self.port.list_key_shares()).await?.shares;
+        if shares.len() > limits::KEY_SHARES {
+            let message = format!("{} key shares, at most {} are possible", shares.len(), limits::KEY_SHARES);
+            return Err(CallError::Invalid(message));
+        }
+        Ok(shares)
+    }
+
     /// Its health now.
     pub fn health(&self) -> Health {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -149,8 +162,10 @@ impl Signers {
         nodes.iter().filter_map(|node| self.find(node))
     }
 
-    /// Changes whenever a signer comes, goes, restarts or changes its bans.
+    /// Changes whenever, from now on, a signer comes, goes, restarts or changes its bans.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.clone()
+        let mut changes = self.changed.clone();
+        changes.mark_unchanged();
+        changes
     }
 }

@@ -247,6 +247,7 @@ impl Driver {
                 Action::AwaitSigners => self.awaiting = true,
                 Action::SendStop => self.send_stop(),
                 Action::Alarm(node) => self.alarm(&node),
+                Action::AlarmTwice => signed_twice(&self.core, &self.record.id),
                 Action::Refuse(error) => self.refuse(&error),
                 Action::End => self.end(),
             }
@@ -259,8 +260,10 @@ impl Driver {
             self.wanted = Wanted::Nothing;
             self.awaiting = false;
             // Late opinions are still taken in, but the request no longer counts as open.
-            self.core.drivers.remove(&self.record.id);
+            self.core.drivers.ended(&self.record.id);
         }
+        // Who has not been answered with the write that ended it reads the end in the store.
+        self.cancels.clear();
     }
 
     fn alarm(&self, node: &NodeId) {
@@ -317,7 +320,12 @@ impl Driver {
                 self.cancels.push(reply);
                 self.feed(Event::Cancel(envelope)).await
             }
-            Command::Found(result) => self.feed(Event::Discovered(*result)).await,
+            Command::Learned(event, done) => {
+                self.feed(*event).await?;
+                // Whoever learned it may have gone away.
+                let _ = done.send(());
+                Ok(())
+            }
         }
     }
 
@@ -352,16 +360,32 @@ pub(crate) fn first_step(core: &Core, key: &ActiveKey, record: Record, judged: &
     lifecycle::step(record, evaluated(core, judged), &key.committee, core.clock.now_ms())
 }
 
+fn signed_twice(core: &Core, id: &IntentId) {
+    core.metrics.conflicts.inc();
+    tracing::error!(intent = %id, "ALARM: a second signature for one request; some signer has signed it twice");
+}
+
 /// Takes in a verified signature that turned up after its session had been given up.
 pub(crate) async fn found(core: &Arc<Core>, id: IntentId, result: pb::SignatureResult) -> Result<(), StoreError> {
-    if let Some(driver) = core.drivers.find(&id)
-        && driver.send(Command::Found(Box::new(result.clone()))).await.is_ok()
-    {
-        return Ok(());
+    learned(core, id, Event::Discovered(result)).await
+}
+
+/// Takes in what came from outside the request's sessions: through its driver, if it has one.
+pub(crate) async fn learned(core: &Arc<Core>, id: IntentId, event: Event) -> Result<(), StoreError> {
+    if let Some(driver) = core.drivers.find(&id) {
+        let (done, written) = oneshot::channel();
+        let sent = driver.send(Command::Learned(Box::new(event.clone()), done)).await;
+        if sent.is_ok() && written.await.is_ok() {
+            return Ok(());
+        }
+        // It has ended meanwhile, and writes no more.
     }
     let Some(entry) = core.store.request(&id)? else { return Ok(()) };
     let Some(key) = core.keys.find(&entry.record.key_id) else { return Ok(()) };
-    let step = lifecycle::step(entry.record, Event::Discovered(result), &key.committee, core.clock.now_ms());
+    let step = lifecycle::step(entry.record, event, &key.committee, core.clock.now_ms());
+    if step.actions.contains(&Action::AlarmTwice) {
+        signed_twice(core, &id);
+    }
     if step.change > Change::None {
         core.store.update(step.record).await?;
     }

@@ -13,6 +13,7 @@ mod writer;
 use std::sync::Arc;
 
 use limen_wire::ids::{IntentId, NodeId};
+use limen_wire::pb;
 use redb::TableDefinition;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +41,9 @@ const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Signers whose memory has been read since this store was empty.
 const READ_SIGNERS: TableDefinition<'_, &str, u64> = TableDefinition::new("read_signers");
+
+/// What signers remember of requests whose bytes they no longer hold and nobody has shown yet: by intent id and signer.
+const TOMBSTONES: TableDefinition<'_, (&[u8; 32], &str), &[u8]> = TableDefinition::new("tombstones");
 
 const META_SCHEMA: &str = "schema_version";
 const META_CLUSTER: &str = "cluster";
@@ -111,6 +115,7 @@ enum Write {
     InsertKey(KeyRecord, oneshot::Sender<Result<(), Box<KeyRecord>>>),
     UpdateKey(KeyRecord, oneshot::Sender<()>),
     SignerRead(NodeId, oneshot::Sender<()>),
+    Tombstone(IntentId, NodeId, Box<pb::IntentRecord>, oneshot::Sender<()>),
 }
 
 /// The open store. Cheap to clone.
@@ -146,6 +151,11 @@ impl Store {
     /// Notes that everything this signer remembers has been taken over.
     pub async fn signer_read(&self, node: NodeId) -> Result<(), StoreError> {
         self.write(|reply| Write::SignerRead(node, reply)).await
+    }
+
+    /// Keeps what a signer remembers of a request whose bytes it no longer holds.
+    pub async fn keep_tombstone(&self, id: IntentId, node: NodeId, record: pb::IntentRecord) -> Result<(), StoreError> {
+        self.write(|reply| Write::Tombstone(id, node, Box::new(record), reply)).await
     }
 
     async fn write<T>(&self, make: impl FnOnce(oneshot::Sender<T>) -> Write) -> Result<T, StoreError> {

@@ -24,6 +24,8 @@ pub const NONCE_BATCH: usize = 1024;
 pub const PAGE: usize = 200;
 /// Intents on one page between signer and coordinator.
 pub const INTENT_PAGE: usize = 500;
+/// Key shares in one signer's list.
+pub const KEY_SHARES: usize = 1024;
 /// One gRPC message, in either direction.
 pub const GRPC_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 /// The furthest expiry that an intent may ask for, in seconds: an intent is a wish of now, not a bearer cheque.

@@ -201,13 +201,13 @@ impl Driver {
         for signer in self.members() {
             let bound = self.core.timing.call_timeout;
             calls.spawn(async move {
-                let answer = signer.within(bound, signer.port().list_key_shares()).await;
+                let answer = signer.key_shares(bound).await;
                 (signer, answer)
             });
         }
         let mut found = Vec::new();
         while let Some(Ok((signer, answer))) = calls.join_next().await {
-            for share in answer.map(|answer| answer.shares).unwrap_or_default() {
+            for share in answer.unwrap_or_default() {
                 let statement = share.statement.map(|statement| checked_statement(&signer, &self.order, statement));
                 let certificate = share.certificate.filter(|certificate| self.is_certificate(certificate));
                 found.push((signer.node.clone(), statement, certificate));
@@ -234,6 +234,7 @@ impl Driver {
     /// Hands the certificate to every member that lacks it, once; called again until all have it.
     async fn activate(&mut self) -> Result<(), StoreError> {
         let Some(certificate) = self.record.certificate.clone() else { return Ok(()) };
+        let mut changes = self.core.signers.changes();
         let mut calls = JoinSet::new();
         for signer in self.members() {
             if self.record.activated.contains(&signer.node) || !signer.is_reachable() {
@@ -250,7 +251,6 @@ impl Driver {
             self.activated(node, answer).await?;
         }
         if self.record.activated.len() < self.order.nodes.len() {
-            let mut changes = self.core.signers.changes();
             tokio::select! {
                 _ = changes.changed() => {}
                 () = tokio::time::sleep(self.core.timing.retry_max) => {}

@@ -11,7 +11,7 @@ use limen_wire::pb;
 
 use super::{KeyRecord, drive};
 use crate::context::{Core, store_failed};
-use crate::intake::requester_key;
+use crate::intake::check_origin;
 
 /// Checks everything about an order but its time.
 pub(crate) fn checked(core: &Core, envelope: &pb::Envelope) -> Result<KeyGeneration, ApiError> {
@@ -25,10 +25,7 @@ pub(crate) fn checked(core: &Core, envelope: &pb::Envelope) -> Result<KeyGenerat
         };
         ApiError::new(code, error.to_string())
     })?;
-    let key = requester_key(core, &order.requester, Duty::Keys)?;
-    opened
-        .verify(order.requester.as_str(), &key)
-        .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
+    check_origin(core, &order.cluster, &order.requester, Duty::Keys, &opened)?;
     Ok(order)
 }
 

@@ -62,7 +62,6 @@ impl Session {
             nonce_missed: false,
         };
         let mut changes = core.signers.changes();
-        changes.mark_unchanged();
         let mut deadline = tokio::time::Instant::now() + self.timeout + MARGIN;
         loop {
             let answer = tokio::select! {
@@ -141,9 +140,7 @@ impl Session {
                 return None;
             }
         };
-        if let Some(pool) = &response.nonce_pool {
-            core.nonces.observe(node, pool);
-        }
+        core.observe_nonces(node, &response.nonce_pool);
         progress.suspects.extend(&response.suspects);
         match response.outcome {
             Some(pb::sign_response::Outcome::Signature(result)) => match self.judged.finish(&result) {
@@ -188,9 +185,7 @@ impl Session {
         core.clone().tasks.spawn(async move {
             while let Some(answer) = calls.join_next().await {
                 let Ok((_, node, Ok(response))) = answer else { continue };
-                if let Some(pool) = &response.nonce_pool {
-                    core.nonces.observe(&node, pool);
-                }
+                core.observe_nonces(&node, &response.nonce_pool);
                 let Some(pb::sign_response::Outcome::Signature(result)) = response.outcome else { continue };
                 if signed {
                     continue;
@@ -214,28 +209,16 @@ impl Session {
 
 /// Whether a signer that answers so cannot have allowed the session.
 const fn was_refused_before_allowing(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Malformed
-            | Code::Undecodable
-            | Code::NotEnrolled
-            | Code::NotPermitted
-            | Code::WrongCluster
-            | Code::PolicyDenied
-            | Code::Expired
-            | Code::ExpiryTooFar
-            | Code::Stopped
-            | Code::IdempotencyConflict
-            | Code::NonceConflict
-            | Code::UnknownKey
-            | Code::KeyNotActive
-            | Code::WrongScheme
-            | Code::BadSignerSet
-            | Code::PeerBanned
-            | Code::TooFewSigners
-            | Code::Overloaded
-            | Code::ShuttingDown
-    )
+    speaks_for_itself(code)
+        || matches!(
+            code,
+            Code::KeyNotActive
+                | Code::BadSignerSet
+                | Code::PeerBanned
+                | Code::TooFewSigners
+                | Code::Overloaded
+                | Code::ShuttingDown
+        )
 }
 
 /// Whether the refusal is the signer's judgement of the intent, rather than of this session or moment.

@@ -1,12 +1,13 @@
 //! Reading: always committed data, never the writer's queue.
 
 use limen_wire::ids::{IntentId, KeyId, RequesterId};
+use limen_wire::pb;
 use redb::{ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
 
-use super::schema::{decode_key, decode_request};
+use super::schema::{decode_key, decode_request, unseal};
 use super::{
     CHANGES, Entry, IDEMPOTENCY, KEYS, META, META_ENDED, META_SEQUENCE, NUMBERS, OPEN, READ_SIGNERS, REQUESTS, Store,
-    StoreError,
+    StoreError, TOMBSTONES,
 };
 use crate::keys::KeyRecord;
 use crate::lifecycle::State;
@@ -124,6 +125,21 @@ impl Store {
     pub fn signers_read(&self) -> Result<Vec<String>, StoreError> {
         let table = self.database.begin_read()?.open_table(READ_SIGNERS)?;
         table.iter()?.map(|row| Ok(row?.0.value().to_owned())).collect()
+    }
+
+    /// What signers that no longer hold the bytes remember of this request.
+    pub fn tombstones(&self, id: &IntentId) -> Result<Vec<(String, pb::IntentRecord)>, StoreError> {
+        let table = self.database.begin_read()?.open_table(TOMBSTONES)?;
+        let mut found = Vec::new();
+        for row in table.range((id.as_bytes(), "")..)? {
+            let (name, bytes) = row?;
+            let (of, node) = name.value();
+            if of != id.as_bytes() {
+                break;
+            }
+            found.push((node.to_owned(), unseal(bytes.value(), "a tombstone")?));
+        }
+        Ok(found)
     }
 
     fn meta(&self, name: &str) -> Result<u64, StoreError> {

@@ -121,7 +121,7 @@ pub struct Entry {
     pub sequence: u64,
 }
 
-fn seal(message: &impl prost::Message) -> Vec<u8> {
+pub(super) fn seal(message: &impl prost::Message) -> Vec<u8> {
     let mut out = vec![0; CHECKSUM];
     out.reserve(message.encoded_len());
     // A Vec grows as needed: encoding into it cannot fail.
@@ -131,7 +131,7 @@ fn seal(message: &impl prost::Message) -> Vec<u8> {
     out
 }
 
-fn unseal<M: prost::Message + Default>(bytes: &[u8], what: &str) -> Result<M, StoreError> {
+pub(super) fn unseal<M: prost::Message + Default>(bytes: &[u8], what: &str) -> Result<M, StoreError> {
     let damaged = || StoreError::Damaged { what: what.to_owned() };
     let (sum, body) = bytes.split_at_checked(CHECKSUM).ok_or_else(damaged)?;
     if !Sha256::digest(body).starts_with(sum) {

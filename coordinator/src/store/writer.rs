@@ -6,10 +6,10 @@ use redb::{ReadableTable as _, Table, WriteTransaction};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::schema::{decode_key, decode_request, encode_key, encode_request};
+use super::schema::{decode_key, decode_request, encode_key, encode_request, seal};
 use super::{
     CHANGES, Changed, Entry, IDEMPOTENCY, KEYS, META, META_ENDED, META_NUMBER, META_SEQUENCE, NUMBERS, OPEN,
-    READ_SIGNERS, REQUESTS, StoreError, Write,
+    READ_SIGNERS, REQUESTS, StoreError, TOMBSTONES, Write,
 };
 use crate::keys::KeyRecord;
 use crate::lifecycle::Record;
@@ -100,6 +100,7 @@ struct Tables<'t> {
     keys: Table<'t, &'static str, &'static [u8]>,
     meta: Table<'t, &'static str, u64>,
     read_signers: Table<'t, &'static str, u64>,
+    tombstones: Table<'t, (&'static [u8; 32], &'static str), &'static [u8]>,
     number: u64,
     sequence: u64,
     ended: u64,
@@ -118,6 +119,7 @@ impl<'t> Tables<'t> {
             open: transaction.open_table(OPEN)?,
             keys: transaction.open_table(KEYS)?,
             read_signers: transaction.open_table(READ_SIGNERS)?,
+            tombstones: transaction.open_table(TOMBSTONES)?,
             meta,
             number,
             sequence,
@@ -136,6 +138,10 @@ impl<'t> Tables<'t> {
             }
             Write::SignerRead(node, reply) => {
                 self.read_signers.insert(node.as_str(), 1)?;
+                Reply::Done(reply)
+            }
+            Write::Tombstone(id, node, record, reply) => {
+                self.tombstones.insert((id.as_bytes(), node.as_str()), seal(&*record).as_slice())?;
                 Reply::Done(reply)
             }
         })

@@ -2,6 +2,7 @@
 //! that was signed is answered with the same signature for ever, sessions need all their members.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use limen_coordinator::signers::{CallError, SignerPort};
 use limen_policy::charter::Charter;
 use limen_wire::envelope;
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{Epoch, IntentId, KeyId, NodeId, Scheme};
+use limen_wire::ids::{Epoch, IntentId, KeyId, NodeId, Protocol, Scheme};
 use limen_wire::intent::{Cancellation, Intent, KeyGeneration};
 use limen_wire::keys::SigningKey;
 use limen_wire::pb;
@@ -50,6 +51,10 @@ pub(crate) struct Shared {
     pub(crate) made: Mutex<Vec<(IntentId, Vec<u8>)>>,
 }
 
+/// What a liar makes of a page before it leaves.
+pub(crate) type Spoil =
+    Box<dyn Fn(&pb::ListIntentsRequest, pb::ListIntentsResponse) -> pb::ListIntentsResponse + Send + Sync>;
+
 #[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) intents: Vec<pb::IntentRecord>,
@@ -69,6 +74,10 @@ pub(crate) struct FakeSigner {
     pub(crate) bans: Mutex<Vec<String>>,
     pub(crate) pool_end: Mutex<u64>,
     pub(crate) memory: Mutex<Memory>,
+    pub(crate) spoil: Mutex<Option<Spoil>>,
+    pub(crate) pages: AtomicU64,
+    /// Reported besides its own.
+    pub(crate) false_pools: Mutex<Vec<pb::NoncePool>>,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -98,19 +107,44 @@ impl Shared {
         limen_chain::address(chain, Scheme::EcdsaSecp256k1, &self.public_key(Scheme::EcdsaSecp256k1)).unwrap()
     }
 
-    fn sign(&self, intent: &Intent) -> pb::SignatureResult {
+    /// A signature with a nonce of the test's choice: another than the one that [`Self::sign`] makes.
+    pub(crate) fn sign_otherwise(&self, envelope: &pb::Envelope) -> pb::SignatureResult {
+        use k256::elliptic_curve::ops::Reduce;
+        use k256::elliptic_curve::sec1::ToEncodedPoint as _;
+        use k256::{ProjectivePoint, Scalar, U256};
+        let (intent, _) = Intent::open(envelope).unwrap();
+        let digest = self.digest(&intent);
+        let nonce = Scalar::from(0x1234_5678_u64);
+        let point = (ProjectivePoint::GENERATOR * nonce).to_affine().to_encoded_point(false);
+        let r = <Scalar as Reduce<U256>>::reduce_bytes(point.x().unwrap());
+        let z = <Scalar as Reduce<U256>>::reduce_bytes(&digest.into());
+        let s = nonce.invert().unwrap() * (z + r * *self.ecdsa.as_nonzero_scalar().as_ref());
+        let signature = Signature::from_scalars(r, s).unwrap();
+        let odd = point.y().unwrap()[31] & 1;
+        let (signature, flipped) = signature.normalize_s().map_or((signature, 0), |low| (low, 1));
+        let recovery_id = u32::from(odd ^ flipped);
+        pb::SignatureResult { signature: signature.to_bytes().to_vec().into(), recovery_id, ..Default::default() }
+    }
+
+    /// What the ECDSA key signs for an intent on a chain.
+    fn digest(&self, intent: &Intent) -> [u8; 32] {
+        let chain = intent.chain.clone().unwrap();
+        let account = self.account(&chain);
+        let payload = match &intent.payload {
+            limen_wire::intent::Payload::EvmTransaction(bytes) => limen_chain::Payload::EvmTransaction(bytes),
+            limen_wire::intent::Payload::EvmMessage(bytes) => limen_chain::Payload::EvmMessage(bytes),
+            other => panic!("no test signs a {}", other.kind()),
+        };
+        let decoded = limen_chain::decode(&payload, &chain, &account, &limen_chain::NoTokenKinds).unwrap();
+        decoded.signing.for_scheme(Scheme::EcdsaSecp256k1).unwrap().try_into().unwrap()
+    }
+
+    pub(crate) fn sign(&self, intent: &Intent) -> pb::SignatureResult {
         use ed25519_dalek::Signer as _;
         let (bytes, recovery_id) = match &intent.chain {
-            Some(chain) => {
-                let account = self.account(chain);
-                let payload = match &intent.payload {
-                    limen_wire::intent::Payload::EvmTransaction(bytes) => limen_chain::Payload::EvmTransaction(bytes),
-                    limen_wire::intent::Payload::EvmMessage(bytes) => limen_chain::Payload::EvmMessage(bytes),
-                    other => panic!("no test signs a {}", other.kind()),
-                };
-                let decoded = limen_chain::decode(&payload, chain, &account, &limen_chain::NoTokenKinds).unwrap();
-                let digest = decoded.signing.for_scheme(Scheme::EcdsaSecp256k1).unwrap();
-                let (signature, id): (Signature, RecoveryId) = self.ecdsa.sign_prehash_recoverable(digest).unwrap();
+            Some(_) => {
+                let (signature, id): (Signature, RecoveryId) =
+                    self.ecdsa.sign_prehash_recoverable(&self.digest(intent)).unwrap();
                 (signature.to_bytes().to_vec(), u32::from(id.to_byte()))
             }
             None => (self.ed25519.sign(intent.payload.bytes()).to_bytes().to_vec(), 0),
@@ -136,8 +170,19 @@ impl FakeSigner {
             bans: Mutex::default(),
             pool_end: Mutex::default(),
             memory: Mutex::default(),
+            spoil: Mutex::default(),
+            pages: AtomicU64::new(0),
+            false_pools: Mutex::default(),
             shared: Arc::clone(shared),
         })
+    }
+
+    /// Lies about its memory from now on.
+    pub(crate) fn spoil(
+        &self,
+        spoil: impl Fn(&pb::ListIntentsRequest, pb::ListIntentsResponse) -> pb::ListIntentsResponse + Send + Sync + 'static,
+    ) {
+        *self.spoil.lock().unwrap() = Some(Box::new(spoil));
     }
 
     pub(crate) fn set(&self, mode: Mode) {
@@ -237,7 +282,12 @@ impl FakeSigner {
             next_index: next(key).unwrap_or_default(),
             end_index,
         };
-        memory.keys.keys().map(pool).collect()
+        let frost = |share: &pb::KeyShareRecord| {
+            let (order, _) = KeyGeneration::open(share.order.as_ref()?).ok()?;
+            (order.protocol == Protocol::Frost).then(|| order.key_id.to_string())
+        };
+        let own = memory.keys.values().filter_map(frost).map(|key| pool(&key));
+        own.chain(self.false_pools.lock().unwrap().iter().cloned()).collect()
     }
 }
 
@@ -367,7 +417,13 @@ impl SignerPort for FakeSigner {
         let after = |record: &&pb::IntentRecord| record.sequence > request.after_sequence;
         let intents: Vec<_> = memory.intents.iter().filter(after).take(2).cloned().collect();
         let more = intents.last().is_some_and(|last| last.sequence < memory.intents.len() as u64);
-        Ok(pb::ListIntentsResponse { intents, more })
+        drop(memory);
+        self.pages.fetch_add(1, Ordering::SeqCst);
+        let page = pb::ListIntentsResponse { intents, more };
+        Ok(match &*self.spoil.lock().unwrap() {
+            Some(spoil) => spoil(&request, page),
+            None => page,
+        })
     }
 
     async fn list_key_shares(&self) -> Result<pb::ListKeySharesResponse, CallError> {

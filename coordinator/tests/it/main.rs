@@ -6,6 +6,7 @@ mod disk;
 mod fake;
 mod grpc;
 mod keys;
+mod liars;
 mod rebuild;
 mod requests;
 mod troubles;

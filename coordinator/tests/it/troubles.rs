@@ -12,7 +12,7 @@ use limen_wire::pb;
 
 use crate::disk::Disk;
 use crate::fake::Mode;
-use crate::world::{World, seal_intent};
+use crate::world::{World, seal_intent, until};
 
 #[tokio::test]
 async fn one_signer_of_three_may_be_in_any_trouble() {
@@ -106,7 +106,7 @@ async fn members_that_all_refuse_deny_the_request_and_raise_the_alarm() {
     let (entry, _) = running.submit(&world.transfer("one")).await.unwrap();
     let record = running.in_state(&entry.record.id, State::Denied).await;
     assert!(record.error.unwrap().message.contains("not here"));
-    assert!(running.core.metrics.disagreements.get() >= 2);
+    until("two alarms", || running.core.metrics.disagreements.get() >= 2).await;
 }
 
 #[tokio::test]

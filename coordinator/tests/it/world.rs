@@ -30,7 +30,7 @@ pub(crate) const CHAIN: &str = "eip155:31337";
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Requesters sign with Ed25519 keys, machines with P-256 keys.
-fn identity(number: u8) -> SigningKey {
+pub(crate) fn identity(number: u8) -> SigningKey {
     SigningKey::ed25519_from_seed(&Zeroizing::new([number; 32]))
 }
 
@@ -175,6 +175,17 @@ impl World {
         let made = self.shared.made.lock().unwrap();
         made.iter().map(|(intent, _)| *intent).collect::<std::collections::BTreeSet<_>>().len()
     }
+}
+
+/// Waits for something that the store does not announce.
+pub(crate) async fn until(what: &str, wanted: impl Fn() -> bool) {
+    let mut tick = tokio::time::interval(Duration::from_millis(2));
+    let found = async {
+        while !wanted() {
+            tick.tick().await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, found).await.is_ok(), "waited in vain: {what}");
 }
 
 pub(crate) fn intent(key_id: &str, name: &str, chain: &str, payload: pb::intent::Payload) -> pb::Intent {
