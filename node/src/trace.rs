@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use limen_mpc::{Frame, Session};
 use sha2::{Digest as _, Sha256};
 
-/// One JSON object per line: session, key, intent, round, from, to, sha256, boot, body (all hexadecimal or numbers).
+/// One JSON object per line: session, key, intent, round, from, to, sha256, boot, tag, body (all hexadecimal or numbers).
 #[derive(Debug)]
 pub struct PartialTrace {
     file: Mutex<File>,
@@ -40,7 +40,7 @@ impl PartialTrace {
             return;
         }
         let line = format!(
-            "{{\"session\":\"{}\",\"key\":\"{}\",\"intent\":\"{}\",\"round\":{},\"from\":{},\"to\":{},\"sha256\":\"{}\",\"boot\":\"{}\",\"body\":\"{}\"}}\n",
+            "{{\"session\":\"{}\",\"key\":\"{}\",\"intent\":\"{}\",\"round\":{},\"from\":{},\"to\":{},\"sha256\":\"{}\",\"boot\":\"{}\",\"tag\":\"{}\",\"body\":\"{}\"}}\n",
             session.binding().params().session,
             context.key,
             context.intent,
@@ -49,6 +49,7 @@ impl PartialTrace {
             frame.to.map_or(0, |to| to.as_u8()),
             hex::encode(Sha256::digest(&frame.body)),
             self.boot,
+            hex::encode(frame.tag),
             hex::encode(&frame.body),
         );
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);

@@ -111,6 +111,49 @@ async fn an_insider_that_floods_a_session_with_nonsense_does_not_harm_it() {
     eventually("the straggler", || dropped(&cluster, 0, "after_end") >= 1).await;
 }
 
+/// The last-round frame that a signer sent in its newest session, from its trace.
+fn traced_frame(cluster: &Cluster, name: &str) -> pb::SessionFrame {
+    let trace = std::fs::read_to_string(cluster.path(&format!("{name}.partials"))).unwrap();
+    let line: serde_json::Value = serde_json::from_str(trace.lines().last().unwrap()).unwrap();
+    let bytes = |field: &str| hex::decode(line[field].as_str().unwrap()).unwrap().into();
+    let number = |field: &str| u32::try_from(line[field].as_u64().unwrap()).unwrap();
+    pb::SessionFrame {
+        session_id: bytes("session"),
+        round: number("round"),
+        from: number("from"),
+        to: number("to"),
+        tag: bytes("tag"),
+        body: bytes("body"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replayed_frame_is_dropped_in_its_own_session_and_in_every_other() {
+    let cluster = Cluster::start(3, 2).await;
+    cluster.make_key("words", Scheme::EddsaEd25519, Protocol::Frost).await;
+    let first = session();
+    let (_, intent) = message_intent(&cluster, "words", "m-1", "first");
+    let answers = cluster.sign_in(&intent, &[1, 2], first.clone()).await;
+    assert_eq!(signature(&answers[0]), signature(&answers[1]));
+    let real = traced_frame(&cluster, "n2");
+    assert_eq!((real.session_id.as_ref(), real.from), (first.as_slice(), 2));
+    let insider = link(&cluster, 0, &cluster.machines[1]).await.unwrap();
+    let replay =
+        |frame: &pb::SessionFrame| pb::PeerMessage { kind: Some(pb::peer_message::Kind::Frame(frame.clone())) };
+    let after_end = dropped(&cluster, 0, "after_end");
+    insider.send(replay(&real)).await.unwrap();
+    eventually("the replay after the end", || dropped(&cluster, 0, "after_end") > after_end).await;
+    // the same bytes under the name of the next session, there before its own frames
+    let second = session();
+    insider.send(replay(&pb::SessionFrame { session_id: second.clone().into(), ..real })).await.unwrap();
+    insider.send(pb::PeerMessage { kind: None }).await.unwrap();
+    eventually("the mark behind the replay", || dropped(&cluster, 0, "garbage") == 1).await;
+    let (_, intent) = message_intent(&cluster, "words", "m-2", "second");
+    let answers = cluster.sign_in(&intent, &[1, 2], second).await;
+    assert_eq!(signature(&answers[0]), signature(&answers[1]));
+    assert_eq!(dropped(&cluster, 0, "wrong_tag"), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_beyond_every_bound_ends_only_its_own_link() {
     let cluster = Cluster::start(3, 2).await;
