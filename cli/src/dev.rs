@@ -9,6 +9,7 @@ mod configs;
 mod identities;
 mod keys;
 mod layout;
+mod nonces;
 mod processes;
 mod report;
 mod story;

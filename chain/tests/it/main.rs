@@ -1,5 +1,10 @@
 //! Integration tests of the codecs.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that cannot go on says so by panicking, and tells what it left out"
+)]
 
 mod amounts;
 mod differential;

@@ -56,6 +56,8 @@ pub(crate) struct Withdrawal {
     pub(crate) to: String,
     pub(crate) raw_transaction: String,
     pub(crate) tx_hash: String,
+    /// The account's number that it burns.
+    pub(crate) nonce: u64,
     pub(crate) block_number: Option<u64>,
     /// From submit to the block, or to the signature without a chain.
     pub(crate) seconds: f64,

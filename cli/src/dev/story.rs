@@ -28,7 +28,7 @@ pub(crate) fn message(output: Output, message: &Message) {
 }
 
 pub(crate) fn without_chain(output: Output, missing: &[String], dev_chain: &std::path::Path) {
-    output.warning("no development chain, so transactions are signed for made-up nonces and not broadcast; missing:");
+    output.warning("no development chain, so transactions are signed but not broadcast; missing:");
     for item in missing {
         output.warning(&format!("  {item}"));
     }

@@ -16,6 +16,7 @@ use super::chain::{self, Chain};
 use super::charter::{self, CHAIN_NUMBER};
 use super::configs::{self, Wishes};
 use super::layout::{COORDINATOR, Layout, State};
+use super::nonces::Remembering;
 use super::processes::{Process, Program};
 use super::report::{KeyReport, Report};
 use super::withdrawals::{self, Act, NoChain};
@@ -155,14 +156,16 @@ async fn withdraw(
     };
     if let Some(chain) = chain {
         report.endpoints.chain_rpc = Some(format!("http://127.0.0.1:{}", chain.port));
-        let transfers = Transfers::open(client.clone(), chain.rpc.clone(), key_id, Vec::new(), number).await?;
+        let provider = Remembering::ask(client, chain.rpc.clone(), &key_id, &number).await?;
+        let transfers = Transfers::open(client.clone(), provider, key_id, Vec::new(), number).await?;
         chain.fund(transfers.account(), &args.dev_chain).await?;
         output.line("  chain      anvil runs; the account holds coins and tokens");
         for act in [Act::Coins, Act::Tokens] {
             told(withdrawals::withdraw(&transfers, Some(chain), act).await?);
         }
     } else {
-        let transfers = Transfers::open(client.clone(), NoChain, key_id, Vec::new(), number).await?;
+        let provider = Remembering::ask(client, NoChain, &key_id, &number).await?;
+        let transfers = Transfers::open(client.clone(), provider, key_id, Vec::new(), number).await?;
         for act in [Act::Coins, Act::Tokens] {
             told(withdrawals::withdraw(&transfers, None, act).await?);
         }

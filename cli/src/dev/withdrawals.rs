@@ -91,6 +91,7 @@ pub(crate) async fn withdraw<P: Provider>(transfers: &Transfers<P>, chain: Optio
         to: RECIPIENT.to_owned(),
         raw_transaction: format!("0x{}", hex::encode(&transaction.raw)),
         tx_hash,
+        nonce,
         block_number,
         seconds: started.elapsed().as_secs_f64(),
         signing_seconds,

@@ -2,6 +2,11 @@
 
 mod cluster;
 mod crashes;
+mod needles;
+mod packages;
 mod python;
+mod resume;
+mod secrets;
+mod shares;
 mod story;
 mod together;

@@ -3,7 +3,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stderr,
-    reason = "a test that cannot go on says so by panicking, and tells what it skipped"
+    reason = "a test that cannot go on says so by panicking, and tells what it left out"
 )]
 
 mod command;

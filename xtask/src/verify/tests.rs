@@ -28,3 +28,16 @@ fn a_missing_tool_fails_unless_offline() {
         Outcome::Skipped("cargo-deny is not installed".to_owned())
     );
 }
+
+#[test]
+fn tests_are_told_when_nothing_can_be_installed() {
+    let told = |network| {
+        let mut runner = Command::new("true");
+        tell_offline(&mut runner, network);
+        let (name, value) = runner.get_envs().next().expect("one variable");
+        assert_eq!(name, "LIMEN_OFFLINE");
+        value.map(std::ffi::OsStr::to_owned)
+    };
+    assert_eq!(told(Network::Offline), Some("1".into()));
+    assert_eq!(told(Network::Allowed), None, "what the caller's own environment says does not count");
+}

@@ -26,7 +26,8 @@ for (const withdrawal of report.withdrawals) {
     const call = viem.decodeFunctionData({ abi, data: transaction.data });
     assert.deepEqual(call.args, [withdrawal.to, BigInt(withdrawal.amount)]);
   }
-  nonces.add(transaction.nonce ?? 0);
+  assert.equal(transaction.nonce ?? 0, withdrawal.nonce);
+  nonces.add(withdrawal.nonce);
 }
 assert.equal(nonces.size, report.withdrawals.length);
 

@@ -85,6 +85,11 @@ impl Cluster {
         self.running.insert(name.to_owned(), child);
     }
 
+    /// Process ids of everything that runs.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.running.values().map(Child::id).collect()
+    }
+
     /// kill -9.
     pub(crate) fn kill(&mut self, name: &str) {
         let mut child = self.running.remove(name).unwrap();

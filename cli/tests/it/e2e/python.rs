@@ -1,4 +1,4 @@
-//! The Python example, where `cargo xtask setup` has brought its packages.
+//! The Python example, with the packages that `cargo xtask setup` brings.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,6 +6,7 @@ use std::process::Command;
 use limen_wire::ids::{Protocol, Scheme};
 
 use super::cluster::{Cluster, binaries, repository};
+use super::packages::or_offline;
 
 /// The interpreter of the workspace's virtual environment, if it can do what the example needs.
 fn python() -> Option<PathBuf> {
@@ -16,10 +17,7 @@ fn python() -> Option<PathBuf> {
 
 #[tokio::test]
 async fn the_python_example_gets_a_signature() {
-    let Some(python) = python() else {
-        eprintln!("skipped: no Python with grpcio; `cargo xtask setup` brings it");
-        return;
-    };
+    let Some(python) = or_offline(python(), "a Python with grpcio") else { return };
     let cluster = Cluster::start(3, 2).await;
     cluster.make_key("messages-ed25519", Scheme::EddsaEd25519, Protocol::Frost).await;
     let output = Command::new(python)

@@ -1,24 +1,25 @@
 //! `limen dev up --once --json`, checked by other people's libraries.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::cluster::{binaries, repository};
+use super::packages::or_offline;
 
-fn up(dir: &Path, more: &[&str]) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_limen"))
-        .args(["dev", "up", "--once", "--json", "--dir"])
-        .arg(dir)
-        .arg("--bin-dir")
-        .arg(binaries())
-        .arg("--dev-chain")
-        .arg(repository().join("cli/dev-chain"))
-        .args(more)
-        .output()
-        .unwrap();
+/// `limen dev up --once --json` in a folder.
+pub(crate) fn up_command(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_limen"));
+    command.args(["dev", "up", "--once", "--json", "--dir"]).arg(dir).arg("--bin-dir").arg(binaries());
+    command.arg("--dev-chain").arg(repository().join("cli/dev-chain"));
+    command
+}
+
+/// Runs it to its end, and gives its report.
+pub(crate) fn up(dir: &Path, more: &[&str]) -> Value {
+    let output = up_command(dir).args(more).output().unwrap();
     let logs = || Command::new("tail").args(["-n", "20"]).arg(dir.join("logs/coordinator-1.log")).output().unwrap();
     assert!(
         output.status.success(),
@@ -30,13 +31,16 @@ fn up(dir: &Path, more: &[&str]) -> Value {
     serde_json::from_slice(&std::fs::read(dir.join("up.json")).unwrap()).unwrap()
 }
 
+/// The folder where npm has installed viem.
+pub(crate) fn viem() -> Option<PathBuf> {
+    let folder = repository().join("chain/tests/differential");
+    let found = folder.join("node_modules/viem").is_dir().then_some(folder);
+    or_offline(found, "viem (npm packages of chain/tests/differential)")
+}
+
 /// viem recovers the address from each transaction, Node.js verifies the message: neither is ours.
 fn check_independently(report: &Path) {
-    let folder = repository().join("chain/tests/differential");
-    if !folder.join("node_modules/viem").is_dir() {
-        eprintln!("skipped: viem is not installed; `cargo xtask setup` brings it");
-        return;
-    }
+    let Some(folder) = viem() else { return };
     let output = Command::new("node")
         .arg(repository().join("cli/tests/it/e2e/check.mjs"))
         .arg(folder)
@@ -58,12 +62,15 @@ fn check(report: &Value, has_chain: bool) {
     assert_eq!(report["messages"].as_array().unwrap().len(), 1);
 }
 
+/// Whether npm has installed anvil.
 fn has_chain() -> bool {
-    let found = repository().join("cli/dev-chain/node_modules/@foundry-rs").is_dir();
-    if !found {
-        eprintln!("without anvil: `cargo xtask setup` brings it");
-    }
-    found
+    let folder = repository().join("cli/dev-chain/node_modules/@foundry-rs");
+    or_offline(folder.is_dir().then_some(()), "anvil (npm packages of cli/dev-chain)").is_some()
+}
+
+/// The account's numbers that a report's withdrawals burnt.
+pub(crate) fn nonces(report: &Value) -> Vec<u64> {
+    report["withdrawals"].as_array().unwrap().iter().map(|done| done["nonce"].as_u64().unwrap()).collect()
 }
 
 #[test]
@@ -94,10 +101,22 @@ fn three_of_five_sign_too() {
 }
 
 #[test]
-fn without_a_chain_it_signs_and_says_what_is_missing() {
+fn without_a_chain_it_signs_and_a_second_up_goes_on() {
     let folder = tempfile::tempdir().unwrap();
+    let cluster = folder.path().join("cluster");
     let nowhere = folder.path().join("no-packages").display().to_string();
-    let report = up(&folder.path().join("cluster"), &["--dev-chain", &nowhere]);
-    check(&report, false);
-    check_independently(&folder.path().join("cluster/up.json"));
+    let mut burnt = Vec::new();
+    for _ in 0..2 {
+        let report = up(&cluster, &["--dev-chain", &nowhere]);
+        check(&report, false);
+        check_independently(&cluster.join("up.json"));
+        burnt.extend(nonces(&report));
+    }
+    assert_eq!(burnt, [0, 1, 2, 3], "no number is used again");
+    // A chain that comes later knows nothing of the numbers that were signed without it.
+    if has_chain() {
+        let report = up(&cluster, &[]);
+        check(&report, true);
+        assert_eq!(nonces(&report), [4, 5]);
+    }
 }

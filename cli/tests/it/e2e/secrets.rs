@@ -1,0 +1,116 @@
+//! The private key is nowhere: in no file of any process, and in no set of too few shares.
+
+use std::path::{Path, PathBuf};
+
+use limen_client::NewIntent;
+use limen_wire::ids::{KeyId, Protocol, Scheme};
+
+use super::cluster::{Cluster, PATIENCE};
+use super::needles::Needles;
+use super::shares::{self, Share};
+
+const SIGNERS: u16 = 5;
+const REQUIRED: u16 = 3;
+
+#[tokio::test]
+async fn the_private_key_is_nowhere() {
+    let mut cluster = Cluster::start(SIGNERS, REQUIRED).await;
+    let keys = make_and_use_keys(&cluster).await;
+    let seen = cluster.pids().into_iter().flat_map(|pid| seen_from_outside(&cluster, pid)).collect::<Vec<_>>();
+    for name in cluster.names() {
+        cluster.kill(&name);
+    }
+
+    let shares: Vec<Share> = (1..=SIGNERS.into()).flat_map(|index| shares::of_signer(&cluster, index)).collect();
+    assert_eq!(shares.len(), keys.len() * usize::from(SIGNERS));
+    let mut needles = Needles::default();
+    for (key, public_key) in &keys {
+        let of_key: Vec<&Share> = shares.iter().filter(|share| share.key == *key).collect();
+        needles.add(&format!("the private key {key}"), check_every_set(&of_key, public_key));
+    }
+    for share in &shares {
+        add_share(&mut needles, share);
+    }
+    for index in 1..=SIGNERS {
+        let file = cluster.path().join(format!("signer-{index}/share-wrapping.key"));
+        let key = hex::decode(std::fs::read_to_string(file).unwrap().trim()).unwrap();
+        needles.add(&format!("the wrapping key of signer {index}"), key.try_into().unwrap());
+    }
+
+    let files = all_files(cluster.path());
+    assert!(files.iter().filter(|file| file.extension().is_some_and(|end| end == "redb")).count() > 5, "{files:?}");
+    assert!(files.iter().filter(|file| file.extension().is_some_and(|end| end == "log")).count() > 5, "{files:?}");
+    for file in files.iter().filter(|file| file.file_name().is_none_or(|name| name != "share-wrapping.key")) {
+        let content = std::fs::read(file).unwrap();
+        assert_eq!(needles.find(&content), None, "{} holds a secret in the clear", file.display());
+    }
+    for (what, content) in seen {
+        assert_eq!(needles.find(&content), None, "{what} holds a secret in the clear");
+    }
+}
+
+/// One key of each kind, each with a signature, so that everything that a signer ever writes has been written.
+async fn make_and_use_keys(cluster: &Cluster) -> Vec<(KeyId, Vec<u8>)> {
+    let ecdsa = cluster.make_ecdsa_key().await;
+    let ed25519 = cluster.make_key("messages", Scheme::EddsaEd25519, Protocol::Frost).await;
+    let bip340 = cluster.make_key("schnorr", Scheme::SchnorrBip340, Protocol::Frost).await;
+    let plain = |key: &KeyId| cluster.client.sign_intent(NewIntent::message(key.clone(), "hello")).unwrap();
+    for intent in [cluster.message(&ecdsa, "hello"), plain(&ed25519), plain(&bip340)] {
+        let signed = cluster.client.sign(&intent, PATIENCE).await;
+        signed.unwrap_or_else(|error| panic!("{error}; {}", cluster.logs()));
+    }
+    let mut keys = Vec::new();
+    for key in [ecdsa, ed25519, bip340] {
+        let public_key = cluster.client.key(&key).await.unwrap().public_key;
+        keys.push((key, public_key));
+    }
+    keys
+}
+
+/// The share itself, and pieces of what the protocol keeps beside it.
+fn add_share(needles: &mut Needles, share: &Share) {
+    let whose = format!("of signer {} for {}", share.index, share.key);
+    needles.add(&format!("the share {whose}"), share.secret);
+    for quarter in 1..4 {
+        if let Some(piece) = share.setup[share.setup.len() * quarter / 4..].first_chunk::<32>() {
+            let distinct: std::collections::BTreeSet<u8> = piece.iter().copied().collect();
+            assert!(distinct.len() > 8, "a piece of the set-up {whose} is no secret");
+            needles.add(&format!("the set-up {whose}"), *piece);
+        }
+    }
+}
+
+/// Interpolates every set of shares: those below `signers_required` give something else, all others the key.
+fn check_every_set(shares: &[&Share], public_key: &[u8]) -> [u8; 32] {
+    let mut key = None;
+    for set in 1u32..1 << shares.len() {
+        let chosen: Vec<&Share> =
+            shares.iter().enumerate().filter(|(bit, _)| set >> bit & 1 == 1).map(|(_, share)| *share).collect();
+        let (secret, public) = shares::join(&chosen);
+        let enough = chosen.len() >= usize::from(REQUIRED);
+        assert_eq!(public == public_key, enough, "{} shares of {}", chosen.len(), shares[0].key);
+        if enough {
+            assert_eq!(*key.get_or_insert(secret), secret, "every sufficient set gives the same key");
+        }
+    }
+    key.unwrap()
+}
+
+/// What every user of the machine may see of a running process. It writes to no file outside the cluster's folder.
+fn seen_from_outside(cluster: &Cluster, pid: u32) -> Vec<(String, Vec<u8>)> {
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let root = cluster.path().canonicalize().unwrap();
+    for open in std::fs::read_dir(process.join("fd")).unwrap() {
+        // A connection may have been closed since the folder was read.
+        let Ok(target) = std::fs::read_link(open.unwrap().path()) else { continue };
+        let elsewhere = target.is_file() && !target.starts_with(&root);
+        assert!(!elsewhere, "process {pid} holds {} open", target.display());
+    }
+    let read = |name: &str| (format!("{name} of process {pid}"), std::fs::read(process.join(name)).unwrap());
+    vec![read("cmdline"), read("environ")]
+}
+
+fn all_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { all_files(&path) } else { vec![path] }).collect()
+}
