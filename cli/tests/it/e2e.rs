@@ -6,6 +6,7 @@ mod needles;
 mod packages;
 mod python;
 mod resume;
+mod schnorr;
 mod secrets;
 mod shares;
 mod story;

@@ -203,6 +203,7 @@ impl<C: Suite> Keygen<C> {
         let wrong = |from| AbortReason::DealtShare { from };
         let made = dkg::part3(secret, &self.packages, &shares);
         let (own, public) = made.map_err(|error| translate(&error, &self.others, wrong))?;
+        let (own, public) = C::normal(own, public);
         let share = Box::new(self.key_share(&own, &public, chain_code)?);
         let confirmation = self.confirmation(share.public());
         self.state = State::Made(share);

@@ -5,9 +5,10 @@
 //!
 //! **Which key is which (BIP-340).** The library adds `int(hashTapTweak(x(P)))` to the sum `P` of the parties' parts, as
 //! BIP-341 advises, so that no party can hide a script path in its part. That happens once, in key generation.
-//! [`KeyPublic::public_key`](crate::key::KeyPublic) is the point *after* it, with its parity. Children are derived from
-//! that full point (BIP-32), and a signature verifies under the child's x coordinate: nothing else is added anywhere. In
-//! the words of BIP-341 every child is an *internal key*. An output key on top of it is [`suite::OutputKey`]'s room.
+//! [`KeyPublic::public_key`](crate::key::KeyPublic) is the point *after* it, negated where its y coordinate was odd: whoever
+//! knows only its x coordinate knows the point. Children are derived from that point (BIP-32), and a signature verifies
+//! under the child's x coordinate: nothing else is added anywhere. In the words of BIP-341 every child is an *internal
+//! key*. An output key on top of it is [`suite::OutputKey`]'s room.
 //!
 //! **Limits.** Ed25519 children follow no standard (see [`crate::derive`]). The proofs of FROST hold for up to
 //! `signers_required − 1` corrupt signers; a signer that stays away stops its session, never the key.

@@ -2,6 +2,7 @@
 
 use frost_core::keys::{CoefficientCommitment, KeyPackage, PublicKeyPackage, SigningShare, VerifyingShare};
 use frost_core::{Ciphersuite, Element, Group, Identifier, Scalar, VerifyingKey};
+use frost_secp256k1_tr::keys::EvenY as _;
 use limen_wire::ids::{PartyIndex, Scheme};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -32,6 +33,8 @@ pub(super) trait Suite: Ciphersuite {
     fn scalar(bytes: &[u8; 32]) -> Option<Scalar<Self>>;
     /// A scalar as 32 bytes in the curve's own order.
     fn scalar_bytes(scalar: &Scalar<Self>) -> Zeroizing<[u8; 32]>;
+    /// The same key as those know it who see only what signatures verify under.
+    fn normal(own: KeyPackage<Self>, public: PublicKeyPackage<Self>) -> (KeyPackage<Self>, PublicKeyPackage<Self>);
     /// Overwrites a scalar for good.
     fn wipe(scalar: &mut Scalar<Self>);
     /// The 64 bytes that the library made, as our signature.
@@ -61,6 +64,9 @@ impl Suite for Ed25519 {
     }
     fn scalar_bytes(scalar: &Scalar<Self>) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(scalar.to_bytes())
+    }
+    fn normal(own: KeyPackage<Self>, public: PublicKeyPackage<Self>) -> (KeyPackage<Self>, PublicKeyPackage<Self>) {
+        (own, public)
     }
     fn wipe(scalar: &mut Scalar<Self>) {
         scalar.zeroize();
@@ -97,6 +103,10 @@ impl Suite for Bip340 {
     }
     fn scalar_bytes(scalar: &Scalar<Self>) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(scalar.to_bytes().into())
+    }
+    // An x coordinate stands for the point with even y (`lift_x`).
+    fn normal(own: KeyPackage<Self>, public: PublicKeyPackage<Self>) -> (KeyPackage<Self>, PublicKeyPackage<Self>) {
+        (own.into_even_y(None), public.into_even_y(None))
     }
     fn wipe(scalar: &mut Scalar<Self>) {
         scalar.zeroize();

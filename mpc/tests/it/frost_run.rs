@@ -171,6 +171,21 @@ fn what_is_exported_comes_back_and_signs() {
 }
 
 #[test]
+fn a_bip340_key_is_the_point_that_its_x_coordinate_stands_for() {
+    for run in 0..8 {
+        for output in run_keygen(Scheme::SchnorrBip340, run).values() {
+            // Even y, as `lift_x` gives it: clients derive children from the x coordinate alone.
+            assert_eq!(output.public().public_key.as_bytes()[0], 2);
+        }
+    }
+}
+
+fn run_keygen(scheme: Scheme, number: u64) -> Shares {
+    let outputs = run(start_keygen(scheme, size(2, 2), number), Order::Fifo, honest).outputs();
+    outputs.into_iter().map(|(party, output)| (party, key(output))).collect()
+}
+
+#[test]
 fn bip340_signs_under_odd_and_even_keys_alike() {
     // derivation gives children of both parities; each signs under its x coordinate
     let shares = keygen(Scheme::SchnorrBip340, size(2, 2), Order::Fifo);

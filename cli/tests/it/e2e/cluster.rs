@@ -90,6 +90,11 @@ impl Cluster {
         self.running.values().map(Child::id).collect()
     }
 
+    /// Whether everything that was started still runs.
+    pub(crate) fn has_not_ended(&mut self) -> bool {
+        self.running.values_mut().all(|child| child.try_wait().unwrap().is_none())
+    }
+
     /// kill -9.
     pub(crate) fn kill(&mut self, name: &str) {
         let mut child = self.running.remove(name).unwrap();
@@ -170,7 +175,8 @@ pub(crate) fn message_of(client: &Client, key: &KeyId, text: &str) -> SignedInte
     client.sign_intent(intent.idempotency_key(text)).unwrap()
 }
 
-fn prepare(folder: &Path, signers: u16, required: u16) {
+/// The files of a cluster, nothing started.
+pub(crate) fn prepare(folder: &Path, signers: u16, required: u16) {
     let status = Command::new(env!("CARGO_BIN_EXE_limen"))
         .args(["dev", "up", "--prepare-only", "--danger-trace-partials", "--dir"])
         .arg(folder)

@@ -1,7 +1,8 @@
 //! Requests go on while enough signers live, and say clearly when there are too few.
 
-use limen_client::RequestState;
+use limen_client::{Error, RequestState, Signed};
 use limen_wire::error::Code;
+use tokio::task::JoinSet;
 
 use super::cluster::{COORDINATOR, Cluster, PATIENCE, signer};
 
@@ -9,19 +10,27 @@ use super::cluster::{COORDINATOR, Cluster, PATIENCE, signer};
 async fn one_of_three_may_die_at_any_moment() {
     let mut cluster = Cluster::start(3, 2).await;
     let key = cluster.make_ecdsa_key().await;
-    for dead in 1..=3 {
-        let running: Vec<_> = (0..6)
-            .map(|index| {
-                let (client, intent) = (cluster.client.clone(), cluster.message(&key, &format!("{dead}-{index}")));
-                tokio::spawn(async move { client.sign(&intent, PATIENCE).await })
-            })
-            .collect();
+    // It dies before the first signature is done, and later and later, while the others are under way.
+    for (dead, done) in (1..=3).flat_map(|dead| [0, 1, 3, 5].map(|done| (dead, done))) {
+        let mut running = JoinSet::new();
+        for index in 0..6 {
+            let (client, intent) = (cluster.client.clone(), cluster.message(&key, &format!("{dead}-{done}-{index}")));
+            running.spawn(async move { client.sign(&intent, PATIENCE).await });
+        }
+        let check = |result: Result<Signed, Error>, logs: &dyn Fn() -> String| {
+            result.unwrap_or_else(|error| panic!("with {dead} dead after {done}: {error}; {}", logs()));
+        };
+        for _ in 0..done {
+            check(running.join_next().await.unwrap().unwrap(), &|| cluster.logs());
+        }
         tokio::task::yield_now().await;
         cluster.kill(&signer(dead));
-        for task in running {
-            let result = task.await.unwrap();
-            result.unwrap_or_else(|error| panic!("with {dead} dead: {error}; {}", cluster.logs()));
+        while let Some(result) = running.join_next().await {
+            check(result.unwrap(), &|| cluster.logs());
         }
+        // So do requests that come while it is dead.
+        let later = cluster.message(&key, &format!("{dead}-{done}-later"));
+        check(cluster.client.sign(&later, PATIENCE).await, &|| cluster.logs());
         cluster.start_one(&signer(dead));
         cluster.wait_linked().await;
     }
@@ -47,11 +56,17 @@ async fn with_two_dead_the_refusal_is_typed_and_one_returning_is_enough() {
     assert_eq!(error.code, Code::TooFewSigners, "{error}");
     assert!(!request.state.is_end(), "the request goes on by itself");
 
+    // The others, and the coordinator, are the processes that they were; signer 2 stays dead.
+    let before = cluster.pids();
     cluster.start_one(&signer(3));
     let done = cluster.client.wait(intent.id(), PATIENCE).await;
     let done = done.unwrap_or_else(|error| panic!("{error}; {}", cluster.logs()));
     assert_eq!(done.state, RequestState::Signed, "{}", cluster.logs());
     cluster.client.verify(&done).await.unwrap();
+    let later = cluster.client.sign(&cluster.message(&key, "later"), PATIENCE).await;
+    later.unwrap_or_else(|error| panic!("{error}; {}", cluster.logs()));
+    assert!(before.iter().all(|pid| cluster.pids().contains(pid)), "nobody else was restarted");
+    assert!(cluster.has_not_ended(), "a process ended by itself; {}", cluster.logs());
 }
 
 #[tokio::test]
