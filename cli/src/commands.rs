@@ -1,19 +1,21 @@
 //! The commands, one module each.
 
 mod key;
-mod parse;
+pub(crate) mod parse;
 mod request;
 mod status;
 mod submit;
 mod view;
 
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::CommandFactory as _;
-use limen_client::{Client, ClientConfig};
+use limen_client::{Client, ClientConfig, Error, Retry};
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, RequestCommand};
 use crate::dev::{self, DevCommand};
 use crate::output::Output;
 
@@ -31,11 +33,30 @@ pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
         Command::Completion { shell } => completion(*shell, output),
         other => {
             let config = ClientConfig::from_file(&arguments.config)?;
-            let session = Session { client: Client::connect(&config)?, config, output };
-            in_session(other, &session).await?;
+            let client = Client::connect(&config)?.with_retry(patience(other));
+            let session = Session { client, config, output };
+            in_session(other, &session).await.map_err(|error| say_where(error, &session.config, &arguments.config))?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Somebody waits before the screen: a question that nobody answers fails soon. Whoever asked for a signature or follows a
+/// request would rather wait until a coordinator has restarted.
+fn patience(command: &Command) -> Retry {
+    match command {
+        Command::Submit(_) | Command::Sign(_) | Command::Request(RequestCommand::Watch { .. }) => Retry::default(),
+        _ => Retry { deadline: Duration::from_secs(5), ..Retry::default() },
+    }
+}
+
+/// Names the coordinator that could not be reached, and the file that names it.
+fn say_where(error: anyhow::Error, config: &ClientConfig, file: &Path) -> anyhow::Error {
+    let unreachable = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(Error::Unreachable { .. })));
+    if unreachable {
+        return error.context(format!("could not reach the coordinator at {} ({})", config.endpoint, file.display()));
+    }
+    error
 }
 
 async fn in_session(command: &Command, session: &Session) -> Result<()> {

@@ -5,21 +5,36 @@ use std::process::ExitCode;
 use limen_client::evm::TransferError;
 use limen_client::{ConfigError, Error};
 
+use crate::commands::parse::Usage;
 use crate::output::Output;
 
 /// Prints the error once, with code and remedy where there are any.
 pub(crate) fn report(output: Output, error: &anyhow::Error) -> ExitCode {
-    let message = format!("{error:#}");
+    let message = message(error);
     if let Some(cause) = cluster_error(error) {
         output.error(cause.code(), &message, cause.remedy());
         return ExitCode::from(exit_code(cause));
     }
     if error.chain().any(|cause| cause.is::<ConfigError>()) {
-        output.error("bad_configuration", &message, "Name another file by --config or LIMEN_CONFIG.");
+        let remedy = "Correct the file, or name another by --config or LIMEN_CONFIG.";
+        output.error("bad_configuration", &message, remedy);
+        return ExitCode::from(2);
+    }
+    if error.chain().any(|cause| cause.is::<Usage>()) {
+        output.error("bad_usage", &message, "`--help` after the command shows how to write it.");
         return ExitCode::from(2);
     }
     output.error("failed", &message, "");
     ExitCode::FAILURE
+}
+
+/// What went wrong and why, each cause once: many errors name their cause themselves.
+fn message(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        before if before.contains(&cause) => said,
+        before => format!("{before}: {cause}"),
+    })
 }
 
 fn cluster_error(error: &anyhow::Error) -> Option<&Error> {
@@ -37,7 +52,7 @@ const fn exit_code(error: &Error) -> u8 {
         Error::Unreachable { .. } => 4,
         Error::Untrue(_) => 5,
         Error::NotEnded { .. } => 6,
-        Error::Intent(_) => 2,
+        Error::Intent(_) | Error::NoAddress { .. } => 2,
         Error::Random(_) => 1,
     }
 }

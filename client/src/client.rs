@@ -165,7 +165,7 @@ impl Client {
         Watch::new(self.custody.clone(), self.retry, intent, sequence)
     }
 
-    /// Waits until the request has ended, whichever way..
+    /// Waits until the request has ended, whichever way.
     pub async fn wait(&self, id: IntentId, at_most: Duration) -> Result<Request, Error> {
         let started = Instant::now();
         let mut state = RequestState::Submitted;
@@ -186,7 +186,7 @@ impl Client {
             Ok(result) => result,
             Err(_) => match self.get(id).await? {
                 request if request.state.is_end() => Ok(request),
-                request => Err(Error::NotEnded { state: request.state.to_string(), waited: started.elapsed() }),
+                request => Err(Error::NotEnded { state: standing(&request), waited: started.elapsed() }),
             },
         }
     }
@@ -311,7 +311,11 @@ impl Client {
 
     /// The receive address of a key below a path, derived here from what the signers attest.
     pub async fn address(&self, key: &KeyId, path: &[u32], chain: &ChainId) -> Result<Address, Error> {
-        Ok(keys::receive_address(&self.key(key).await?, path, chain)?)
+        keys::receive_address(&self.key(key).await?, path, chain).map_err(|error| match error {
+            // The statement is verified: what does not fit is the caller's chain.
+            Untrue::Address(source) => Error::NoAddress { key: key.clone(), source },
+            other => other.into(),
+        })
     }
 
     /// Orders a key. Answers at once; [`Client::wait_for_key`] follows it.
@@ -383,6 +387,14 @@ impl Client {
 
     fn seal(&self, payload_type: PayloadType, payload: Vec<u8>) -> pb::Envelope {
         envelope::seal(payload_type, payload, self.shared.requester.as_str(), &self.shared.signing_key)
+    }
+}
+
+/// Where a request stands, and what its last session ran into.
+fn standing(request: &Request) -> String {
+    match &request.error {
+        Some(error) => format!("{} ({error})", request.state),
+        None => request.state.to_string(),
     }
 }
 

@@ -64,6 +64,14 @@ pub enum Error {
     /// What was to be signed is not well formed: nothing was sent.
     #[error("the request was not sent: {0}")]
     Intent(#[from] IntentError),
+    /// The caller asks for an address that the key cannot have: another scheme than the chain's.
+    #[error("key {key} was not used: {source}")]
+    NoAddress {
+        /// Which key.
+        key: KeyId,
+        /// Why.
+        source: AddressError,
+    },
     /// The answer is not what it should be: nothing in it counts.
     #[error("the coordinator's answer is refused: {0}")]
     Untrue(#[from] Untrue),
@@ -173,6 +181,7 @@ impl Error {
             Self::Unreachable { .. } => "unreachable",
             Self::NotEnded { .. } => "not_ended",
             Self::Intent(_) => "malformed",
+            Self::NoAddress { .. } => "wrong_scheme",
             Self::Untrue(_) => "untrue_answer",
             Self::Random(_) => "no_randomness",
         }
@@ -182,12 +191,13 @@ impl Error {
         match self {
             Self::Api(error) => error.code.remedy(),
             Self::Unreachable { .. } => {
-                "Check that the coordinator runs and that the endpoint and certificates in the configuration are right."
+                "Check that the coordinator runs and that endpoint, server_name, ca and cert in the configuration are right; a connection that is closed at once means that the coordinator does not accept this client's certificate."
             }
             Self::NotEnded { .. } => {
                 "Ask again with `limen request watch`; `limen status` shows whether enough signers are up."
             }
             Self::Intent(_) => "Correct the named field.",
+            Self::NoAddress { .. } => "Use a key whose scheme fits the chain; `limen key list` shows the schemes.",
             Self::Untrue(_) => {
                 "Do not use the answer. If the pinned node keys in the configuration are right, the coordinator lies: tell the security team."
             }

@@ -35,7 +35,7 @@ async fn list(session: &Session) -> Result<()> {
             (info, verified)
         })
         .collect();
-    let json: Vec<Value> = seen.iter().map(|(info, verified)| key_json(info, verified.as_ref().ok())).collect();
+    let json: Vec<Value> = seen.iter().map(|(info, verified)| key_json(info, verified.as_ref())).collect();
     session.output.result(&json, || {
         let rows: Vec<Vec<String>> = seen.iter().map(|(info, verified)| row(info, verified)).collect();
         table(&["KEY", "STATE", "SCHEME", "PROTOCOL", "SIGNERS", "ATTESTED"], &rows)
@@ -57,11 +57,13 @@ fn row(info: &KeyInfo, verified: &Result<KeyStatement, limen_client::Error>) -> 
     ]
 }
 
-fn key_json(info: &KeyInfo, key: Option<&KeyStatement>) -> Value {
+fn key_json(info: &KeyInfo, verified: Result<&KeyStatement, &limen_client::Error>) -> Value {
+    let (key, refused) = (verified.ok(), verified.err().map(ToString::to_string));
     json!({
         "key_id": info.key_id.as_str(),
         "state": info.state_word(),
         "attested": key.is_some(),
+        "refused": refused,
         "scheme": key.map(|key| key.scheme.as_str()),
         "protocol": key.map(|key| key.protocol.as_str()),
         "signers_required": key.map(|key| key.size.signers_required()),
@@ -83,14 +85,19 @@ async fn show(session: &Session, key: &KeyId) -> Result<()> {
         bail!("there is no key {key}");
     };
     let verified = session.client.admit(&info);
-    session.output.result(&key_json(&info, verified.as_ref().ok()), || match &verified {
+    session.output.result(&key_json(&info, verified.as_ref()), || match &verified {
         Ok(statement) => key_text(&info, statement),
         Err(error) => format!(
             "key         {key}\nstate       {}\nprogress    {}\nnot attested: {error}",
             info.state_word(),
             info.progress
         ),
-    })
+    })?;
+    match verified {
+        // What the coordinator cannot prove is a failure; a key that is not finished is just shown.
+        Err(error @ limen_client::Error::Untrue(_)) => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 fn key_text(info: &KeyInfo, key: &KeyStatement) -> String {
@@ -146,7 +153,7 @@ async fn create(
     let statement = statement.await?;
     let infos = session.client.list_keys(Some(key)).await?;
     match infos.first() {
-        Some(info) => session.output.result(&key_json(info, Some(&statement)), || key_text(info, &statement)),
+        Some(info) => session.output.result(&key_json(info, Ok(&statement)), || key_text(info, &statement)),
         None => bail!("key {key} was made but is not listed"),
     }
 }

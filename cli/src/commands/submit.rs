@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use limen_client::evm::{JsonRpc, Provider as _, Transfer, Transfers};
 use limen_client::{NewIntent, Request, SignedIntent, Simulation};
 use limen_wire::effects::ChainId;
@@ -51,7 +51,8 @@ fn new_intent(from: &From, chain: Option<ChainId>, payload: Payload) -> Result<N
 
 fn raw_intent(raw: &RawArgs) -> Result<NewIntent> {
     let bytes = match (&raw.hex, &raw.file) {
-        (Some(text), _) => hex::decode(text.trim_start_matches("0x")).context("--hex is not hexadecimal")?,
+        (Some(text), _) => hex::decode(text.trim_start_matches("0x"))
+            .map_err(|error| parse::wrong(format!("--hex is not hexadecimal: {error}")))?,
         (None, Some(file)) => std::fs::read(file).with_context(|| format!("could not read {}", file.display()))?,
         (None, None) => bail!("nothing to sign: give --hex or --file"),
     };
@@ -62,7 +63,9 @@ fn raw_intent(raw: &RawArgs) -> Result<NewIntent> {
         RawKind::Message => Payload::Message(bytes.into()),
         RawKind::Digest => {
             let length = bytes.len();
-            Payload::RawDigest(bytes.try_into().map_err(|_| anyhow!("a digest has 32 bytes, not {length}"))?)
+            Payload::RawDigest(
+                bytes.try_into().map_err(|_| parse::wrong(format!("a digest has 32 bytes, not {length}")))?,
+            )
         }
     };
     let chain = raw.chain.as_deref().map(parse::chain).transpose()?;
@@ -92,7 +95,9 @@ async fn open(session: &Session, payment: &Payment) -> Result<Transfers<JsonRpc>
     let chain = parse::chain_or_only(payment.chain.as_deref(), &session.config)?;
     let access = session.config.chains.get(chain.as_str());
     let access = access.ok_or_else(|| {
-        anyhow!("the configuration says no JSON-RPC address for {chain}: add it under [chains], or submit raw bytes")
+        parse::wrong(format!(
+            "the configuration says no JSON-RPC address for {chain}: add it under [chains], or submit raw bytes"
+        ))
     })?;
     let (key, path) = (payment.from.key.clone(), parse::path(&payment.from.path)?);
     Ok(Transfers::open(session.client.clone(), JsonRpc::new(access.rpc.clone()), key, path, chain).await?)

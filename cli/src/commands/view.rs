@@ -4,6 +4,7 @@ use limen_client::{Request, RequestState, Signed};
 use limen_wire::pb;
 use serde_json::{Value, json};
 
+use super::parse::wrong;
 use crate::output::table;
 
 pub(crate) fn request_json(request: &Request) -> Value {
@@ -115,7 +116,7 @@ pub(crate) fn states(words: &[String]) -> anyhow::Result<Vec<RequestState>> {
         .iter()
         .map(|word| {
             RequestState::from_word(word)
-                .ok_or_else(|| anyhow::anyhow!("{word:?} is not a state; known are {}", known()))
+                .ok_or_else(|| wrong(format!("{word:?} is not a state; known are {}", known())))
         })
         .collect()
 }

@@ -39,6 +39,41 @@ fn a_missing_configuration_says_what_to_do() {
 }
 
 #[test]
+fn a_cause_is_told_once() {
+    let error = text(&limen(&["--config", "/nowhere/client.toml", "status"]).stderr);
+    assert_eq!(error.matches("No such file").count(), 1, "{error}");
+}
+
+#[test]
+fn words_that_cannot_be_meant_are_wrong_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().display().to_string();
+    assert!(limen(&["dev", "up", "--prepare-only", "--dir", &dir]).status.success());
+    let config = folder.path().join("client.toml").display().to_string();
+    let good = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC";
+    let pay =
+        |to: &str, amount: &str| ["submit", "native", "--key", "k", "--to", to, "--amount", amount].map(str::to_owned);
+    let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    for (args, words) in [
+        (pay(good, "1.5x").to_vec(), "1.5x"),
+        (pay(&good.to_lowercase(), "1").to_vec(), "checksum"),
+        (pay(&good.replace("44C", "44c"), "1").to_vec(), "0x3C44c"),
+        (list(&["key", "address", "k", "--chain", "ethereum"]), "eip155:1"),
+        (list(&["key", "address", "k", "--path", "0/1"]), "m/0/7"),
+        (list(&["key", "address", "k", "--path", "m/0'"]), "hardened"),
+        (list(&["request", "list", "--state", "finished"]), "known are submitted"),
+        (list(&["submit", "raw", "--key", "k", "--kind", "digest", "--hex", "zz"]), "hexadecimal"),
+        (list(&["submit", "raw", "--key", "k", "--kind", "digest", "--hex", "00"]), "32 bytes"),
+    ] {
+        let args: Vec<&str> = ["--config", &config].into_iter().chain(args.iter().map(String::as_str)).collect();
+        let output = limen(&args);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
+        assert!(error.contains(words) && error.contains("bad_usage") && error.contains("--help"), "{args:?}: {error}");
+    }
+}
+
+#[test]
 fn errors_are_json_where_json_is_asked_for() {
     let output = limen(&["--config", "/nowhere/client.toml", "--output", "json", "status"]);
     let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();

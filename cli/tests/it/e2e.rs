@@ -3,6 +3,7 @@
 mod cluster;
 mod crashes;
 mod needles;
+mod operator;
 mod packages;
 mod python;
 mod resume;
