@@ -11,6 +11,8 @@ use limen_wire::ids::{KeyId, NodeId};
 use limen_wire::intent::check_path;
 use serde::Deserialize;
 
+use crate::store::DangerCrash;
+
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -55,6 +57,7 @@ struct File {
     timing: FileTiming,
     #[serde(default)]
     presign: Vec<Presign>,
+    danger_crash: Option<DangerCrash>,
 }
 
 /// Files of the TLS identity.
@@ -201,6 +204,8 @@ pub struct Config {
     pub timing: Timing,
     /// Presignature pools.
     pub presign: Vec<Presign>,
+    /// Where the process kills itself.
+    pub danger_crash: Option<DangerCrash>,
 }
 
 impl Config {
@@ -234,6 +239,7 @@ impl Config {
             limits: file.limits,
             timing: file.timing.into(),
             presign: file.presign,
+            danger_crash: file.danger_crash,
         })
     }
 }

@@ -47,6 +47,10 @@ fn load(path: &std::path::Path) -> anyhow::Result<Loaded> {
     anyhow::ensure!(size <= MAX_BYTES as u64, "the charter {shown} has {size} bytes, more than {MAX_BYTES}");
     let text = std::fs::read_to_string(&config.charter).with_context(|| format!("reading the charter {shown}"))?;
     let charter = Charter::from_toml(&text).with_context(|| format!("in {shown}"))?;
+    anyhow::ensure!(
+        config.danger_crash.is_none() || charter.is_development(),
+        "danger_crash works only under a development charter; remove it from the configuration"
+    );
     let identity = TlsIdentity::from_pem_files(&config.tls.certificate, &config.tls.key)?;
     let key = tls::read_signing_key(&config.tls.key)?.public_key();
     let enrolled = charter.coordinators.iter().find(|coordinator| coordinator.id == config.id);
@@ -91,7 +95,11 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let Loaded { config, charter, identity, clients } = loaded;
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("creating the data directory {}", config.data_dir.display()))?;
+    if let Some(crash) = config.danger_crash {
+        tracing::error!(?crash, "DANGER: this process will kill itself at a chosen write");
+    }
     let store = Store::open(&config.data_dir.join("coordinator.redb"), &charter.cluster)?;
+    let store = store.with_danger_crash(config.danger_crash);
     let ports = charter.nodes.iter().map(|node| {
         let port = GrpcPort::new(&identity, node)?;
         Ok((node.id.clone(), node.public_key, port.shared()))

@@ -3,6 +3,7 @@
 //! One thread writes. It takes what waits in its queue, commits it in one transaction with an fsync and only then
 //! answers, so a hundred requests share one disk flush. Reads go straight to the store and see committed data only.
 
+mod danger;
 mod open;
 mod read;
 pub(crate) mod schema;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::keys::KeyRecord;
 use crate::lifecycle::Record;
 
+pub use danger::{CrashPoint, DangerCrash, Moment};
 pub use read::{Filter, Page};
 pub use schema::Entry;
 pub use writer::Inserted;
@@ -125,17 +127,39 @@ pub struct Store {
     writes: mpsc::Sender<Write>,
     changes: broadcast::Sender<Changed>,
     failed: CancellationToken,
+    danger: Option<DangerCrash>,
 }
 
 impl Store {
+    /// A store whose process dies at the chosen write: for development only.
+    #[must_use]
+    pub fn with_danger_crash(mut self, crash: Option<DangerCrash>) -> Self {
+        self.danger = crash;
+        self
+    }
+
+    fn pass(&self, moment: Moment, record: &Record) {
+        if let Some(crash) = self.danger {
+            crash.pass(moment, record);
+        }
+    }
+
     /// Stores a request unless its id or its idempotency key is there already.
     pub async fn insert(&self, record: Record) -> Result<Inserted, StoreError> {
-        self.write(|reply| Write::Insert(record, reply)).await
+        self.pass(Moment::Before, &record);
+        let inserted = self.write(|reply| Write::Insert(record, reply)).await?;
+        if let Inserted::New(entry) = &inserted {
+            self.pass(Moment::After, &entry.record);
+        }
+        Ok(inserted)
     }
 
     /// Stores a request's new state. Each request is written by one task only.
     pub async fn update(&self, record: Record) -> Result<Entry, StoreError> {
-        self.write(|reply| Write::Update(record, reply)).await
+        self.pass(Moment::Before, &record);
+        let entry = self.write(|reply| Write::Update(record, reply)).await?;
+        self.pass(Moment::After, &entry.record);
+        Ok(entry)
     }
 
     /// Stores a key unless its name is taken; then gives back what is there.

@@ -6,6 +6,7 @@ mod needles;
 mod operator;
 mod packages;
 mod python;
+mod restarts;
 mod resume;
 mod schnorr;
 mod secrets;

@@ -20,6 +20,22 @@ fn unknown_keys_are_refused_by_name() {
 }
 
 #[test]
+fn the_crash_of_tests_is_off_unless_it_names_a_write() {
+    use crate::lifecycle::State;
+    use crate::store::{CrashPoint, Moment};
+    assert_eq!(Config::parse(SAMPLE, Path::new(".")).unwrap().danger_crash, None);
+    let with = |at: &str, moment: &str| {
+        let text = format!("{SAMPLE}\n[danger_crash]\nat = \"{at}\"\nmoment = \"{moment}\"\n");
+        Config::parse(&text, Path::new(".")).map(|config| config.danger_crash)
+    };
+    let crash = |at, moment| Some(DangerCrash { at, moment });
+    assert_eq!(with("signing", "before").unwrap(), crash(CrashPoint::State(State::Signing), Moment::Before));
+    assert_eq!(with("stopping", "after").unwrap(), crash(CrashPoint::Stopping, Moment::After));
+    assert!(with("nowhere", "after").unwrap_err().to_string().contains("nowhere"));
+    assert!(with("signed", "whenever").is_err());
+}
+
+#[test]
 fn values_that_make_no_sense_are_refused() {
     let change = |from: &str, to: &str| {
         assert!(SAMPLE.contains(from), "{from}");

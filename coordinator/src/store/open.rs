@@ -35,6 +35,7 @@ impl Store {
             writes,
             changes: changes.clone(),
             failed: CancellationToken::new(),
+            danger: None,
         };
         let failed = store.failed.clone();
         let run = move || writer::run(&database, queue, &changes, &failed);

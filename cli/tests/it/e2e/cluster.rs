@@ -95,6 +95,16 @@ impl Cluster {
         self.running.values_mut().all(|child| child.try_wait().unwrap().is_none())
     }
 
+    /// Waits until a process has ended by itself.
+    pub(crate) async fn wait_dead(&mut self, name: &str) {
+        let started = Instant::now();
+        while self.running.get_mut(name).unwrap().try_wait().unwrap().is_none() {
+            assert!(started.elapsed() < PATIENCE, "{name} did not die within {PATIENCE:?}; {}", self.logs());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.running.remove(name);
+    }
+
     /// kill -9.
     pub(crate) fn kill(&mut self, name: &str) {
         let mut child = self.running.remove(name).unwrap();

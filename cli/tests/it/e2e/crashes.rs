@@ -84,7 +84,7 @@ async fn kill_in_turn(cluster: &mut Cluster, end: Instant) -> u32 {
 
 /// Reads every partial signature that any signer ever emitted. A signer never says two different things in one session to
 /// one receiver, and a session never lives in two boots of a signer: both would be a nonce used twice.
-fn check_partials(cluster: &Cluster) -> usize {
+pub(super) fn check_partials(cluster: &Cluster) -> usize {
     let mut bodies: BTreeMap<(String, u64, u64), String> = BTreeMap::new();
     let mut boots: BTreeMap<(String, u64), String> = BTreeMap::new();
     let mut seen = BTreeMap::new();
