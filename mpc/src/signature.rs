@@ -154,10 +154,12 @@ fn verify_ecdsa(key: &[u8; 33], digest: &[u8; 32], (r, s): (&[u8; 32], &[u8; 32]
     if signature.normalize_s().is_some() {
         return Err(VerifyError::HighS);
     }
-    key.verify_prehash(digest, &signature).map_err(|_| VerifyError::Invalid)?;
-    let id = k256::ecdsa::RecoveryId::from_byte(id).ok_or(VerifyError::WrongRecoveryId)?;
-    match k256::ecdsa::VerifyingKey::recover_from_prehash(digest, &signature, id) {
-        Ok(recovered) if recovered == key => Ok(()),
-        _ => Err(VerifyError::WrongRecoveryId),
+    // Recovery verifies the signature under the key that it recovers: if that is the key, nothing is left to check.
+    let recovered = k256::ecdsa::RecoveryId::from_byte(id)
+        .and_then(|id| k256::ecdsa::VerifyingKey::recover_from_prehash(digest, &signature, id).ok());
+    if recovered == Some(key) {
+        return Ok(());
     }
+    let verifies = key.verify_prehash(digest, &signature).is_ok();
+    Err(if verifies { VerifyError::WrongRecoveryId } else { VerifyError::Invalid })
 }

@@ -126,7 +126,7 @@ impl Default for Limits {
             early_frames: 4096,
             early_frames_ms: 10_000,
             crypto_threads: 0,
-            frost_nonces: 128,
+            frost_nonces: 512,
             presignatures: 64,
             prime_sets: 0,
         }

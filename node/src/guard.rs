@@ -94,4 +94,4 @@ pub trait JournalView {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

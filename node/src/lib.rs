@@ -29,6 +29,7 @@ pub mod nonces;
 pub mod presigning;
 pub mod primes;
 pub mod ratelimit;
+pub mod recent;
 pub mod service;
 pub mod sessions;
 pub mod shared;

@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::nonces::Nonces;
 use crate::presigning::Presignatures;
 use crate::primes::PrimePool;
+use crate::recent::Recent;
 use crate::service::{PeerService, SignerService};
 use crate::sessions::Sessions;
 use crate::shared::{CallerKind, Shared, caller_name};
@@ -296,6 +297,7 @@ fn assemble(
         store,
         vault,
         keys: RwLock::new(HashMap::new()),
+        recent: Recent::default(),
         sessions: Sessions::new(limits.sessions, limits.early_frames, early_for, Arc::clone(&metrics)),
         nonces,
         presignatures: Presignatures::new(limits.presignatures, Arc::clone(&metrics)),

@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::nonces::Nonces;
 use crate::presigning::Presignatures;
 use crate::primes::PrimePool;
+use crate::recent::Recent;
 use crate::sessions::{Quarantine, Sessions};
 use crate::store::{Store, StoreError};
 use crate::trace::PartialTrace;
@@ -47,6 +48,8 @@ pub struct Shared {
     pub vault: Vault,
     /// Public facts of every key with a share here.
     pub keys: RwLock<HashMap<KeyId, Arc<KeyFacts>>>,
+    /// Intents examined a moment ago.
+    pub recent: Recent,
     /// Running sessions.
     pub sessions: Arc<Sessions>,
     /// FROST nonces shared ahead.

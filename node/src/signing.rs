@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::guard::{self, Examined, KeyFacts, SignCall, SignToken, Verdict};
 use crate::metrics::{Reason, SessionLabels};
 use crate::nonces::Reference;
+use crate::recent::Recent;
 use crate::sessions::{Drive, Ended, Inbox, OpenError, deadline_in, drive};
 use crate::shared::Shared;
 use crate::store::StoreError;
@@ -40,7 +41,15 @@ impl From<ApiError> for Refusal {
 
 /// Examines the intent of an authorization.
 pub fn examine(shared: &Shared, envelope: &pb::Envelope) -> Result<Examined, ApiError> {
-    guard::examine(&shared.charter, |key| shared.key(key), envelope)
+    let name = Recent::name(envelope);
+    if let Some(examined) = name.as_ref().and_then(|name| shared.recent.get(name, |key| shared.key(key))) {
+        return Ok(examined);
+    }
+    let examined = guard::examine(&shared.charter, |key| shared.key(key), envelope)?;
+    if let Some(name) = name {
+        shared.recent.put(name, examined.clone());
+    }
+    Ok(examined)
 }
 
 /// The key that a request names, as far as it can be read without checking anything.

@@ -6,7 +6,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use ed25519_dalek::Signer as _;
-use p256::ecdsa::signature::Verifier as _;
 use p256::pkcs8::DecodePrivateKey as _;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -78,8 +77,10 @@ impl PublicKey {
             Self::Ed25519(key) => ed25519_dalek::Signature::from_slice(signature)
                 .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),
             // High-S is refused: an envelope has one signature per signer, not two spellings of it.
-            Self::P256(key) => p256::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| signature.normalize_s().is_none() && key.verify(message, &signature).is_ok()),
+            Self::P256(key) => {
+                p256::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| signature.normalize_s().is_none())
+                    && verify_p256(key, message, signature)
+            }
         }
     }
 
@@ -104,6 +105,13 @@ impl PublicKey {
             Self::P256(key) => [P256.as_slice(), key.to_encoded_point(false).as_bytes()].concat(),
         }
     }
+}
+
+/// By `ring`, which takes a fifth of the time that `p256` does: every signer verifies the envelope of every request.
+fn verify_p256(key: &p256::ecdsa::VerifyingKey, message: &[u8], signature: &[u8]) -> bool {
+    let point = key.to_encoded_point(false);
+    let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ECDSA_P256_SHA256_FIXED, point.as_bytes());
+    key.verify(message, signature).is_ok()
 }
 
 impl fmt::Display for PublicKey {

@@ -64,7 +64,7 @@ fn charter() -> Charter {
 /// The generator of secp256k1: a public key like any other.
 const GENERATOR: &str = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
 
-fn facts() -> KeyFacts {
+pub(crate) fn facts() -> KeyFacts {
     let public = KeyPublic {
         cluster: ClusterId::new("sample").unwrap(),
         key: KeyId::new("treasury").unwrap(),
@@ -80,7 +80,7 @@ fn facts() -> KeyFacts {
     KeyFacts { public, nodes, me: PartyIndex::new(1).unwrap(), active: true }
 }
 
-fn transfer(nonce: u64, name: &str) -> pb::Intent {
+pub(crate) fn transfer(nonce: u64, name: &str) -> pb::Intent {
     use limen_chain::evm::{Eip1559Fees, Transfer, transfer};
     use limen_wire::effects::{Address, Amount, ChainId};
     let to = Address::from_canonical("0x70997970C51812dc3A010C7d01b50e0d17dc79C8").unwrap();
@@ -101,8 +101,12 @@ fn transfer(nonce: u64, name: &str) -> pb::Intent {
     }
 }
 
-fn examined(raw: &pb::Intent) -> Examined {
-    let (_, envelope) = seal_intent(raw, &key(1)).unwrap();
+pub(crate) fn sealed(raw: &pb::Intent) -> pb::Envelope {
+    seal_intent(raw, &key(1)).unwrap().1
+}
+
+pub(crate) fn examined(raw: &pb::Intent) -> Examined {
+    let envelope = sealed(raw);
     examine(&charter(), |_| Some(Arc::new(facts())), &envelope).unwrap()
 }
 

