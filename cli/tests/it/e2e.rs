@@ -2,6 +2,7 @@
 
 mod cluster;
 mod crashes;
+mod memory;
 mod needles;
 mod operator;
 mod packages;

