@@ -365,6 +365,19 @@ fn signed_twice(core: &Core, id: &IntentId) {
     tracing::error!(intent = %id, "ALARM: a second signature for one request; some signer has signed it twice");
 }
 
+/// A signature that a signer hands over, checked under the derived key and finished here.
+pub(crate) fn verified(
+    core: &Core,
+    judged: &Judged,
+    node: &NodeId,
+    raw: &pb::SignatureResult,
+) -> Result<pb::SignatureResult, ApiError> {
+    judged.finish(raw).inspect_err(|error| {
+        core.metrics.bad_signatures.inc();
+        tracing::error!(%node, %error, intent = %judged.intent.id, "ALARM: a signer handed over a bad signature");
+    })
+}
+
 /// Takes in a verified signature that turned up after its session had been given up.
 pub(crate) async fn found(core: &Arc<Core>, id: IntentId, result: pb::SignatureResult) -> Result<(), StoreError> {
     learned(core, id, Event::Discovered(result)).await

@@ -248,6 +248,34 @@ fn a_signature_that_turns_up_late_corrects_every_end() {
 }
 
 #[test]
+fn a_second_signature_is_an_alarm_and_replaces_nothing() {
+    let result = |byte: u8| pb::SignatureResult { signature: vec![byte; 64].into(), ..Default::default() };
+    let first = play([evaluated(true), Event::Discovered(result(1))]).record;
+    let same = super::step(first.clone(), Event::Discovered(result(1)), &committee(), NOW);
+    assert_eq!((same.change, same.actions.as_slice()), (Change::None, [Action::End].as_slice()));
+    let second = super::step(first.clone(), Event::Discovered(result(2)), &committee(), NOW);
+    assert_eq!((second.change, second.record), (Change::None, first));
+    assert_eq!(second.actions, [Action::AlarmTwice, Action::End]);
+}
+
+#[test]
+fn a_signer_that_remembers_allowing_corrects_every_end_that_claims_too_much() {
+    let remembered = |allowed| Event::Remembered { allowed, first_seen_ms: NOW };
+    for state in State::ALL {
+        let before = Record { state, ..submitted() };
+        let nothing = super::step(before.clone(), remembered(false), &committee(), NOW);
+        assert_eq!((nothing.change, &nothing.record), (Change::None, &before));
+        let after = super::step(before, remembered(true), &committee(), NOW).record;
+        assert_eq!(after.exposed, state != State::Signed);
+        let expected = if state.claims_no_signature() { State::PossiblySigned } else { state };
+        assert_eq!(after.state, expected);
+    }
+    let earlier = Event::Remembered { allowed: false, first_seen_ms: NOW - 5 };
+    let step = super::step(submitted(), earlier, &committee(), NOW);
+    assert_eq!((step.record.created_at_ms, step.change), (NOW - 5, Change::Lazy));
+}
+
+#[test]
 fn the_end_of_another_session_changes_nothing() {
     let open = play([evaluated(true), says(1, true), says(2, true), planned(1)]).record;
     let step = super::step(open.clone(), failed(2, true), &committee(), NOW);

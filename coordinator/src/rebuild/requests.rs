@@ -35,7 +35,7 @@ pub(super) enum Taken {
 }
 
 /// What one signer says of a request, besides its bytes.
-type Fact = (String, pb::IntentRecord);
+type Fact = (NodeId, pb::IntentRecord);
 
 pub(super) async fn take_over(
     core: &Arc<Core>,
@@ -47,7 +47,7 @@ pub(super) async fn take_over(
     };
     let envelope = record.intent.take();
     if let Some(known) = core.store.request(&id)? {
-        return merge(core, known, &(node.to_string(), record)).await;
+        return merge(core, known, &(node.clone(), record)).await;
     }
     let Some(envelope) = envelope else {
         // One that was never allowed tells nothing.
@@ -70,7 +70,7 @@ pub(super) async fn take_over(
         Err(error) => return Ok(Taken::Outdated(error)),
     };
     let mut facts = core.store.tombstones(&id)?;
-    facts.push((node.to_string(), record));
+    facts.push((node.clone(), record));
     insert(core, key, &judged, envelope, &facts).await
 }
 
@@ -86,9 +86,9 @@ async fn insert(
     for (node, fact) in facts {
         // The last fact is that of the record at hand; the others' faults are not its own.
         taken = Taken::Over;
-        match fact.result.as_ref().map(|result| verified(core, node, judged, result)) {
+        match fact.result.as_ref().map(|result| signing::verified(core, judged, node, result)) {
             Some(Ok(result)) => signatures.push(result),
-            Some(Err(why)) => taken = Taken::Invalid(why),
+            Some(Err(error)) => taken = Taken::Invalid(format!("intent {}: {error}", judged.intent.id)),
             None => {}
         }
     }
@@ -137,21 +137,6 @@ fn taken_over(
     record
 }
 
-/// A signature that a signer remembers, checked under the derived key.
-fn verified(
-    core: &Core,
-    node: &str,
-    judged: &Judged,
-    raw: &pb::SignatureResult,
-) -> Result<pb::SignatureResult, String> {
-    judged.finish(raw).map_err(|error| {
-        let id = judged.intent.id;
-        core.metrics.bad_signatures.inc();
-        tracing::error!(node, %error, intent = %id, "ALARM: a signer remembers a signature that is none");
-        format!("intent {id}: {error}")
-    })
-}
-
 /// Adds what a record says to a known request.
 async fn merge(core: &Arc<Core>, known: Entry, fact: &Fact) -> Result<Taken, StoreError> {
     let (record, (node, fact)) = (&known.record, fact);
@@ -164,9 +149,9 @@ async fn merge(core: &Arc<Core>, known: Entry, fact: &Fact) -> Result<Taken, Sto
             Ok(judged) => judged,
             Err(error) => return Ok(Taken::Outdated(error)),
         };
-        match verified(core, node, &judged, result) {
+        match signing::verified(core, &judged, node, result) {
             Ok(result) => signing::found(core, record.id, result).await?,
-            Err(why) => return Ok(Taken::Invalid(why)),
+            Err(error) => return Ok(Taken::Invalid(format!("intent {}: {error}", record.id))),
         }
     }
     Ok(Taken::Over)

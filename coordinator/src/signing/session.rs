@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{NodeId, SessionId};
 use limen_wire::pb;
@@ -78,13 +79,13 @@ impl Session {
             let Some(Ok((index, node, answer))) = answer else { break };
             match self.take(&core, &mut progress, index, &node, answer) {
                 Some(result) => {
-                    self.drain(&core, calls, true);
+                    self.drain(&core, calls, Some(result.signature.clone()));
                     return self.report(progress, Outcome::Signed(result));
                 }
                 None => deadline = deadline.min(tokio::time::Instant::now() + GRACE),
             }
         }
-        self.drain(&core, calls, false);
+        self.drain(&core, calls, None);
         let late = || ApiError::new(Code::SessionTimeout, "the session did not end in time");
         let error = progress.error.clone().unwrap_or_else(late);
         let outcome = Outcome::Failed { error, exposed: progress.exposed > 0 };
@@ -143,15 +144,15 @@ impl Session {
         core.observe_nonces(node, &response.nonce_pool);
         progress.suspects.extend(&response.suspects);
         match response.outcome {
-            Some(pb::sign_response::Outcome::Signature(result)) => match self.judged.finish(&result) {
-                Ok(result) => return Some(result),
-                Err(error) => {
-                    tracing::error!(%node, %error, intent = %self.judged.intent.id, "ALARM: a signer handed over a bad signature");
-                    core.metrics.bad_signatures.inc();
-                    progress.suspects.push(index);
-                    progress.error = Some(ApiError { node: node.to_string(), ..error });
+            Some(pb::sign_response::Outcome::Signature(result)) => {
+                match super::verified(core, &self.judged, node, &result) {
+                    Ok(result) => return Some(result),
+                    Err(error) => {
+                        progress.suspects.push(index);
+                        progress.error = Some(ApiError { node: node.to_string(), ..error });
+                    }
                 }
-            },
+            }
             Some(pb::sign_response::Outcome::Refusal(error)) => {
                 let error = ApiError { node: node.to_string(), ..ApiError::from_wire(&error) };
                 self.refused(progress, index, node, error);
@@ -177,7 +178,8 @@ impl Session {
     }
 
     /// Lets the remaining calls end by themselves: a signer may be about to note the result, or to hand it over late.
-    fn drain(&self, core: &Arc<Core>, mut calls: JoinSet<Answer>, signed: bool) {
+    /// Whatever differs from the signature in hand is looked at.
+    fn drain(&self, core: &Arc<Core>, mut calls: JoinSet<Answer>, in_hand: Option<Bytes>) {
         if calls.is_empty() {
             return;
         }
@@ -187,10 +189,10 @@ impl Session {
                 let Ok((_, node, Ok(response))) = answer else { continue };
                 core.observe_nonces(&node, &response.nonce_pool);
                 let Some(pb::sign_response::Outcome::Signature(result)) = response.outcome else { continue };
-                if signed {
+                if in_hand.as_ref() == Some(&result.signature) {
                     continue;
                 }
-                if let Ok(result) = judged.finish(&result)
+                if let Ok(result) = super::verified(&core, &judged, &node, &result)
                     && let Err(error) = super::found(&core, judged.intent.id, result).await
                 {
                     tracing::error!(%error, "a late signature could not be stored");

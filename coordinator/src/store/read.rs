@@ -1,6 +1,6 @@
 //! Reading: always committed data, never the writer's queue.
 
-use limen_wire::ids::{IntentId, KeyId, RequesterId};
+use limen_wire::ids::{IntentId, KeyId, NodeId, RequesterId};
 use limen_wire::pb;
 use redb::{ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
 
@@ -128,7 +128,7 @@ impl Store {
     }
 
     /// What signers that no longer hold the bytes remember of this request.
-    pub fn tombstones(&self, id: &IntentId) -> Result<Vec<(String, pb::IntentRecord)>, StoreError> {
+    pub fn tombstones(&self, id: &IntentId) -> Result<Vec<(NodeId, pb::IntentRecord)>, StoreError> {
         let table = self.database.begin_read()?.open_table(TOMBSTONES)?;
         let mut found = Vec::new();
         for row in table.range((id.as_bytes(), "")..)? {
@@ -137,7 +137,8 @@ impl Store {
             if of != id.as_bytes() {
                 break;
             }
-            found.push((node.to_owned(), unseal(bytes.value(), "a tombstone")?));
+            let damaged = |_| StoreError::Damaged { what: "the signer of a tombstone".to_owned() };
+            found.push((NodeId::new(node).map_err(damaged)?, unseal(bytes.value(), "a tombstone")?));
         }
         Ok(found)
     }
