@@ -1,8 +1,7 @@
 //! Where the guard meets the journal: decision and record in one transaction.
 
 use limen_policy::charter::Charter;
-use limen_wire::error::ApiError;
-use limen_wire::error::Code;
+use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{IntentId, KeyId, NodeId, RequesterId, SessionId};
 use limen_wire::intent::Cancellation;
 use limen_wire::pb;
@@ -217,3 +216,6 @@ pub fn presign(txn: &mut Txn<'_>, call: PresignCall, now: Millis) -> Result<Verd
     }
     Ok(verdict)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! The daemons as child processes: started, watched, started again after a crash, stopped in order.
 
-use std::fs::OpenOptions;
-use std::path::PathBuf;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use crate::output::Output;
 const GRACE: Duration = Duration::from_secs(10);
 /// A child that lived this long has earned a quick restart.
 const HEALTHY: Duration = Duration::from_secs(10);
+/// How much of a log's end is read for the reason.
+const LAST_BYTES: u64 = 16 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -97,10 +100,11 @@ async fn keep(program: Program, mut child: Child, mut stopped: watch::Receiver<b
             pause = FIRST_PAUSE;
         }
         output.warning(&format!(
-            "{} ended unexpectedly ({}); starting it again, its log is {}",
+            "{} ended unexpectedly ({}); starting it again, its log is {}{}",
             program.name,
             describe(status),
-            program.log.display()
+            program.log.display(),
+            last_words(&program.log).map(|words| format!("; it said: {words}")).unwrap_or_default()
         ));
         child = loop {
             tokio::select! {
@@ -114,6 +118,17 @@ async fn keep(program: Program, mut child: Child, mut stopped: watch::Receiver<b
             }
         };
     }
+}
+
+/// The reason that a daemon gave for its end: the last such line of its log.
+fn last_words(log: &Path) -> Option<String> {
+    let mut file = File::open(log).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LAST_BYTES))).ok()?;
+    let mut end = Vec::new();
+    file.take(LAST_BYTES).read_to_end(&mut end).ok()?;
+    let text = String::from_utf8_lossy(&end);
+    text.lines().rev().find_map(|line| line.strip_prefix("Error: ")).map(ToOwned::to_owned)
 }
 
 /// Returns when the process is to stop, also when nobody is left who could say so.
@@ -134,4 +149,22 @@ async fn end(program: &Program, mut child: Child) {
         let _ = child.kill().await;
     }
     let _ = std::fs::remove_file(&program.pid_file);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_the_last_error_line_whatever_follows_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("signer-1.log");
+        assert_eq!(last_words(&log), None, "no log yet");
+        std::fs::write(
+            &log,
+            "INFO started\nError: first\nINFO started\nError: the store is in use\n\nbacktrace:\n  0: main\n",
+        )
+        .unwrap();
+        assert_eq!(last_words(&log).as_deref(), Some("the store is in use"));
+    }
 }

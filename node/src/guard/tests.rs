@@ -55,7 +55,7 @@ fn key(seed: u8) -> SigningKey {
     SigningKey::ed25519_from_seed(&zeroize::Zeroizing::new([seed; 32]))
 }
 
-fn charter() -> Charter {
+pub(crate) fn charter() -> Charter {
     let sample = include_str!("../../../policy/development.sample.toml");
     let backend = "ed25519:ed8c64439f826884c32facb6b4a93ceb29c863758bf8679a2eddbf0f30e9639b";
     Charter::from_toml(&sample.replace(backend, &key(1).public_key().to_string())).unwrap()

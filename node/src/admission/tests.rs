@@ -1,0 +1,87 @@
+use limen_wire::ids::ClusterId;
+
+use super::*;
+use crate::guard::tests::{charter, examined, sealed, transfer};
+use crate::store::compaction;
+use crate::store::{Options, Store};
+
+const NOW: Millis = Millis(1_000_000_000);
+
+fn store(folder: &tempfile::TempDir) -> Store {
+    let owner = (NodeId::new("signer-1").unwrap(), ClusterId::new("sample").unwrap());
+    Store::open(folder.path(), Options::new(owner.0, owner.1)).unwrap()
+}
+
+/// A charter under which two requests may wait.
+fn narrow() -> Charter {
+    let mut charter = charter();
+    charter.bounds.max_waiting = 2;
+    charter
+}
+
+fn cancellation(intent: IntentId, requester: &str) -> Cancellation {
+    let (cluster, requester) = (ClusterId::new("sample").unwrap(), RequesterId::new(requester).unwrap());
+    Cancellation { id: IntentId::new([9; 32]), cluster, requester, intent_id: intent, reason: String::new() }
+}
+
+fn stop_it(store: &Store, intent: IntentId, requester: &str) -> Result<bool, ApiError> {
+    let wish = cancellation(intent, requester);
+    store.write_blocking(move |txn| stop(txn, &narrow(), &wish, b"record", NOW)).unwrap()
+}
+
+fn note_it(store: &Store, raw: pb::Intent) -> Result<u64, ApiError> {
+    store.write_blocking(move |txn| note(txn, &narrow(), &examined(&raw), &sealed(&raw), NOW)).unwrap()
+}
+
+fn sign_it(store: &Store, raw: pb::Intent, session: u8) -> Verdict<SignToken> {
+    let call = guard::sign_call(&[session; 32], &[1, 2]).unwrap();
+    store.write_blocking(move |txn| sign(txn, &narrow(), examined(&raw), call, &sealed(&raw), NOW)).unwrap()
+}
+
+fn tally(store: &Store, what: Tally) -> u64 {
+    store.write_blocking(move |txn| txn.tally(what, "backend")).unwrap()
+}
+
+#[test]
+fn stops_ahead_are_bounded_and_count_for_their_requester_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let (first, second) = (transfer(1, "a"), transfer(2, "b"));
+    let id = |raw: &pb::Intent| examined(raw).intent().id;
+    // a stranger's record comes first and does not count
+    assert!(!stop_it(&store, id(&first), "security").unwrap());
+    assert!(matches!(sign_it(&store, first.clone(), 1), Verdict::Allowed(_)));
+    // the requester's own counts, also before the intent is seen
+    assert!(!stop_it(&store, id(&second), "backend").unwrap());
+    assert_eq!(tally(&store, Tally::StopsAhead), 1);
+    assert!(matches!(sign_it(&store, second, 2), Verdict::Refused(error) if error.code == Code::Stopped));
+    assert_eq!(tally(&store, Tally::StopsAhead), 0, "it is seen now");
+    // what is seen is stopped by nobody else
+    assert_eq!(stop_it(&store, id(&first), "security").unwrap_err().code, Code::NotPermitted);
+    assert!(stop_it(&store, id(&first), "backend").unwrap(), "a signature may exist");
+    // records for what nobody has seen are bounded; a repeat is none
+    for n in 1..=2 {
+        stop_it(&store, IntentId::new([n; 32]), "backend").unwrap();
+        stop_it(&store, IntentId::new([n; 32]), "backend").unwrap();
+    }
+    assert_eq!(stop_it(&store, IntentId::new([3; 32]), "backend").unwrap_err().code, Code::Overloaded);
+    assert!(stop_it(&store, IntentId::new([3; 32]), "security").is_ok(), "others have room of their own");
+}
+
+#[test]
+fn what_waits_is_counted_until_it_is_allowed_or_compacted() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    note_it(&store, transfer(1, "a")).unwrap();
+    note_it(&store, transfer(1, "a")).unwrap();
+    note_it(&store, transfer(2, "b")).unwrap();
+    assert_eq!(tally(&store, Tally::Waiting), 2);
+    assert_eq!(note_it(&store, transfer(3, "c")).unwrap_err().code, Code::Overloaded);
+    assert!(matches!(sign_it(&store, transfer(3, "c"), 1), Verdict::Refused(error) if error.code == Code::Overloaded));
+    assert!(matches!(sign_it(&store, transfer(1, "a"), 2), Verdict::Allowed(_)));
+    assert_eq!(tally(&store, Tally::Waiting), 1);
+    note_it(&store, transfer(3, "c")).unwrap();
+    let later = Millis(NOW.0 + 1_000_000);
+    store.write_blocking(move |txn| compaction::step(txn, later, later)).unwrap();
+    assert_eq!(tally(&store, Tally::Waiting), 0, "what has expired is a tombstone");
+}
