@@ -23,6 +23,9 @@ use crate::metrics::Metrics;
 /// Commitments kept of one peer for one key: two full batches.
 const KEPT: usize = 2 * limits::NONCE_BATCH;
 
+/// Sessions in a row that leave a filled pool aside before it is made anew: the coordinator has lost track of its numbers.
+const PASSED_OVER: u32 = 8;
+
 /// A boot's random name.
 pub type Boot = [u8; 16];
 
@@ -58,6 +61,7 @@ struct Own {
     pairs: BTreeMap<u64, NoncePair>,
     end: u64,
     target: usize,
+    passed_over: u32,
 }
 
 struct Theirs {
@@ -158,6 +162,7 @@ impl Nonces {
             pairs: BTreeMap::new(),
             end: 0,
             target,
+            passed_over: 0,
         });
         let first = own.end;
         let commitments = fresh.iter().map(|pair| pair.commitment().to_bytes().into()).collect();
@@ -268,6 +273,7 @@ impl Nonces {
                 let own =
                     pools.own.get_mut(&key.public.key).filter(|_| reference.boot == self.boot).ok_or_else(gone)?;
                 let pair = own.pairs.remove(&reference.index).ok_or_else(gone)?;
+                own.passed_over = 0;
                 if own.pairs.len().saturating_mul(2) < own.target {
                     self.low.notify_one();
                 }
@@ -284,6 +290,19 @@ impl Nonces {
         }
         self.metrics.nonces.set(count(&pools));
         Ok(SignMode::Shared { own: own_pair.ok_or_else(gone)?, commitments })
+    }
+
+    /// Notes a session of two rounds. After some in a row the key's pairs are dropped and new ones made under new numbers.
+    pub fn pass_over(&self, key: &KeyId) {
+        let mut pools = self.lock();
+        let Some(own) = pools.own.get_mut(key).filter(|own| !own.pairs.is_empty()) else { return };
+        own.passed_over = own.passed_over.saturating_add(1);
+        if own.passed_over >= PASSED_OVER {
+            own.passed_over = 0;
+            own.pairs.clear();
+            self.metrics.nonces.set(count(&pools));
+            self.low.notify_one();
+        }
     }
 
     /// The state of a key's own pool, for coordinators.

@@ -168,7 +168,10 @@ async fn run_session(shared: &Arc<Shared>, token: SignToken, run: Run) -> Result
     })?;
     let (mode, input) = match (run.nonces.as_slice(), run.presignature) {
         (_, Some(id)) => presigning::take(shared, token.examined(), token.call(), &id)?,
-        ([], None) => (SignMode::Full, token.input().clone()),
+        ([], None) => {
+            shared.nonces.pass_over(&token.key().public.key);
+            (SignMode::Full, token.input().clone())
+        }
         (references, None) => (shared.nonces.take(token.key(), references)?, token.input().clone()),
     };
     let intent = token.examined().intent();

@@ -161,3 +161,63 @@ fn bare_digests_never_use_nonces_shared_ahead() {
     let refusal = pools.check(&facts(), &Payload::RawDigest([1; 32]), &[reference]).unwrap_err();
     assert_eq!(refusal.code, Code::NonceUnavailable);
 }
+
+/// A share of a fresh 2-of-3 key, made by three parties in memory.
+fn share() -> limen_mpc::KeyShare {
+    use limen_mpc::{Output, Received, Seed, Session, SessionParams};
+    use limen_wire::ids::{IntentId, SessionId};
+    let size = CommitteeSize::new(2, 3).unwrap();
+    let params = SessionParams {
+        cluster: cluster(),
+        key: KeyId::new("words").unwrap(),
+        epoch: Epoch::FIRST,
+        scheme: Scheme::EddsaEd25519,
+        protocol: Protocol::Frost,
+        size,
+        signers: SignerSet::new((1..=3).map(|index| PartyIndex::new(index).unwrap()).collect::<Vec<_>>()).unwrap(),
+        session: SessionId::new([4; 32]),
+        intent: IntentId::new([5; 32]),
+    };
+    let party = |index: u8| PartyIndex::new(index.into()).unwrap();
+    let mut waiting = std::collections::VecDeque::new();
+    let mut sessions: Vec<Session> = (1..=3)
+        .map(|index| {
+            let (session, step) = Session::keygen(params.clone(), party(index), Seed::new([index; 32])).unwrap();
+            waiting.extend(step.send);
+            session
+        })
+        .collect();
+    while let Some(frame) = waiting.pop_front() {
+        for index in
+            (1..=3).filter(|index| frame.to.is_none_or(|to| to.as_u8() == *index) && frame.from.as_u8() != *index)
+        {
+            let session = &mut sessions[usize::from(index) - 1];
+            let Ok(Received::Step(step)) = session.receive(frame.from, frame.clone()) else { continue };
+            waiting.extend(step.send);
+            if let Some(Output::Key(share)) = step.done
+                && index == 1
+            {
+                return *share;
+            }
+        }
+    }
+    panic!("no key was made")
+}
+
+#[test]
+fn a_pool_that_is_passed_over_is_made_anew_under_new_numbers() {
+    let (pools, key) = (pools(), KeyId::new("words").unwrap());
+    let share = share();
+    let facts = KeyFacts { public: share.public().clone(), ..KeyFacts::clone(&facts()) };
+    let fresh = |seed| limen_mpc::nonce_batch(&share, 4, limen_mpc::Seed::new([seed; 32])).unwrap();
+    pools.add(&facts, fresh(1), 4);
+    let numbers = || pools.pool(&key).map(|pool| (pool.next_index, pool.end_index)).unwrap();
+    for _ in 1..PASSED_OVER {
+        pools.pass_over(&key);
+    }
+    assert_eq!((numbers(), pools.wanted(&key, 4)), ((0, 4), 0), "some two-round sessions are normal");
+    pools.pass_over(&key);
+    assert_eq!((numbers(), pools.wanted(&key, 4)), ((4, 4), 4), "all pairs are dropped");
+    pools.add(&facts, fresh(2), 4);
+    assert_eq!(numbers(), (4, 8), "no number comes twice");
+}
