@@ -4,129 +4,9 @@ use limen_wire::error::ApiError;
 use limen_wire::ids::{IntentId, KeyId};
 use limen_wire::intent::Intent;
 use limen_wire::pb;
+use limen_wire::request::RequestState;
 
 use crate::error::{Error, Untrue};
-
-/// Where a request stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RequestState {
-    /// Stored, not yet judged.
-    Submitted,
-    /// Judged by the coordinator; being announced.
-    Evaluated,
-    /// Waits for people.
-    AwaitingApproval,
-    /// Waits for a delay.
-    TimeLocked,
-    /// Claims its nonce and amounts.
-    Reserved,
-    /// A session runs or is about to.
-    Signing,
-    /// The signature is there. An end.
-    Signed,
-    /// The rules forbid it. An end.
-    Denied,
-    /// A person said no. An end.
-    Rejected,
-    /// Too late. An end.
-    Expired,
-    /// Cancelled. An end.
-    Cancelled,
-    /// Could not be done; no signature exists. An end.
-    Failed,
-    /// No signature in hand, but one may exist. An end.
-    PossiblySigned,
-}
-
-impl RequestState {
-    /// Every state, in the order of a request's life.
-    pub const ALL: &'static [Self] = &[
-        Self::Submitted,
-        Self::Evaluated,
-        Self::AwaitingApproval,
-        Self::TimeLocked,
-        Self::Reserved,
-        Self::Signing,
-        Self::Signed,
-        Self::Denied,
-        Self::Rejected,
-        Self::Expired,
-        Self::Cancelled,
-        Self::Failed,
-        Self::PossiblySigned,
-    ];
-    /// The fixed word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Submitted => "submitted",
-            Self::Evaluated => "evaluated",
-            Self::AwaitingApproval => "awaiting_approval",
-            Self::TimeLocked => "time_locked",
-            Self::Reserved => "reserved",
-            Self::Signing => "signing",
-            Self::Signed => "signed",
-            Self::Denied => "denied",
-            Self::Rejected => "rejected",
-            Self::Expired => "expired",
-            Self::Cancelled => "cancelled",
-            Self::Failed => "failed",
-            Self::PossiblySigned => "possibly_signed",
-        }
-    }
-    /// From the fixed word.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|state| state.as_str() == word)
-    }
-    /// Whether nothing follows.
-    pub const fn is_end(self) -> bool {
-        match self {
-            Self::Submitted
-            | Self::Evaluated
-            | Self::AwaitingApproval
-            | Self::TimeLocked
-            | Self::Reserved
-            | Self::Signing => false,
-            Self::Signed
-            | Self::Denied
-            | Self::Rejected
-            | Self::Expired
-            | Self::Cancelled
-            | Self::Failed
-            | Self::PossiblySigned => true,
-        }
-    }
-    pub(crate) const fn to_wire(self) -> pb::RequestState {
-        use pb::RequestState as Raw;
-        match self {
-            Self::Submitted => Raw::Submitted,
-            Self::Evaluated => Raw::Evaluated,
-            Self::AwaitingApproval => Raw::AwaitingApproval,
-            Self::TimeLocked => Raw::TimeLocked,
-            Self::Reserved => Raw::Reserved,
-            Self::Signing => Raw::Signing,
-            Self::Signed => Raw::Signed,
-            Self::Denied => Raw::Denied,
-            Self::Rejected => Raw::Rejected,
-            Self::Expired => Raw::Expired,
-            Self::Cancelled => Raw::Cancelled,
-            Self::Failed => Raw::Failed,
-            Self::PossiblySigned => Raw::PossiblySigned,
-        }
-    }
-    fn from_wire(raw: i32) -> Result<Self, Untrue> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|state| state.to_wire() as i32 == raw)
-            .ok_or_else(|| Untrue::malformed("state", format_args!("{raw} is not a known state")))
-    }
-}
-
-impl std::fmt::Display for RequestState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// A request as the coordinator tells of it. The intent is read from the exact bytes; everything else is its word.
 #[derive(Debug, Clone, PartialEq)]
@@ -164,7 +44,8 @@ impl Request {
             return Err(Untrue::OtherIntent.into());
         }
         Ok(Self {
-            state: RequestState::from_wire(raw.state)?,
+            state: RequestState::from_number(raw.state)
+                .ok_or_else(|| Untrue::malformed("state", format_args!("{} is not a known state", raw.state)))?,
             intent,
             version: raw.version,
             created_at_ms: raw.created_at_ms,

@@ -15,7 +15,8 @@ use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{NodeId, SessionId};
 use limen_wire::pb;
 
-pub use record::{OpenSession, Opinion, Record, State};
+pub use limen_wire::request::RequestState as State;
+pub use record::{OpenSession, Opinion, Record};
 
 /// The members of the request's key and what bounds its sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]

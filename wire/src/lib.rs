@@ -11,6 +11,7 @@ pub mod ids;
 pub mod intent;
 pub mod keys;
 pub mod limits;
+pub mod request;
 pub mod statement;
 #[cfg(feature = "rpc")]
 pub mod tls;

@@ -7,12 +7,13 @@ use limen_chain::evm::{self, Eip1559Fees, UnsignedTransaction};
 use limen_wire::effects::{Address, Amount, ChainId};
 use limen_wire::error::Code;
 use limen_wire::ids::KeyId;
+use limen_wire::request::RequestState;
 
 use super::{Call, Nonces, Provider, ProviderError};
 use crate::client::Client;
 use crate::error::Error;
 use crate::intent::{NewIntent, SignedIntent};
-use crate::request::{Request, RequestState, Submitted};
+use crate::request::{Request, Submitted};
 use crate::verify::Signed;
 
 /// Numbers that may be somebody else's in a row before a transfer gives up.
