@@ -98,6 +98,8 @@ pub struct Core {
     pub(crate) drivers: Drivers,
     pub(crate) sessions: Arc<Semaphore>,
     pub(crate) watches: Arc<Semaphore>,
+    /// Held by whoever changes a request that has no driver.
+    pub(crate) late: tokio::sync::Mutex<()>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) ready: CancellationToken,
@@ -134,6 +136,7 @@ impl Core {
             metrics: Metrics::new(),
             sessions: Arc::new(Semaphore::new(limits.max_running_sessions)),
             watches: Arc::new(Semaphore::new(limits.max_watches)),
+            late: tokio::sync::Mutex::default(),
             limits,
             timing,
             presign,

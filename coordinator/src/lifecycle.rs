@@ -350,10 +350,17 @@ impl Machine<'_> {
             self.record.error = None;
             self.record.result = Some(result);
             self.changed(Change::Durable);
-        } else if self.record.result.as_ref().is_some_and(|known| known.signature != result.signature) {
+        } else if self.record.result.as_ref().is_some_and(|known| self.contradicts(known, &result)) {
             self.actions.push(Action::AlarmTwice);
         }
         self.actions.push(Action::End);
+    }
+
+    /// Two sessions of one request may both end with a signature, where a link broke in between; one session or one
+    /// signer's memory may not.
+    fn contradicts(&self, known: &pb::SignatureResult, found: &pb::SignatureResult) -> bool {
+        let sessions_differ = known.session_id != found.session_id && self.record.sessions > 1;
+        known.signature != found.signature && !sessions_differ
     }
 
     /// An end that claimed that no signature exists is corrected.

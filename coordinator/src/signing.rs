@@ -393,6 +393,8 @@ pub(crate) async fn learned(core: &Arc<Core>, id: IntentId, event: Event) -> Res
         }
         // It has ended meanwhile, and writes no more.
     }
+    // Whoever reads and writes here does it alone: several answers may come late at once.
+    let _late = core.late.lock().await;
     let Some(entry) = core.store.request(&id)? else { return Ok(()) };
     let Some(key) = core.keys.find(&entry.record.key_id) else { return Ok(()) };
     let step = lifecycle::step(entry.record, event, &key.committee, core.clock.now_ms());

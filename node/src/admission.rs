@@ -16,6 +16,10 @@ use crate::store::journal::Event;
 use crate::store::rows::{ClaimKey, IntentRow, KeyPhase, KeyRow, LiveIntent, Tally};
 use crate::store::{StoreError, Txn};
 
+/// Stop records of one requester for intents that have not been seen here. They are kept for ever, and nodes that are no
+/// members of a key have them too, so this is the number of a lifetime.
+pub const STOPS_AHEAD: u64 = 100_000;
+
 impl JournalView for Txn<'_> {
     type Error = StoreError;
 
@@ -47,12 +51,16 @@ impl JournalView for Txn<'_> {
         if Txn::stopped(self, intent, requester.as_str())? { Ok(true) } else { marked() }
     }
 
-    fn waiting(&self, requester: &RequesterId) -> Result<u64, StoreError> {
-        self.tally(Tally::Waiting, requester.as_str())
+    fn denied(&self, requester: &RequesterId) -> Result<u64, StoreError> {
+        self.tally(Tally::Denied, requester.as_str())
     }
 
     fn banned(&self, peer: &NodeId) -> Result<bool, StoreError> {
         Txn::banned(self, peer)
+    }
+
+    fn key_names(&self) -> Result<usize, StoreError> {
+        Txn::key_names(self)
     }
 
     fn key_order(&self, key: &KeyId) -> Result<Option<(IntentId, bool)>, StoreError> {
@@ -77,6 +85,7 @@ pub fn note(
         }
         FirstSight::New => {}
     }
+    let denied = !examined.decision().allowed;
     let row = IntentRow {
         id: *intent.id.as_bytes(),
         first_seen_ms: now.0,
@@ -86,6 +95,7 @@ pub fn note(
         live: Some(LiveIntent {
             envelope: envelope.encode_to_vec(),
             requester: intent.requester.to_string(),
+            denied,
             expires_at_secs: intent.expires_at_secs,
             sessions: 0,
             nonce_claim: examined.nonce_claim(),
@@ -93,7 +103,9 @@ pub fn note(
     };
     let sequence = txn.add_intent(&row)?;
     txn.put_claim(examined.idempotency_claim(), sequence)?;
-    txn.count_up(Tally::Waiting, intent.requester.as_str())?;
+    if denied {
+        txn.count_up(Tally::Denied, intent.requester.as_str())?;
+    }
     if row.stopped {
         txn.count_down(Tally::StopsAhead, intent.requester.as_str())?;
     }
@@ -121,10 +133,12 @@ pub fn sign(
     if let Verdict::Allowed(token) = &verdict {
         let (sequence, mut row) =
             Txn::intent(txn, &id)?.ok_or_else(|| StoreError::Damaged(format!("intent {id} vanished")))?;
-        if !std::mem::replace(&mut row.allowed, true) {
-            txn.count_down(Tally::Waiting, token.examined().intent().requester.as_str())?;
-        }
+        row.allowed = true;
         if let Some(live) = &mut row.live {
+            // The rules of another charter allow it now.
+            if std::mem::take(&mut live.denied) {
+                txn.count_down(Tally::Denied, &live.requester)?;
+            }
             live.sessions = live.sessions.saturating_add(1);
         }
         txn.put_intent(sequence, &row)?;
@@ -142,7 +156,6 @@ pub fn sign(
 /// A record for an intent that has not been seen waits for it, and then counts only if it is of the intent's requester.
 pub fn stop(
     txn: &mut Txn<'_>,
-    charter: &Charter,
     cancellation: &Cancellation,
     record: &[u8],
     now: Millis,
@@ -153,7 +166,7 @@ pub fn stop(
         if Txn::stopped(txn, &id, requester)? {
             return Ok(Ok(false));
         }
-        if txn.tally(Tally::StopsAhead, requester)? >= charter.bounds.max_waiting {
+        if txn.tally(Tally::StopsAhead, requester)? >= STOPS_AHEAD {
             let message = format!("{requester} has stopped too many requests that this signer has never seen");
             return Ok(Err(ApiError::new(Code::Overloaded, message)));
         }

@@ -85,10 +85,12 @@ pub trait JournalView {
     fn session_seen(&self, session: &SessionId) -> Result<bool, Self::Error>;
     /// Whether the intent was stopped by its requester.
     fn stopped(&self, intent: &IntentId, requester: &RequesterId) -> Result<bool, Self::Error>;
-    /// Intents of this requester that are known here and were never allowed.
-    fn waiting(&self, requester: &RequesterId) -> Result<u64, Self::Error>;
+    /// Intents of this requester that are known here although no rule allowed them.
+    fn denied(&self, requester: &RequesterId) -> Result<u64, Self::Error>;
     /// Whether a peer is banned.
     fn banned(&self, peer: &NodeId) -> Result<bool, Self::Error>;
+    /// Names of keys taken so far.
+    fn key_names(&self) -> Result<usize, Self::Error>;
     /// Id of the order under which a key's name is taken, and whether this node has stated a share of it.
     fn key_order(&self, key: &KeyId) -> Result<Option<(IntentId, bool)>, Self::Error>;
 }

@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 const KEPT: usize = 2 * limits::NONCE_BATCH;
 
 /// Sessions in a row that leave a filled pool aside before it is made anew: the coordinator has lost track of its numbers.
-const PASSED_OVER: u32 = 8;
+const PASSED_OVER: u32 = 64;
 
 /// A boot's random name.
 pub type Boot = [u8; 16];

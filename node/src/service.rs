@@ -178,11 +178,11 @@ pub(crate) async fn stop(shared: &Arc<Shared>, record: pb::Envelope, pass_on: bo
     opened
         .verify(cancellation.requester.as_str(), &requester.public_key)
         .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
-    let (bytes, charter, now) = (record.encode_to_vec(), Arc::clone(&shared.charter), shared.now());
-    let writing = shared.store.write(move |txn| admission::stop(txn, &charter, &cancellation, &bytes, now));
-    let possibly_signed = writing.await.map_err(|error| Shared::store_error(&error))??;
+    let (bytes, now) = (record.encode_to_vec(), shared.now());
+    // Passed on whatever becomes of it here: every signer decides for itself.
     if pass_on {
         shared.mesh.send_all(&pb::peer_message::Kind::StopRecord(record));
     }
-    Ok(possibly_signed)
+    let writing = shared.store.write(move |txn| admission::stop(txn, &cancellation, &bytes, now));
+    writing.await.map_err(|error| Shared::store_error(&error))?
 }

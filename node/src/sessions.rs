@@ -9,6 +9,7 @@ mod early;
 mod quarantine;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -77,6 +78,7 @@ struct Member {
     party: PartyIndex,
     frames: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
+    lost: AtomicBool,
 }
 
 /// The room that a frame takes until it is dropped.
@@ -86,7 +88,7 @@ pub struct Room(#[expect(dead_code, reason = "held, never read")] [OwnedSemaphor
 impl Member {
     fn new(party: PartyIndex) -> Self {
         let room = |size| Arc::new(Semaphore::new(size));
-        Self { party, frames: room(FRAMES), bytes: room(FRAME_BYTES) }
+        Self { party, frames: room(FRAMES), bytes: room(FRAME_BYTES), lost: AtomicBool::new(false) }
     }
 
     fn room(&self, bytes: usize) -> Option<Room> {
@@ -139,8 +141,8 @@ impl Sessions {
         session: SessionId,
         members: HashMap<NodeId, PartyIndex>,
     ) -> Result<Inbox, OpenError> {
-        // Every member's part, and as many places again for the news that it is gone.
-        let (inbox, events) = mpsc::channel(members.len().saturating_mul(2 * FRAMES).max(1));
+        // Every member's part, and a place for the news that it is gone.
+        let (inbox, events) = mpsc::channel(members.len().saturating_mul(FRAMES + 1).max(1));
         let members: HashMap<_, _> = members.into_iter().map(|(node, party)| (node, Member::new(party))).collect();
         let mut inner = self.lock();
         if inner.running.len() >= self.most {
@@ -204,8 +206,10 @@ impl Sessions {
     /// Tells the sessions with this peer that it is gone.
     pub fn peer_lost(&self, peer: &NodeId) {
         for running in self.lock().running.values() {
-            if let Some(member) = running.members.get(peer) {
-                // A full inbox belongs to a session that will meet its deadline anyway.
+            // Once is enough: what was lost with the first link does not come again with the next.
+            if let Some(member) = running.members.get(peer)
+                && !member.lost.swap(true, Ordering::Relaxed)
+            {
                 drop(running.inbox.try_send(Event::PeerLost(member.party)));
             }
         }

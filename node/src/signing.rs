@@ -169,7 +169,10 @@ async fn run_session(shared: &Arc<Shared>, token: SignToken, run: Run) -> Result
     let (mode, input) = match (run.nonces.as_slice(), run.presignature) {
         (_, Some(id)) => presigning::take(shared, token.examined(), token.call(), &id)?,
         ([], None) => {
-            shared.nonces.pass_over(&token.key().public.key);
+            // Bare digests never use nonces shared ahead: that says nothing of the pool.
+            if !matches!(token.examined().intent().payload, Payload::RawDigest(_)) {
+                shared.nonces.pass_over(&token.key().public.key);
+            }
             (SignMode::Full, token.input().clone())
         }
         (references, None) => (shared.nonces.take(token.key(), references)?, token.input().clone()),

@@ -189,9 +189,8 @@ pub struct Bounds {
     pub max_sessions: u32,
     /// The furthest expiry of an intent, in seconds from now.
     pub max_expiry_secs: u64,
-    /// Requests of one requester that a signer remembers without ever having allowed them, and stop records for requests
-    /// that it has not seen.
-    pub max_waiting: u64,
+    /// Requests of one requester that a signer remembers although no rule allows them.
+    pub max_denied: u64,
 }
 
 /// The charter in force.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use limen_wire::error::ApiError;
+use limen_wire::intent::KeyGeneration;
 use limen_wire::pb;
 
 use crate::context::Core;
@@ -18,9 +19,17 @@ pub(super) async fn take_over(
     share: &pb::KeyShareRecord,
 ) -> Result<Result<(), ApiError>, StoreError> {
     let Some(envelope) = &share.order else { return Ok(Ok(())) };
-    let order = match checked_order(core, envelope) {
-        Ok(order) => order,
-        Err(error) => return Ok(Err(error)),
+    // A certificate of all members speaks for itself, whoever may order keys today.
+    let certified = KeyGeneration::open(envelope).ok().and_then(|(order, _)| {
+        let key = ActiveKey::from_certificate(share.certificate.as_ref()?, &core.charter).ok()?;
+        fits(&key.statement, &order).then_some((order, key))
+    });
+    let (order, key) = match certified {
+        Some((order, key)) => (order, Some(key)),
+        None => match checked_order(core, envelope) {
+            Ok(order) => (order, None),
+            Err(error) => return Ok(Err(error)),
+        },
     };
     let mut record = match core.store.key(&order.key_id)? {
         Some(known) if known.phase != KeyPhase::Ordered && known.phase != KeyPhase::Failed => return Ok(Ok(())),
@@ -34,13 +43,10 @@ pub(super) async fn take_over(
     if let Some(Ok(statement)) = statement {
         step(&mut record, KeyEvent::Statement(signer.node.clone(), statement), required);
     }
-    if let Some(certificate) = &share.certificate {
-        let key = ActiveKey::from_certificate(certificate, &core.charter);
-        if let Some(key) = key.ok().filter(|key| fits(&key.statement, &order)) {
-            step(&mut record, KeyEvent::Certified(certificate.clone()), required);
-            // The members pass certificates on among themselves; those that lack it refuse until they have it.
-            core.keys.insert(key);
-        }
+    if let (Some(certificate), Some(key)) = (&share.certificate, key) {
+        step(&mut record, KeyEvent::Certified(certificate.clone()), required);
+        // The members pass certificates on among themselves; those that lack it refuse until they have it.
+        core.keys.insert(key);
     }
     if core.store.insert_key(record.clone()).await?.is_err() {
         // Its driver, if it runs, reads the members' shares itself.

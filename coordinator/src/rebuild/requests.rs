@@ -5,15 +5,17 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use limen_policy::charter::Duty;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{IntentId, KeyId, NodeId};
-use limen_wire::intent::Intent;
-use limen_wire::pb;
+use limen_wire::intent::{Cancellation, Intent};
+use limen_wire::{limits, pb};
 
 use crate::context::Core;
-use crate::intake::checked_intent;
 use crate::intake::judge::{Judged, judge};
 use crate::intake::words;
+use crate::intake::{check_origin, checked_intent};
 use crate::keys::ring::ActiveKey;
 use crate::lifecycle::{Event, Record, State};
 use crate::signing;
@@ -52,7 +54,7 @@ pub(super) async fn take_over(
     let Some(envelope) = envelope else {
         // One that was never allowed tells nothing.
         if record.allowed || record.result.is_some() {
-            core.store.keep_tombstone(id, node.clone(), record).await?;
+            core.store.keep_tombstone(id, node.clone(), essence(record)).await?;
         }
         return Ok(Taken::Tombstone);
     };
@@ -72,6 +74,17 @@ pub(super) async fn take_over(
     let mut facts = core.store.tombstones(&id)?;
     facts.push((node.clone(), record));
     insert(core, key, &judged, envelope, &facts).await
+}
+
+/// What a record without bytes can tell, and no more: a signer chooses how long the rest is.
+fn essence(record: pb::IntentRecord) -> pb::IntentRecord {
+    let result = record.result.map(|result| pb::SignatureResult {
+        signature: Bytes::copy_from_slice(result.signature.get(..limits::SIGNATURE_BYTES).unwrap_or(&result.signature)),
+        recovery_id: result.recovery_id,
+        ..pb::SignatureResult::default()
+    });
+    let pb::IntentRecord { first_seen_ms, allowed, .. } = record;
+    pb::IntentRecord { first_seen_ms, allowed, result, ..pb::IntentRecord::default() }
 }
 
 /// Stores a request with all that is known of it by now.
@@ -134,13 +147,34 @@ fn taken_over(
     record.exposed = facts.iter().any(|(_, fact)| fact.allowed);
     record.state = if signature.is_some() { State::Signed } else { State::Evaluated };
     record.result = signature.cloned();
+    // As when it is cancelled: once a signer has allowed it, only the signers' own answers tell.
+    if !record.exposed && record.result.is_none() {
+        record.stop = facts.iter().find_map(|(_, fact)| stop_of(core, intent, fact));
+    }
     record
+}
+
+/// The stop record that a signer shows, if it is the requester's own for this request.
+fn stop_of(core: &Core, intent: &Intent, fact: &pb::IntentRecord) -> Option<pb::Envelope> {
+    let envelope = fact.stop.as_ref()?;
+    let (wish, opened) = Cancellation::open(envelope).ok()?;
+    let own = wish.intent_id == intent.id && wish.requester == intent.requester;
+    let valid = own && check_origin(core, &wish.cluster, &wish.requester, Duty::Request, &opened).is_ok();
+    valid.then(|| envelope.clone())
 }
 
 /// Adds what a record says to a known request.
 async fn merge(core: &Arc<Core>, known: Entry, fact: &Fact) -> Result<Taken, StoreError> {
     let (record, (node, fact)) = (&known.record, fact);
     remember(core, record, fact).await?;
+    if fact.stop.is_some()
+        && record.stop.is_none()
+        && !record.state.is_end()
+        && let Ok((intent, _)) = Intent::open(&record.envelope)
+        && let Some(stop) = stop_of(core, &intent, fact)
+    {
+        signing::learned(core, record.id, Event::Cancel(stop)).await?;
+    }
     let held = record.result.as_ref().map(|result| &result.signature);
     if let Some(result) = fact.result.as_ref().filter(|result| Some(&result.signature) != held) {
         let Some(key) = core.keys.find(&record.key_id) else { return Ok(Taken::WaitsForKey(record.key_id.clone())) };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use limen_wire::error::ApiError;
 use limen_wire::ids::{Protocol, SessionId};
+use limen_wire::intent::Payload;
 use limen_wire::pb;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -96,12 +97,14 @@ impl Driver {
     }
 
     fn prepare(&mut self, members: Vec<select::Candidate>) -> Result<Prepared, ApiError> {
-        self.judged()?;
+        let judged = self.judged()?;
+        // Bare digests never use what was shared ahead.
+        let bare = matches!(judged.intent.payload, Payload::RawDigest(_));
         let signers: Vec<u32> = members.iter().map(|member| member.index).collect();
         let key = &self.key.statement;
         let mut nonces = Vec::new();
         let mut presignature = None;
-        if !self.two_rounds {
+        if !self.two_rounds && !bare {
             match key.protocol {
                 Protocol::Frost => {
                     let named: Vec<_> =
@@ -109,8 +112,7 @@ impl Driver {
                     nonces = self.core.nonces.take(&key.key_id, &named).unwrap_or_default();
                 }
                 Protocol::Cggmp24 => {
-                    let path = self.judged.as_ref().map(|judged| judged.intent.path.clone()).unwrap_or_default();
-                    presignature = self.core.presignatures.take(&key.key_id, &path, &signers);
+                    presignature = self.core.presignatures.take(&key.key_id, &judged.intent.path, &signers);
                 }
                 Protocol::Dkls23 => {}
             }

@@ -161,10 +161,29 @@ impl<'t> Tables<'t> {
             return Ok(Inserted::Taken(Box::new(entry)));
         }
         self.idempotency.insert(name, record.id.as_bytes())?;
+        self.forget_tombstones(record.id.as_bytes())?;
         self.number += 1;
         self.numbers.insert(self.number, record.id.as_bytes())?;
         let number = self.number;
         Ok(Inserted::New(Box::new(self.put(record, number, None)?)))
+    }
+
+    /// What signers said of the request without its bytes is in its record now.
+    fn forget_tombstones(&mut self, id: &[u8; 32]) -> Result<(), StoreError> {
+        let told = self.tombstones.range((id, "")..)?;
+        let mut nodes = Vec::new();
+        for row in told {
+            let (key, _) = row?;
+            let (of, node) = key.value();
+            if of != id {
+                break;
+            }
+            nodes.push(node.to_owned());
+        }
+        for node in nodes {
+            self.tombstones.remove((id, node.as_str()))?;
+        }
+        Ok(())
     }
 
     fn update(&mut self, record: Record) -> Result<Entry, StoreError> {

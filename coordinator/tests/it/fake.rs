@@ -398,6 +398,7 @@ impl SignerPort for FakeSigner {
         let possibly_signed = known.as_ref().is_some_and(|known| known.allowed);
         if let Some(known) = known {
             known.stopped = true;
+            known.stop.clone_from(&request.record);
         }
         Ok(pb::StopResponse { possibly_signed })
     }

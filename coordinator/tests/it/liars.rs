@@ -39,6 +39,32 @@ async fn after_a_loss(signers: u8) -> World {
     world
 }
 
+#[tokio::test]
+async fn a_stop_that_one_signer_remembers_outlives_the_coordinators_disk() {
+    let world = after_a_loss(3).await;
+    let [stopped, foreign, other] = ["stopped", "foreign", "other"].map(|name| world.transfer(name));
+    let told = |sequence, envelope: &pb::Envelope, stop| pb::IntentRecord {
+        stopped: true,
+        stop: Some(stop),
+        ..record(sequence, envelope)
+    };
+    let records = vec![
+        told(1, &stopped, world.cancellation(&id_of(&stopped), "backend")),
+        // a stranger's record, and one for another request: neither counts
+        told(2, &foreign, world.cancellation(&id_of(&foreign), "other")),
+        told(3, &other, world.cancellation(&id_of(&stopped), "backend")),
+    ];
+    remember(&world.signers[0], records);
+    remember(&world.signers[1], vec![record(1, &stopped)]);
+    remember(&world.signers[2], vec![record(1, &stopped)]);
+    let running = world.start(&Disk::default()).await;
+    running.in_state(&id_of(&stopped), State::Cancelled).await;
+    let told_all = || world.signers.iter().all(|signer| signer.memory.lock().unwrap().intents[0].stopped);
+    until("every signer has the stop record", told_all).await;
+    assert!(running.core.store.request(&id_of(&foreign)).unwrap().unwrap().record.stop.is_none());
+    assert!(running.core.store.request(&id_of(&other)).unwrap().unwrap().record.stop.is_none());
+}
+
 /// The value of one of the metrics that name a node.
 fn counted(running: &Running, name: &str, node: &str) -> u64 {
     let text = running.core.metrics.text(&running.core);

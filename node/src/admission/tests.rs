@@ -1,7 +1,7 @@
 use limen_wire::ids::ClusterId;
 
 use super::*;
-use crate::guard::tests::{charter, examined, sealed, transfer};
+use crate::guard::tests::{charter, denied, examined, sealed, transfer};
 use crate::store::compaction;
 use crate::store::{Options, Store};
 
@@ -12,10 +12,10 @@ fn store(folder: &tempfile::TempDir) -> Store {
     Store::open(folder.path(), Options::new(owner.0, owner.1)).unwrap()
 }
 
-/// A charter under which two requests may wait.
+/// A charter under which two denied requests are remembered.
 fn narrow() -> Charter {
     let mut charter = charter();
-    charter.bounds.max_waiting = 2;
+    charter.bounds.max_denied = 2;
     charter
 }
 
@@ -26,11 +26,7 @@ fn cancellation(intent: IntentId, requester: &str) -> Cancellation {
 
 fn stop_it(store: &Store, intent: IntentId, requester: &str) -> Result<bool, ApiError> {
     let wish = cancellation(intent, requester);
-    store.write_blocking(move |txn| stop(txn, &narrow(), &wish, b"record", NOW)).unwrap()
-}
-
-fn note_it(store: &Store, raw: pb::Intent) -> Result<u64, ApiError> {
-    store.write_blocking(move |txn| note(txn, &narrow(), &examined(&raw), &sealed(&raw), NOW)).unwrap()
+    store.write_blocking(move |txn| stop(txn, &wish, b"record", NOW)).unwrap()
 }
 
 fn sign_it(store: &Store, raw: pb::Intent, session: u8) -> Verdict<SignToken> {
@@ -59,29 +55,36 @@ fn stops_ahead_are_bounded_and_count_for_their_requester_only() {
     // what is seen is stopped by nobody else
     assert_eq!(stop_it(&store, id(&first), "security").unwrap_err().code, Code::NotPermitted);
     assert!(stop_it(&store, id(&first), "backend").unwrap(), "a signature may exist");
-    // records for what nobody has seen are bounded; a repeat is none
-    for n in 1..=2 {
-        stop_it(&store, IntentId::new([n; 32]), "backend").unwrap();
-        stop_it(&store, IntentId::new([n; 32]), "backend").unwrap();
+    // a repeat counts once, and the bound is each requester's own
+    for _ in 0..2 {
+        stop_it(&store, IntentId::new([1; 32]), "backend").unwrap();
     }
+    assert_eq!(tally(&store, Tally::StopsAhead), 1);
+    let fill = |txn: &mut Txn<'_>| (1..STOPS_AHEAD).try_for_each(|_| txn.count_up(Tally::StopsAhead, "backend"));
+    store.write_blocking(fill).unwrap();
     assert_eq!(stop_it(&store, IntentId::new([3; 32]), "backend").unwrap_err().code, Code::Overloaded);
     assert!(stop_it(&store, IntentId::new([3; 32]), "security").is_ok(), "others have room of their own");
 }
 
 #[test]
-fn what_waits_is_counted_until_it_is_allowed_or_compacted() {
+fn what_no_rule_allows_is_counted_until_it_is_allowed_or_compacted() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);
-    note_it(&store, transfer(1, "a")).unwrap();
-    note_it(&store, transfer(1, "a")).unwrap();
-    note_it(&store, transfer(2, "b")).unwrap();
-    assert_eq!(tally(&store, Tally::Waiting), 2);
-    assert_eq!(note_it(&store, transfer(3, "c")).unwrap_err().code, Code::Overloaded);
-    assert!(matches!(sign_it(&store, transfer(3, "c"), 1), Verdict::Refused(error) if error.code == Code::Overloaded));
-    assert!(matches!(sign_it(&store, transfer(1, "a"), 2), Verdict::Allowed(_)));
-    assert_eq!(tally(&store, Tally::Waiting), 1);
-    note_it(&store, transfer(3, "c")).unwrap();
+    let note_it = |examined: Examined, raw: &pb::Intent| {
+        let envelope = sealed(raw);
+        store.write_blocking(move |txn| note(txn, &narrow(), &examined, &envelope, NOW)).unwrap()
+    };
+    let (first, second, third) = (transfer(1, "a"), transfer(2, "b"), transfer(3, "c"));
+    for raw in [&first, &first, &second] {
+        note_it(denied(raw), raw).unwrap();
+    }
+    assert_eq!(tally(&store, Tally::Denied), 2);
+    assert_eq!(note_it(denied(&third), &third).unwrap_err().code, Code::Overloaded);
+    note_it(examined(&third), &third).unwrap();
+    assert_eq!(tally(&store, Tally::Denied), 2, "what is allowed has no part in it");
+    assert!(matches!(sign_it(&store, first, 2), Verdict::Allowed(_)), "another charter may allow it");
+    assert_eq!(tally(&store, Tally::Denied), 1);
     let later = Millis(NOW.0 + 1_000_000);
     store.write_blocking(move |txn| compaction::step(txn, later, later)).unwrap();
-    assert_eq!(tally(&store, Tally::Waiting), 0, "what has expired is a tombstone");
+    assert_eq!(tally(&store, Tally::Denied), 0, "what has expired is a tombstone");
 }

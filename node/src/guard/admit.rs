@@ -19,8 +19,8 @@ pub enum FirstSight {
     Refused(ApiError),
 }
 
-/// Judges the first sight of an intent: not expired, not for too far ahead, its idempotency key free, and not one of too
-/// many that its requester has shown and no rule has allowed.
+/// Judges the first sight of an intent: not expired, not for too far ahead, its idempotency key free, and, if no rule allows
+/// it, not one of too many such of its requester.
 pub fn first_sight<V: JournalView>(
     view: &V,
     charter: &Charter,
@@ -37,10 +37,10 @@ pub fn first_sight<V: JournalView>(
     if let Some(holder) = view.holder(examined.idempotency_claim())? {
         return Ok(FirstSight::Refused(idempotency_conflict(&holder)));
     }
-    let bound = charter.bounds.max_waiting;
-    if view.waiting(&intent.requester)? >= bound {
+    let bound = charter.bounds.max_denied;
+    if !examined.decision.allowed && view.denied(&intent.requester)? >= bound {
         let message = format!(
-            "requester {} has {bound} requests here that were never allowed; they are forgotten after the retention",
+            "requester {} has {bound} requests here that no rule allows; they are forgotten after the retention",
             intent.requester
         );
         return Ok(FirstSight::Refused(ApiError::new(Code::Overloaded, message)));

@@ -5,7 +5,7 @@ use limen_policy::key_order::{self, KeyOrderError};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{NodeId, PartyIndex, SessionId};
 use limen_wire::intent::KeyGeneration;
-use limen_wire::pb;
+use limen_wire::{limits, pb};
 
 use super::admit::check_expiry;
 use super::{JournalView, KeygenToken};
@@ -85,6 +85,10 @@ pub fn admit_keygen<V: JournalView>(
             return Ok(KeygenVerdict::Refused(ApiError::new(Code::KeyExists, message)));
         }
         Some((_, true)) => return Ok(KeygenVerdict::Repeat),
+        None if view.key_names()? >= limits::KEY_SHARES => {
+            let message = format!("this signer holds shares of {} keys and takes no more", limits::KEY_SHARES);
+            return Ok(KeygenVerdict::Refused(ApiError::new(Code::Overloaded, message)));
+        }
         Some((_, false)) | None => {}
     }
     if let Err(error) = check_expiry(charter, order.expires_at_secs, now) {

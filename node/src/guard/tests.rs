@@ -22,7 +22,7 @@ struct FakeView {
     holders: RefCell<HashMap<[u8; 16], IntentId>>,
     sessions: BTreeSet<SessionId>,
     stopped: BTreeSet<IntentId>,
-    waiting: u64,
+    denied: u64,
     banned: BTreeSet<NodeId>,
 }
 
@@ -40,11 +40,14 @@ impl JournalView for FakeView {
     fn stopped(&self, intent: &IntentId, requester: &RequesterId) -> Result<bool, Infallible> {
         Ok(requester.as_str() == "backend" && self.stopped.contains(intent))
     }
-    fn waiting(&self, _requester: &RequesterId) -> Result<u64, Infallible> {
-        Ok(self.waiting)
+    fn denied(&self, _requester: &RequesterId) -> Result<u64, Infallible> {
+        Ok(self.denied)
     }
     fn banned(&self, peer: &NodeId) -> Result<bool, Infallible> {
         Ok(self.banned.contains(peer))
+    }
+    fn key_names(&self) -> Result<usize, Infallible> {
+        Ok(0)
     }
     fn key_order(&self, _key: &KeyId) -> Result<Option<(IntentId, bool)>, Infallible> {
         Ok(None)
@@ -108,6 +111,13 @@ pub(crate) fn sealed(raw: &pb::Intent) -> pb::Envelope {
 pub(crate) fn examined(raw: &pb::Intent) -> Examined {
     let envelope = sealed(raw);
     examine(&charter(), |_| Some(Arc::new(facts())), &envelope).unwrap()
+}
+
+/// The same under rules that do not allow it.
+pub(crate) fn denied(raw: &pb::Intent) -> Examined {
+    let mut examined = examined(raw);
+    examined.decision.allowed = false;
+    examined
 }
 
 fn call(session: u8) -> SignCall {
@@ -231,15 +241,18 @@ fn numbers_change_hands_only_by_name() {
 }
 
 #[test]
-fn requests_that_were_never_allowed_are_bounded() {
-    let (charter, fresh) = (charter(), examined(&transfer(5, "a")));
-    let most = charter.bounds.max_waiting;
-    let Ok(sight) = first_sight(&FakeView { waiting: most - 1, ..FakeView::default() }, &charter, &fresh, NOW);
+fn requests_that_no_rule_allows_are_bounded() {
+    let (charter, refused) = (charter(), denied(&transfer(5, "a")));
+    let most = charter.bounds.max_denied;
+    let full = || FakeView { denied: most, ..FakeView::default() };
+    let Ok(sight) = first_sight(&FakeView { denied: most - 1, ..FakeView::default() }, &charter, &refused, NOW);
     assert_eq!(sight, FirstSight::New);
-    let Ok(sight) = first_sight(&FakeView { waiting: most, ..FakeView::default() }, &charter, &fresh, NOW);
+    let Ok(sight) = first_sight(&full(), &charter, &refused, NOW);
     assert!(matches!(sight, FirstSight::Refused(error) if error.code == Code::Overloaded));
-    let known = FakeView { waiting: most, ..FakeView::knowing(&fresh) };
-    let Ok(sight) = first_sight(&known, &charter, &fresh, NOW);
+    let Ok(sight) = first_sight(&full(), &charter, &examined(&transfer(5, "b")), NOW);
+    assert_eq!(sight, FirstSight::New, "what the rules allow has no part in the bound");
+    let known = FakeView { denied: most, ..FakeView::knowing(&refused) };
+    let Ok(sight) = first_sight(&known, &charter, &refused, NOW);
     assert_eq!(sight, FirstSight::Known, "what is known stays known");
 }
 

@@ -37,6 +37,13 @@ impl PassedOn {
         }
     }
 
+    /// The same, to change.
+    pub const fn envelope_mut(&mut self) -> &mut pb::Envelope {
+        match self {
+            Self::NonceBatch(envelope) | Self::KeyCertificate(envelope) | Self::StopRecord(envelope) => envelope,
+        }
+    }
+
     /// What was signed.
     pub const fn envelope(&self) -> &pb::Envelope {
         match self {

@@ -7,8 +7,8 @@ use prost::Message as _;
 
 use crate::shared::Shared;
 use crate::signing;
-use crate::store::StoreError;
 use crate::store::rows::{IntentRow, KeyPhase, KeyRow, Sequence};
+use crate::store::{StoreError, View};
 
 fn failed(error: StoreError) -> ApiError {
     Shared::store_error(&error)
@@ -54,7 +54,7 @@ pub(super) fn intents(shared: &Shared, request: &pb::ListIntentsRequest) -> Resu
     let (rows, mut more) = view.intents_after(request.after_sequence, size).map_err(failed)?;
     let (mut intents, mut bytes) = (Vec::new(), 0usize);
     for (sequence, row) in rows {
-        let record = intent(shared, sequence, row)?;
+        let record = intent(shared, &view, sequence, row)?;
         bytes = bytes.saturating_add(record.encoded_len());
         // one page must fit one message
         if bytes > limits::GRPC_MESSAGE_BYTES / 2 && !intents.is_empty() {
@@ -66,9 +66,13 @@ pub(super) fn intents(shared: &Shared, request: &pb::ListIntentsRequest) -> Resu
     Ok(pb::ListIntentsResponse { intents, more })
 }
 
-fn intent(shared: &Shared, sequence: Sequence, row: IntentRow) -> Result<pb::IntentRecord, ApiError> {
+fn intent(shared: &Shared, view: &View, sequence: Sequence, row: IntentRow) -> Result<pb::IntentRecord, ApiError> {
     let intent = match &row.live {
         Some(live) => Some(decode(&live.envelope)?),
+        None => None,
+    };
+    let stop = match row.live.as_ref().filter(|_| row.stopped) {
+        Some(live) => view.stop(&row.intent_id(), &live.requester).map_err(failed)?,
         None => None,
     };
     // With the bytes at hand the answer is whole; a tombstone still gives the signature.
@@ -89,6 +93,7 @@ fn intent(shared: &Shared, sequence: Sequence, row: IntentRow) -> Result<pb::Int
         allowed: row.allowed,
         stopped: row.stopped,
         result,
+        stop: stop.map(|record| decode(&record)).transpose()?,
     })
 }
 

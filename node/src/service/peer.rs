@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::NodeId;
 use limen_wire::pb;
@@ -114,9 +115,15 @@ impl Desk {
     }
 
     /// `false` if there is no room.
-    fn put(&self, message: PassedOn) -> bool {
+    fn put(&self, mut message: PassedOn) -> bool {
         let bytes = u32::try_from(message.envelope().encoded_len()).unwrap_or(u32::MAX);
         let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(bytes) else { return false };
+        // The bytes are parts of the transport's whole buffer, which is longer than what was counted.
+        let envelope = message.envelope_mut();
+        envelope.payload = Bytes::copy_from_slice(&envelope.payload);
+        for signature in &mut envelope.signatures {
+            signature.signature = Bytes::copy_from_slice(&signature.signature);
+        }
         self.queue.try_send((message, room)).is_ok()
     }
 }

@@ -47,8 +47,8 @@ fn shrink_intents(txn: &mut Txn<'_>, before: Millis, now: Millis) -> Result<usiz
     for (sequence, row) in rows.into_iter().take_while(|(_, row)| has_ended(row, before, now)) {
         if let Some(live) = &row.live {
             txn.stops.remove(&stop_name(&row.intent_id(), &live.requester)).map_err(StoreError::engine)?;
-            if !row.allowed {
-                txn.count_down(Tally::Waiting, &live.requester)?;
+            if live.denied {
+                txn.count_down(Tally::Denied, &live.requester)?;
             }
             forget_sessions(txn, &row)?;
             txn.put_intent(sequence, &tombstone(row))?;

@@ -97,6 +97,8 @@ pub struct LiveIntent {
     pub envelope: Vec<u8>,
     /// Who asked.
     pub requester: String,
+    /// No rule allowed it when it was first seen, and it is counted as such.
+    pub denied: bool,
     /// Its expiry, in seconds since 1970.
     pub expires_at_secs: u64,
     /// Sessions allowed so far.
@@ -169,8 +171,8 @@ pub(super) fn stop_name(intent: &IntentId, requester: &str) -> [u8; 32] {
 /// What is counted for each requester, so that none of them fills the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tally {
-    /// Intents noted, never allowed, not yet compacted.
-    Waiting,
+    /// Intents noted although no rule allowed them, not yet compacted.
+    Denied,
     /// Stop records for intents that have not been seen.
     StopsAhead,
 }
@@ -178,7 +180,7 @@ pub enum Tally {
 impl Tally {
     pub(super) fn name(self, requester: &str) -> String {
         match self {
-            Self::Waiting => format!("waiting/{requester}"),
+            Self::Denied => format!("denied/{requester}"),
             Self::StopsAhead => format!("stops-ahead/{requester}"),
         }
     }

@@ -1,7 +1,7 @@
 //! The state inside one write transaction: what operations of the writer see and change.
 
 use limen_wire::ids::{Epoch, IntentId, KeyId, NodeId, SessionId};
-use redb::{ReadableTable as _, Table, WriteTransaction};
+use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
 
 use super::journal::{Event, Head, Record};
 use super::rows::{BanRow, ClaimKey, IntentRow, KeyRow, Sequence, Tally, encode, share_name, stop_name};
@@ -139,6 +139,11 @@ impl<'t> Txn<'t> {
     /// A key.
     pub fn key(&self, key: &KeyId) -> Result<Option<KeyRow>, StoreError> {
         view::row("keys", &self.keys, key.as_str())
+    }
+
+    /// How many names of keys are taken.
+    pub fn key_names(&self) -> Result<usize, StoreError> {
+        Ok(usize::try_from(ok(self.keys.len())?).unwrap_or(usize::MAX))
     }
 
     /// Replaces a key's row.

@@ -228,9 +228,9 @@ impl View {
         Ok(ok(self.table(META)?.get(name))?.map(|value| value.value().to_vec()))
     }
 
-    /// Whether a stop record of this requester names the intent.
-    pub fn stopped(&self, intent: &IntentId, requester: &str) -> Result<bool, StoreError> {
-        Ok(ok(self.table(STOPS)?.get(&stop_name(intent, requester)))?.is_some())
+    /// The stop record of this requester that names the intent, as protocol buffer.
+    pub fn stop(&self, intent: &IntentId, requester: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(ok(self.table(STOPS)?.get(&stop_name(intent, requester)))?.map(|record| record.value().to_vec()))
     }
 
     /// The banned peers.

@@ -110,7 +110,7 @@ async fn a_cancelled_intent_is_not_signed() {
     assert!(!cluster.client(0).stop(own).await.unwrap().into_inner().possibly_signed);
     assert_eq!(code(&cluster, &intent, &[1, 2]).await, "stopped");
     // the record is passed on to the other signers, who had not seen the intent
-    let stopped = || cluster.node(1).shared().store.view().unwrap().stopped(&id, "backend").unwrap();
+    let stopped = || cluster.node(1).shared().store.view().unwrap().stop(&id, "backend").unwrap().is_some();
     crate::cluster::eventually("the stop record at signer 2", stopped).await;
 }
 

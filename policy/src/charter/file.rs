@@ -37,12 +37,12 @@ struct File {
 struct FileBounds {
     max_sessions: u32,
     max_expiry_secs: u64,
-    max_waiting: u64,
+    max_denied: u64,
 }
 
 impl Default for FileBounds {
     fn default() -> Self {
-        Self { max_sessions: 16, max_expiry_secs: 24 * 3600, max_waiting: 10_000 }
+        Self { max_sessions: 16, max_expiry_secs: 24 * 3600, max_denied: 10_000 }
     }
 }
 
@@ -177,11 +177,11 @@ fn bounds(raw: &FileBounds) -> Result<Bounds, CharterError> {
         let limit = limits::MAX_EXPIRY_SECS;
         return Err(invalid("bounds.max_expiry_secs", format!("1 to {limit} seconds are possible")));
     }
-    if raw.max_waiting == 0 {
-        return Err(invalid("bounds.max_waiting", "at least 1 is needed"));
+    if raw.max_denied == 0 {
+        return Err(invalid("bounds.max_denied", "at least 1 is needed"));
     }
-    let FileBounds { max_sessions, max_expiry_secs, max_waiting } = *raw;
-    Ok(Bounds { max_sessions, max_expiry_secs, max_waiting })
+    let FileBounds { max_sessions, max_expiry_secs, max_denied } = *raw;
+    Ok(Bounds { max_sessions, max_expiry_secs, max_denied })
 }
 
 fn node(raw: FileNode) -> Result<Node, CharterError> {
