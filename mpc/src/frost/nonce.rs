@@ -7,7 +7,7 @@ use frost_core::round1::{NonceCommitment as LibCommitment, SigningCommitments, S
 use limen_wire::ids::{PartyIndex, Scheme, SignerSet, tagged_hash};
 use rand_core::{CryptoRng, RngCore};
 
-use super::suite::{Bip340, Ed25519, Suite, point};
+use super::suite::{Bip340, Ed25519, Suite, own_point};
 use crate::key::KeyShare;
 use crate::point::Point;
 use crate::seed::Seed;
@@ -71,9 +71,10 @@ impl NonceCommitment {
         let binding = C::read_point(halves.1).ok_or(NonceError::Encoding)?;
         Ok(Self { hiding, binding })
     }
-    pub(super) fn of<C: Suite>(commitments: &SigningCommitments<C>) -> Option<Self> {
-        let hiding = point::<C>(&commitments.hiding().value())?;
-        let binding = point::<C>(&commitments.binding().value())?;
+    /// Of nonces that are ours.
+    pub(super) fn of_own<C: Suite>(commitments: &SigningCommitments<C>) -> Option<Self> {
+        let hiding = own_point::<C>(&commitments.hiding().value())?;
+        let binding = own_point::<C>(&commitments.binding().value())?;
         Some(Self { hiding, binding })
     }
     pub(super) fn to_library<C: Suite>(self) -> Option<SigningCommitments<C>> {
@@ -164,7 +165,7 @@ pub(super) fn batch_from<C: Suite>(
     let owner = owner(key);
     let pairs = (0..count).map(|_| {
         let nonces = SigningNonces::<C>::new(&share, rng);
-        let commitment = NonceCommitment::of(nonces.commitments()).ok_or(NonceError::Encoding)?;
+        let commitment = NonceCommitment::of_own(nonces.commitments()).ok_or(NonceError::Encoding)?;
         Ok(NoncePair { owner, commitment, secrets: Box::new(C::wrap(nonces)) })
     });
     pairs.collect()

@@ -88,7 +88,8 @@ impl<C: Suite> Signer<C> {
     /// Two rounds, with nonces from the seed and the share.
     pub(super) fn start_fresh(self, seed: Seed) -> Result<Started, Abort> {
         let nonces = SigningNonces::<C>::new(self.own.signing_share(), &mut seed.into_rng());
-        let commitment = NonceCommitment::of(nonces.commitments()).ok_or_else(|| Abort::local("a nonce is zero"))?;
+        let commitment =
+            NonceCommitment::of_own(nonces.commitments()).ok_or_else(|| Abort::local("a nonce is zero"))?;
         let signers = self.binding.params().signers.len();
         let rounds = vec![
             Round { broadcast: C::POINT_LEN.saturating_mul(2), direct: 0, echo: false },

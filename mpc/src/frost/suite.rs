@@ -27,6 +27,9 @@ pub(super) trait Suite: Ciphersuite {
 
     /// Checks an encoded point: on the curve, canonical, of prime order, not the identity.
     fn read_point(bytes: &[u8]) -> Option<Point>;
+    /// The encoding of a point that this process has computed itself: of prime order by construction. Checking that again
+    /// would cost a scalar multiplication.
+    fn own_point(bytes: &[u8]) -> Option<Point>;
     /// A point that has been checked, as the library's.
     fn element(point: &Point) -> Option<Element<Self>>;
     /// 32 bytes in the curve's own order as a scalar; `None` unless below the group's order.
@@ -51,6 +54,9 @@ impl Suite for Ed25519 {
 
     fn read_point(bytes: &[u8]) -> Option<Point> {
         Point::ed25519(bytes).ok()
+    }
+    fn own_point(bytes: &[u8]) -> Option<Point> {
+        bytes.try_into().map(Point::Ed25519).ok()
     }
     fn element(point: &Point) -> Option<Element<Self>> {
         match point {
@@ -91,6 +97,9 @@ impl Suite for Bip340 {
 
     fn read_point(bytes: &[u8]) -> Option<Point> {
         Point::secp256k1(bytes).ok()
+    }
+    fn own_point(bytes: &[u8]) -> Option<Point> {
+        bytes.try_into().map(Point::Secp256k1).ok()
     }
     fn element(point: &Point) -> Option<Element<Self>> {
         match point {
@@ -137,6 +146,13 @@ pub(super) enum OutputKey {
 pub(super) fn point<C: Suite>(element: &Element<C>) -> Option<Point> {
     let bytes = <C::Group as Group>::serialize(element).ok()?;
     C::read_point(bytes.as_ref())
+}
+
+/// The same for an element that is no peer's: computed here from a secret of ours.
+pub(super) fn own_point<C: Suite>(element: &Element<C>) -> Option<Point> {
+    // the identity has no encoding
+    let bytes = <C::Group as Group>::serialize(element).ok()?;
+    C::own_point(bytes.as_ref())
 }
 
 /// Our index as the library's identifier.
