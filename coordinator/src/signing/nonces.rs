@@ -1,7 +1,7 @@
 //! FROST nonce commitments that signers have shared ahead: which numbers are free, as the signers report them.
 //!
 //! Numbers are handed out once, rising within a key and a boot. A signer refuses a number that it has used all the same,
-//! so a mistake here costs a retry, never a nonce.
+//! so a mistake here costs that request a retry in two rounds, never a nonce.
 
 #[cfg(test)]
 mod tests;
@@ -102,15 +102,5 @@ impl NoncePools {
             pool.next = pool.next.saturating_add(1);
         }
         Some(taken)
-    }
-
-    /// Forgets what these signers reported for the key: one of them knew better. They will report again.
-    pub(crate) fn forget(&self, key: &KeyId, signers: &[(u32, NodeId)]) {
-        let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, node) in signers {
-            if let Some(pool) = pools.get_mut(&(key.clone(), node.clone())) {
-                pool.next = pool.end;
-            }
-        }
     }
 }

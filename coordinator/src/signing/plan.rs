@@ -154,7 +154,6 @@ impl Driver {
             if report.nonce_missed {
                 self.two_rounds = true;
                 self.tried.clear();
-                self.forget_nonces();
             } else {
                 self.failures = self.failures.saturating_add(1);
             }
@@ -167,15 +166,5 @@ impl Driver {
             }
         }
         self.feed(Event::SessionEnded { id: report.id, outcome: report.outcome }).await
-    }
-
-    fn forget_nonces(&self) {
-        let Some(session) = &self.record.session else { return };
-        let member = |index: &u32| {
-            let place = usize::try_from(index.checked_sub(1)?).ok()?;
-            Some((*index, self.key.committee.members.get(place)?.clone()))
-        };
-        let named: Vec<_> = session.signers.iter().filter_map(member).collect();
-        self.core.nonces.forget(&self.key.statement.key_id, &named);
     }
 }
