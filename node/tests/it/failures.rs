@@ -112,6 +112,11 @@ async fn a_cancelled_intent_is_not_signed() {
     // the record is passed on to the other signers, who had not seen the intent
     let stopped = || cluster.node(1).shared().store.view().unwrap().stop(&id, "backend").unwrap().is_some();
     crate::cluster::eventually("the stop record at signer 2", stopped).await;
+    // a coordinator that has lost its disk is shown the record itself
+    let page =
+        cluster.client(0).list_intents(pb::ListIntentsRequest { after_sequence: 0, page_size: 10 }).await.unwrap();
+    let listed = page.into_inner().intents.remove(0);
+    assert!(listed.stopped && listed.stop == Some(cancel("backend", &cluster.backend)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
