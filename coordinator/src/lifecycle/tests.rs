@@ -254,8 +254,17 @@ fn a_second_signature_is_an_alarm_and_replaces_nothing() {
     let same = super::step(first.clone(), Event::Discovered(result(1)), &committee(), NOW);
     assert_eq!((same.change, same.actions.as_slice()), (Change::None, [Action::End].as_slice()));
     let second = super::step(first.clone(), Event::Discovered(result(2)), &committee(), NOW);
-    assert_eq!((second.change, second.record), (Change::None, first));
+    assert_eq!((second.change, second.record), (Change::None, first.clone()));
     assert_eq!(second.actions, [Action::AlarmTwice, Action::End]);
+    // two sessions may both end with a signature where a link broke in between
+    let of_another = pb::SignatureResult { session_id: vec![9; 32].into(), ..result(2) };
+    let honest = Record { sessions: 2, ..first.clone() };
+    let late = super::step(honest.clone(), Event::Discovered(of_another.clone()), &committee(), NOW);
+    assert_eq!(late.actions, [Action::End]);
+    let only_one = super::step(first, Event::Discovered(of_another), &committee(), NOW);
+    assert_eq!(only_one.actions, [Action::AlarmTwice, Action::End], "no other session could have made it");
+    let same_session = super::step(honest, Event::Discovered(result(2)), &committee(), NOW);
+    assert_eq!(same_session.actions, [Action::AlarmTwice, Action::End]);
 }
 
 #[test]
