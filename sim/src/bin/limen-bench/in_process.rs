@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
-use limen_mpc::{DerivationPath, KeyShare, Output, Seed, Session, SessionParams, SignInput, SignMode, Step};
+use limen_mpc::{
+    DerivationPath, KeyShare, Output, Primes, Seed, Session, SessionParams, SignInput, SignMode, Step, generate_primes,
+};
 use limen_sim::{Mesh, Weather};
 use limen_wire::ids::{ClusterId, Epoch, IntentId, KeyId, PartyIndex, Scheme, SessionId, SignerSet, tagged_hash};
 use serde::Serialize;
@@ -20,7 +22,7 @@ const SIGNATURES: u32 = 20;
 pub(crate) struct InProcess {
     pub(crate) protocol: String,
     pub(crate) committee: String,
-    /// Key generation, processor time of all parties together.
+    /// Key generation, processor time of all parties together, without CGGMP24's search for safe primes.
     pub(crate) keygen_cpu_ms: f64,
     /// Key generation, bytes sent by one party.
     pub(crate) keygen_bytes_per_party: usize,
@@ -36,8 +38,9 @@ type Parties = Vec<(PartyIndex, Session, Step)>;
 
 pub(crate) fn measure(choice: Choice, committee: Committee) -> Result<InProcess> {
     let started = Instant::now();
+    let primes = primes(choice, committee)?;
     let before = thread_cpu_nanos();
-    let (shares, keygen_bytes) = keygen(choice, committee)?;
+    let (shares, keygen_bytes) = keygen(choice, committee, primes)?;
     let keygen_cpu = thread_cpu_nanos().saturating_sub(before);
     let signers: Vec<PartyIndex> = shares.iter().map(|(party, _)| *party).take(committee.required.into()).collect();
     let before = thread_cpu_nanos();
@@ -81,12 +84,24 @@ fn seed(run: u32, party: PartyIndex) -> Seed {
 
 type Shares = Vec<(PartyIndex, Arc<KeyShare>)>;
 
-fn keygen(choice: Choice, committee: Committee) -> Result<(Shares, usize)> {
+/// One set for each party of a CGGMP24 key, none otherwise.
+fn primes(choice: Choice, committee: Committee) -> Result<Vec<Primes>> {
+    let parties = SignerSet::all(committee.size()?);
+    let needed = parties.parties().iter().filter(|_| choice == Choice::Cggmp24);
+    Ok(needed.map(|party| generate_primes(seed(u32::MAX - 1, *party))).collect())
+}
+
+fn keygen(choice: Choice, committee: Committee, primes: Vec<Primes>) -> Result<(Shares, usize)> {
     let all = SignerSet::all(committee.size()?);
     let params = params(choice, committee, all.clone(), u32::MAX)?;
     let mut parties = Parties::new();
+    let mut primes = primes.into_iter();
     for party in all.parties() {
-        let (session, step) = Session::keygen(params.clone(), *party, seed(u32::MAX, *party))?;
+        let seed = seed(u32::MAX, *party);
+        let (session, step) = match primes.next() {
+            Some(primes) => Session::keygen_with_primes(params.clone(), *party, primes, seed)?,
+            None => Session::keygen(params.clone(), *party, seed)?,
+        };
         parties.push((*party, session, step));
     }
     let (outputs, bytes) = run(parties)?;

@@ -9,6 +9,7 @@ use limen_client::{Client, NewKey};
 use limen_sim::cluster::{Cluster, ClusterPlan};
 use limen_sim::proxy::Distance;
 use limen_wire::ids::{KeyId, NodeId};
+use limen_wire::pb::StatusResponse;
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -30,7 +31,7 @@ pub(crate) struct Live {
     pub(crate) committee: String,
     pub(crate) rtt_ms: u64,
     pub(crate) presigned: bool,
-    /// From the order of the key until it is active.
+    /// From the order of the key until it is active; safe primes are at hand before.
     pub(crate) keygen_seconds: f64,
     /// From `Submit` until the verified signature is in the caller's hands, one request after the other.
     pub(crate) latency: Option<Spread>,
@@ -79,11 +80,16 @@ async fn measure_one(args: &Args, committee: Committee, choice: Choice, rtt_ms: 
     let presigned = choice == Choice::Cggmp24 && args.presignatures > 0;
     if presigned {
         plan.presignatures.insert(key.to_string(), args.presignatures);
+    }
+    if choice == Choice::Cggmp24 {
         plan.node_limits.insert("prime_sets".to_owned(), "1".to_owned());
     }
     let mut cluster = Cluster::start(plan).await?;
     let subject = Subject { client: cluster.client()?, key, choice, numbers: Arc::default() };
+    wait_for_primes(args, choice, &subject.client).await?;
     let keygen_seconds = generate(args, &mut cluster, &subject, committee).await?;
+    // The search that refills the pool would share the processors with what is measured.
+    wait_for_primes(args, choice, &subject.client).await?;
     if presigned {
         wait_for_presignatures(args, &subject.client).await?;
     }
@@ -132,17 +138,37 @@ async fn generate(args: &Args, cluster: &mut Cluster, subject: &Subject, committ
     Ok(started.elapsed().as_secs_f64())
 }
 
+/// Until every signer has its safe primes at hand and searches no more.
+async fn wait_for_primes(args: &Args, choice: Choice, client: &Client) -> Result<()> {
+    if choice != Choice::Cggmp24 {
+        return Ok(());
+    }
+    wait_for(args, client, "the safe primes were not found", |all| all.iter().all(|status| status.prime_sets > 0)).await
+}
+
 async fn wait_for_presignatures(args: &Args, client: &Client) -> Result<()> {
+    wait_for(args, client, "the presignatures were not made", |all| {
+        all.iter().any(|status| status.presignatures >= args.presignatures)
+    })
+    .await
+}
+
+async fn wait_for(
+    args: &Args,
+    client: &Client,
+    otherwise: &str,
+    done: impl Fn(&[StatusResponse]) -> bool,
+) -> Result<()> {
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(args.keygen_timeout_secs) {
         let view = client.status().await?;
-        let held = view.signers.iter().filter_map(|signer| signer.status.as_ref()).map(|status| status.presignatures);
-        if held.max().unwrap_or(0) >= args.presignatures {
+        let told: Vec<_> = view.signers.iter().filter_map(|signer| signer.status.clone()).collect();
+        if told.len() == view.signers.len() && done(&told) {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    bail!("the presignatures were not made in time")
+    bail!("{otherwise} in time")
 }
 
 async fn sign(subject: &Subject) -> Result<Duration> {

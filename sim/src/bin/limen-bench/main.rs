@@ -49,7 +49,7 @@ struct Args {
     #[arg(long, default_value_t = 10)]
     seconds: u64,
     /// CGGMP24 presignatures to make before measuring with them; 0 measures cold signing only.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 100)]
     presignatures: u32,
     /// Longest wait for one key, in seconds: CGGMP24 searches safe primes first.
     #[arg(long, default_value_t = 1200)]
