@@ -5,6 +5,7 @@
 //! that line is refused, so that nobody can mistake this for more than it is.
 
 mod file;
+pub mod people;
 #[cfg(test)]
 mod tests;
 

@@ -16,4 +16,5 @@
 
 pub mod charter;
 pub mod decide;
+pub mod formula;
 pub mod key_order;

@@ -133,6 +133,27 @@ name!(
     VaultId, "vault id", 64
 );
 
+name!(
+    /// Names a person in the charter. People approve; credentials are how they prove it.
+    PersonId, "person id", 64
+);
+name!(
+    /// Names one credential of one person.
+    CredentialId, "credential id", 64
+);
+name!(
+    /// Names a group of people.
+    GroupId, "group id", 64
+);
+name!(
+    /// Names an entry of the address book.
+    BookEntryId, "address book entry", 64
+);
+name!(
+    /// Names a limit: so much within a window.
+    LimitId, "limit id", 64
+);
+
 macro_rules! hash32 {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
