@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use protox::prost::Message as _;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "limen/v1/types.proto",
+    "limen/v1/approval.proto",
     "limen/v1/custody.proto",
     "limen/v1/admin.proto",
     "limen/v1/signer.proto",

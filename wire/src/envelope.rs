@@ -23,6 +23,8 @@ pub enum PayloadType {
     KeyStatement,
     /// [`pb::NonceBatch`].
     NonceBatch,
+    /// [`pb::SignedApproval`].
+    Approval,
 }
 
 impl PayloadType {
@@ -34,6 +36,7 @@ impl PayloadType {
             Self::Cancellation => "application/vnd.limen.cancellation.v1+protobuf",
             Self::KeyStatement => "application/vnd.limen.key-statement.v1+protobuf",
             Self::NonceBatch => "application/vnd.limen.nonce-batch.v1+protobuf",
+            Self::Approval => "application/vnd.limen.approval.v1+protobuf",
         }
     }
 }

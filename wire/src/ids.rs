@@ -227,6 +227,18 @@ hash32!(
     /// SHA-256 of a charter version's exact bytes.
     CharterHash, "charter hash"
 );
+hash32!(
+    /// Digest of an approval: what its person proves, and its name.
+    ApprovalId, "approval digest"
+);
+hash32!(
+    /// SHA-256 over the part of a charter that decides about one intent.
+    SliceHash, "hash of the charter's slice"
+);
+hash32!(
+    /// Hash of the live freezes of the scopes that one intent touches.
+    FreezeEpoch, "freeze epoch"
+);
 
 /// Domain-separated SHA-256 over length-prefixed parts: injective, so that no two lists of parts share an input.
 /// Layout: `len(domain) ‖ domain ‖ (len(part) ‖ part)*`, each length a big-endian `u64` of bytes.

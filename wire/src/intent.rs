@@ -36,11 +36,11 @@ pub enum IntentError {
     },
 }
 
-fn field(field: &'static str) -> impl FnOnce(IdError) -> IntentError {
+pub(crate) fn field(field: &'static str) -> impl FnOnce(IdError) -> IntentError {
     move |source| IntentError::Field { field, source }
 }
 
-fn invalid(field: &'static str, reason: impl Into<String>) -> IntentError {
+pub(crate) fn invalid(field: &'static str, reason: impl Into<String>) -> IntentError {
     IntentError::Invalid { field, reason: reason.into() }
 }
 
@@ -124,7 +124,7 @@ pub fn check_path(path: &[u32]) -> Result<(), IntentError> {
     }
 }
 
-fn check_text(name: &'static str, text: &str, limit: usize) -> Result<(), IntentError> {
+pub(crate) fn check_text(name: &'static str, text: &str, limit: usize) -> Result<(), IntentError> {
     if text.len() > limit {
         return Err(invalid(name, format!("{} bytes, at most {limit} allowed", text.len())));
     }
@@ -134,7 +134,7 @@ fn check_text(name: &'static str, text: &str, limit: usize) -> Result<(), Intent
     Ok(())
 }
 
-fn check_version(version: u32) -> Result<(), IntentError> {
+pub(crate) fn check_version(version: u32) -> Result<(), IntentError> {
     if version == 1 { Ok(()) } else { Err(invalid("version", format!("{version} is not known here; 1 is"))) }
 }
 

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use ed25519_dalek::Signer as _;
 use p256::pkcs8::DecodePrivateKey as _;
+use ring::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -84,6 +85,19 @@ impl PublicKey {
         }
     }
 
+    /// Whether the signature is this key's over the message, as WebAuthn writes it (level 3, section 6.5.5): P-256 in DER with
+    /// either S, because authenticators do not care; Ed25519 as in [`PublicKey::verify`].
+    pub fn verify_assertion(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Self::Ed25519(_) => self.verify(message, signature),
+            Self::P256(key) => {
+                let point = key.to_encoded_point(false);
+                let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point.as_bytes());
+                key.verify(message, signature).is_ok()
+            }
+        }
+    }
+
     /// The point in its short form: 32 bytes for Ed25519, 33 (compressed) for P-256.
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
@@ -110,7 +124,7 @@ impl PublicKey {
 /// By `ring`, which takes a fifth of the time that `p256` does: every signer verifies the envelope of every request.
 fn verify_p256(key: &p256::ecdsa::VerifyingKey, message: &[u8], signature: &[u8]) -> bool {
     let point = key.to_encoded_point(false);
-    let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ECDSA_P256_SHA256_FIXED, point.as_bytes());
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point.as_bytes());
     key.verify(message, signature).is_ok()
 }
 

@@ -4,6 +4,7 @@
 //! (with feature `rpc`) gRPC stubs and the pinned-key TLS under them. May not live here: decisions, keys, storage.
 //! Start reading at [`ids`], then [`envelope`], then [`intent`], then `proto/limen/v1`.
 
+pub mod approval;
 pub mod effects;
 pub mod envelope;
 pub mod error;

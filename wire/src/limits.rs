@@ -14,6 +14,14 @@ pub const INTENT_PAYLOAD_BYTES: usize = 128 * 1024;
 pub const IDEMPOTENCY_KEY_BYTES: usize = 64;
 /// A note or reason.
 pub const NOTE_BYTES: usize = 256;
+/// Authenticator data of a passkey's assertion.
+pub const AUTHENTICATOR_DATA_BYTES: usize = 256;
+/// Client data of a passkey's assertion.
+pub const CLIENT_DATA_BYTES: usize = 4096;
+/// A passkey's signature: two integers of 33 bytes at most, in DER.
+pub const ASSERTION_SIGNATURE_BYTES: usize = 72;
+/// Approvals, rejections and withdrawals of one intent.
+pub const APPROVALS: usize = 128;
 /// Steps of a derivation path.
 pub const PATH_STEPS: usize = 10;
 /// A protocol message in a session frame.

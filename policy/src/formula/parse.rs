@@ -8,7 +8,9 @@ use super::{Formula, Leaf, MAX_COUNT, MAX_DEPTH, MAX_LEAVES, MAX_WAYS};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FormulaError {
     /// Not the grammar.
-    #[error("the formula cannot be read at {at:?}: {expected} is expected, as in `2 of treasury and 1 terminal of risk`")]
+    #[error(
+        "the formula cannot be read at {at:?}: {expected} is expected, as in `2 of treasury and 1 terminal of risk`"
+    )]
     Syntax {
         /// The offending word, or "the end".
         at: String,

@@ -34,6 +34,23 @@ fn the_other_spelling_of_a_p256_signature_is_refused() {
 }
 
 #[test]
+fn assertions_are_in_der_with_either_s() {
+    let key = p256();
+    let low = p256::ecdsa::Signature::from_slice(&key.sign(b"m")).unwrap();
+    let (r, s) = low.split_scalars();
+    let high = p256::ecdsa::Signature::from_scalars(r, -*s).unwrap();
+    let verify = |message: &[u8], signature: &[u8]| key.public_key().verify_assertion(message, signature);
+    assert!(verify(b"m", low.to_der().as_bytes()));
+    assert!(verify(b"m", high.to_der().as_bytes()));
+    assert!(!verify(b"n", low.to_der().as_bytes()));
+    assert!(!verify(b"m", &low.to_bytes()), "not DER");
+    assert!(!verify(b"m", &[low.to_der().as_bytes(), &[0]].concat()), "a byte behind it");
+    let (other, signature) = (ed25519(), ed25519().sign(b"m"));
+    assert!(other.public_key().verify_assertion(b"m", &signature));
+    assert!(!other.public_key().verify_assertion(b"n", &signature));
+}
+
+#[test]
 fn points_of_small_order_are_no_keys() {
     let mut identity = [0u8; 32];
     identity[0] = 1;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 #![allow(clippy::type_complexity, reason = "tables of changes to spoil")]
 
+mod approval;
 mod envelope;
 mod frozen;
 mod intent;
