@@ -3,6 +3,9 @@
 //! A set takes about a minute of processor time and serves one key. It stays in memory, secret, until a key generation
 //! takes it.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -12,17 +15,16 @@ use tokio::sync::oneshot;
 use crate::entropy;
 use crate::metrics::Metrics;
 
-/// The pool.
-pub struct PrimePool {
-    state: Mutex<State>,
+/// The pool. What it holds is a parameter for tests only, which cannot wait for primes.
+pub struct PrimePool<T = Primes> {
+    state: Mutex<State<T>>,
     work: Condvar,
     metrics: Arc<Metrics>,
 }
 
-#[derive(Default)]
-struct State {
-    ready: VecDeque<Primes>,
-    waiting: VecDeque<oneshot::Sender<Primes>>,
+struct State<T> {
+    ready: VecDeque<T>,
+    waiting: VecDeque<oneshot::Sender<T>>,
     target: usize,
     stopped: bool,
 }
@@ -30,25 +32,31 @@ struct State {
 impl PrimePool {
     /// A pool that keeps `target` sets ready. Its thread ends with [`PrimePool::stop`], after the set in work.
     pub fn start(target: usize, metrics: Arc<Metrics>) -> std::io::Result<Arc<Self>> {
-        let state = Mutex::new(State { target, ..State::default() });
-        let pool = Arc::new(Self { state, work: Condvar::new(), metrics });
+        let pool = Arc::new(Self::new(target, metrics));
         let worker = Arc::clone(&pool);
-        std::thread::Builder::new().name("limen-primes".to_owned()).spawn(move || worker.run())?;
+        let search = move || worker.run(|| generate_primes(Seed::new(*entropy::random())));
+        std::thread::Builder::new().name("limen-primes".to_owned()).spawn(search)?;
         Ok(pool)
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl<T> PrimePool<T> {
+    const fn new(target: usize, metrics: Arc<Metrics>) -> Self {
+        let state = State { ready: VecDeque::new(), waiting: VecDeque::new(), target, stopped: false };
+        Self { state: Mutex::new(state), work: Condvar::new(), metrics }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self) {
+    fn run(&self, find: impl Fn() -> T) {
         // Without permission to be nice the thread just competes like any other.
         if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19) {
             tracing::debug!(%error, "the prime thread keeps its priority");
         }
         while self.wanted() {
-            let primes = generate_primes(Seed::new(*entropy::random()));
-            self.hand_out(primes);
+            self.hand_out(find());
         }
     }
 
@@ -66,19 +74,23 @@ impl PrimePool {
         }
     }
 
-    fn hand_out(&self, primes: Primes) {
+    fn hand_out(&self, mut set: T) {
         let mut state = self.lock();
-        let mut primes = Some(primes);
-        while let (Some(set), Some(waiting)) = (primes.take(), state.waiting.pop_front()) {
+        while let Some(waiting) = state.waiting.pop_front() {
             // whoever gave up waiting leaves the set to the next
-            primes = waiting.send(set).err();
+            match waiting.send(set) {
+                Ok(()) => return,
+                Err(back) => set = back,
+            }
         }
-        state.ready.extend(primes);
+        if !state.stopped {
+            state.ready.push_back(set);
+        }
         self.metrics.prime_sets.set(i64::try_from(state.ready.len()).unwrap_or(i64::MAX));
     }
 
     /// Takes a set, now or once the thread has found one; `None` if the pool stops first.
-    pub async fn take(&self) -> Option<Primes> {
+    pub async fn take(&self) -> Option<T> {
         let waiting = {
             let mut state = self.lock();
             let ready = state.ready.pop_front();
@@ -111,7 +123,7 @@ impl PrimePool {
     }
 }
 
-impl std::fmt::Debug for PrimePool {
+impl<T> std::fmt::Debug for PrimePool<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "PrimePool({} sets, redacted)", self.ready())
     }
