@@ -5,15 +5,23 @@
 //! that line is refused, so that nobody can mistake this for more than it is.
 
 mod file;
+pub mod governance;
 pub mod people;
+pub mod rule;
 #[cfg(test)]
 mod tests;
+pub mod vault;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use limen_wire::effects::{Address, Amount, Asset, ChainId};
-use limen_wire::ids::{CharterHash, ClusterId, IdError, KeyId, NodeId, PartyIndex, RequesterId};
+use limen_wire::effects::{Address, Asset, ChainId};
+use limen_wire::ids::{CharterHash, ClusterId, IdError, LimitId, NodeId, PartyIndex, PersonId, RequesterId};
 use limen_wire::keys::{KeyError, PublicKey};
+
+use governance::Governance;
+use people::Roster;
+use rule::Rule;
+use vault::{Book, Limit, Vaults};
 
 /// Why a charter was refused. Always a matter for whoever wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -106,6 +114,8 @@ pub struct Requester {
     pub public_key: PublicKey,
     /// What they may sign.
     pub duties: Vec<Duty>,
+    /// The people behind them, who are no approvers of what they ask for where a rule says so.
+    pub people: BTreeSet<PersonId>,
 }
 
 /// An asset that rules can name.
@@ -117,70 +127,6 @@ pub struct AssetEntry {
     pub symbol: String,
     /// Decimal places of its unit.
     pub decimals: u8,
-}
-
-/// What a rule covers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Subject {
-    /// Value that moves.
-    Transfer(AmountRule),
-    /// What inclusion may cost.
-    Fee(AmountRule),
-    /// An allowance for somebody else to move assets; the destinations are the spenders.
-    Allowance(AmountRule),
-    /// Calls of known meaning; the destinations are the contracts.
-    Call,
-    /// New contracts.
-    Deploy,
-    /// Messages for people and programs.
-    Message,
-    /// Structured data; the destinations are the verifying contracts.
-    TypedData,
-    /// Bare digests. Only with the keys named.
-    Raw,
-}
-
-/// Which asset, and how much of it within one request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AmountRule {
-    /// Which asset.
-    pub asset: Asset,
-    /// The most, in the asset's smallest unit, added up over the whole request.
-    pub max_amount: Amount,
-}
-
-/// Where value may go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Destinations {
-    /// Anywhere: written `destinations = "anywhere"`.
-    Anywhere,
-    /// Only these addresses.
-    Only(Vec<Address>),
-}
-
-impl Destinations {
-    /// Whether the address is among them.
-    pub fn contain(&self, address: &Address) -> bool {
-        match self {
-            Self::Anywhere => true,
-            Self::Only(list) => list.contains(address),
-        }
-    }
-}
-
-/// A rule: allows one class of effect within its bounds. There are no rules that forbid yet: what no rule allows is denied.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
-    /// Its name, in decisions and logs.
-    pub name: String,
-    /// What it covers.
-    pub subject: Subject,
-    /// For whom; empty means every requester with the duty.
-    pub requesters: Vec<RequesterId>,
-    /// For which keys; empty means all.
-    pub keys: Vec<KeyId>,
-    /// To where.
-    pub destinations: Destinations,
 }
 
 /// Bounds that hold for every request.
@@ -208,7 +154,17 @@ pub struct Charter {
     pub requesters: BTreeMap<RequesterId, Requester>,
     /// Assets by the name that rules use.
     pub assets: BTreeMap<String, AssetEntry>,
-    /// What is allowed.
+    /// Who approves.
+    pub roster: Roster,
+    /// Where value is.
+    pub vaults: Vaults,
+    /// Where it may go.
+    pub book: Book,
+    /// How fast.
+    pub limits: BTreeMap<LimitId, Limit>,
+    /// How this charter changes; `None` in development charters that never do.
+    pub governance: Option<Governance>,
+    /// What is allowed, asked for and denied.
     pub rules: Vec<Rule>,
     /// Bounds for every request.
     pub bounds: Bounds,

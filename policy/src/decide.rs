@@ -1,24 +1,54 @@
 //! The decision: a total function of charter, intent and effects. Deny by default; the order of rules never matters.
+//!
+//! Every rule that matches an effect counts: one that denies beats all others, one that allows is needed, and the
+//! requirements of all of them add up. In doubt a rule that allows does not match, and every other rule does.
 
+mod charge;
+mod matching;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use limen_wire::effects::{Address, Amount, Asset, Effect, Effects};
+use limen_wire::effects::{Amount, Asset, Effect, Effects};
+use limen_wire::ids::{VaultId, tagged_hash};
 use limen_wire::intent::Intent;
 
-use crate::charter::{AmountRule, Charter, Duty, Rule, Subject};
+use crate::charter::people::{Group, Person};
+use crate::charter::rule::{Class, Needs, Rule, Verb};
+use crate::charter::vault::Limit;
+use crate::charter::{Charter, Duty};
+
+pub use charge::Charge;
+use matching::{Fit, describe};
+
+/// Most rules that one denied effect is explained by.
+const MAX_EXPLAINED: usize = 16;
 
 /// What the rules make of an intent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// Every effect is allowed by some rule.
+    /// Every effect is allowed by some rule and denied by none. The requirements must be met as well, and the charges fit.
     pub allowed: bool,
-    /// The rules that allowed something, sorted, each once.
+    /// The rules that matched something, sorted, each once.
     pub rules: Vec<String>,
-    /// For each effect that no rule allows: what was observed and how far each rule of its class was from allowing it.
+    /// Why it is denied: what was observed and how far each rule of its class was from allowing it.
     pub reasons: Vec<String>,
+    /// What must be met before anything is signed, in the order of the rules' names. Empty if denied.
+    pub requirements: Vec<Requirement>,
+    /// What it takes of the limits, in order. Empty if denied.
+    pub charges: Vec<Charge>,
+    /// Hash of the charter's slice that was consulted: an approval given under another slice has lapsed.
+    pub slice: [u8; 32],
+}
+
+/// What one rule asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requirement {
+    /// The rule.
+    pub rule: String,
+    /// What it asks for.
+    pub needs: Needs,
 }
 
 impl Decision {
@@ -27,182 +57,132 @@ impl Decision {
         limen_wire::pb::Decision { allowed: self.allowed, rules: self.rules.clone(), reasons: self.reasons.clone() }
     }
 
-    fn denied(reason: impl Into<String>) -> Self {
-        Self { allowed: false, rules: Vec::new(), reasons: vec![reason.into()] }
+    fn denied(rules: Vec<String>, reasons: Vec<String>, slice: [u8; 32]) -> Self {
+        Self { allowed: false, rules, reasons, requirements: Vec::new(), charges: Vec::new(), slice }
     }
-}
-
-/// Which class of amount is added up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Sum {
-    Transfer,
-    Fee,
-    Allowance,
 }
 
 /// What a request moves of each asset in all: a request cannot get past a bound by splitting itself up.
 /// `None` stands for a sum beyond 256 bits.
-type Totals<'a> = BTreeMap<(Sum, &'a Asset), Option<Amount>>;
+type Totals<'a> = BTreeMap<(Class, &'a Asset), Option<Amount>>;
+
+/// One request under judgement.
+struct Case<'a> {
+    charter: &'a Charter,
+    intent: &'a Intent,
+    effects: &'a Effects,
+    totals: Totals<'a>,
+    vault: Option<&'a VaultId>,
+}
 
 /// Decides. The intent's requester must be enrolled with the duty to request; their signature is the guard's business.
 pub fn decide(charter: &Charter, intent: &Intent, effects: &Effects) -> Decision {
+    let refuse = |reason: String| Decision::denied(Vec::new(), vec![reason], [0; 32]);
     if charter.requester(&intent.requester, Duty::Request).is_none() {
-        return Decision::denied(format!("requester {} is not enrolled to request signatures", intent.requester));
+        return refuse(format!("requester {} is not enrolled to request signatures", intent.requester));
     }
     if effects.list.is_empty() {
-        return Decision::denied("the bytes have no effects: nothing that a rule could allow");
+        return refuse("the bytes have no effects: nothing that a rule could allow".to_owned());
     }
-    let totals = totals(&effects.list);
-    let mut rules = Vec::new();
-    let mut reasons = Vec::new();
-    for effect in &effects.list {
-        match allowing(charter, intent, effects, effect, &totals) {
-            Ok(mut names) => rules.append(&mut names),
-            Err(reason) => reasons.push(reason),
+    let vault = charter.vaults.of_key(&intent.key_id).map(|vault| &vault.id);
+    if let Some(named) = &intent.vault
+        && vault != Some(named)
+    {
+        return refuse(format!("it names vault {named}, but key {} does not belong to it", intent.key_id));
+    }
+    let case = Case { charter, intent, effects, totals: totals(&effects.list), vault };
+    let (matched, mut reasons) = case.judge();
+    let charged = charge::charges(&case);
+    let limits: Vec<&Limit> = charged.iter().flatten().filter_map(|one| charter.limits.get(&one.limit)).collect();
+    let rules: Vec<String> = matched.iter().map(|rule| rule.name.clone()).collect();
+    let slice = match case.slice(&matched, &limits) {
+        Ok(slice) => slice,
+        Err(error) => return refuse(format!("the consulted rules cannot be hashed: {error}")),
+    };
+    match charged {
+        Ok(charges) if reasons.is_empty() => {
+            let asking = matched.iter().filter(|rule| !rule.needs.is_empty());
+            let requirements =
+                asking.map(|rule| Requirement { rule: rule.name.clone(), needs: rule.needs.clone() }).collect();
+            Decision { allowed: true, rules, reasons, requirements, charges, slice }
+        }
+        Ok(_) => Decision::denied(rules, reasons, slice),
+        Err(why) => {
+            reasons.push(why);
+            Decision::denied(rules, reasons, slice)
         }
     }
-    rules.sort();
-    rules.dedup();
-    Decision { allowed: reasons.is_empty(), rules, reasons }
 }
 
 fn totals(list: &[Effect]) -> Totals<'_> {
     let mut totals = Totals::new();
-    let mut add = |sum, asset, amount: Amount| {
-        let total = totals.entry((sum, asset)).or_insert(Some(Amount::ZERO));
-        *total = total.and_then(|total| total.checked_add(amount));
-    };
     for effect in list {
-        match effect {
-            Effect::Transfer { asset, amount, .. } => add(Sum::Transfer, asset, *amount),
-            Effect::Fee { asset, max_amount, .. } => add(Sum::Fee, asset, *max_amount),
-            Effect::Allowance { asset, amount, .. } => add(Sum::Allowance, asset, *amount),
-            _ => {}
+        if let Some((class, asset, amount)) = matching::amount(effect) {
+            let total = totals.entry((class, asset)).or_insert(Some(Amount::ZERO));
+            *total = total.and_then(|total| total.checked_add(amount));
         }
     }
     totals
 }
 
-/// The names of the rules that allow the effect, or why none does.
-fn allowing(
-    charter: &Charter,
-    intent: &Intent,
-    effects: &Effects,
-    effect: &Effect,
-    totals: &Totals<'_>,
-) -> Result<Vec<String>, String> {
-    let mut names = Vec::new();
-    let mut misses = Vec::new();
-    for rule in &charter.rules {
-        match fits(rule, intent, effects, effect, totals) {
-            Fit::Yes => names.push(rule.name.clone()),
-            Fit::OtherClass => {}
-            Fit::No(why) => misses.push(format!("rule {:?} {why}", rule.name)),
-        }
-    }
-    if !names.is_empty() {
-        return Ok(names);
-    }
-    let what = describe(effect);
-    if misses.is_empty() {
-        Err(format!("{what}: no rule allows the class {}", effect.class()))
-    } else {
-        Err(format!("{what}: {}", misses.join("; ")))
-    }
-}
-
-enum Fit {
-    Yes,
-    OtherClass,
-    No(String),
-}
-
-fn fits(rule: &Rule, intent: &Intent, effects: &Effects, effect: &Effect, totals: &Totals<'_>) -> Fit {
-    let bound = match covers(rule, effects, effect) {
-        Cover::No => return Fit::OtherClass,
-        Cover::Miss(why) => return Fit::No(why),
-        Cover::Yes => None,
-        Cover::Bounded(sum, amount_rule) => Some((sum, amount_rule)),
-    };
-    if !rule.requesters.is_empty() && !rule.requesters.contains(&intent.requester) {
-        return Fit::No(format!("is not for requester {}", intent.requester));
-    }
-    if !rule.keys.is_empty() && !rule.keys.contains(&intent.key_id) {
-        return Fit::No(format!("is not for key {}", intent.key_id));
-    }
-    if let Some((sum, AmountRule { asset, max_amount })) = bound {
-        match totals.get(&(sum, asset)).copied().flatten() {
-            Some(total) if total <= *max_amount => {}
-            Some(total) => return Fit::No(format!("allows at most {max_amount} in one request, observed {total}")),
-            None => return Fit::No("allows no sum beyond 256 bits".to_owned()),
-        }
-    }
-    Fit::Yes
-}
-
-enum Cover<'a> {
-    /// The rule is about something else.
-    No,
-    /// The rule is about this class, but not this case.
-    Miss(String),
-    Yes,
-    Bounded(Sum, &'a AmountRule),
-}
-
-fn covers<'a>(rule: &'a Rule, effects: &Effects, effect: &Effect) -> Cover<'a> {
-    let to = |address: &Address, then: Cover<'a>| {
-        if rule.destinations.contain(address) {
-            then
-        } else {
-            Cover::Miss(format!("does not allow the destination {address}"))
-        }
-    };
-    // What moves or is owned must be the signing account's: anything else is not understood, so not allowed.
-    let own = |owner: &Address| *owner == effects.account;
-    let other = |owner: &Address| Cover::Miss(format!("covers the account {} only, not {owner}", effects.account));
-    let same = |bound: &AmountRule, asset: &Asset| bound.asset == *asset;
-    match (&rule.subject, effect) {
-        (Subject::Transfer(bound), Effect::Transfer { asset, from, to: destination, .. }) if same(bound, asset) => {
-            if own(from) {
-                to(destination, Cover::Bounded(Sum::Transfer, bound))
-            } else {
-                other(from)
+impl<'a> Case<'a> {
+    /// The rules that matched anything, by name, and what speaks against the request.
+    fn judge(&self) -> (Vec<&'a Rule>, Vec<String>) {
+        let mut matched: BTreeMap<&str, &Rule> = BTreeMap::new();
+        let mut reasons = Vec::new();
+        for effect in &self.effects.list {
+            let mut allowed = false;
+            for rule in &self.charter.rules {
+                if !matches!(self.fit(rule, effect), Fit::Yes) {
+                    continue;
+                }
+                matched.insert(&rule.name, rule);
+                match rule.verb {
+                    Verb::Allow => allowed = true,
+                    Verb::Require => {}
+                    Verb::Deny => reasons.push(format!("{}: rule {:?} denies it", describe(effect), rule.name)),
+                }
+            }
+            if !allowed {
+                reasons.push(self.explain(effect));
             }
         }
-        (Subject::Fee(bound), Effect::Fee { asset, payer, .. }) if same(bound, asset) => {
-            if own(payer) {
-                Cover::Bounded(Sum::Fee, bound)
-            } else {
-                other(payer)
-            }
-        }
-        (Subject::Allowance(bound), Effect::Allowance { asset, owner, spender, .. }) if same(bound, asset) => {
-            if own(owner) { to(spender, Cover::Bounded(Sum::Allowance, bound)) } else { other(owner) }
-        }
-        (Subject::Call, Effect::Call { contract, .. }) => to(contract, Cover::Yes),
-        // Value sent along is a transfer of its own, to be allowed by its own rule.
-        (Subject::Deploy, Effect::Deploy { .. }) => Cover::Yes,
-        (Subject::Message, Effect::Message { .. }) | (Subject::Raw, Effect::Raw { .. }) => Cover::Yes,
-        (Subject::TypedData, Effect::TypedData { verifying_contract, .. }) => match verifying_contract {
-            Some(contract) => to(contract, Cover::Yes),
-            None => Cover::Miss("needs a verifying contract".to_owned()),
-        },
-        // Authority changes and unknown bytes have no rule that allows them before people can approve.
-        _ => Cover::No,
+        reasons.sort();
+        reasons.dedup();
+        (matched.into_values().collect(), reasons)
     }
-}
 
-fn describe(effect: &Effect) -> String {
-    match effect {
-        Effect::Transfer { asset, amount, to, .. } => format!("transfer of {amount} {asset} to {to}"),
-        Effect::Fee { asset, max_amount, .. } => format!("fee of up to {max_amount} {asset}"),
-        Effect::Allowance { asset, amount, spender, .. } => format!("allowance of {amount} {asset} for {spender}"),
-        Effect::AuthorityChange { subject, to, kind } => format!("{kind}: control over {subject} to {to}"),
-        Effect::Deploy { contract, .. } => format!("new contract at {contract}"),
-        Effect::Call { contract, method } => format!("call of {method} on {contract}"),
-        Effect::Message { .. } => "message".to_owned(),
-        Effect::TypedData { primary_type, .. } => format!("typed data of type {primary_type}"),
-        Effect::Unknown { what, .. } => format!("unreadable bytes ({what})"),
-        Effect::Raw { .. } => "bare digest".to_owned(),
+    /// How far each rule was from allowing the effect.
+    fn explain(&self, effect: &'a Effect) -> String {
+        let what = describe(effect);
+        let allowing = self.charter.rules.iter().filter(|rule| rule.verb == Verb::Allow);
+        let mut misses: Vec<String> = allowing
+            .filter_map(|rule| match self.fit(rule, effect) {
+                Fit::No(why) => Some(format!("rule {:?} {why}", rule.name)),
+                Fit::Yes | Fit::OtherClass => None,
+            })
+            .collect();
+        misses.sort();
+        let left = misses.len().saturating_sub(MAX_EXPLAINED);
+        misses.truncate(MAX_EXPLAINED);
+        match (misses.is_empty(), left) {
+            (true, _) => format!("{what}: no rule allows the class {}", effect.class()),
+            (false, 0) => format!("{what}: {}", misses.join("; ")),
+            (false, left) => format!("{what}: {}; and {left} more rules", misses.join("; ")),
+        }
+    }
+
+    /// Hash of everything that was consulted: matched rules, the groups that they name with their members' credentials,
+    /// the people behind the requester, the limits charged.
+    fn slice(&self, rules: &[&Rule], limits: &[&Limit]) -> Result<[u8; 32], postcard::Error> {
+        let roster = &self.charter.roster;
+        let formulas = rules.iter().filter_map(|rule| rule.needs.approvals.as_ref());
+        let named: BTreeSet<_> = formulas.flat_map(|formula| formula.leaves()).map(|leaf| &leaf.group).collect();
+        let groups: Vec<&Group> = named.iter().filter_map(|id| roster.groups.get(*id)).collect();
+        let members: BTreeSet<_> = groups.iter().flat_map(|group| &group.members).collect();
+        let people: Vec<&Person> = members.iter().filter_map(|id| roster.people.get(*id)).collect();
+        let requester = self.charter.requesters.get(&self.intent.requester).map(|requester| &requester.people);
+        let consulted = postcard::to_stdvec(&(rules, groups, people, requester, limits))?;
+        Ok(tagged_hash("limen policy slice v1", [consulted.as_slice()]))
     }
 }

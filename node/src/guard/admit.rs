@@ -1,6 +1,7 @@
 //! What needs the journal: claims, sessions, stops, bans. Runs inside the transaction that records the answer.
 
 use limen_policy::charter::Charter;
+use limen_policy::decide::Decision;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::IntentId;
 
@@ -129,7 +130,22 @@ fn check_facts(charter: &Charter, examined: &Examined, call: &SignCall, now: Mil
     if !examined.decision.allowed {
         return Err(ApiError::new(Code::PolicyDenied, examined.decision.reasons.join("; ")));
     }
+    check_requirements(&examined.decision)?;
     check_set(&examined.key, &call.signers)
+}
+
+/// What this signer cannot check yet it refuses: a rule that asks for something never counts for less.
+fn check_requirements(decision: &Decision) -> Result<(), ApiError> {
+    if let Some(requirement) = decision.requirements.first() {
+        let message =
+            format!("rule {:?} asks for approvals or a delay, which this release cannot take", requirement.rule);
+        return Err(ApiError::new(Code::PolicyDenied, message));
+    }
+    if let Some(charge) = decision.charges.first() {
+        let message = format!("limit {} applies, which this release cannot count", charge.limit);
+        return Err(ApiError::new(Code::PolicyDenied, message));
+    }
+    Ok(())
 }
 
 fn check_bans<V: JournalView>(view: &V, examined: &Examined, call: &SignCall) -> Result<Option<ApiError>, V::Error> {

@@ -2,17 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use limen_wire::effects::{Address, Amount, Asset, ChainId};
-use limen_wire::ids::{CharterHash, ClusterId, IdError, KeyId, NodeId, RequesterId};
+use limen_wire::effects::{Address, Asset, ChainId};
+use limen_wire::ids::{CharterHash, ClusterId, IdError, NodeId, RequesterId};
 use limen_wire::keys::PublicKey;
 use limen_wire::limits;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{
-    AmountRule, AssetEntry, Bounds, Charter, CharterError, Coordinator, Destinations, Duty, MAX_BYTES, Node, Requester,
-    Rule, Subject,
-};
+use super::people::Roster;
+use super::{AssetEntry, Bounds, Charter, CharterError, Coordinator, Duty, MAX_BYTES, Node, Requester};
+
+mod governance;
+mod people;
+mod rules;
+mod vaults;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,7 +32,19 @@ struct File {
     #[serde(default)]
     assets: BTreeMap<String, FileAsset>,
     #[serde(default)]
-    rules: Vec<FileRule>,
+    rules: Vec<rules::FileRule>,
+    #[serde(default)]
+    people: Vec<people::FilePerson>,
+    #[serde(default)]
+    groups: BTreeMap<String, people::FileGroup>,
+    #[serde(default)]
+    vaults: Vec<vaults::FileVault>,
+    #[serde(default)]
+    address_book: Vec<vaults::FileBookEntry>,
+    #[serde(default)]
+    limits: Vec<vaults::FileLimit>,
+    #[serde(default)]
+    governance: Option<governance::FileGovernance>,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +82,8 @@ struct FileRequester {
     id: String,
     public_key: String,
     duties: Vec<Duty>,
+    #[serde(default)]
+    people: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -77,43 +94,6 @@ struct FileAsset {
     contract: Option<String>,
     symbol: String,
     decimals: u8,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-enum FileSubject {
-    Transfer,
-    Fee,
-    Allowance,
-    Call,
-    Deploy,
-    Message,
-    TypedData,
-    Raw,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum FileDestinations {
-    Word(String),
-    List(Vec<String>),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileRule {
-    name: String,
-    allow: FileSubject,
-    #[serde(default)]
-    requesters: Vec<String>,
-    #[serde(default)]
-    keys: Vec<String>,
-    #[serde(default)]
-    asset: Option<String>,
-    #[serde(default)]
-    max_amount: Option<String>,
-    #[serde(default)]
-    destinations: Option<FileDestinations>,
 }
 
 fn invalid(place: impl Into<String>, reason: impl Into<String>) -> CharterError {
@@ -145,18 +125,20 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
     }
     let coordinators = file.coordinators.into_iter().map(coordinator).collect::<Result<Vec<_>, _>>()?;
     distinct_machines(&nodes, &coordinators)?;
-    let requesters = requesters(file.requesters)?;
+    let roster = people::read(file.people, file.groups)?;
+    let requesters = requesters(file.requesters, &roster)?;
     let assets = file
         .assets
         .into_iter()
         .map(|(name, entry)| Ok((name.clone(), asset(&name, entry)?)))
         .collect::<Result<BTreeMap<_, _>, CharterError>>()?;
-    let rules =
-        file.rules.into_iter().map(|raw| rule(raw, &assets, &requesters)).collect::<Result<Vec<_>, CharterError>>()?;
-    let distinct_rules: BTreeSet<_> = rules.iter().map(|rule| &rule.name).collect();
-    if distinct_rules.len() != rules.len() {
-        return Err(invalid("rules", "two rules have the same name"));
-    }
+    let vaults = vaults::vaults(file.vaults)?;
+    let book = vaults::book(file.address_book)?;
+    let limits = vaults::limits(file.limits, &assets, &vaults, &requesters)?;
+    let known =
+        rules::Known { assets: &assets, requesters: &requesters, roster: &roster, vaults: &vaults, book: &book };
+    let rules = rules::read(file.rules, &known)?;
+    let governance = file.governance.map(|raw| governance::read(raw, &roster)).transpose()?;
     Ok(Charter {
         hash: CharterHash::new(Sha256::digest(text.as_bytes()).into()),
         cluster: name("cluster", ClusterId::new(file.cluster))?,
@@ -164,6 +146,11 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
         coordinators,
         requesters,
         assets,
+        roster,
+        vaults,
+        book,
+        limits,
+        governance,
         rules,
         bounds: bounds(&file.bounds)?,
     })
@@ -220,7 +207,7 @@ fn distinct_machines(nodes: &[Node], coordinators: &[Coordinator]) -> Result<(),
     Ok(())
 }
 
-fn requesters(raw: Vec<FileRequester>) -> Result<BTreeMap<RequesterId, Requester>, CharterError> {
+fn requesters(raw: Vec<FileRequester>, roster: &Roster) -> Result<BTreeMap<RequesterId, Requester>, CharterError> {
     let mut requesters = BTreeMap::new();
     let mut keys = BTreeSet::new();
     for entry in raw {
@@ -233,7 +220,8 @@ fn requesters(raw: Vec<FileRequester>) -> Result<BTreeMap<RequesterId, Requester
         if !keys.insert(public_key.to_string()) {
             return Err(invalid(place, "another requester has the same public key"));
         }
-        let requester = Requester { id: id.clone(), public_key, duties: entry.duties };
+        let people = people::known(&place, entry.people, roster)?;
+        let requester = Requester { id: id.clone(), public_key, duties: entry.duties, people };
         if requesters.insert(id, requester).is_some() {
             return Err(invalid(place, "named twice"));
         }
@@ -245,10 +233,14 @@ fn address(place: &str, text: &str) -> Result<Address, CharterError> {
     limen_chain::parse_address(text).map_err(|error| invalid(place, format!("{text:?}: {error}")))
 }
 
+fn chain(place: &str, text: String) -> Result<ChainId, CharterError> {
+    let chain = ChainId::new(text).filter(|chain| chain.eip155_number().is_some());
+    chain.ok_or_else(|| invalid(place, "chain must be a CAIP-2 name such as eip155:1"))
+}
+
 fn asset(name: &str, raw: FileAsset) -> Result<AssetEntry, CharterError> {
     let place = format!("asset {name:?}");
-    let chain = ChainId::new(raw.chain).filter(|chain| chain.eip155_number().is_some());
-    let chain = chain.ok_or_else(|| invalid(&place, "chain must be a CAIP-2 name such as eip155:1"))?;
+    let chain = chain(&place, raw.chain)?;
     if raw.decimals > 36 {
         return Err(invalid(place, "more than 36 decimals"));
     }
@@ -261,80 +253,4 @@ fn asset(name: &str, raw: FileAsset) -> Result<AssetEntry, CharterError> {
         Some(contract) => Asset::Erc20(chain, address(&place, &contract)?),
     };
     Ok(AssetEntry { asset, symbol: raw.symbol, decimals: raw.decimals })
-}
-
-fn rule(
-    raw: FileRule,
-    assets: &BTreeMap<String, AssetEntry>,
-    known: &BTreeMap<RequesterId, Requester>,
-) -> Result<Rule, CharterError> {
-    let place = format!("rule {:?}", raw.name);
-    if raw.name.is_empty() || raw.name.len() > 64 || raw.name.chars().any(char::is_control) {
-        return Err(invalid(place, "a rule's name has 1 to 64 printable characters"));
-    }
-    let requesters =
-        raw.requesters.into_iter().map(|id| name(&place, RequesterId::new(id))).collect::<Result<Vec<_>, _>>()?;
-    if let Some(unknown) = requesters.iter().find(|id| !known.contains_key(*id)) {
-        return Err(invalid(place, format!("requester {unknown} is not enrolled")));
-    }
-    let keys = raw.keys.into_iter().map(|id| name(&place, KeyId::new(id))).collect::<Result<Vec<_>, _>>()?;
-    let amount = amount_rule(&place, raw.allow, raw.asset, raw.max_amount, assets)?;
-    let destinations = destinations(&place, raw.allow, raw.destinations)?;
-    let subject = match (raw.allow, amount) {
-        (FileSubject::Transfer, Some(amount)) => Subject::Transfer(amount),
-        (FileSubject::Fee, Some(amount)) => Subject::Fee(amount),
-        (FileSubject::Allowance, Some(amount)) => Subject::Allowance(amount),
-        (FileSubject::Call, _) => Subject::Call,
-        (FileSubject::Deploy, _) => Subject::Deploy,
-        (FileSubject::Message, _) => Subject::Message,
-        (FileSubject::TypedData, _) => Subject::TypedData,
-        (FileSubject::Raw, _) if keys.is_empty() => {
-            return Err(invalid(place, "bare digests can be allowed for named keys only"));
-        }
-        (FileSubject::Raw, _) => Subject::Raw,
-        (_, None) => return Err(invalid(place, "asset and max_amount are needed")),
-    };
-    Ok(Rule { name: raw.name, subject, requesters, keys, destinations })
-}
-
-fn amount_rule(
-    place: &str,
-    subject: FileSubject,
-    asset: Option<String>,
-    max_amount: Option<String>,
-    assets: &BTreeMap<String, AssetEntry>,
-) -> Result<Option<AmountRule>, CharterError> {
-    let takes_amount = matches!(subject, FileSubject::Transfer | FileSubject::Fee | FileSubject::Allowance);
-    match (takes_amount, asset, max_amount) {
-        (true, Some(asset), Some(max)) => {
-            let entry =
-                assets.get(&asset).ok_or_else(|| invalid(place, format!("asset {asset:?} is not registered")))?;
-            let max_amount = Amount::from_units(&max, entry.decimals).ok_or_else(|| {
-                invalid(place, format!("{max:?} is not an amount with at most {} places", entry.decimals))
-            })?;
-            Ok(Some(AmountRule { asset: entry.asset.clone(), max_amount }))
-        }
-        (true, _, _) => Err(invalid(place, "asset and max_amount are needed")),
-        (false, None, None) => Ok(None),
-        (false, _, _) => Err(invalid(place, "asset and max_amount mean nothing for this class: leave them out")),
-    }
-}
-
-/// Where nobody said where to, nothing is allowed: "anywhere" must be written.
-fn destinations(
-    place: &str,
-    subject: FileSubject,
-    raw: Option<FileDestinations>,
-) -> Result<Destinations, CharterError> {
-    let needed =
-        matches!(subject, FileSubject::Transfer | FileSubject::Allowance | FileSubject::Call | FileSubject::TypedData);
-    match raw {
-        Some(_) if !needed => Err(invalid(place, "destinations mean nothing for this class: leave them out")),
-        None if !needed => Ok(Destinations::Anywhere),
-        Some(FileDestinations::Word(word)) if word == "anywhere" => Ok(Destinations::Anywhere),
-        Some(FileDestinations::List(list)) if !list.is_empty() => {
-            list.iter().map(|text| address(place, text)).collect::<Result<_, _>>().map(Destinations::Only)
-        }
-        _ => Err(invalid(place, "destinations must be a list of addresses, or the word \"anywhere\"")),
-    }
 }

@@ -21,7 +21,9 @@ fn the_sample_is_a_charter() {
     assert_eq!(charter.nodes.len(), 3);
     let eth = &charter.assets["eth"];
     assert_eq!(Amount::from_units("10", eth.decimals).unwrap(), Amount::from_u128(10_000_000_000_000_000_000));
-    assert!(matches!(&charter.rules[0].subject, Subject::Transfer(bound) if bound.asset == eth.asset));
+    assert_eq!(charter.rules[0].amount.asset.as_ref(), Some(&eth.asset));
+    assert_eq!(charter.roster.people.len(), 4);
+    assert_eq!(charter.governance.as_ref().unwrap().quorum.to_string(), "2 of treasury and 1 of risk");
     assert_eq!(charter.bounds.max_sessions, 16);
 }
 
@@ -78,6 +80,88 @@ fn rules_must_say_what_they_bound() {
     ] {
         let error = refused(from, to);
         assert!(matches!(error, CharterError::Invalid { .. }), "{from} → {to}: {error}");
+    }
+}
+
+#[test]
+fn verbs_and_needs_must_make_sense() {
+    for (from, to, says) in [
+        ("require = \"transfer\"", "require = \"transfer\"\nallow = \"transfer\"", "exactly one of"),
+        ("require = \"transfer\"\n", "", "exactly one of"),
+        ("more_than = \"100000\"", "more_than = \"100000\"\nmax_amount = \"100000\"", "less than max_amount"),
+        ("deny = \"transfer\"", "deny = \"transfer\"\ndelay_secs = 1", "asks for nothing"),
+        ("deny = \"transfer\"", "require = \"transfer\"", "it asks for nothing"),
+        ("deny = \"transfer\"", "deny = \"transfer\"\nmore_than = \"1\"", "needs its asset"),
+        ("deny = \"transfer\"", "deny = \"transfer\"\nnames = [\"x\"]", "names mean nothing"),
+        ("deny = \"transfer\"", "deny = \"transfer\"\ndestinations = \"anywhere\"", "exclude each other"),
+        ("deny = \"transfer\"", "allow = \"transfer\"\nasset = \"eth\"\nmax_amount = \"1\"", "names its destinations"),
+        ("deny = \"transfer\"", "deny = \"fee\"", "destinations mean nothing"),
+        ("names = [\"eip7702-delegation\"]", "names = [\"a b\"]", "without spaces"),
+        ("\"book:exchange\"", "\"book:nobody\"", "no entry nobody"),
+        ("\"book:exchange\"", "\"tag:nobody\"", "has the tag nobody"),
+        ("\"book:exchange\"", "\"tag:No Tag\"", "is no tag"),
+        ("vaults = [\"reserve\"]\nasset", "vaults = [\"attic\"]\nasset", "no vault attic"),
+        ("delay_secs = 3600", "delay_secs = 99999999", "at most"),
+    ] {
+        let error = refused(from, to).to_string();
+        assert!(error.contains(says), "{from} → {to}: {error}");
+    }
+}
+
+#[test]
+fn people_credentials_and_groups_must_make_sense() {
+    let boris = "class = \"terminal\"\npublic_key = \"ed25519:";
+    let sample_text = sample();
+    let start = sample_text.find("id = \"boris-terminal\"").unwrap();
+    let key = sample_text[start..].lines().find(|line| line.starts_with("public_key")).unwrap();
+    let anna = sample_text[sample_text.find(boris).unwrap()..].lines().nth(1).unwrap().to_owned();
+    for (from, to, says) in [
+        (key, anna.as_str(), "has the public key"),
+        ("id = \"boris\"", "id = \"anna\"", "named twice"),
+        ("id = \"boris-terminal\"", "id = \"anna-terminal\"", "another credential is called"),
+        ("id = \"anna-passkey\"", "id = \"anna-passkey\"\nclass = \"terminal\"", "does not show what it signs"),
+        ("class = \"console\"\n", "", "class is needed"),
+        ("[\"https://console.example\"]", "[\"http://console.example\"]", "no https origin"),
+        ("[\"https://console.example\"]", "[\"https://evilconsole.example\"]", "no https origin"),
+        ("[\"https://console.example\"]", "[\"https://console.example.evil\"]", "no https origin"),
+        ("[\"https://console.example\"]", "[]", "1 to 8 are needed"),
+        ("relying_party = \"console.example\"", "relying_party = \"Console\"", "lower-case host name"),
+        ("members = [\"carla\"]", "members = [\"nobody\"]", "no person nobody"),
+        ("members = [\"carla\"]", "members = [\"carla\", \"carla\"]", "named twice"),
+        ("members = [\"carla\"]", "members = []", "nobody is in it"),
+        ("people = [\"dora\"]", "people = [\"nobody\"]", "no person nobody"),
+    ] {
+        let error = refused(from, to).to_string();
+        assert!(error.contains(says), "{from} → {to}: {error}");
+    }
+}
+
+#[test]
+fn vaults_limits_and_governance_must_make_sense() {
+    let vault = "[[vaults]]\nid = \"other\"\ntier = \"hot\"\nkeys = [\"reserve\"]\n\n[[address_book]]";
+    for (from, to, says) in [
+        ("[[address_book]]", vault, "is in vault reserve already"),
+        ("id = \"usdt-a-day\"", "id = \"reserve-ever\"", "named twice"),
+        ("window_secs = 86400\n", "", "either window_secs"),
+        ("window_secs = 86400\n", "window_secs = 0\n", "either window_secs"),
+        ("lifetime = true\n", "lifetime = true\nwindow_secs = 1\n", "either window_secs"),
+        ("lifetime = true\nmax_amount = \"5000\"", "lifetime = true", "limits nothing"),
+        ("asset = \"usdt\"\nper", "asset = \"gold\"\nper", "not registered"),
+        ("quorum = \"2 of treasury and 1 of risk\"", "quorum = \"2 of nobody\"", "no group nobody"),
+        ("quorum = \"2 of treasury and 1 of risk\"", "quorum = \"4 of treasury\"", "3 are in it"),
+        ("quorum = \"2 of treasury and 1 of risk\"", "quorum = \"two\"", "cannot be read"),
+        ("guardians = \"risk\"", "guardians = \"nobody\"", "no group nobody"),
+        ("number = 1", "number = 0", "counted from 1"),
+        ("number = 1", "number = 2", "parents is needed"),
+        (
+            "parents = []",
+            "parents = [\"0000000000000000000000000000000000000000000000000000000000000000\"]",
+            "no parents",
+        ),
+        ("voids = []", "voids = [\"00\"]", "charter hash"),
+    ] {
+        let error = refused(from, to).to_string();
+        assert!(error.contains(says), "{from} → {to}: {error}");
     }
 }
 

@@ -73,6 +73,6 @@ fn caps_hold() {
     assert_eq!(Formula::parse(&deep), Err(FormulaError::TooDeep));
     let long = vec!["1 of a"; MAX_LEAVES + 1].join(" and ");
     assert!(matches!(Formula::parse(&long), Err(FormulaError::TooManyLeaves { .. })));
-    let wide = vec!["(1 of a or 1 of b or 1 of c)"; 5].join(" and ");
+    let wide = ["(1 of a or 1 of b or 1 of c)"; 5].join(" and ");
     assert_eq!(Formula::parse(&wide), Err(FormulaError::TooManyWays));
 }

@@ -1,0 +1,60 @@
+//! How the charter changes, in the text form.
+
+use limen_wire::ids::{CharterHash, GroupId};
+use serde::Deserialize;
+
+use super::rules::formula;
+use super::{invalid, name};
+use crate::charter::CharterError;
+use crate::charter::governance::Governance;
+use crate::charter::people::Roster;
+
+/// Most versions that one version joins or voids.
+const MAX_VERSIONS: usize = 64;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileGovernance {
+    number: u64,
+    #[serde(default)]
+    parents: Vec<String>,
+    #[serde(default)]
+    voids: Vec<String>,
+    quorum: String,
+    loosening_delay_secs: u64,
+    guardians: String,
+    unfreeze: String,
+    unfreeze_delay_secs: u64,
+}
+
+pub(super) fn read(raw: FileGovernance, roster: &Roster) -> Result<Governance, CharterError> {
+    const PLACE: &str = "governance";
+    let hashes = |what: &str, list: Vec<String>| {
+        if list.len() > MAX_VERSIONS {
+            return Err(invalid(format!("{PLACE}.{what}"), format!("at most {MAX_VERSIONS} are possible")));
+        }
+        let parse = |text: String| name(&format!("{PLACE}.{what}"), text.parse::<CharterHash>());
+        list.into_iter().map(parse).collect::<Result<Vec<_>, _>>()
+    };
+    let (parents, voids) = (hashes("parents", raw.parents)?, hashes("voids", raw.voids)?);
+    match (raw.number, parents.is_empty()) {
+        (0, _) => return Err(invalid(PLACE, "versions are counted from 1")),
+        (1, false) => return Err(invalid(PLACE, "the first version has no parents")),
+        (2.., true) => return Err(invalid(PLACE, "parents is needed: every version but the first follows one")),
+        _ => {}
+    }
+    let guardians = name(PLACE, GroupId::new(raw.guardians))?;
+    if !roster.groups.contains_key(&guardians) {
+        return Err(invalid(PLACE, format!("there is no group {guardians}")));
+    }
+    Ok(Governance {
+        number: raw.number,
+        parents,
+        voids,
+        quorum: formula("governance.quorum", &raw.quorum, roster)?,
+        loosening_delay_secs: raw.loosening_delay_secs,
+        guardians,
+        unfreeze: formula("governance.unfreeze", &raw.unfreeze, roster)?,
+        unfreeze_delay_secs: raw.unfreeze_delay_secs,
+    })
+}

@@ -1,0 +1,267 @@
+//! Rules in the text form.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use limen_wire::effects::Amount;
+use limen_wire::ids::{BookEntryId, KeyId, RequesterId};
+use serde::Deserialize;
+
+use super::vaults::{known_requesters, known_vaults, tag};
+use super::{address, invalid, name};
+use crate::charter::people::Roster;
+use crate::charter::rule::{AmountRange, Class, DelayFrom, Destination, Destinations, Needs, Rule, Verb};
+use crate::charter::vault::{Book, Vaults};
+use crate::charter::{AssetEntry, CharterError, Requester};
+use crate::formula::Formula;
+
+/// Most rules of a charter.
+const MAX_RULES: usize = 10_000;
+/// Most names, and most destinations, of one rule.
+const MAX_LIST: usize = 1000;
+/// Longest delay, in seconds: 366 days.
+const MAX_DELAY_SECS: u64 = 366 * 86_400;
+
+/// What rules can name.
+pub(super) struct Known<'a> {
+    pub(super) assets: &'a BTreeMap<String, AssetEntry>,
+    pub(super) requesters: &'a BTreeMap<RequesterId, Requester>,
+    pub(super) roster: &'a Roster,
+    pub(super) vaults: &'a Vaults,
+    pub(super) book: &'a Book,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum FileDestinations {
+    Word(String),
+    List(Vec<String>),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileRule {
+    name: String,
+    #[serde(default)]
+    allow: Option<Class>,
+    #[serde(default)]
+    require: Option<Class>,
+    #[serde(default)]
+    deny: Option<Class>,
+    #[serde(default)]
+    requesters: Vec<String>,
+    #[serde(default)]
+    keys: Vec<String>,
+    #[serde(default)]
+    vaults: Vec<String>,
+    #[serde(default)]
+    asset: Option<String>,
+    #[serde(default)]
+    more_than: Option<String>,
+    #[serde(default)]
+    max_amount: Option<String>,
+    /// Methods, kinds or primary types.
+    #[serde(default)]
+    names: Vec<String>,
+    #[serde(default)]
+    destinations: Option<FileDestinations>,
+    #[serde(default)]
+    destinations_except: Option<Vec<String>>,
+    #[serde(default)]
+    approvals: Option<String>,
+    #[serde(default)]
+    not_by_requester: bool,
+    #[serde(default)]
+    delay_secs: u64,
+    #[serde(default)]
+    delay_from: DelayFrom,
+}
+
+pub(super) fn read(raw: Vec<FileRule>, known: &Known<'_>) -> Result<Vec<Rule>, CharterError> {
+    if raw.len() > MAX_RULES {
+        return Err(invalid("rules", format!("{} rules, at most {MAX_RULES} are possible", raw.len())));
+    }
+    let rules = raw.into_iter().map(|raw| rule(raw, known)).collect::<Result<Vec<_>, _>>()?;
+    let distinct: BTreeSet<_> = rules.iter().map(|rule| &rule.name).collect();
+    if distinct.len() != rules.len() {
+        return Err(invalid("rules", "two rules have the same name"));
+    }
+    Ok(rules)
+}
+
+/// A formula all of whose groups exist and are large enough.
+pub(super) fn formula(place: &str, text: &str, roster: &Roster) -> Result<Formula, CharterError> {
+    let formula = Formula::parse(text).map_err(|error| invalid(place, error.to_string()))?;
+    for leaf in formula.leaves() {
+        let Some(group) = roster.groups.get(&leaf.group) else {
+            return Err(invalid(place, format!("there is no group {}", leaf.group)));
+        };
+        if group.members.len() < usize::from(leaf.count) {
+            let (have, group) = (group.members.len(), &group.id);
+            return Err(invalid(place, format!("{} people of {group} are asked for, {have} are in it", leaf.count)));
+        }
+    }
+    Ok(formula)
+}
+
+fn verb(place: &str, raw: &FileRule) -> Result<(Verb, Class), CharterError> {
+    match (raw.allow, raw.require, raw.deny) {
+        (Some(class), None, None) => Ok((Verb::Allow, class)),
+        (None, Some(class), None) => Ok((Verb::Require, class)),
+        (None, None, Some(class)) => Ok((Verb::Deny, class)),
+        _ => Err(invalid(place, "exactly one of allow, require and deny is needed, with a class of effects")),
+    }
+}
+
+fn rule(raw: FileRule, known: &Known<'_>) -> Result<Rule, CharterError> {
+    let place = format!("rule {:?}", raw.name);
+    if raw.name.is_empty() || raw.name.len() > 64 || raw.name.chars().any(char::is_control) {
+        return Err(invalid(place, "a rule's name has 1 to 64 printable characters"));
+    }
+    let (verb, class) = verb(&place, &raw)?;
+    let amount = amount(&place, verb, class, &raw, known.assets)?;
+    let needs = needs(&place, verb, &raw, known.roster)?;
+    let keys = raw.keys.into_iter().map(|id| name(&place, KeyId::new(id))).collect::<Result<BTreeSet<_>, _>>()?;
+    if class == Class::Raw && verb == Verb::Allow && keys.is_empty() {
+        return Err(invalid(place, "bare digests can be allowed for named keys only"));
+    }
+    if class.needs_people() && verb == Verb::Allow && needs.approvals.is_none() {
+        return Err(invalid(place, "this class hands over control or cannot be read: approvals are needed"));
+    }
+    let destinations = destinations(&place, verb, class, raw.destinations, raw.destinations_except, known)?;
+    Ok(Rule {
+        verb,
+        class,
+        amount,
+        names: names(&place, class, raw.names)?,
+        requesters: known_requesters(&place, raw.requesters, known.requesters)?,
+        keys,
+        vaults: known_vaults(&place, raw.vaults, known.vaults)?,
+        destinations,
+        needs,
+        name: raw.name,
+    })
+}
+
+fn amount(
+    place: &str,
+    verb: Verb,
+    class: Class,
+    raw: &FileRule,
+    assets: &BTreeMap<String, AssetEntry>,
+) -> Result<AmountRange, CharterError> {
+    let FileRule { asset, more_than, max_amount, .. } = raw;
+    if !class.has_amount() {
+        return match (asset, more_than, max_amount) {
+            (None, None, None) => Ok(AmountRange::default()),
+            _ => Err(invalid(place, "asset and amounts mean nothing for this class: leave them out")),
+        };
+    }
+    let Some(asset) = asset else {
+        return match (verb, more_than, max_amount) {
+            (Verb::Require | Verb::Deny, None, None) => Ok(AmountRange::default()),
+            (Verb::Allow, ..) => Err(invalid(place, "asset and max_amount are needed")),
+            _ => Err(invalid(place, "an amount needs its asset")),
+        };
+    };
+    if verb == Verb::Allow && max_amount.is_none() {
+        return Err(invalid(place, "asset and max_amount are needed"));
+    }
+    let entry = assets.get(asset).ok_or_else(|| invalid(place, format!("asset {asset:?} is not registered")))?;
+    let units = |text: &String| {
+        Amount::from_units(text, entry.decimals)
+            .ok_or_else(|| invalid(place, format!("{text:?} is not an amount with at most {} places", entry.decimals)))
+    };
+    let range = AmountRange {
+        asset: Some(entry.asset.clone()),
+        more_than: more_than.as_ref().map(units).transpose()?,
+        max_amount: max_amount.as_ref().map(units).transpose()?,
+    };
+    match (range.more_than, range.max_amount) {
+        (Some(low), Some(high)) if low >= high => Err(invalid(place, "more_than must be less than max_amount")),
+        _ => Ok(range),
+    }
+}
+
+fn needs(place: &str, verb: Verb, raw: &FileRule, roster: &Roster) -> Result<Needs, CharterError> {
+    let approvals = raw.approvals.as_ref().map(|text| formula(place, text, roster)).transpose()?;
+    if raw.delay_secs > MAX_DELAY_SECS {
+        return Err(invalid(place, format!("delay_secs: at most {MAX_DELAY_SECS} are possible")));
+    }
+    if raw.not_by_requester && approvals.is_none() {
+        return Err(invalid(place, "not_by_requester means nothing without approvals"));
+    }
+    let needs = Needs {
+        approvals,
+        delay_secs: raw.delay_secs,
+        delay_from: raw.delay_from,
+        not_by_requester: raw.not_by_requester,
+    };
+    match verb {
+        Verb::Deny if !needs.is_empty() => Err(invalid(place, "a rule that denies asks for nothing: leave it out")),
+        Verb::Require if needs.is_empty() => {
+            Err(invalid(place, "it asks for nothing: approvals or delay_secs are needed"))
+        }
+        _ => Ok(needs),
+    }
+}
+
+fn names(place: &str, class: Class, raw: Vec<String>) -> Result<BTreeSet<String>, CharterError> {
+    if !raw.is_empty() && !class.has_names() {
+        return Err(invalid(place, "names mean nothing for this class: leave them out"));
+    }
+    let fits = |name: &String| (1..=200).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic());
+    match raw.iter().find(|name| !fits(name)) {
+        Some(_) => Err(invalid(place, "names are 1 to 200 printable ASCII characters without spaces")),
+        None if raw.len() > MAX_LIST => Err(invalid(place, format!("at most {MAX_LIST} names are possible"))),
+        None => Ok(raw.into_iter().collect()),
+    }
+}
+
+/// Where nobody said where to, nothing is allowed: "anywhere" must be written.
+fn destinations(
+    place: &str,
+    verb: Verb,
+    class: Class,
+    raw: Option<FileDestinations>,
+    except: Option<Vec<String>>,
+    known: &Known<'_>,
+) -> Result<Destinations, CharterError> {
+    let list = |list: Vec<String>| {
+        if list.is_empty() || list.len() > MAX_LIST {
+            return Err(invalid(place, format!("1 to {MAX_LIST} destinations can be named")));
+        }
+        list.iter().map(|text| destination(place, text, known)).collect::<Result<BTreeSet<_>, _>>()
+    };
+    match (raw, except) {
+        (Some(_), Some(_)) => Err(invalid(place, "destinations and destinations_except exclude each other")),
+        (Some(_), _) | (_, Some(_)) if !class.has_destination() => {
+            Err(invalid(place, "destinations mean nothing for this class: leave them out"))
+        }
+        (_, Some(_)) if verb == Verb::Allow => {
+            Err(invalid(place, "a rule that allows names its destinations; what to except is denied by another rule"))
+        }
+        (_, Some(except)) => list(except).map(Destinations::Except),
+        (Some(FileDestinations::Word(word)), _) if word == "anywhere" => Ok(Destinations::Anywhere),
+        (Some(FileDestinations::List(only)), _) => list(only).map(Destinations::Only),
+        (None, None) if verb != Verb::Allow || !class.has_destination() => Ok(Destinations::Anywhere),
+        _ => Err(invalid(place, "destinations must be a list, or the word \"anywhere\"")),
+    }
+}
+
+fn destination(place: &str, text: &str, known: &Known<'_>) -> Result<Destination, CharterError> {
+    if let Some(entry) = text.strip_prefix("book:") {
+        let id = name(place, BookEntryId::new(entry))?;
+        return match known.book.entry(&id).is_some() {
+            true => Ok(Destination::Entry(id)),
+            false => Err(invalid(place, format!("the address book has no entry {id}"))),
+        };
+    }
+    if let Some(text) = text.strip_prefix("tag:") {
+        let tag = tag(place, text)?;
+        return match known.book.entries().any(|entry| entry.tags.contains(&tag)) {
+            true => Ok(Destination::Tag(tag)),
+            false => Err(invalid(place, format!("no entry of the address book has the tag {tag}"))),
+        };
+    }
+    address(place, text).map(Destination::Address)
+}

@@ -1,0 +1,191 @@
+//! Vaults, address book and limits in the text form.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use limen_wire::effects::Amount;
+use limen_wire::ids::{BookEntryId, KeyId, LimitId, RequesterId, VaultId};
+use serde::Deserialize;
+
+use super::{address, chain, invalid, name};
+use crate::charter::vault::{Book, BookEntry, Limit, Per, Tier, Vault, Vaults};
+use crate::charter::{AssetEntry, CharterError, Requester};
+
+/// Most entries of the address book.
+const MAX_ENTRIES: usize = 10_000;
+/// Most limits of a charter.
+const MAX_LIMITS: usize = 1000;
+/// Most tags of an entry.
+const MAX_TAGS: usize = 16;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileVault {
+    id: String,
+    tier: Tier,
+    keys: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileBookEntry {
+    id: String,
+    chain: String,
+    address: String,
+    #[serde(default)]
+    tags: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileLimit {
+    id: String,
+    asset: String,
+    per: Per,
+    #[serde(default)]
+    vaults: Vec<String>,
+    #[serde(default)]
+    requesters: Vec<String>,
+    /// Left out for a lifetime cap: `window_secs` or `lifetime = true`, never neither.
+    #[serde(default)]
+    window_secs: Option<u64>,
+    #[serde(default)]
+    lifetime: bool,
+    #[serde(default)]
+    max_amount: Option<String>,
+    #[serde(default)]
+    max_count: Option<u64>,
+}
+
+pub(super) fn vaults(raw: Vec<FileVault>) -> Result<Vaults, CharterError> {
+    let mut vaults = Vaults::default();
+    for raw in raw {
+        let place = format!("vault {:?}", raw.id);
+        let id = name(&place, VaultId::new(raw.id))?;
+        let mut keys = BTreeSet::new();
+        for key in raw.keys {
+            let key = name(&place, KeyId::new(key))?;
+            if let Some(other) = vaults.of_key(&key) {
+                return Err(invalid(place, format!("key {key} is in vault {} already", other.id)));
+            }
+            if !keys.insert(key.clone()) {
+                return Err(invalid(place, format!("key {key} is named twice")));
+            }
+        }
+        if vaults.by_id.insert(id.clone(), Vault { id, tier: raw.tier, keys }).is_some() {
+            return Err(invalid(place, "named twice"));
+        }
+    }
+    Ok(vaults)
+}
+
+/// A tag of the address book: 1 to 32 lower-case letters, digits and `-`.
+pub(super) fn tag(place: &str, text: &str) -> Result<String, CharterError> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if (1..=32).contains(&text.len()) && text.bytes().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(invalid(place, format!("{text:?} is no tag: 1 to 32 of a-z, 0-9 and - make one")))
+    }
+}
+
+pub(super) fn book(raw: Vec<FileBookEntry>) -> Result<Book, CharterError> {
+    if raw.len() > MAX_ENTRIES {
+        return Err(invalid("address_book", format!("{} entries, at most {MAX_ENTRIES} are possible", raw.len())));
+    }
+    let mut book = Book::default();
+    for raw in raw {
+        let place = format!("address book entry {:?}", raw.id);
+        let id = name(&place, BookEntryId::new(raw.id))?;
+        if raw.tags.len() > MAX_TAGS {
+            return Err(invalid(place, format!("at most {MAX_TAGS} tags are possible")));
+        }
+        let entry = BookEntry {
+            id,
+            chain: chain(&place, raw.chain)?,
+            address: address(&place, &raw.address)?,
+            tags: raw.tags.iter().map(|text| tag(&place, text)).collect::<Result<_, _>>()?,
+        };
+        if book.add(entry).is_err() {
+            return Err(invalid(place, "named twice"));
+        }
+    }
+    Ok(book)
+}
+
+/// Vaults by name, all of them known.
+pub(super) fn known_vaults(
+    place: &str,
+    names: Vec<String>,
+    vaults: &Vaults,
+) -> Result<BTreeSet<VaultId>, CharterError> {
+    let known = |id: String| {
+        let id = name(place, VaultId::new(id))?;
+        if vaults.by_id.contains_key(&id) { Ok(id) } else { Err(invalid(place, format!("there is no vault {id}"))) }
+    };
+    names.into_iter().map(known).collect()
+}
+
+/// Requesters by name, all of them enrolled.
+pub(super) fn known_requesters(
+    place: &str,
+    names: Vec<String>,
+    enrolled: &BTreeMap<RequesterId, Requester>,
+) -> Result<BTreeSet<RequesterId>, CharterError> {
+    let known = |id: String| {
+        let id = name(place, RequesterId::new(id))?;
+        if enrolled.contains_key(&id) { Ok(id) } else { Err(invalid(place, format!("requester {id} is not enrolled"))) }
+    };
+    names.into_iter().map(known).collect()
+}
+
+pub(super) fn limits(
+    raw: Vec<FileLimit>,
+    assets: &BTreeMap<String, AssetEntry>,
+    vaults: &Vaults,
+    requesters: &BTreeMap<RequesterId, Requester>,
+) -> Result<BTreeMap<LimitId, Limit>, CharterError> {
+    if raw.len() > MAX_LIMITS {
+        return Err(invalid("limits", format!("{} limits, at most {MAX_LIMITS} are possible", raw.len())));
+    }
+    let mut limits = BTreeMap::new();
+    for raw in raw {
+        let place = format!("limit {:?}", raw.id);
+        let limit = limit(&place, raw, assets, vaults, requesters)?;
+        if limits.insert(limit.id.clone(), limit).is_some() {
+            return Err(invalid(place, "named twice"));
+        }
+    }
+    Ok(limits)
+}
+
+fn limit(
+    place: &str,
+    raw: FileLimit,
+    assets: &BTreeMap<String, AssetEntry>,
+    vaults: &Vaults,
+    requesters: &BTreeMap<RequesterId, Requester>,
+) -> Result<Limit, CharterError> {
+    let entry =
+        assets.get(&raw.asset).ok_or_else(|| invalid(place, format!("asset {:?} is not registered", raw.asset)))?;
+    match (raw.window_secs, raw.lifetime) {
+        (Some(1..), false) | (None, true) => {}
+        _ => return Err(invalid(place, "either window_secs (at least 1) or lifetime = true is needed")),
+    }
+    let max_amount = raw.max_amount.map(|text| {
+        Amount::from_units(&text, entry.decimals)
+            .ok_or_else(|| invalid(place, format!("{text:?} is not an amount with at most {} places", entry.decimals)))
+    });
+    if max_amount.is_none() && raw.max_count.is_none() {
+        return Err(invalid(place, "max_amount, max_count or both are needed: it limits nothing"));
+    }
+    Ok(Limit {
+        id: name(place, LimitId::new(raw.id))?,
+        asset: entry.asset.clone(),
+        per: raw.per,
+        vaults: known_vaults(place, raw.vaults, vaults)?,
+        requesters: known_requesters(place, raw.requesters, requesters)?,
+        window_secs: raw.window_secs,
+        max_amount: max_amount.transpose()?,
+        max_count: raw.max_count,
+    })
+}

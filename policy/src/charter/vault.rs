@@ -1,0 +1,129 @@
+//! Vaults, the address book and limits: where value is, where it may go, and how fast.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use limen_wire::effects::{Address, Amount, Asset, ChainId};
+use limen_wire::ids::{BookEntryId, KeyId, LimitId, RequesterId, VaultId};
+use serde::{Deserialize, Serialize};
+
+/// How close to the outside a vault is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// For payments by machines.
+    Hot,
+    /// Refills the hot tier.
+    Warm,
+    /// Everything else.
+    Cold,
+}
+
+/// Accounts under one tier and one set of rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Vault {
+    /// Its name.
+    pub id: VaultId,
+    /// Its tier.
+    pub tier: Tier,
+    /// Keys that belong to it with all their children; a key belongs to one vault only.
+    pub keys: BTreeSet<KeyId>,
+}
+
+/// Which vault each key belongs to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Vaults {
+    /// Vaults by name.
+    pub by_id: BTreeMap<VaultId, Vault>,
+}
+
+impl Vaults {
+    /// The vault that a key belongs to.
+    pub fn of_key(&self, key: &KeyId) -> Option<&Vault> {
+        self.by_id.values().find(|vault| vault.keys.contains(key))
+    }
+}
+
+/// A destination that people have checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BookEntry {
+    /// Its name.
+    pub id: BookEntryId,
+    /// The chain on which it is good.
+    pub chain: ChainId,
+    /// The address.
+    pub address: Address,
+    /// What rules can call it.
+    pub tags: BTreeSet<String>,
+}
+
+/// Every destination that people have checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Book {
+    entries: BTreeMap<BookEntryId, BookEntry>,
+    places: BTreeMap<Address, Vec<BookEntryId>>,
+}
+
+impl Book {
+    /// Adds an entry; gives it back if its name is taken.
+    pub(super) fn add(&mut self, entry: BookEntry) -> Result<(), BookEntry> {
+        if self.entries.contains_key(&entry.id) {
+            return Err(entry);
+        }
+        self.places.entry(entry.address.clone()).or_default().push(entry.id.clone());
+        self.entries.insert(entry.id.clone(), entry);
+        Ok(())
+    }
+
+    /// The entry of this name.
+    pub fn entry(&self, id: &BookEntryId) -> Option<&BookEntry> {
+        self.entries.get(id)
+    }
+
+    /// All entries by name.
+    pub fn entries(&self) -> impl Iterator<Item = &BookEntry> {
+        self.entries.values()
+    }
+
+    /// The entries for this address on this chain.
+    pub fn at(&self, chain: &ChainId, address: &Address) -> impl Iterator<Item = &BookEntry> {
+        let named = self.places.get(address).into_iter().flatten();
+        named.filter_map(|id| self.entries.get(id)).filter(move |entry| entry.chain == *chain)
+    }
+}
+
+/// What a limit adds up over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Per {
+    /// Everything that it matches together.
+    All,
+    /// Each key for itself.
+    Key,
+    /// Each vault for itself; keys outside every vault together.
+    Vault,
+    /// Each requester for itself.
+    Requester,
+    /// Each destination for itself.
+    Destination,
+}
+
+/// So much of an asset within a rolling window: transfers, allowances and the largest possible fees together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Limit {
+    /// Its name.
+    pub id: LimitId,
+    /// Of what.
+    pub asset: Asset,
+    /// Added up over what.
+    pub per: Per,
+    /// From which vaults; empty means all.
+    pub vaults: BTreeSet<VaultId>,
+    /// For whom; empty means everybody.
+    pub requesters: BTreeSet<RequesterId>,
+    /// How long something counts, in seconds; `None` for ever.
+    pub window_secs: Option<u64>,
+    /// The most within the window, in the asset's smallest unit.
+    pub max_amount: Option<Amount>,
+    /// The most requests within the window.
+    pub max_count: Option<u64>,
+}

@@ -1,0 +1,207 @@
+//! Whether one rule matches one effect.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use limen_wire::effects::{Address, Amount, Asset, Effect};
+use limen_wire::ids::{KeyId, RequesterId, VaultId};
+
+use super::Case;
+use crate::charter::rule::{Class, Destination, Destinations, Rule, Verb};
+
+/// How a rule stands to an effect.
+pub(super) enum Fit<'a> {
+    /// It matches.
+    Yes,
+    /// It is about something else.
+    OtherClass,
+    /// It is about this class but not about this case.
+    No(Miss<'a>),
+}
+
+/// The first criterion of a rule that is not met. Displayed, it follows on the rule's name.
+pub(super) enum Miss<'a> {
+    Name(Option<&'a str>),
+    Requester(&'a RequesterId),
+    Key(&'a KeyId),
+    Vault(&'a VaultId),
+    NoVault(&'a KeyId),
+    Owner { ours: &'a Address, found: &'a Address },
+    NoDestination,
+    Destination(&'a Address),
+    TooMuch { max: Amount, found: Amount },
+    TooLittle { more_than: Amount, found: Amount },
+    Overflow,
+}
+
+impl fmt::Display for Miss<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => write!(f, "does not name {}", name.unwrap_or("it")),
+            Self::Requester(requester) => write!(f, "is not for requester {requester}"),
+            Self::Key(key) => write!(f, "is not for key {key}"),
+            Self::Vault(vault) => write!(f, "is not for vault {vault}"),
+            Self::NoVault(key) => write!(f, "is for vaults, and key {key} is in none"),
+            Self::Owner { ours, found } => write!(f, "covers the account {ours} only, not {found}"),
+            Self::NoDestination => f.write_str("needs a contract that the bytes name"),
+            Self::Destination(to) => write!(f, "does not cover the destination {to}"),
+            Self::TooMuch { max, found } => write!(f, "covers at most {max} in one request, observed {found}"),
+            Self::TooLittle { more_than, found } => {
+                write!(f, "covers more than {more_than} in one request, observed {found}")
+            }
+            Self::Overflow => f.write_str("allows no sum beyond 256 bits"),
+        }
+    }
+}
+
+/// The class by which rules name an effect.
+pub(super) const fn class(effect: &Effect) -> Class {
+    match effect {
+        Effect::Transfer { .. } => Class::Transfer,
+        Effect::Fee { .. } => Class::Fee,
+        Effect::Allowance { .. } => Class::Allowance,
+        Effect::AuthorityChange { .. } => Class::AuthorityChange,
+        Effect::Deploy { .. } => Class::Deploy,
+        Effect::Call { .. } => Class::Call,
+        Effect::Message { .. } => Class::Message,
+        Effect::TypedData { .. } => Class::TypedData,
+        Effect::Unknown { .. } => Class::Unknown,
+        Effect::Raw { .. } => Class::Raw,
+    }
+}
+
+/// Class, asset and amount of effects that have them.
+pub(super) const fn amount(effect: &Effect) -> Option<(Class, &Asset, Amount)> {
+    match effect {
+        Effect::Transfer { asset, amount, .. } => Some((Class::Transfer, asset, *amount)),
+        Effect::Fee { asset, max_amount, .. } => Some((Class::Fee, asset, *max_amount)),
+        Effect::Allowance { asset, amount, .. } => Some((Class::Allowance, asset, *amount)),
+        _ => None,
+    }
+}
+
+/// Where an effect goes, if it says so.
+pub(super) const fn destination(effect: &Effect) -> Option<&Address> {
+    match effect {
+        Effect::Transfer { to, .. } | Effect::AuthorityChange { to, .. } => Some(to),
+        Effect::Allowance { spender, .. } => Some(spender),
+        Effect::Call { contract, .. } => Some(contract),
+        Effect::TypedData { verifying_contract: contract, .. } | Effect::Unknown { contract, .. } => contract.as_ref(),
+        Effect::Fee { .. } | Effect::Deploy { .. } | Effect::Message { .. } | Effect::Raw { .. } => None,
+    }
+}
+
+/// Whose value or control it takes; it must be the signing account's.
+const fn owner(effect: &Effect) -> Option<&Address> {
+    match effect {
+        Effect::Transfer { from, .. } => Some(from),
+        Effect::Fee { payer, .. } => Some(payer),
+        Effect::Allowance { owner, .. } => Some(owner),
+        _ => None,
+    }
+}
+
+/// The call's method, the kind of an authority change, the primary type of typed data.
+fn name(effect: &Effect) -> Option<&str> {
+    match effect {
+        Effect::Call { method, .. } => Some(method),
+        Effect::AuthorityChange { kind, .. } => Some(kind),
+        Effect::TypedData { primary_type, .. } => Some(primary_type),
+        _ => None,
+    }
+}
+
+impl<'a> Case<'a> {
+    pub(super) fn fit(&self, rule: &'a Rule, effect: &'a Effect) -> Fit<'a> {
+        if rule.class != class(effect) {
+            return Fit::OtherClass;
+        }
+        if let (Some(wanted), Some((_, asset, _))) = (&rule.amount.asset, amount(effect))
+            && wanted != asset
+        {
+            return Fit::OtherClass;
+        }
+        let miss = self
+            .misses_who(rule, effect)
+            .or_else(|| self.misses_destination(rule, effect))
+            .or_else(|| self.misses_amount(rule, effect));
+        miss.map_or(Fit::Yes, Fit::No)
+    }
+
+    fn misses_who(&self, rule: &Rule, effect: &'a Effect) -> Option<Miss<'a>> {
+        let intent = self.intent;
+        if !rule.names.is_empty() && !name(effect).is_some_and(|name| rule.names.contains(name)) {
+            return Some(Miss::Name(name(effect)));
+        }
+        if !rule.requesters.is_empty() && !rule.requesters.contains(&intent.requester) {
+            return Some(Miss::Requester(&intent.requester));
+        }
+        if !rule.keys.is_empty() && !rule.keys.contains(&intent.key_id) {
+            return Some(Miss::Key(&intent.key_id));
+        }
+        if !rule.vaults.is_empty() {
+            match self.vault {
+                Some(vault) if rule.vaults.contains(vault) => {}
+                Some(vault) => return Some(Miss::Vault(vault)),
+                None => return Some(Miss::NoVault(&intent.key_id)),
+            }
+        }
+        // What moves or is owned must be the signing account's: anything else is not understood, so not allowed.
+        let ours = &self.effects.account;
+        match owner(effect) {
+            Some(found) if rule.verb == Verb::Allow && found != ours => Some(Miss::Owner { ours, found }),
+            _ => None,
+        }
+    }
+
+    fn misses_destination(&self, rule: &Rule, effect: &'a Effect) -> Option<Miss<'a>> {
+        let Some(to) = destination(effect) else {
+            // Nobody can say where it goes: no reason to allow, and every reason to ask or deny.
+            let doubt = rule.verb == Verb::Allow && rule.class.has_destination();
+            return doubt.then_some(Miss::NoDestination);
+        };
+        let among = |list: &BTreeSet<Destination>| list.iter().any(|one| self.is(one, to));
+        let met = match &rule.destinations {
+            Destinations::Anywhere => true,
+            Destinations::Only(list) => among(list),
+            Destinations::Except(list) => !among(list),
+        };
+        (!met).then_some(Miss::Destination(to))
+    }
+
+    fn is(&self, destination: &Destination, address: &Address) -> bool {
+        let mut entries = self.charter.book.at(&self.effects.chain, address);
+        match destination {
+            Destination::Address(named) => named == address,
+            Destination::Entry(id) => entries.any(|entry| entry.id == *id),
+            Destination::Tag(tag) => entries.any(|entry| entry.tags.contains(tag)),
+        }
+    }
+
+    fn misses_amount(&self, rule: &Rule, effect: &'a Effect) -> Option<Miss<'a>> {
+        let (class, asset, _) = amount(effect)?;
+        let Some(found) = self.totals.get(&(class, asset)).copied().flatten() else {
+            return (rule.verb == Verb::Allow).then_some(Miss::Overflow);
+        };
+        match (rule.amount.more_than, rule.amount.max_amount) {
+            (_, Some(max)) if found > max => Some(Miss::TooMuch { max, found }),
+            (Some(more_than), _) if found <= more_than => Some(Miss::TooLittle { more_than, found }),
+            _ => None,
+        }
+    }
+}
+
+pub(super) fn describe(effect: &Effect) -> String {
+    match effect {
+        Effect::Transfer { asset, amount, to, .. } => format!("transfer of {amount} {asset} to {to}"),
+        Effect::Fee { asset, max_amount, .. } => format!("fee of up to {max_amount} {asset}"),
+        Effect::Allowance { asset, amount, spender, .. } => format!("allowance of {amount} {asset} for {spender}"),
+        Effect::AuthorityChange { subject, to, kind } => format!("{kind}: control over {subject} to {to}"),
+        Effect::Deploy { contract, .. } => format!("new contract at {contract}"),
+        Effect::Call { contract, method } => format!("call of {method} on {contract}"),
+        Effect::Message { .. } => "message".to_owned(),
+        Effect::TypedData { primary_type, .. } => format!("typed data of type {primary_type}"),
+        Effect::Unknown { what, .. } => format!("unreadable bytes ({what})"),
+        Effect::Raw { .. } => "bare digest".to_owned(),
+    }
+}
