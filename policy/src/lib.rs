@@ -14,6 +14,7 @@
     )
 )]
 
+pub mod approval;
 pub mod charter;
 pub mod decide;
 pub mod formula;

@@ -1,0 +1,23 @@
+//! Read-back words: what two people, or two screens of one person, compare to know that they speak of the same approval.
+
+use limen_wire::approval::Approval;
+use limen_wire::ids::tagged_hash;
+
+const DOMAIN: &str = "limen/read-back/v1";
+
+/// How many words there are: twelve of 11 bits.
+pub const COUNT: usize = 12;
+
+/// The words of an approval, out of the English list of BIP-39: the first 132 bits of [`tagged_hash`] with domain
+/// `limen/read-back/v1` over digest and nonce, 11 bits a word, highest first.
+///
+/// The nonce is the approver's, chosen when the intent is fixed. Whoever wants another approval to read back alike must find
+/// it for the very hash, at 2¹³² tries, instead of making two that meet beforehand at 2⁶⁶.
+pub fn read_back(approval: &Approval) -> [&'static str; COUNT] {
+    let hash = tagged_hash(DOMAIN, [approval.digest().as_bytes().as_slice(), &approval.nonce]);
+    let bits: Vec<bool> = hash.iter().flat_map(|byte| (0..8).map(|bit| byte.rotate_left(bit) & 0x80 != 0)).collect();
+    let list = bip39::Language::English.word_list();
+    let number = |bits: &[bool]| bits.iter().fold(0, |value, bit| (value << 1) | usize::from(*bit));
+    let mut words = bits.chunks_exact(11).filter_map(|bits| list.get(number(bits)).copied());
+    std::array::from_fn(|_| words.next().unwrap_or_default())
+}
