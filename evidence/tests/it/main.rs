@@ -1,0 +1,11 @@
+//! Contracts of the evidence crate: what verifies, what is refused, and encodings that may never change.
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests count what they made")]
+
+mod checkpoint;
+mod committee;
+mod keys;
+mod merkle;
+mod naive;
+mod tiles;
+mod witness;
