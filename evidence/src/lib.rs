@@ -3,7 +3,7 @@
 //! Lives here: RFC 6962 hashing and proofs, C2SP checkpoints and cosignatures, the log's leaves, receipts and their offline
 //! verification. May not live here: clocks, files, sockets, randomness, storage, decisions. The coordinator keeps the log,
 //! signers write the authorizations and cosign as witnesses; nothing that the keeper says is believed. Start reading at
-//! [`merkle`], then [`checkpoint`]. Every format is written down byte by byte in `docs/evidence.md`.
+//! [`receipt`], then [`leaf`], [`checkpoint`] and [`merkle`]. Every format is written down byte by byte in `docs/evidence.md`.
 #![cfg_attr(
     not(test),
     deny(
@@ -17,4 +17,10 @@
 )]
 
 pub mod checkpoint;
+mod codec;
+pub mod leaf;
 pub mod merkle;
+pub mod receipt;
+pub mod trust;
+
+pub use codec::Malformed;

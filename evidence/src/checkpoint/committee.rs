@@ -5,18 +5,31 @@ use std::collections::BTreeMap;
 use limen_wire::ids::{ClusterId, NodeId};
 use limen_wire::keys::PublicKey;
 
-use super::{CosignatureError, Cosigner, NoteError, SignedCheckpoint};
+use super::{CosignatureError, Cosigner, NoteError, NoteSignature, SignedCheckpoint};
 
 /// Why a committee cannot judge.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommitteeError {
-    /// A quorum that is no majority, or more than there are.
-    #[error("a quorum of {quorum} among {members} members is not possible: more than half and at most all")]
-    Quorum {
+    /// A quorum larger than the committee.
+    #[error("a quorum of {quorum} is more than the {members} members of the committee")]
+    TooLarge {
         /// The quorum.
         quorum: usize,
         /// How many members there are.
         members: usize,
+    },
+    /// A quorum that lets two different trees become final.
+    #[error(
+        "with a quorum of {quorum} among {members} members two different logs can become final when {max_corrupt} of them \
+         lie: 2·quorum − members must be more than max_corrupt"
+    )]
+    Forks {
+        /// The quorum.
+        quorum: usize,
+        /// How many members there are.
+        members: usize,
+        /// How many may be corrupt.
+        max_corrupt: usize,
     },
     /// A member twice, or two with one key: one machine would count as two.
     #[error("{node} is in the committee twice, or shares its key with another member")]
@@ -34,6 +47,7 @@ pub enum CommitteeError {
 pub struct Committee {
     members: BTreeMap<NodeId, Cosigner>,
     quorum: usize,
+    max_corrupt: usize,
 }
 
 /// Who has cosigned a checkpoint: verified.
@@ -55,11 +69,13 @@ impl Cosignatures {
 }
 
 impl Committee {
-    /// Members by name and pinned key; `quorum` of them make a checkpoint final, more than half.
+    /// N members by name and pinned key. `quorum` (q) of them make a checkpoint final, `max_corrupt` (f) of them may lie:
+    /// 2q − N > f, or two different trees could both become final.
     pub fn new(
         cluster: &ClusterId,
         members: impl IntoIterator<Item = (NodeId, PublicKey)>,
         quorum: usize,
+        max_corrupt: usize,
     ) -> Result<Self, CommitteeError> {
         let mut cosigners = BTreeMap::new();
         let mut keys: Vec<PublicKey> = Vec::new();
@@ -70,21 +86,23 @@ impl Committee {
             }
             keys.push(key);
         }
-        let committee = Self { members: cosigners, quorum };
-        if quorum > committee.members.len() || !committee.excludes_forks(0) {
-            return Err(CommitteeError::Quorum { quorum, members: committee.members.len() });
+        let members = cosigners.len();
+        if quorum > members {
+            return Err(CommitteeError::TooLarge { quorum, members });
         }
-        Ok(committee)
-    }
-
-    /// Whether two different trees can never both become final while at most `corrupt` members lie: 2q − N > f.
-    pub fn excludes_forks(&self, corrupt: usize) -> bool {
-        self.quorum.saturating_mul(2) > self.members.len().saturating_add(corrupt)
+        if quorum.saturating_mul(2) <= members.saturating_add(max_corrupt) {
+            return Err(CommitteeError::Forks { quorum, members, max_corrupt });
+        }
+        Ok(Self { members: cosigners, quorum, max_corrupt })
     }
 
     /// How many members make a checkpoint final.
     pub const fn quorum(&self) -> usize {
         self.quorum
+    }
+    /// How many members may be corrupt.
+    pub const fn max_corrupt(&self) -> usize {
+        self.max_corrupt
     }
     /// The members, by name.
     pub fn members(&self) -> impl Iterator<Item = &NodeId> {
@@ -105,5 +123,14 @@ impl Committee {
         }
         let surplus = signed.signatures().len().saturating_sub(by.len());
         Ok(Cosignatures { by, surplus, quorum: self.quorum })
+    }
+    /// The signatures that count, in the order that a receipt needs: of members only, each once, sorted by key name.
+    pub fn select(&self, signatures: &[NoteSignature]) -> Vec<NoteSignature> {
+        let members = self.members.values();
+        let mut chosen: Vec<NoteSignature> = members
+            .filter_map(|cosigner| signatures.iter().find(|signature| cosigner.claims(signature)).cloned())
+            .collect();
+        chosen.sort_by(|a, b| a.name().cmp(b.name()));
+        chosen
     }
 }

@@ -13,7 +13,11 @@ fn keys() -> [(&'static str, SigningKey); 4] {
 }
 
 fn committee(quorum: usize) -> Result<Committee, CommitteeError> {
-    Committee::new(&cluster(), keys().iter().map(|(name, key)| (node(name), key.public_key())), quorum)
+    of_four(quorum, 0)
+}
+
+fn of_four(quorum: usize, max_corrupt: usize) -> Result<Committee, CommitteeError> {
+    Committee::new(&cluster(), keys().iter().map(|(name, key)| (node(name), key.public_key())), quorum, max_corrupt)
 }
 
 fn checkpoint() -> Checkpoint {
@@ -86,27 +90,41 @@ fn a_cosignature_of_another_checkpoint_does_not_verify() {
 }
 
 #[test]
-fn a_quorum_is_more_than_half_and_at_most_all() {
-    for (quorum, possible) in [(0, false), (2, false), (3, true), (4, true), (5, false), (usize::MAX, false)] {
-        assert_eq!(committee(quorum).is_ok(), possible, "{quorum} of 4");
+fn a_quorum_is_at_most_all() {
+    assert_eq!(committee(5), Err(CommitteeError::TooLarge { quorum: 5, members: 4 }));
+    assert!(committee(usize::MAX).is_err());
+    assert!(Committee::new(&cluster(), [], 0, 0).is_err());
+    assert!(Committee::new(&cluster(), [], 1, 0).is_err());
+}
+
+#[test]
+fn a_quorum_that_lets_two_logs_become_final_is_refused() {
+    // 2q − N > f
+    for (quorum, max_corrupt, sound) in
+        [(0, 0, false), (2, 0, false), (3, 0, true), (3, 1, true), (3, 2, false), (4, 3, true), (4, 4, false)]
+    {
+        let forks = CommitteeError::Forks { quorum, members: 4, max_corrupt };
+        assert_eq!(of_four(quorum, max_corrupt).err(), (!sound).then_some(forks), "{quorum} of 4, {max_corrupt} lie");
     }
-    assert!(Committee::new(&cluster(), [], 0).is_err());
-    assert!(Committee::new(&cluster(), [], 1).is_err());
+    assert!(of_four(4, usize::MAX).is_err());
 }
 
 #[test]
 fn one_machine_cannot_cosign_as_two() {
     let same_key = [(node("a"), p256(1).public_key()), (node("b"), p256(1).public_key())];
-    assert_eq!(Committee::new(&cluster(), same_key, 2), Err(CommitteeError::Twice { node: node("b") }));
+    assert_eq!(Committee::new(&cluster(), same_key, 2, 0), Err(CommitteeError::Twice { node: node("b") }));
     let same_name = [(node("a"), p256(1).public_key()), (node("a"), p256(2).public_key())];
-    assert_eq!(Committee::new(&cluster(), same_name, 2), Err(CommitteeError::Twice { node: node("a") }));
+    assert_eq!(Committee::new(&cluster(), same_name, 2, 0), Err(CommitteeError::Twice { node: node("a") }));
 }
 
 #[test]
-fn forks_are_excluded_while_few_enough_lie() {
-    // 2q − N > f
-    assert!(committee(3).unwrap().excludes_forks(1));
-    assert!(!committee(3).unwrap().excludes_forks(2));
-    assert!(committee(4).unwrap().excludes_forks(3));
-    assert!(!committee(4).unwrap().excludes_forks(usize::MAX));
+fn what_counts_is_selected_in_one_order() {
+    let committee = committee(3).unwrap();
+    let mut lines: Vec<NoteSignature> = keys().iter().rev().map(|(name, key)| cosign(name, key, 5)).collect();
+    lines.push(cosign("a", &p256(1), 6));
+    lines.insert(0, cosign("x", &p256(9), 5));
+    let selected = committee.select(&lines);
+    let names: Vec<&str> = selected.iter().map(NoteSignature::name).collect();
+    assert_eq!(names, ["limen/test/node/a", "limen/test/node/b", "limen/test/node/c", "limen/test/node/w"]);
+    assert_eq!(committee.count(&signed(selected)).unwrap().surplus, 0);
 }
