@@ -296,7 +296,7 @@ impl Driver {
             }
             Err(error) => {
                 let reasons = vec![error.to_string()];
-                let decision = pb::Decision { allowed: false, rules: Vec::new(), reasons };
+                let decision = pb::Decision { reasons, ..pb::Decision::default() };
                 Event::Evaluated { effects: Vec::new(), decision }
             }
         };

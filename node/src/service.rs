@@ -56,6 +56,7 @@ fn announced(examined: &Examined, first_seen_ms: u64) -> Response<pb::AnnounceRe
         intent_id: examined.intent().id.as_bytes().to_vec().into(),
         decision: Some(examined.decision().to_wire()),
         first_seen_ms,
+        ..pb::AnnounceResponse::default()
     })
 }
 

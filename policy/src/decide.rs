@@ -11,11 +11,12 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use limen_wire::effects::{Amount, Asset, Effect, Effects};
-use limen_wire::ids::{VaultId, tagged_hash};
+use limen_wire::ids::{SliceHash, VaultId, tagged_hash};
 use limen_wire::intent::Intent;
+use limen_wire::pb;
 
 use crate::charter::people::{Group, Person};
-use crate::charter::rule::{Class, Needs, Rule, Verb};
+use crate::charter::rule::{Class, DelayFrom, Needs, Rule, Verb};
 use crate::charter::vault::Limit;
 use crate::charter::{Charter, Duty};
 
@@ -39,7 +40,7 @@ pub struct Decision {
     /// What it takes of the limits, in order. Empty if denied.
     pub charges: Vec<Charge>,
     /// Hash of the charter's slice that was consulted: an approval given under another slice has lapsed.
-    pub slice: [u8; 32],
+    pub slice: SliceHash,
 }
 
 /// What one rule asks for.
@@ -53,12 +54,31 @@ pub struct Requirement {
 
 impl Decision {
     /// The wire form.
-    pub fn to_wire(&self) -> limen_wire::pb::Decision {
-        limen_wire::pb::Decision { allowed: self.allowed, rules: self.rules.clone(), reasons: self.reasons.clone() }
+    pub fn to_wire(&self) -> pb::Decision {
+        pb::Decision {
+            allowed: self.allowed,
+            rules: self.rules.clone(),
+            reasons: self.reasons.clone(),
+            requirements: self.requirements.iter().map(Requirement::to_wire).collect(),
+            charges: self.charges.iter().map(Charge::to_wire).collect(),
+            slice_hash: self.slice.as_bytes().to_vec().into(),
+        }
     }
 
-    fn denied(rules: Vec<String>, reasons: Vec<String>, slice: [u8; 32]) -> Self {
+    fn denied(rules: Vec<String>, reasons: Vec<String>, slice: SliceHash) -> Self {
         Self { allowed: false, rules, reasons, requirements: Vec::new(), charges: Vec::new(), slice }
+    }
+}
+
+impl Requirement {
+    fn to_wire(&self) -> pb::Requirement {
+        pb::Requirement {
+            rule: self.rule.clone(),
+            approvals: self.needs.approvals.as_ref().map(ToString::to_string).unwrap_or_default(),
+            delay_secs: self.needs.delay_secs,
+            delay_from_first_sight: self.needs.delay_from == DelayFrom::FirstSight,
+            not_by_requester: self.needs.not_by_requester,
+        }
     }
 }
 
@@ -77,7 +97,7 @@ struct Case<'a> {
 
 /// Decides. The intent's requester must be enrolled with the duty to request; their signature is the guard's business.
 pub fn decide(charter: &Charter, intent: &Intent, effects: &Effects) -> Decision {
-    let refuse = |reason: String| Decision::denied(Vec::new(), vec![reason], [0; 32]);
+    let refuse = |reason: String| Decision::denied(Vec::new(), vec![reason], SliceHash::new([0; 32]));
     if charter.requester(&intent.requester, Duty::Request).is_none() {
         return refuse(format!("requester {} is not enrolled to request signatures", intent.requester));
     }
@@ -174,7 +194,7 @@ impl<'a> Case<'a> {
 
     /// Hash of everything that was consulted: matched rules, the groups that they name with their members' credentials,
     /// the people behind the requester, the limits charged.
-    fn slice(&self, rules: &[&Rule], limits: &[&Limit]) -> Result<[u8; 32], postcard::Error> {
+    fn slice(&self, rules: &[&Rule], limits: &[&Limit]) -> Result<SliceHash, postcard::Error> {
         let roster = &self.charter.roster;
         let formulas = rules.iter().filter_map(|rule| rule.needs.approvals.as_ref());
         let named: BTreeSet<_> = formulas.flat_map(|formula| formula.leaves()).map(|leaf| &leaf.group).collect();
@@ -183,6 +203,6 @@ impl<'a> Case<'a> {
         let people: Vec<&Person> = members.iter().filter_map(|id| roster.people.get(*id)).collect();
         let requester = self.charter.requesters.get(&self.intent.requester).map(|requester| &requester.people);
         let consulted = postcard::to_stdvec(&(rules, groups, people, requester, limits))?;
-        Ok(tagged_hash("limen policy slice v1", [consulted.as_slice()]))
+        Ok(SliceHash::new(tagged_hash("limen policy slice v1", [consulted.as_slice()])))
     }
 }

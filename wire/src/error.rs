@@ -70,6 +70,14 @@ table! {
     WrongCluster, "wrong_cluster", FailedPrecondition, false, "Sign the intent for this cluster's name.";
     /// The rules forbid it.
     PolicyDenied, "policy_denied", PermissionDenied, false, "See the reasons; `limen simulate` shows what each signer would say.";
+    /// People have not said yes yet.
+    ApprovalsMissing, "approvals_missing", FailedPrecondition, true, "Have the named people approve; `limen request show` tells who is missing.";
+    /// Somebody said no.
+    Rejected, "rejected", FailedPrecondition, false, "Read the reason; submit a new intent if it is still wanted.";
+    /// A delay has not run out.
+    TimeLocked, "time_locked", FailedPrecondition, true, "Wait: the request goes on by itself when the delay is over.";
+    /// A limit is used up.
+    LimitReached, "limit_reached", ResourceExhausted, true, "Wait until enough of the limit's window has passed, or have the charter changed.";
     /// The expiry has passed.
     Expired, "expired", FailedPrecondition, false, "Sign a new intent with a later expiry.";
     /// The expiry lies too far ahead.

@@ -21,7 +21,7 @@ pub async fn simulate(core: &Arc<Core>, envelope: pb::Envelope) -> Result<pb::Si
     for signer in core.signers.among(&key.committee.members).filter(|signer| signer.is_reachable()) {
         let (signer, bound, intent) = (Arc::clone(signer), core.timing.call_timeout, Some(envelope.clone()));
         calls.spawn(async move {
-            let call = signer.port().simulate(pb::AnnounceRequest { intent });
+            let call = signer.port().simulate(pb::AnnounceRequest { intent, approvals: Vec::new() });
             (signer.node.to_string(), signer.within(bound, call).await)
         });
     }
@@ -33,11 +33,11 @@ pub async fn simulate(core: &Arc<Core>, envelope: pb::Envelope) -> Result<pb::Si
             let decision = match answer {
                 Ok(response) => response.decision.unwrap_or_default(),
                 Err(CallError::Refused(error)) => {
-                    pb::Decision { allowed: false, rules: Vec::new(), reasons: vec![error.to_string()] }
+                    pb::Decision { reasons: vec![error.to_string()], ..pb::Decision::default() }
                 }
                 Err(_) => return None,
             };
-            Some(pb::SignerDecision { node, decision: Some(decision) })
+            Some(pb::SignerDecision { node, decision: Some(decision), ..pb::SignerDecision::default() })
         })
         .collect();
     signer_decisions.sort_by(|a, b| a.node.cmp(&b.node));

@@ -34,7 +34,7 @@ impl Opinion {
     }
     /// From a refusal that will not change by itself.
     pub fn from_refusal(error: &ApiError) -> Self {
-        let decision = pb::Decision { allowed: false, rules: Vec::new(), reasons: vec![error.to_string()] };
+        let decision = pb::Decision { reasons: vec![error.to_string()], ..pb::Decision::default() };
         Self { decision, refusal: Some(error.code) }
     }
 }
@@ -124,6 +124,7 @@ impl Record {
             .map(|(node, opinion)| pb::SignerDecision {
                 node: node.to_string(),
                 decision: Some(opinion.decision.clone()),
+                ..pb::SignerDecision::default()
             })
             .collect();
         pb::Request {
@@ -139,6 +140,7 @@ impl Record {
             sessions: self.sessions,
             result: self.result.clone(),
             error: self.error.as_ref().map(ApiError::to_wire),
+            approvals: Vec::new(),
         }
     }
 }

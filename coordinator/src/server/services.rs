@@ -50,6 +50,11 @@ impl Custody for CustodyService {
         Ok(Response::new(pb::CancelResponse { request: Some(entry.record.to_wire()) }))
     }
 
+    async fn approve(&self, request: Request<pb::ApproveRequest>) -> Result<Response<pb::ApproveResponse>, Status> {
+        envelope(request.into_inner().approval)?;
+        Err(Status::unimplemented("this coordinator cannot take approvals"))
+    }
+
     async fn simulate(&self, request: Request<pb::SimulateRequest>) -> Result<Response<pb::SimulateResponse>, Status> {
         let envelope = envelope(request.into_inner().envelope)?;
         Ok(Response::new(intake::simulate(&self.0, envelope).await?))

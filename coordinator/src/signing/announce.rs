@@ -22,7 +22,7 @@ impl Driver {
             self.trouble.remove(node);
             let (signer, intent) = (Arc::clone(signer), Some(self.record.envelope.clone()));
             self.jobs.spawn(async move {
-                let call = signer.port().announce(pb::AnnounceRequest { intent });
+                let call = signer.port().announce(pb::AnnounceRequest { intent, approvals: Vec::new() });
                 Done::Announced(signer.node.clone(), signer.within(bound, call).await)
             });
         }

@@ -234,7 +234,7 @@ impl FakeSigner {
         let reasons = if allowed { Vec::new() } else { vec!["not here".to_owned()] };
         pb::AnnounceResponse {
             intent_id: intent.id.as_bytes().to_vec().into(),
-            decision: Some(pb::Decision { allowed, rules: Vec::new(), reasons }),
+            decision: Some(pb::Decision { allowed, reasons, ..pb::Decision::default() }),
             first_seen_ms: record.first_seen_ms,
         }
     }

@@ -92,7 +92,11 @@ async fn an_account_number_is_claimed_once_unless_it_is_handed_over_by_name() {
 async fn a_cancelled_intent_is_not_signed() {
     let cluster = frost_cluster().await;
     let (id, intent) = message_intent(&cluster, "words", "m-1", "hello");
-    let announced = cluster.client(0).announce(pb::AnnounceRequest { intent: Some(intent.clone()) }).await.unwrap();
+    let announced = cluster
+        .client(0)
+        .announce(pb::AnnounceRequest { intent: Some(intent.clone()), ..Default::default() })
+        .await
+        .unwrap();
     assert!(announced.into_inner().decision.unwrap().allowed);
     let cancel = |requester: &str, key| {
         let record = pb::Cancellation {

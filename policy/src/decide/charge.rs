@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use limen_wire::effects::{Amount, Effect};
 use limen_wire::ids::LimitId;
+use limen_wire::pb;
 
 use super::Case;
 use super::matching::{amount, destination};
@@ -19,6 +20,12 @@ pub struct Charge {
     pub subject: String,
     /// How much, in the asset's smallest unit. A request counts as one whatever the amount.
     pub amount: Amount,
+}
+
+impl Charge {
+    pub(super) fn to_wire(&self) -> pb::Charge {
+        pb::Charge { limit: self.limit.to_string(), subject: self.subject.clone(), amount: self.amount.to_string() }
+    }
 }
 
 /// All charges, or why the request can never fit.
