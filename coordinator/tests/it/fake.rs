@@ -236,6 +236,7 @@ impl FakeSigner {
             intent_id: intent.id.as_bytes().to_vec().into(),
             decision: Some(pb::Decision { allowed, reasons, ..pb::Decision::default() }),
             first_seen_ms: record.first_seen_ms,
+            ..Default::default()
         }
     }
 
@@ -303,7 +304,7 @@ impl SignerPort for FakeSigner {
         let mode = self.enter(false).await?;
         let (intent, _) = Intent::open(request.intent.as_ref().unwrap()).unwrap();
         let decision = Some(pb::Decision { allowed: mode != Mode::Denies, ..Default::default() });
-        Ok(pb::AnnounceResponse { intent_id: intent.id.as_bytes().to_vec().into(), decision, first_seen_ms: 0 })
+        Ok(pb::AnnounceResponse { intent_id: intent.id.as_bytes().to_vec().into(), decision, ..Default::default() })
     }
 
     async fn sign(&self, request: pb::SignRequest) -> Result<pb::SignResponse, CallError> {
