@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use protox::prost::Message as _;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "limen/v1/types.proto",
     "limen/v1/approval.proto",
+    "limen/v1/ledger.proto",
     "limen/v1/custody.proto",
     "limen/v1/admin.proto",
     "limen/v1/signer.proto",

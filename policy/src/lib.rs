@@ -19,3 +19,4 @@ pub mod charter;
 pub mod decide;
 pub mod formula;
 pub mod key_order;
+pub mod ledger;

@@ -25,6 +25,12 @@ pub enum PayloadType {
     NonceBatch,
     /// [`pb::SignedApproval`].
     Approval,
+    /// [`pb::LedgerEntry`].
+    LedgerEntry,
+    /// [`pb::LedgerClosing`].
+    LedgerClosing,
+    /// [`pb::LedgerVoid`].
+    LedgerVoid,
 }
 
 impl PayloadType {
@@ -37,6 +43,9 @@ impl PayloadType {
             Self::KeyStatement => "application/vnd.limen.key-statement.v1+protobuf",
             Self::NonceBatch => "application/vnd.limen.nonce-batch.v1+protobuf",
             Self::Approval => "application/vnd.limen.approval.v1+protobuf",
+            Self::LedgerEntry => "application/vnd.limen.ledger-entry.v1+protobuf",
+            Self::LedgerClosing => "application/vnd.limen.ledger-closing.v1+protobuf",
+            Self::LedgerVoid => "application/vnd.limen.ledger-void.v1+protobuf",
         }
     }
 }

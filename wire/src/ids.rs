@@ -129,6 +129,10 @@ name!(
     RequesterId, "requester id", 64
 );
 name!(
+    /// Names a ledger of limits, as the charter does.
+    LedgerId, "ledger id", 64
+);
+name!(
     /// Names a vault: accounts under one tier and one set of rules.
     VaultId, "vault id", 64
 );
@@ -238,6 +242,14 @@ hash32!(
 hash32!(
     /// Hash of the live freezes of the scopes that one intent touches.
     FreezeEpoch, "freeze epoch"
+);
+hash32!(
+    /// Hash of a ledger committee: its ledger, members, keys and numbers.
+    CommitteeHash, "committee hash"
+);
+hash32!(
+    /// Hash of a ledger entry's exact bytes.
+    EntryHash, "entry hash"
 );
 
 /// Domain-separated SHA-256 over length-prefixed parts: injective, so that no two lists of parts share an input.

@@ -28,6 +28,14 @@ pub const PATH_STEPS: usize = 10;
 pub const FRAME_BODY_BYTES: usize = 1024 * 1024;
 /// Commitments in one nonce batch.
 pub const NONCE_BATCH: usize = 1024;
+/// Members of a ledger committee.
+pub const LEDGER_MEMBERS: usize = 16;
+/// A ledger entry that reserves or releases: so short that one entry can carry those of all members.
+pub const LEDGER_ENTRY_BYTES: usize = 12 * 1024;
+/// Charges of one claim.
+pub const LEDGER_CHARGES: usize = 32;
+/// A limit's subject.
+pub const LEDGER_SUBJECT_BYTES: usize = 128;
 /// Requests on one page.
 pub const PAGE: usize = 200;
 /// Intents on one page between signer and coordinator.

@@ -54,6 +54,18 @@ impl Amount {
         }
         (carry == 0).then_some(Self(product))
     }
+    /// Quotient and remainder, or `None` for the divisor zero.
+    pub fn checked_div_rem_u64(self, divisor: u64) -> Option<(Self, u64)> {
+        let mut quotient = [0u8; 32];
+        let mut rest: u64 = 0;
+        for (out, digit) in quotient.iter_mut().zip(self.0) {
+            let value = (u128::from(rest) << 8) | u128::from(digit);
+            // `rest < divisor`, so the quotient is below 256 and the remainder below the divisor.
+            *out = u8::try_from(value.checked_div(u128::from(divisor))?).ok()?;
+            rest = u64::try_from(value.checked_rem(u128::from(divisor))?).ok()?;
+        }
+        Some((Self(quotient), rest))
+    }
     /// From decimal digits, the first of them a digit; `_` may group them, no sign, point or other separator.
     pub fn from_decimal(text: &str) -> Option<Self> {
         if !text.starts_with(|first: char| first.is_ascii_digit()) {

@@ -117,3 +117,13 @@ fn amounts_are_read_and_written_in_units() {
     assert_eq!(Amount::from_u128(u128::from(u64::MAX)).to_u64(), Some(u64::MAX));
     assert_eq!(Amount::from_u128(u128::from(u64::MAX) + 1).to_u64(), None);
 }
+
+#[test]
+fn amounts_are_divided_with_a_remainder() {
+    assert_eq!(Amount::from_u128(17).checked_div_rem_u64(5), Some((Amount::from_u128(3), 2)));
+    assert_eq!(Amount::MAX.checked_div_rem_u64(1), Some((Amount::MAX, 0)));
+    assert_eq!(Amount::from_u128(1).checked_div_rem_u64(0), None);
+    let (quotient, rest) = Amount::MAX.checked_div_rem_u64(u64::MAX).unwrap();
+    let product = quotient.checked_mul_u64(u64::MAX).unwrap();
+    assert_eq!(product.checked_add(Amount::from_u128(rest.into())), Some(Amount::MAX));
+}

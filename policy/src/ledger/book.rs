@@ -1,0 +1,288 @@
+//! The book: everything that counts after a certified entry. A pure function of the entries applied.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use limen_wire::effects::Amount;
+use limen_wire::ids::{IntentId, tagged_hash};
+use prost::Message as _;
+use serde::{Deserialize, Serialize};
+
+use super::entry::{Claim, Entry};
+use super::entry_wire::claim_to_wire;
+use super::release::Release;
+use super::scope::{Limit, Scope};
+use super::{MAX_SKEW_MS, MAX_WINDOW_SECS};
+
+/// One request that counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    claim: Claim,
+    /// The latest end of its reservations.
+    expires_at_ms: u64,
+}
+
+/// Who holds a scope of count 1: each holder with the request that it replaces.
+type Holders = BTreeMap<IntentId, Option<IntentId>>;
+
+/// Amounts by request, and who holds what counts once. Amounts are forgotten when no window can reach them; what counts
+/// once is kept for ever.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Book {
+    records: BTreeMap<IntentId, Record>,
+    /// The requests recorded under each limit.
+    by_limit: BTreeMap<Scope, BTreeSet<IntentId>>,
+    holdings: BTreeMap<Scope, Holders>,
+}
+
+/// Why claims do not fit into the book.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    /// The sum would be too much.
+    #[error("{scope}: {observed} within its window is more than the certified bound {bound}: wait, or ask for less")]
+    Amount {
+        /// Which limit.
+        scope: Box<Scope>,
+        /// The sum with the new claims, or "more than 256 bits".
+        observed: String,
+        /// The bound.
+        bound: Amount,
+    },
+    /// There would be too many.
+    #[error("{scope}: {observed} requests within its window are more than the certified bound {bound}: wait")]
+    Count {
+        /// Which limit.
+        scope: Box<Scope>,
+        /// Requests with the new claims.
+        observed: u64,
+        /// The bound.
+        bound: u64,
+    },
+    /// A limit that the charter does not have.
+    #[error("{0} is not in the charter")]
+    UnknownLimit(Box<Scope>),
+    /// Somebody else has it.
+    #[error("{scope} is held by {holder}, which {intent} does not replace by name")]
+    Held {
+        /// What counts once.
+        scope: Box<Scope>,
+        /// Who asks for it.
+        intent: IntentId,
+        /// Who has it.
+        holder: IntentId,
+    },
+    /// Two in one entry ask for it.
+    #[error("{0} is claimed twice in one entry: claim it in two, where the second replaces the first by name")]
+    Twice(Box<Scope>),
+    /// A replacement that leaves something out.
+    #[error("{intent} replaces {replaced} but does not spend {scope} as that does: both could take effect")]
+    SpendsLess {
+        /// The replacement.
+        intent: IntentId,
+        /// What it replaces.
+        replaced: IntentId,
+        /// What only the replaced one spends.
+        scope: Box<Scope>,
+    },
+}
+
+impl Book {
+    /// Whether the claims fit on top, at the time of their entry: what counts once is free or replaced by name, and no
+    /// limit's window sums up to more than `L_cert`.
+    pub fn fits(&self, claims: &[Claim], at_ms: u64, limit: &dyn Fn(&Scope) -> Option<Limit>) -> Result<(), Misfit> {
+        let mut once = BTreeSet::new();
+        let mut touched = BTreeSet::new();
+        for claim in claims {
+            self.replacement_spends_all(claim)?;
+            for scope in claim.charges.keys() {
+                if scope.is_limit() {
+                    touched.insert(scope);
+                } else if !once.insert(scope) {
+                    return Err(Misfit::Twice(boxed(scope)));
+                } else {
+                    self.is_free(scope, claim)?;
+                }
+            }
+        }
+        touched.into_iter().try_for_each(|scope| self.stays_within(scope, claims, at_ms, limit))
+    }
+
+    fn replacement_spends_all(&self, claim: &Claim) -> Result<(), Misfit> {
+        let Some((replaced, record)) = claim.replaces.and_then(|id| Some((id, self.records.get(&id)?))) else {
+            return Ok(());
+        };
+        match spends(&record.claim).find(|scope| !claim.charges.contains_key(*scope)) {
+            None => Ok(()),
+            Some(scope) => Err(Misfit::SpendsLess { intent: claim.intent, replaced, scope: boxed(scope) }),
+        }
+    }
+
+    /// Every other holder is one that the claim replaces, directly or through others. An idempotency key is never shared.
+    fn is_free(&self, scope: &Scope, claim: &Claim) -> Result<(), Misfit> {
+        let Some(holders) = self.holdings.get(scope) else {
+            return Ok(());
+        };
+        let mut replaced = BTreeSet::from([claim.intent]);
+        let mut next = claim.replaces.filter(|_| scope.is_spend());
+        while let Some(id) = next {
+            next = if replaced.insert(id) { holders.get(&id).copied().flatten() } else { None };
+        }
+        match holders.keys().find(|holder| !replaced.contains(*holder)) {
+            None => Ok(()),
+            Some(holder) => Err(Misfit::Held { scope: boxed(scope), intent: claim.intent, holder: *holder }),
+        }
+    }
+
+    fn stays_within(
+        &self,
+        scope: &Scope,
+        claims: &[Claim],
+        at_ms: u64,
+        limit: &dyn Fn(&Scope) -> Option<Limit>,
+    ) -> Result<(), Misfit> {
+        let limit = limit(scope).ok_or_else(|| Misfit::UnknownLimit(boxed(scope)))?;
+        let groups = self.groups(scope, claims, at_ms, &limit);
+        let bound = limit.certified;
+        let observed = groups.len() as u64;
+        if observed > bound.count {
+            return Err(Misfit::Count { scope: boxed(scope), observed, bound: bound.count });
+        }
+        let sum = groups.into_values().try_fold(Amount::ZERO, Amount::checked_add);
+        if sum.is_some_and(|sum| sum <= bound.amount) {
+            return Ok(());
+        }
+        let observed = sum.map_or_else(|| "more than 256 bits".to_owned(), |sum| sum.to_string());
+        Err(Misfit::Amount { scope: boxed(scope), observed, bound: bound.amount })
+    }
+
+    /// What counts in a limit's window: of requests that replace each other only one takes effect, so the largest counts.
+    fn groups(&self, scope: &Scope, claims: &[Claim], at_ms: u64, limit: &Limit) -> BTreeMap<IntentId, Amount> {
+        let recorded = self.by_limit.get(scope).into_iter().flatten().filter_map(|id| self.records.get(id));
+        let live = recorded
+            .filter(|record| at_ms < counts_until(record.expires_at_ms, limit.window_ms()))
+            .map(|record| &record.claim);
+        let mut groups = BTreeMap::new();
+        for claim in live.chain(claims) {
+            if let Some(amount) = claim.charges.get(scope) {
+                let largest = groups.entry(self.first_of(claim)).or_insert(Amount::ZERO);
+                *largest = (*largest).max(*amount);
+            }
+        }
+        groups
+    }
+
+    /// The first request of those that this one replaces, as far as they are recorded and all they spend is spent again.
+    fn first_of(&self, claim: &Claim) -> IntentId {
+        let (mut first, mut seen) = (claim, BTreeSet::from([claim.intent]));
+        while let Some(record) = first.replaces.and_then(|id| self.records.get(&id)) {
+            let shared = spends(&record.claim).next().is_some()
+                && spends(&record.claim).all(|scope| first.charges.contains_key(scope));
+            if !shared || !seen.insert(record.claim.intent) {
+                break;
+            }
+            first = &record.claim;
+        }
+        first.intent
+    }
+
+    /// Counts what an entry reserves, releases and carries. The entry is certified, or about to be acknowledged.
+    pub fn apply(&mut self, entry: &Entry) {
+        for carried in &entry.carried {
+            carried.claims.iter().for_each(|claim| self.count(claim, carried.expires_at_ms));
+        }
+        entry.claims.iter().for_each(|claim| self.count(claim, entry.expires_at_ms));
+        // What can never be signed any more does not count, whichever of the carried entries says so.
+        for evidence in entry.carried.iter().flat_map(|carried| &carried.releases).chain(&entry.releases) {
+            if let Ok(intent) = Release::named(evidence) {
+                self.release(&intent);
+            }
+        }
+        self.forget(entry.time_ms);
+    }
+
+    /// Counting twice counts once: the larger charge, until the later end.
+    fn count(&mut self, claim: &Claim, expires_at_ms: u64) {
+        for scope in claim.charges.keys() {
+            if scope.is_limit() {
+                self.by_limit.entry(scope.clone()).or_default().insert(claim.intent);
+            } else {
+                self.holdings.entry(scope.clone()).or_default().insert(claim.intent, claim.replaces);
+            }
+        }
+        let fresh = || Record { claim: claim.clone(), expires_at_ms };
+        let record = self.records.entry(claim.intent).or_insert_with(fresh);
+        record.expires_at_ms = record.expires_at_ms.max(expires_at_ms);
+        for (scope, amount) in &claim.charges {
+            let largest = record.claim.charges.entry(scope.clone()).or_insert(*amount);
+            *largest = (*largest).max(*amount);
+        }
+    }
+
+    /// The idempotency key stays taken: it names the request for ever, also one that came to nothing.
+    fn release(&mut self, intent: &IntentId) {
+        self.drop_record(intent);
+        self.holdings.retain(|scope, holders| {
+            if scope.is_spend() {
+                holders.remove(intent);
+            }
+            !holders.is_empty()
+        });
+    }
+
+    fn forget(&mut self, now_ms: u64) {
+        let window = MAX_WINDOW_SECS.saturating_mul(1000);
+        let old = |record: &Record| counts_until(record.expires_at_ms, window) <= now_ms;
+        let gone: Vec<IntentId> = self.records.iter().filter(|(_, r)| old(r)).map(|(id, _)| *id).collect();
+        gone.iter().for_each(|id| self.drop_record(id));
+    }
+
+    fn drop_record(&mut self, intent: &IntentId) {
+        let Some(record) = self.records.remove(intent) else { return };
+        for scope in record.claim.charges.keys().filter(|scope| scope.is_limit()) {
+            if let Some(requests) = self.by_limit.get_mut(scope) {
+                requests.remove(intent);
+                if requests.is_empty() {
+                    self.by_limit.remove(scope);
+                }
+            }
+        }
+    }
+
+    /// Whether the request counts here, by amount or by what it holds.
+    pub fn knows(&self, intent: &IntentId) -> bool {
+        self.records.contains_key(intent) || self.holdings.values().any(|holders| holders.contains_key(intent))
+    }
+
+    /// Hash of everything that counts: what a seal hands to the next committee.
+    pub fn digest(&self) -> [u8; 32] {
+        let record = |record: &Record| {
+            let claim = claim_to_wire(&record.claim).encode_to_vec();
+            tagged_hash("limen ledger record v1", [claim.as_slice(), &record.expires_at_ms.to_be_bytes()])
+        };
+        let holding = |(scope, holders): (&Scope, &Holders)| {
+            let scope = scope.encode();
+            let ids = holders.iter().flat_map(|(holder, replaced)| {
+                [holder.as_bytes().as_slice(), replaced.as_ref().map_or(&[], |id| id.as_bytes())]
+            });
+            tagged_hash("limen ledger holding v1", std::iter::once(scope.as_slice()).chain(ids))
+        };
+        let hashes: Vec<[u8; 32]> =
+            self.records.values().map(record).chain(self.holdings.iter().map(holding)).collect();
+        let count = (self.records.len() as u64).to_be_bytes();
+        let parts = std::iter::once(count.as_slice()).chain(hashes.iter().map(<[u8; 32]>::as_slice));
+        tagged_hash("limen ledger book v1", parts)
+    }
+}
+
+fn boxed(scope: &Scope) -> Box<Scope> {
+    Box::new(scope.clone())
+}
+
+fn spends(claim: &Claim) -> impl Iterator<Item = &Scope> {
+    claim.charges.keys().filter(|scope| scope.is_spend())
+}
+
+/// An amount counts for a window after the last moment at which it can be signed. Entry, member and guard may read clocks
+/// that differ by a skew each, so two skews are added.
+const fn counts_until(expires_at_ms: u64, window_ms: u64) -> u64 {
+    expires_at_ms.saturating_add(window_ms).saturating_add(MAX_SKEW_MS.saturating_mul(2))
+}

@@ -1,0 +1,9 @@
+//! Every refusal, the scenarios by name, random adversarial schedules, and a small model explored to the end.
+
+mod certificate;
+mod closing;
+mod committee;
+mod entry;
+mod kit;
+mod limits;
+mod member;
