@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::entry::{Claim, Entry};
 use super::entry_wire::claim_to_wire;
 use super::release::Release;
-use super::scope::{Limit, Scope};
+use super::scope::{Bound, Limit, Scope};
 use super::{MAX_SKEW_MS, MAX_WINDOW_SECS};
 
 /// One request that counts.
@@ -38,7 +38,7 @@ pub struct Book {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
     /// The sum would be too much.
-    #[error("{scope}: {observed} within its window is more than the certified bound {bound}: wait, or ask for less")]
+    #[error("{scope}: {observed} within its window is more than the bound {bound}: wait, or ask for less")]
     Amount {
         /// Which limit.
         scope: Box<Scope>,
@@ -48,7 +48,7 @@ pub enum Misfit {
         bound: Amount,
     },
     /// There would be too many.
-    #[error("{scope}: {observed} requests within its window are more than the certified bound {bound}: wait")]
+    #[error("{scope}: {observed} requests within its window are more than the bound {bound}: wait")]
     Count {
         /// Which limit.
         scope: Box<Scope>,
@@ -141,17 +141,8 @@ impl Book {
     ) -> Result<(), Misfit> {
         let limit = limit(scope).ok_or_else(|| Misfit::UnknownLimit(boxed(scope)))?;
         let groups = self.groups(scope, claims, at_ms, &limit);
-        let bound = limit.certified;
-        let observed = groups.len() as u64;
-        if observed > bound.count {
-            return Err(Misfit::Count { scope: boxed(scope), observed, bound: bound.count });
-        }
-        let sum = groups.into_values().try_fold(Amount::ZERO, Amount::checked_add);
-        if sum.is_some_and(|sum| sum <= bound.amount) {
-            return Ok(());
-        }
-        let observed = sum.map_or_else(|| "more than 256 bits".to_owned(), |sum| sum.to_string());
-        Err(Misfit::Amount { scope: boxed(scope), observed, bound: bound.amount })
+        let amounts: Vec<Amount> = groups.into_values().collect();
+        within(scope, &amounts, limit.certified)
     }
 
     /// What counts in a limit's window: of requests that replace each other only one takes effect, so the largest counts.
@@ -281,8 +272,22 @@ fn spends(claim: &Claim) -> impl Iterator<Item = &Scope> {
     claim.charges.keys().filter(|scope| scope.is_spend())
 }
 
+/// Whether these amounts, one for each request, stay within the bound.
+pub(super) fn within(scope: &Scope, amounts: &[Amount], bound: Bound) -> Result<(), Misfit> {
+    let observed = amounts.len() as u64;
+    if observed > bound.count {
+        return Err(Misfit::Count { scope: boxed(scope), observed, bound: bound.count });
+    }
+    let sum = amounts.iter().try_fold(Amount::ZERO, |sum, amount| sum.checked_add(*amount));
+    if sum.is_some_and(|sum| sum <= bound.amount) {
+        return Ok(());
+    }
+    let observed = sum.map_or_else(|| "more than 256 bits".to_owned(), |sum| sum.to_string());
+    Err(Misfit::Amount { scope: boxed(scope), observed, bound: bound.amount })
+}
+
 /// An amount counts for a window after the last moment at which it can be signed. Entry, member and guard may read clocks
 /// that differ by a skew each, so two skews are added.
-const fn counts_until(expires_at_ms: u64, window_ms: u64) -> u64 {
+pub(super) const fn counts_until(expires_at_ms: u64, window_ms: u64) -> u64 {
     expires_at_ms.saturating_add(window_ms).saturating_add(MAX_SKEW_MS.saturating_mul(2))
 }

@@ -1,0 +1,112 @@
+use std::sync::Arc;
+
+use limen_wire::ids::IntentId;
+use limen_wire::{pb, statement};
+
+use super::kit::*;
+use crate::ledger::*;
+
+/// These signers' voids in one envelope.
+fn voids(intent: &IntentId, indices: impl IntoIterator<Item = usize>) -> pb::Envelope {
+    let each: Vec<_> = indices.into_iter().map(|i| void(&cluster(), intent, &node(i), &key(i))).collect();
+    statement::combine(&each).unwrap()
+}
+
+fn guard() -> Guard {
+    Guard::new(&[spending(1, 100, &[nonce(5)], None), spending(2, 100, &[nonce(5)], None)], 100, 10)
+}
+
+/// A ledger whose first entry reserves everything for request 1.
+fn reserved() -> (Arc<Committee>, Vec<Node>, Certificate) {
+    let committee = committee();
+    let mut nodes = Node::all(&committee);
+    let first = entry(&committee, None, NOW, &[spending(1, 100, &[nonce(5)], None)]);
+    let base = run(&mut nodes, &first, None, NOW, &guard()).unwrap();
+    (committee, nodes, base)
+}
+
+fn releasing(committee: &Committee, base: &Certificate, evidence: pb::Envelope) -> Entry {
+    Entry::new(Body { releases: vec![evidence], ..body(committee, Some(base), NOW, &[]) }).unwrap()
+}
+
+#[test]
+fn a_release_needs_so_many_signers_that_too_few_are_left() {
+    let needed = |n: usize, required, corrupt| {
+        let nodes = (0..n).map(|i| (node(i), key(i).public_key())).collect();
+        KeySigners { nodes, required, corrupt }.needed()
+    };
+    // n − t + f + 1: with f of them lying, more than n − t honest ones will never take part.
+    assert_eq!([needed(3, 2, 1), needed(3, 2, 0), needed(5, 3, 2), needed(5, 3, 1), needed(4, 4, 3)], [3, 2, 5, 4, 4]);
+}
+
+#[test]
+fn what_is_released_counts_no_more_and_its_name_stays_taken() {
+    let (committee, mut nodes, base) = reserved();
+    let release = releasing(&committee, &base, voids(&id(1), 0..3));
+    let base = run(&mut nodes, &release, Some(&base), NOW, &guard()).unwrap();
+    let second = entry(&committee, Some(&base), NOW, &[spending(2, 100, &[nonce(5)], None)]);
+    run(&mut nodes, &second, Some(&base), NOW, &guard()).unwrap();
+    let mut reused = claim(3, 0);
+    reused.charges = Charges::from([(idempotency("request-1"), amount(0))]);
+    nodes[0].learn(&base).unwrap();
+    let book = &nodes[0].member.durable().book;
+    assert!(matches!(book.fits(&[reused], NOW, &|_| None), Err(Misfit::Held { .. })));
+}
+
+#[test]
+fn hidden_signature_then_release() {
+    // Signer 0 has allowed the request and, with corrupt signer 2, signed it in secret. The coordinator wants the amount back.
+    let (committee, mut nodes, base) = reserved();
+    let refused = |nodes: &mut [Node], evidence| {
+        run(nodes, &releasing(&committee, &base, evidence), Some(&base), NOW, &guard()).unwrap_err()
+    };
+    // Honest signer 1 has not allowed it and says so; signer 0 cannot. Two of the three needed.
+    let few = Refusal::Release(ReleaseError::TooFew { have: 2, need: 3 });
+    assert_eq!(refused(&mut nodes, voids(&id(1), 1..3)), few);
+    // Twice the same signer, a stranger, a forged name: still two.
+    let mut twice = voids(&id(1), 1..3);
+    twice.signatures.push(twice.signatures[0].clone());
+    assert!(matches!(refused(&mut nodes, twice), Refusal::Release(ReleaseError::Envelope(_))));
+    let stranger = Refusal::Release(ReleaseError::NotSigner("node-3".to_owned()));
+    assert_eq!(refused(&mut nodes, voids(&id(1), 1..4)), stranger);
+    let mut forged = voids(&id(1), 1..3);
+    let mut signature = forged.signatures[0].clone();
+    signature.signer = node(0).to_string();
+    forged.signatures.push(signature);
+    assert!(matches!(refused(&mut nodes, forged), Refusal::Release(ReleaseError::Envelope(_))));
+    // So it counts on.
+    let second = entry(&committee, Some(&base), NOW, &[spending(2, 100, &[nonce(6)], None)]);
+    let mut guard = guard();
+    guard.requests.insert(id(2), spending(2, 100, &[nonce(6)], None));
+    assert!(matches!(run(&mut nodes, &second, Some(&base), NOW, &guard), Err(Refusal::Misfit(Misfit::Amount { .. }))));
+}
+
+#[test]
+fn releases_of_other_clusters_unknown_requests_and_nothing_are_refused() {
+    let (committee, mut nodes, base) = reserved();
+    let mut refused =
+        |evidence| run(&mut nodes, &releasing(&committee, &base, evidence), Some(&base), NOW, &guard()).unwrap_err();
+    let elsewhere = limen_wire::ids::ClusterId::new("elsewhere").unwrap();
+    let each: Vec<_> = (0..3).map(|i| void(&elsewhere, &id(1), &node(i), &key(i))).collect();
+    assert!(matches!(refused(statement::combine(&each).unwrap()), Refusal::Release(ReleaseError::Foreign(_))));
+    assert!(matches!(refused(voids(&id(9), 0..3)), Refusal::Release(ReleaseError::UnknownIntent(_))));
+    assert_eq!(refused(voids(&id(2), 0..3)), Refusal::NothingToRelease(id(2)));
+}
+
+#[test]
+fn a_released_replacement_gives_the_nonce_back_to_what_it_replaced() {
+    let committee = committee();
+    let mut book = Book::default();
+    let apply = |book: &mut Book, claims: &[Claim], releases: Vec<pb::Envelope>| {
+        book.apply(&Entry::new(Body { releases, ..body(&committee, None, NOW, claims) }).unwrap());
+    };
+    apply(&mut book, &[spending(1, 60, &[nonce(5)], None)], vec![]);
+    apply(&mut book, &[spending(2, 80, &[nonce(5)], Some(1))], vec![]);
+    apply(&mut book, &[], vec![voids(&id(2), 0..3)]);
+    let guard = Guard::new(&[], 100, 9);
+    let fits = |claims: &[Claim]| book.fits(claims, NOW, &|scope| guard.limit(scope));
+    assert_eq!(fits(&[claim(3, 40)]), Ok(()));
+    assert!(fits(&[claim(3, 41)]).is_err());
+    assert!(matches!(fits(&[spending(3, 1, &[nonce(5)], None)]), Err(Misfit::Held { .. })));
+    assert_eq!(fits(&[spending(3, 1, &[nonce(5)], Some(1))]), Ok(()));
+}
