@@ -13,6 +13,7 @@ const EXAMPLES: &str = "Examples:
   limen key address treasury --chain eip155:1   derived here from what the signers attest
   limen submit native --key treasury --to 0x… --amount 0.5 --broadcast
   limen request watch 1f0c…                     follow a request to its end
+  limen verify receipt FILE --trust FILE        offline: why a signature exists
   limen --output json request list              for programs
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by the cluster, 4 cluster not reachable,
@@ -58,6 +59,9 @@ pub(crate) enum Command {
     /// Sign a message and print the signature
     #[command(after_help = SIGN_EXAMPLES)]
     Sign(SignArgs),
+    /// Verify what you were given, offline
+    #[command(subcommand, after_help = VERIFY_EXAMPLES)]
+    Verify(VerifyCommand),
     /// A development cluster on this machine
     #[command(subcommand)]
     Dev(DevCommand),
@@ -78,6 +82,29 @@ const SUBMIT_EXAMPLES: &str = "Examples:
 const SIGN_EXAMPLES: &str = "Examples:
   limen sign --key messages-ed25519 'hello'
   limen sign --key treasury --chain eip155:1 'Sign in to example.org'   EIP-191, by an ECDSA key";
+
+const VERIFY_EXAMPLES: &str = "Examples:
+  limen verify receipt order-17.receipt --trust prod-trust.toml
+  limen --output json verify receipt order-17.receipt --trust prod-trust.toml --require-final";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VerifyCommand {
+    /// Why a signature exists: intent, authorizations, log, key and signature, from the file alone
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Receipt(ReceiptArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReceiptArgs {
+    /// The receipt
+    pub(crate) file: PathBuf,
+    /// What you trust: cluster, keys of its nodes, committee; docs/evidence.md shows the form
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trust: PathBuf,
+    /// Fail unless enough of the committee has cosigned
+    #[arg(long)]
+    pub(crate) require_final: bool,
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {

@@ -5,6 +5,7 @@ pub(crate) mod parse;
 mod request;
 mod status;
 mod submit;
+pub(crate) mod verify;
 mod view;
 
 use std::path::Path;
@@ -30,6 +31,7 @@ pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
     match &arguments.command {
         Command::Dev(DevCommand::Up(args)) => dev::up(args, output).await?,
         Command::Dev(DevCommand::Child(_)) => {}
+        Command::Verify(command) => verify::run(command, output)?,
         Command::Completion { shell } => completion(*shell, output),
         other => {
             let config = ClientConfig::from_file(&arguments.config)?;
@@ -67,7 +69,7 @@ async fn in_session(command: &Command, session: &Session) -> Result<()> {
         Command::Simulate(what) => submit::simulate(session, what).await,
         Command::Request(command) => request::run(session, command).await,
         Command::Sign(args) => submit::sign(session, args).await,
-        Command::Dev(_) | Command::Completion { .. } => Ok(()),
+        Command::Verify(_) | Command::Dev(_) | Command::Completion { .. } => Ok(()),
     }
 }
 

@@ -6,6 +6,7 @@ use limen_client::evm::TransferError;
 use limen_client::{ConfigError, Error};
 
 use crate::commands::parse::Usage;
+use crate::commands::verify::{BadTrust, NotVerified};
 use crate::output::Output;
 
 /// Prints the error once, with code and remedy where there are any.
@@ -17,6 +18,15 @@ pub(crate) fn report(output: Output, error: &anyhow::Error) -> ExitCode {
     }
     if error.chain().any(|cause| cause.is::<ConfigError>()) {
         let remedy = "Correct the file, or name another by --config or LIMEN_CONFIG.";
+        output.error("bad_configuration", &message, remedy);
+        return ExitCode::from(2);
+    }
+    if let Some(cause) = error.chain().find_map(|cause| cause.downcast_ref::<NotVerified>()) {
+        output.error(cause.code(), &message, cause.remedy());
+        return ExitCode::from(5);
+    }
+    if error.chain().any(|cause| cause.is::<BadTrust>()) {
+        let remedy = "Correct the file given by --trust; docs/evidence.md shows its form.";
         output.error("bad_configuration", &message, remedy);
         return ExitCode::from(2);
     }

@@ -8,3 +8,4 @@
 
 mod command;
 mod e2e;
+mod verify;
