@@ -7,13 +7,14 @@ use limen_wire::intent::Cancellation;
 use limen_wire::pb;
 use prost::Message as _;
 
-use crate::clock::Millis;
+use crate::approvals::{self, Shown};
+use crate::clock::{Millis, Now};
 use crate::guard::{
     self, Examined, ExaminedOrder, FirstSight, JournalView, KeygenVerdict, KnownIntent, PresignCall, PresignToken,
     SignCall, SignToken, Verdict,
 };
 use crate::store::journal::Event;
-use crate::store::rows::{ClaimKey, IntentRow, KeyPhase, KeyRow, LiveIntent, Tally};
+use crate::store::rows::{ClaimKey, Delays, IntentRow, KeyPhase, KeyRow, LiveIntent, Tally};
 use crate::store::{StoreError, Txn};
 
 /// Stop records of one requester for intents that have not been seen here. They are kept for ever, and nodes that are no
@@ -74,9 +75,9 @@ pub fn note(
     charter: &Charter,
     examined: &Examined,
     envelope: &pb::Envelope,
-    now: Millis,
+    time: Now,
 ) -> Result<Result<u64, ApiError>, StoreError> {
-    let intent = examined.intent();
+    let (intent, now) = (examined.intent(), time.wall);
     match guard::first_sight(txn, charter, examined, now)? {
         FirstSight::Refused(error) => return Ok(Err(error)),
         FirstSight::Known => {
@@ -99,6 +100,9 @@ pub fn note(
             expires_at_secs: intent.expires_at_secs,
             sessions: 0,
             nonce_claim: examined.nonce_claim(),
+            first_seen_uptime: time.uptime.0,
+            approvals: Vec::new(),
+            delays: Delays::new(),
         }),
     };
     let sequence = txn.add_intent(&row)?;
@@ -119,17 +123,18 @@ pub fn sign(
     charter: &Charter,
     examined: Examined,
     call: SignCall,
-    envelope: &pb::Envelope,
-    now: Millis,
+    (envelope, shown): (&pb::Envelope, Shown),
+    time: Now,
 ) -> Result<Verdict<SignToken>, StoreError> {
-    let id = examined.intent().id;
+    let (id, now) = (examined.intent().id, time.wall);
     if Txn::intent(txn, &id)?.is_none()
-        && let Err(error) = note(txn, charter, &examined, envelope, now)?
+        && let Err(error) = note(txn, charter, &examined, envelope, time)?
     {
         return Ok(Verdict::Refused(error));
     }
+    let progress = approvals::settle(txn, charter, &examined, shown, time)?;
     let nonce_claim = examined.nonce_claim();
-    let verdict = guard::admit_sign(txn, charter, examined, call, now)?;
+    let verdict = guard::admit_sign(txn, charter, examined, call, &progress, now)?;
     if let Verdict::Allowed(token) = &verdict {
         let (sequence, mut row) =
             Txn::intent(txn, &id)?.ok_or_else(|| StoreError::Damaged(format!("intent {id} vanished")))?;

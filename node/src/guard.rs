@@ -9,6 +9,7 @@ mod admit;
 mod examine;
 mod keygen;
 mod presign;
+mod requirements;
 mod token;
 
 use limen_mpc::KeyPublic;
@@ -23,6 +24,7 @@ pub use admit::{FirstSight, admit_sign, first_sight};
 pub use examine::{Examined, SignCall, examine, sign_call};
 pub use keygen::{ExaminedOrder, KeygenVerdict, admit_keygen, examine_order};
 pub use presign::{PresignCall, admit_presign, presign_call};
+pub use requirements::{Progress, facts, progress};
 pub use token::{KeygenToken, PresignToken, SignToken};
 
 /// The guard's answer.

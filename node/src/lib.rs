@@ -15,6 +15,7 @@
 )]
 
 pub mod admission;
+pub mod approvals;
 pub mod clock;
 pub mod config;
 pub mod crypto;

@@ -37,6 +37,8 @@ pub struct SessionLabels {
 /// Every metric of this daemon.
 #[derive(Debug, Default)]
 pub struct Metrics {
+    /// Approvals that did not hold.
+    pub dropped_approvals: Counter,
     /// Messages that were dropped, by reason; the session they claimed is unharmed.
     pub dropped: Family<Reason, Counter>,
     /// Connections refused at the handshake or for their certificate.
@@ -94,6 +96,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("limen_node");
         let r = &mut registry;
         r.register("dropped_messages", "Messages dropped, by reason", self.dropped.clone());
+        r.register("dropped_approvals", "Approvals that did not hold", self.dropped_approvals.clone());
         r.register("refused_connections", "Connections refused at the handshake", self.refused_connections.clone());
         r.register("refusals", "Requests refused, by error code", self.refusals.clone());
         r.register("decisions", "Signing decisions of the guard", self.decisions.clone());

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Running};
 use crate::config::{Config, Provider};
 use crate::crypto::CryptoPool;
 use crate::mesh::{Mesh, Setup};
@@ -284,6 +284,7 @@ fn assemble(
         tasks: &links,
         greeting: Arc::new(move |peer| greeting(&kept, &shared_ahead, peer)),
     })?;
+    let uptime = store.view()?.uptime()?;
     let limits = &config.limits;
     let early_for = Duration::from_millis(limits.early_frames_ms.into());
     Ok(Arc::new(Shared {
@@ -292,7 +293,7 @@ fn assemble(
         charter,
         limits: limits.clone(),
         identity: key,
-        clock,
+        clock: Running::new(clock, uptime),
         boot,
         store,
         vault,

@@ -6,6 +6,7 @@ mod peer;
 use std::sync::Arc;
 
 use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::FreezeEpoch;
 use limen_wire::intent::Cancellation;
 use limen_wire::pb;
 use limen_wire::pb::sign_response::Outcome;
@@ -14,9 +15,10 @@ use limen_wire::tls;
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
-use crate::guard::Examined;
+use crate::approvals::Shown;
+use crate::guard::{Examined, Progress};
 use crate::shared::{CallerKind, Shared, parse_caller};
-use crate::{admission, keygen, presigning, signing};
+use crate::{admission, approvals, keygen, presigning, signing};
 
 pub use peer::PeerService;
 
@@ -44,19 +46,18 @@ impl SignerService {
         self.shared.refuse(error).into()
     }
 
-    fn examine(&self, request: pb::AnnounceRequest) -> Result<(pb::Envelope, Examined), Status> {
-        let envelope = request.intent.unwrap_or_default();
-        let examined = signing::examine(&self.shared, &envelope).map_err(|error| self.status(error))?;
-        Ok((envelope, examined))
+    fn examine(&self, envelope: &pb::Envelope) -> Result<Examined, Status> {
+        signing::examine(&self.shared, envelope).map_err(|error| self.status(error))
     }
 }
 
-fn announced(examined: &Examined, first_seen_ms: u64) -> Response<pb::AnnounceResponse> {
+fn announced(examined: &Examined, first_seen_ms: u64, progress: Progress) -> Response<pb::AnnounceResponse> {
     Response::new(pb::AnnounceResponse {
         intent_id: examined.intent().id.as_bytes().to_vec().into(),
         decision: Some(examined.decision().to_wire()),
         first_seen_ms,
-        ..pb::AnnounceResponse::default()
+        requirements: progress.statuses,
+        freeze_epoch: FreezeEpoch::NONE.as_bytes().to_vec().into(),
     })
 }
 
@@ -65,19 +66,31 @@ impl Signer for SignerService {
     async fn announce(&self, request: Request<pb::AnnounceRequest>) -> Result<Response<pb::AnnounceResponse>, Status> {
         self.coordinator(&request)?;
         self.shared.check_running().map_err(|error| self.status(error))?;
-        let (envelope, examined) = self.examine(request.into_inner())?;
-        let (charter, now) = (Arc::clone(&self.shared.charter), self.shared.now());
+        let request = request.into_inner();
+        let envelope = request.intent.unwrap_or_default();
+        let examined = self.examine(&envelope)?;
+        let shown = signing::show(&self.shared, &examined, &request.approvals).map_err(|error| self.status(error))?;
+        let (charter, now) = (Arc::clone(&self.shared.charter), self.shared.time());
         let noting = self.shared.store.write(move |txn| {
-            let noted = admission::note(txn, &charter, &examined, &envelope, now)?;
-            Ok(noted.map(|first_seen_ms| announced(&examined, first_seen_ms)))
+            let first_seen_ms = match admission::note(txn, &charter, &examined, &envelope, now)? {
+                Ok(first_seen_ms) => first_seen_ms,
+                Err(error) => return Ok(Err(error)),
+            };
+            let progress = approvals::settle(txn, &charter, &examined, shown, now)?;
+            if progress.rejected.is_some() {
+                return Ok(progress.check().map(|()| announced(&examined, first_seen_ms, progress)));
+            }
+            Ok(Ok(announced(&examined, first_seen_ms, progress)))
         });
         noting.await.map_err(|error| self.status(Shared::store_error(&error)))?.map_err(|error| self.status(error))
     }
 
     async fn simulate(&self, request: Request<pb::AnnounceRequest>) -> Result<Response<pb::AnnounceResponse>, Status> {
         self.coordinator(&request)?;
-        let (_, examined) = self.examine(request.into_inner())?;
-        Ok(announced(&examined, 0))
+        let request = request.into_inner();
+        let examined = self.examine(&request.intent.unwrap_or_default())?;
+        let shown = Shown::read(&self.shared.charter, &examined, &request.approvals, self.shared.time());
+        Ok(announced(&examined, 0, shown.progress(&self.shared.charter, &examined, self.shared.time())))
     }
 
     async fn sign(&self, request: Request<pb::SignRequest>) -> Result<Response<pb::SignResponse>, Status> {

@@ -11,7 +11,7 @@ use limen_wire::tls::Pins;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::clock::{Clock, Millis};
+use crate::clock::{Millis, Now, Running};
 use crate::config::Limits;
 use crate::crypto::CryptoPool;
 use crate::guard::KeyFacts;
@@ -39,7 +39,7 @@ pub struct Shared {
     /// Signs statements and nonce batches.
     pub identity: Arc<SigningKey>,
     /// The time.
-    pub clock: Arc<dyn Clock>,
+    pub clock: Running,
     /// Random per start.
     pub boot: [u8; 16],
     /// Durable memory.
@@ -107,8 +107,12 @@ pub fn parse_caller(name: &str) -> Option<(CallerKind, NodeId)> {
 }
 
 impl Shared {
-    /// Now.
+    /// Now, by the wall clock.
     pub fn now(&self) -> Millis {
+        self.clock.now().wall
+    }
+    /// Now, by the wall clock and by the time that this node has been running.
+    pub fn time(&self) -> Now {
         self.clock.now()
     }
 

@@ -12,6 +12,7 @@ use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
+use crate::approvals::Shown;
 use crate::guard::{self, Examined, KeyFacts, SignCall, SignToken, Verdict};
 use crate::metrics::{Reason, SessionLabels};
 use crate::nonces::Reference;
@@ -52,6 +53,22 @@ pub fn examine(shared: &Shared, envelope: &pb::Envelope) -> Result<Examined, Api
     Ok(examined)
 }
 
+/// The approvals that came with an intent and those held here before, verified outside the writer's turn.
+pub(crate) fn show(shared: &Shared, examined: &Examined, approvals: &[pb::Envelope]) -> Result<Shown, ApiError> {
+    let now = shared.time();
+    let shown = Shown::read(&shared.charter, examined, approvals, now);
+    if shown.dropped > 0 {
+        shared.metrics.dropped_approvals.inc_by(shown.dropped as u64);
+    }
+    if examined.decision().requirements.is_empty() {
+        return Ok(shown);
+    }
+    let view = shared.store.view().map_err(|error| Shared::store_error(&error))?;
+    let row = view.intent(&examined.intent().id).map_err(|error| Shared::store_error(&error))?;
+    let live = row.and_then(|(_, row)| row.live);
+    Ok(live.map_or(shown.clone(), |live| shown.with_held(&shared.charter, examined, &live, now)))
+}
+
 /// The key that a request names, as far as it can be read without checking anything.
 pub(crate) fn key_of(request: &pb::SignRequest) -> Option<KeyId> {
     let envelope = request.authorization.as_ref()?.intent.as_ref()?;
@@ -61,7 +78,8 @@ pub(crate) fn key_of(request: &pb::SignRequest) -> Option<KeyId> {
 /// Takes part in signing. The session goes on if the caller goes away: its result answers the repeat.
 pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::SignatureResult, Refusal> {
     shared.check_running()?;
-    let envelope = request.authorization.and_then(|authorization| authorization.intent).unwrap_or_default();
+    let authorization = request.authorization.unwrap_or_default();
+    let envelope = authorization.intent.unwrap_or_default();
     let examined = examine(&shared, &envelope)?;
     let call = guard::sign_call(&request.session_id, &request.signers)?;
     if let Some(result) = repeat(&shared, &examined)? {
@@ -84,9 +102,11 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     let deadline = deadline_in(shared.limits.sign_timeout(request.timeout_ms));
     // The inbox opens first: frames of members that are quicker than our disk go straight to it.
     let inbox = open(&shared, &call, &members)?;
-    let (charter, now) = (Arc::clone(&shared.charter), shared.now());
+    let (charter, now) = (Arc::clone(&shared.charter), shared.time());
+    let shown = show(&shared, &examined, &authorization.approvals)?;
     let kept = examined.clone();
-    let verdict = shared.store.write(move |txn| admission::sign(txn, &charter, examined, call, &envelope, now));
+    let verdict =
+        shared.store.write(move |txn| admission::sign(txn, &charter, examined, call, (&envelope, shown), now));
     let token = match verdict.await.map_err(|error| Shared::store_error(&error))? {
         Verdict::Allowed(token) => token,
         Verdict::Repeat(stored) => {

@@ -17,6 +17,8 @@ use crate::store::journal::Event;
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Hash of the charter that was in force last.
 const META_CHARTER: &str = "charter-hash";
+/// What a crash takes of the running time at most: delays only get longer by it.
+const UPTIME_EVERY: Duration = Duration::from_secs(10);
 const COMPACT_EVERY: Duration = Duration::from_secs(600);
 
 /// Records the boot and starts the recurring work.
@@ -40,6 +42,12 @@ pub async fn begin(shared: &Arc<Shared>, retention: Duration) -> Result<(), Stor
     let bans = shared.store.view()?.bans()?.len();
     shared.metrics.banned_peers.set(i64::try_from(bans).unwrap_or(i64::MAX));
     every(shared, SWEEP_EVERY, |shared| async move { shared.sessions.sweep() });
+    every(shared, UPTIME_EVERY, |shared| async move {
+        let uptime = shared.time().uptime;
+        if let Err(error) = shared.store.write_later(move |txn| txn.put_uptime(uptime)) {
+            tracing::debug!(%error, "the running time becomes durable later");
+        }
+    });
     every(shared, COMPACT_EVERY, move |shared| async move {
         if let Err(error) = compact(&shared, retention).await {
             tracing::warn!(%error, "compaction did not finish; it goes on later");

@@ -243,6 +243,11 @@ hash32!(
     /// Hash of the live freezes of the scopes that one intent touches.
     FreezeEpoch, "freeze epoch"
 );
+
+impl FreezeEpoch {
+    /// Nothing that the intent touches is frozen.
+    pub const NONE: Self = Self([0; 32]);
+}
 hash32!(
     /// Hash of a ledger committee: its ledger, members, keys and numbers.
     CommitteeHash, "committee hash"

@@ -1,11 +1,13 @@
 use limen_wire::ids::ClusterId;
 
 use super::*;
+use crate::clock::Uptime;
 use crate::guard::tests::{charter, denied, examined, sealed, transfer};
 use crate::store::compaction;
 use crate::store::{Options, Store};
 
 const NOW: Millis = Millis(1_000_000_000);
+const MOMENT: Now = Now { wall: NOW, uptime: Uptime(5_000) };
 
 fn store(folder: &tempfile::TempDir) -> Store {
     let owner = (NodeId::new("signer-1").unwrap(), ClusterId::new("sample").unwrap());
@@ -31,7 +33,11 @@ fn stop_it(store: &Store, intent: IntentId, requester: &str) -> Result<bool, Api
 
 fn sign_it(store: &Store, raw: pb::Intent, session: u8) -> Verdict<SignToken> {
     let call = guard::sign_call(&[session; 32], &[1, 2]).unwrap();
-    store.write_blocking(move |txn| sign(txn, &narrow(), examined(&raw), call, &sealed(&raw), NOW)).unwrap()
+    store
+        .write_blocking(move |txn| {
+            sign(txn, &narrow(), examined(&raw), call, (&sealed(&raw), Shown::default()), MOMENT)
+        })
+        .unwrap()
 }
 
 fn tally(store: &Store, what: Tally) -> u64 {
@@ -72,7 +78,7 @@ fn what_no_rule_allows_is_counted_until_it_is_allowed_or_compacted() {
     let store = store(&folder);
     let note_it = |examined: Examined, raw: &pb::Intent| {
         let envelope = sealed(raw);
-        store.write_blocking(move |txn| note(txn, &narrow(), &examined, &envelope, NOW)).unwrap()
+        store.write_blocking(move |txn| note(txn, &narrow(), &examined, &envelope, MOMENT)).unwrap()
     };
     let (first, second, third) = (transfer(1, "a"), transfer(2, "b"), transfer(3, "c"));
     for raw in [&first, &first, &second] {

@@ -1,12 +1,11 @@
 //! What needs the journal: claims, sessions, stops, bans. Runs inside the transaction that records the answer.
 
 use limen_policy::charter::Charter;
-use limen_policy::decide::Decision;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::IntentId;
 
 use super::examine::check_set;
-use super::{Examined, JournalView, SignCall, SignToken, Verdict};
+use super::{Examined, JournalView, Progress, SignCall, SignToken, Verdict};
 use crate::clock::Millis;
 
 /// What becomes of an intent that is shown.
@@ -81,6 +80,7 @@ pub fn admit_sign<V: JournalView>(
     charter: &Charter,
     examined: Examined,
     call: SignCall,
+    progress: &Progress,
     now: Millis,
 ) -> Result<Verdict<SignToken>, V::Error> {
     let id = examined.intent.id;
@@ -107,13 +107,16 @@ pub fn admit_sign<V: JournalView>(
         let message = format!("intent {id} has used up its {bound} sessions");
         return Ok(Verdict::Refused(ApiError::new(Code::TooManySessions, message)));
     }
+    if let Err(error) = check_requirements(&examined, progress) {
+        return Ok(Verdict::Refused(error));
+    }
     if let Some(error) = check_bans(view, &examined, &call)? {
         return Ok(Verdict::Refused(error));
     }
     if let Some(error) = check_claims(view, &examined)? {
         return Ok(Verdict::Refused(error));
     }
-    Ok(Verdict::Allowed(SignToken::new(examined, call, *charter.hash().as_bytes())))
+    Ok(Verdict::Allowed(SignToken::new(examined, call, *charter.hash().as_bytes(), progress.counted.clone())))
 }
 
 /// What holds or not whatever the journal says.
@@ -130,22 +133,23 @@ fn check_facts(charter: &Charter, examined: &Examined, call: &SignCall, now: Mil
     if !examined.decision.allowed {
         return Err(ApiError::new(Code::PolicyDenied, examined.decision.reasons.join("; ")));
     }
-    check_requirements(&examined.decision)?;
     check_set(&examined.key, &call.signers)
 }
 
-/// What this signer cannot check yet it refuses: a rule that asks for something never counts for less.
-fn check_requirements(decision: &Decision) -> Result<(), ApiError> {
-    if let Some(requirement) = decision.requirements.first() {
-        let message =
-            format!("rule {:?} asks for approvals or a delay, which this release cannot take", requirement.rule);
-        return Err(ApiError::new(Code::PolicyDenied, message));
+/// Approvals and delays. What this signer cannot count yet it refuses: a limit never counts for less.
+fn check_requirements(examined: &Examined, progress: &Progress) -> Result<(), ApiError> {
+    if progress.statuses.len() != examined.decision.requirements.len() {
+        let message = format!("the requirements of intent {} were not looked at", examined.intent.id);
+        return Err(ApiError::new(Code::Internal, message));
     }
-    if let Some(charge) = decision.charges.first() {
-        let message = format!("limit {} applies, which this release cannot count", charge.limit);
-        return Err(ApiError::new(Code::PolicyDenied, message));
+    progress.check()?;
+    match examined.decision.charges.first() {
+        Some(charge) => {
+            let message = format!("limit {} applies, which this release cannot count", charge.limit);
+            Err(ApiError::new(Code::LimitReached, message))
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn check_bans<V: JournalView>(view: &V, examined: &Examined, call: &SignCall) -> Result<Option<ApiError>, V::Error> {

@@ -58,10 +58,14 @@ fn key(seed: u8) -> SigningKey {
     SigningKey::ed25519_from_seed(&zeroize::Zeroizing::new([seed; 32]))
 }
 
-pub(crate) fn charter() -> Charter {
+pub(crate) fn charter_text() -> String {
     let sample = include_str!("../../../policy/development.sample.toml");
     let backend = "ed25519:ed8c64439f826884c32facb6b4a93ceb29c863758bf8679a2eddbf0f30e9639b";
-    Charter::from_toml(&sample.replace(backend, &key(1).public_key().to_string())).unwrap()
+    sample.replace(backend, &key(1).public_key().to_string())
+}
+
+pub(crate) fn charter() -> Charter {
+    Charter::from_toml(&charter_text()).unwrap()
 }
 
 /// The generator of secp256k1: a public key like any other.
@@ -109,8 +113,17 @@ pub(crate) fn sealed(raw: &pb::Intent) -> pb::Envelope {
 }
 
 pub(crate) fn examined(raw: &pb::Intent) -> Examined {
+    examined_under(&charter(), raw)
+}
+
+pub(crate) fn examined_under(charter: &Charter, raw: &pb::Intent) -> Examined {
     let envelope = sealed(raw);
-    examine(&charter(), |_| Some(Arc::new(facts())), &envelope).unwrap()
+    examine(charter, |_| Some(Arc::new(facts())), &envelope).unwrap()
+}
+
+/// A journal that has noted the intent and nothing else.
+pub(crate) fn noted(examined: &Examined) -> impl JournalView<Error = Infallible> + use<> {
+    FakeView::knowing(examined)
 }
 
 /// The same under rules that do not allow it.
@@ -138,7 +151,7 @@ impl FakeView {
 }
 
 fn admit(view: &FakeView, examined: Examined, call: SignCall, now: Millis) -> Verdict<SignToken> {
-    let Ok(verdict) = admit_sign(view, &charter(), examined, call, now);
+    let Ok(verdict) = admit_sign(view, &charter(), examined, call, &Progress::default(), now);
     verdict
 }
 

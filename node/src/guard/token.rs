@@ -1,10 +1,11 @@
 //! Permissions. Only this module's parent can make one, each is used up by what it permits, none can be copied.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use limen_mpc::{DerivationPath, SessionParams, SignInput};
 use limen_wire::effects::Address;
-use limen_wire::ids::{IntentId, NodeId, PartyIndex, SessionId};
+use limen_wire::ids::{ApprovalId, IntentId, NodeId, PartyIndex, SessionId};
 use limen_wire::intent::{KeyGeneration, Payload};
 
 use super::{Examined, KeyFacts, SignCall};
@@ -17,11 +18,17 @@ pub struct SignToken {
     examined: Examined,
     call: SignCall,
     charter: [u8; 32],
+    approvals: BTreeSet<ApprovalId>,
 }
 
 impl SignToken {
-    pub(super) const fn new(examined: Examined, call: SignCall, charter: [u8; 32]) -> Self {
-        Self { examined, call, charter }
+    pub(super) const fn new(
+        examined: Examined,
+        call: SignCall,
+        charter: [u8; 32],
+        approvals: BTreeSet<ApprovalId>,
+    ) -> Self {
+        Self { examined, call, charter, approvals }
     }
     /// The examined intent.
     pub const fn examined(&self) -> &Examined {
@@ -71,7 +78,10 @@ impl SignToken {
             charter: self.charter,
             effects: self.examined.effects_digest,
             replaces: intent.replaces.map(|id| *id.as_bytes()),
-            evidence: Evidence::default(),
+            evidence: Evidence {
+                approvals: self.approvals.iter().map(|id| *id.as_bytes()).collect(),
+                ..Evidence::default()
+            },
         }
     }
 }

@@ -158,6 +158,13 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// What a person said about an intent is held from now on.
+    Approval {
+        /// Which intent.
+        intent: [u8; 32],
+        /// Digest of the approval.
+        approval: [u8; 32],
+    },
 }
 
 /// A record: an event with its time.

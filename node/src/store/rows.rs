@@ -1,5 +1,7 @@
 //! What stands in the tables: versioned rows, encoded as one version byte and postcard.
 
+use std::collections::BTreeMap;
+
 use limen_wire::ids::{ClusterId, Epoch, IntentId, KeyId, RequesterId, tagged_hash};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -105,6 +107,24 @@ pub struct LiveIntent {
     pub sessions: u32,
     /// The sequence number that it burns, if it does.
     pub nonce_claim: Option<ClaimKey>,
+    /// How long this node had been running at first sight, in milliseconds.
+    pub first_seen_uptime: u64,
+    /// What people said: approvals' envelopes, as protocol buffers, in the order in which they became durable.
+    pub approvals: Vec<Vec<u8>>,
+    /// The delays that run.
+    pub delays: Delays,
+}
+
+/// Since when each rule's delay runs.
+pub type Delays = BTreeMap<String, Started>;
+
+/// The moment from which a delay runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// The slice of the charter under which it began: under another one it begins anew.
+    pub slice: [u8; 32],
+    /// How long this node had been running, in milliseconds.
+    pub uptime: u64,
 }
 
 impl IntentRow {

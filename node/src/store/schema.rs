@@ -6,7 +6,7 @@ use redb::{Database, ReadableDatabase as _, TableDefinition};
 use super::{Options, StoreError};
 
 /// The store format that this program writes.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Sequence number → record.
@@ -37,6 +37,8 @@ pub(super) const META_OWNER: &str = "owner";
 pub(super) const META_HEAD: &str = "journal-head";
 /// The same at the checkpoint: records before it are gone.
 pub(super) const META_CHECKPOINT: &str = "journal-checkpoint";
+/// Milliseconds that this node has been running, over all boots (8 bytes, big-endian).
+pub(super) const META_UPTIME: &str = "uptime";
 /// Next order of first sight that compaction looks at.
 pub(super) const META_COMPACTED: &str = "compacted-to";
 
@@ -88,6 +90,7 @@ fn create(db: &Database, owner: &str) -> Result<(), StoreError> {
         put(&mut meta, META_OWNER, owner.as_bytes())?;
         put(&mut meta, META_HEAD, &[0; 40])?;
         put(&mut meta, META_CHECKPOINT, &[0; 40])?;
+        put(&mut meta, META_UPTIME, &0u64.to_be_bytes())?;
         put(&mut meta, META_COMPACTED, &1u64.to_be_bytes())?;
     }
     macro_rules! make {

@@ -124,6 +124,9 @@ fn intent(n: u8, first_seen_ms: u64) -> IntentRow {
         expires_at_secs: 10,
         sessions: 1,
         nonce_claim: None,
+        first_seen_uptime: 0,
+        approvals: Vec::new(),
+        delays: rows::Delays::new(),
     };
     IntentRow { id: [n; 32], first_seen_ms, allowed: true, stopped: false, result: None, live: Some(live) }
 }
@@ -282,6 +285,9 @@ fn finished(n: u64) -> IntentRow {
         expires_at_secs: 10,
         sessions: 1,
         nonce_claim: None,
+        first_seen_uptime: 0,
+        approvals: Vec::new(),
+        delays: rows::Delays::new(),
     };
     IntentRow { id, first_seen_ms: n, allowed: true, stopped: false, result: Some(result), live: Some(live) }
 }

@@ -6,11 +6,11 @@ use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransacti
 use super::journal::{Event, Head, Record};
 use super::rows::{BanRow, ClaimKey, IntentRow, KeyRow, Sequence, Tally, encode, share_name, stop_name};
 use super::schema::{
-    BANS, CLAIMS, INTENT_IDS, INTENTS, JOURNAL, KEYS, META, META_HEAD, SESSIONS, SHARES, STOPS, TALLIES, TOMBSTONES,
-    chunk_of,
+    BANS, CLAIMS, INTENT_IDS, INTENTS, JOURNAL, KEYS, META, META_HEAD, META_UPTIME, SESSIONS, SHARES, STOPS, TALLIES,
+    TOMBSTONES, chunk_of,
 };
 use super::{StoreError, view};
-use crate::clock::Millis;
+use crate::clock::{Millis, Uptime};
 
 /// Open tables of a write transaction. Changes of an operation become durable together with its record, or not at all.
 pub struct Txn<'t> {
@@ -171,6 +171,11 @@ impl<'t> Txn<'t> {
         ok(self.meta.insert(name, value)).map(drop)
     }
 
+    /// Makes durable how long this node has been running. Never less than before.
+    pub fn put_uptime(&mut self, uptime: Uptime) -> Result<(), StoreError> {
+        let before = view::uptime(&self.meta)?;
+        ok(self.meta.insert(META_UPTIME, &before.max(uptime).0.to_be_bytes()[..])).map(drop)
+    }
     /// Whether a stop record of this requester names the intent.
     pub fn stopped(&self, intent: &IntentId, requester: &str) -> Result<bool, StoreError> {
         Ok(ok(self.stops.get(&stop_name(intent, requester)))?.is_some())

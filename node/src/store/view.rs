@@ -8,9 +8,10 @@ use super::StoreError;
 use super::journal::{Head, Record};
 use super::rows::{BanRow, ClaimKey, IntentRow, KeyRow, Sequence, decode, share_name, stop_name};
 use super::schema::{
-    BANS, CHUNK, CLAIMS, INTENT_IDS, INTENTS, JOURNAL, KEYS, META, META_CHECKPOINT, META_HEAD, SESSIONS, SHARES, STOPS,
-    TOMBSTONES, chunk_of,
+    BANS, CHUNK, CLAIMS, INTENT_IDS, INTENTS, JOURNAL, KEYS, META, META_CHECKPOINT, META_HEAD, META_UPTIME, SESSIONS,
+    SHARES, STOPS, TOMBSTONES, chunk_of,
 };
+use crate::clock::Uptime;
 
 fn ok<T>(result: Result<T, redb::StorageError>) -> Result<T, StoreError> {
     result.map_err(StoreError::engine)
@@ -45,6 +46,13 @@ pub(super) fn intent_at(
     let (chunk, place) = chunk_of(sequence);
     let mut rows = tombstones(dead, chunk)?;
     Ok(if place < rows.len() { Some(rows.swap_remove(place)) } else { None })
+}
+
+/// How long this node had been running when that was last made durable.
+pub(super) fn uptime(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<Uptime, StoreError> {
+    let bytes = ok(meta.get(META_UPTIME))?;
+    let number = bytes.and_then(|bytes| <[u8; 8]>::try_from(bytes.value()).ok()).map(u64::from_be_bytes);
+    number.map(Uptime).ok_or_else(|| StoreError::damaged("it does not know how long this node has been running"))
 }
 
 /// The newest place in the order of first sight, 0 if there is none.
@@ -108,6 +116,11 @@ impl View {
     /// Length and hash of the journal at the checkpoint.
     pub fn checkpoint(&self) -> Result<Head, StoreError> {
         self.head_at(META_CHECKPOINT)
+    }
+
+    /// How long this node had been running when that was last made durable.
+    pub fn uptime(&self) -> Result<Uptime, StoreError> {
+        uptime(&self.table(META)?)
     }
 
     /// Follows the chain from the checkpoint to the head. Costs one hash per record since the checkpoint.

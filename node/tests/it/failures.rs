@@ -219,6 +219,9 @@ impl Clock for LaterClock {
     fn now(&self) -> Millis {
         Millis(SystemClock.now().0 + self.0)
     }
+    fn monotonic(&self) -> std::time::Duration {
+        SystemClock.monotonic()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

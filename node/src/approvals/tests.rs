@@ -1,0 +1,368 @@
+//! A signer's own view of people's approvals and of delays, against its real store.
+
+use limen_wire::approval::{Approval, Proof, Verdict as Said};
+use limen_wire::error::Code;
+use limen_wire::ids::{ApprovalId, ClusterId, CredentialId, FreezeEpoch, IntentId, NodeId, PersonId, SliceHash};
+use limen_wire::keys::SigningKey;
+
+use super::*;
+use crate::admission;
+use crate::clock::{Millis, Uptime};
+use crate::guard::tests::{charter_text, examined_under, sealed, transfer};
+use crate::guard::{SignToken, Verdict, sign_call};
+use crate::store::{Options, Store};
+
+const WALL: Millis = Millis(1_000_000_000);
+const RULE: &str = r#"
+[[rules]]
+name = "asked"
+allow = "transfer"
+asset = "eth"
+max_amount = "10"
+destinations = "anywhere"
+approvals = "2 terminal of treasury"
+not_by_requester = true
+delay_secs = 60
+
+[[rules]]
+name = "gas"
+allow = "fee"
+asset = "eth"
+max_amount = "1"
+"#;
+
+/// A signer with one intent, at a time of its own.
+struct Bench {
+    folder: tempfile::TempDir,
+    store: Option<Store>,
+    charter: Charter,
+    raw: pb::Intent,
+    now: Now,
+    session: u8,
+}
+
+fn open(folder: &tempfile::TempDir) -> Store {
+    let owner = (NodeId::new("signer-1").unwrap(), ClusterId::new("sample").unwrap());
+    Store::open(folder.path(), Options::new(owner.0, owner.1)).unwrap()
+}
+
+fn with_rules(rules: &str) -> Charter {
+    let text = charter_text();
+    let head = &text[..text.find("[[rules]]").unwrap()];
+    Charter::from_toml(&format!("{head}{rules}")).unwrap()
+}
+
+fn seed_of(person: &str) -> u8 {
+    match person {
+        "anna" => 0x41,
+        "boris" => 0x43,
+        "dora" => 0x45,
+        other => panic!("{other} has no terminal"),
+    }
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Some(open(&folder));
+        let mut raw = transfer(1, "a");
+        raw.expires_at_secs = WALL.as_secs() + 3600;
+        let now = Now { wall: WALL, uptime: Uptime(5_000) };
+        Self { folder, store, charter: with_rules(RULE), raw, now, session: 0 }
+    }
+
+    fn store(&self) -> &Store {
+        self.store.as_ref().unwrap()
+    }
+
+    fn examined(&self) -> Examined {
+        examined_under(&self.charter, &self.raw)
+    }
+
+    /// Lets the node run for a while; the wall clock goes with it.
+    fn run_for(&mut self, millis: u64) {
+        self.now.uptime.0 += millis;
+        self.now.wall.0 += millis;
+    }
+
+    fn approval(&self, person: &str, said: Said) -> Approval {
+        let facts = guard::facts(&self.charter, &self.examined());
+        Approval {
+            cluster: facts.cluster,
+            intent_id: facts.intent_id,
+            effects_digest: facts.effects_digest,
+            decoder_version: facts.decoder_version,
+            slice: facts.slice,
+            freeze_epoch: facts.freeze_epoch,
+            person: PersonId::new(person).unwrap(),
+            credential: CredentialId::new(format!("{person}-terminal")).unwrap(),
+            preceding: None,
+            expires_at_secs: self.now.wall.as_secs() + 1000,
+            verdict: said,
+            reason: if said == Said::Reject { "not this".to_owned() } else { String::new() },
+            nonce: [self.session; 32],
+        }
+    }
+
+    fn says(&self, person: &str, said: Said) -> pb::Envelope {
+        signed(self.approval(person, said), person)
+    }
+
+    fn announce(&mut self, approvals: &[pb::Envelope]) -> Progress {
+        let (charter, examined, now) = (self.charter.clone(), self.examined(), self.now);
+        let (shown, envelope) = (Shown::read(&charter, &examined, approvals, now), sealed(&self.raw));
+        let settled = self.store().write_blocking(move |txn| {
+            admission::note(txn, &charter, &examined, &envelope, now)?.unwrap();
+            settle(txn, &charter, &examined, shown, now)
+        });
+        settled.unwrap()
+    }
+
+    fn sign(&mut self, approvals: &[pb::Envelope]) -> Verdict<SignToken> {
+        self.session += 1;
+        let call = sign_call(&[self.session; 32], &[1, 2]).unwrap();
+        let (charter, examined, now) = (self.charter.clone(), self.examined(), self.now);
+        let (shown, envelope) = (Shown::read(&charter, &examined, approvals, now), sealed(&self.raw));
+        let decided = self
+            .store()
+            .write_blocking(move |txn| admission::sign(txn, &charter, examined, call, (&envelope, shown), now));
+        decided.unwrap()
+    }
+
+    fn refused(&mut self, approvals: &[pb::Envelope]) -> (Code, String) {
+        match self.sign(approvals) {
+            Verdict::Refused(error) => (error.code, error.message),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Ends the process and starts it again: running time goes on from what is durable.
+    fn restart(&mut self) {
+        self.store = None;
+        let store = open(&self.folder);
+        self.now.uptime = store.view().unwrap().uptime().unwrap();
+        self.store = Some(store);
+    }
+}
+
+fn signed(approval: Approval, person: &str) -> pb::Envelope {
+    let key = SigningKey::ed25519_from_seed(&zeroize::Zeroizing::new([seed_of(person); 32]));
+    let proof = Proof::Signature(key.sign(approval.digest().as_bytes()));
+    limen_wire::approval::SignedApproval { approval, proof }.to_envelope()
+}
+
+#[test]
+fn approvals_then_the_delay_then_the_signature() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.refused(&[]), (Code::ApprovalsMissing, "rule \"asked\": 2 more terminal of treasury".to_owned()));
+    let anna = bench.says("anna", Said::Approve);
+    assert_eq!(bench.announce(&[anna.clone()]).statuses[0].missing, "1 more terminal of treasury");
+    // held: nobody hands anna's in again
+    let boris = bench.says("boris", Said::Approve);
+    let (code, message) = bench.refused(&[boris]);
+    assert_eq!((code, message.contains("60 s of its delay are left")), (Code::TimeLocked, true), "{message}");
+    bench.run_for(59_999);
+    assert_eq!(bench.refused(&[]).0, Code::TimeLocked);
+    bench.run_for(1);
+    let Verdict::Allowed(token) = bench.sign(&[anna]) else { panic!("must be allowed") };
+    assert_eq!(token.record().evidence.approvals.len(), 2);
+}
+
+#[test]
+fn nothing_is_recorded_as_allowed_while_people_are_missing() {
+    let mut bench = Bench::new();
+    bench.refused(&[]);
+    let row = bench.store().view().unwrap().intent(&bench.examined().intent().id).unwrap().unwrap().1;
+    assert!(!row.allowed && row.live.unwrap().sessions == 0);
+}
+
+#[test]
+fn poisoned_clock_across_a_restart() {
+    let mut bench = Bench::new();
+    let both = [bench.says("anna", Said::Approve), bench.says("boris", Said::Approve)];
+    bench.announce(&both);
+    // The wall clock is put forward within the approvals' life and the node restarted: no time has passed for the delay.
+    bench.now.wall.0 += 900_000;
+    assert_eq!(bench.refused(&[]).0, Code::TimeLocked);
+    bench.run_for(30_000);
+    bench.restart();
+    let (code, message) = bench.refused(&[]);
+    assert_eq!(code, Code::TimeLocked);
+    assert!(message.contains("60 s"), "running time that was not durable is lost, never gained: {message}");
+    bench.now.wall.0 -= 900_000;
+    bench.run_for(60_000);
+    assert!(matches!(bench.sign(&[]), Verdict::Allowed(_)));
+}
+
+#[test]
+fn approvals_added_after_a_silent_delay() {
+    let mut bench = Bench::new();
+    bench.announce(&[]);
+    bench.run_for(600_000);
+    let both = [bench.says("anna", Said::Approve), bench.says("boris", Said::Approve)];
+    assert_eq!(bench.refused(&both).0, Code::TimeLocked, "waiting before anybody has approved counts for nothing");
+}
+
+#[test]
+fn a_withdrawal_ends_the_wait_and_a_new_approval_begins_it_anew() {
+    let mut bench = Bench::new();
+    let both = [bench.says("anna", Said::Approve), bench.says("boris", Said::Approve)];
+    bench.announce(&both);
+    bench.run_for(50_000);
+    bench.session = 7;
+    let mut withdrawal = bench.approval("anna", Said::Withdraw);
+    withdrawal.preceding = None;
+    assert!(!bench.announce(&[signed(withdrawal, "anna")]).statuses[0].met);
+    bench.run_for(50_000);
+    assert_eq!(bench.refused(&both).0, Code::ApprovalsMissing, "what was withdrawn is not handed in again");
+    let dora = bench.says("dora", Said::Approve);
+    assert_eq!(bench.refused(&[dora]).0, Code::ApprovalsMissing, "dora is behind the requester");
+}
+
+#[test]
+fn one_rejection_ends_it_for_good() {
+    let mut bench = Bench::new();
+    let both = [bench.says("anna", Said::Approve), bench.says("boris", Said::Approve)];
+    bench.announce(&both);
+    let no = bench.says("dora", Said::Reject);
+    assert_eq!(bench.refused(&[no]), (Code::Rejected, "dora rejected it: not this".to_owned()));
+    bench.run_for(100_000);
+    bench.restart();
+    bench.run_for(100_000);
+    assert_eq!(bench.refused(&both).0, Code::Rejected);
+}
+
+/// Approvals are stockpiled, then the roster changes and the delay is set to nothing: the approvals have lapsed.
+#[test]
+fn stockpiled_approvals_lapse_with_the_rules() {
+    for rules in [
+        RULE.replace("delay_secs = 60", "delay_secs = 0"),
+        RULE.replace("2 terminal of treasury", "1 terminal of treasury"),
+        RULE.replace("not_by_requester = true", "not_by_requester = false"),
+        RULE.replace("max_amount = \"10\"", "max_amount = \"11\""),
+    ] {
+        let mut bench = Bench::new();
+        let both = [bench.says("anna", Said::Approve), bench.says("boris", Said::Approve)];
+        bench.announce(&both);
+        bench.run_for(100_000);
+        bench.charter = with_rules(&rules);
+        assert_eq!(bench.refused(&both).0, Code::ApprovalsMissing, "{rules}");
+    }
+    let mut bench = Bench::new();
+    let both = [bench.says("anna", Said::Approve), bench.says("boris", Said::Approve)];
+    bench.announce(&both);
+    bench.run_for(100_000);
+    let text = charter_text().replace("members = [\"anna\", \"boris\", \"dora\"]", "members = [\"anna\", \"boris\"]");
+    let head = &text[..text.find("[[rules]]").unwrap()];
+    bench.charter = Charter::from_toml(&format!("{head}{RULE}")).unwrap();
+    assert_eq!(bench.refused(&both).0, Code::ApprovalsMissing, "another roster");
+}
+
+/// A delay that began under other rules begins anew, also if they ask for less.
+#[test]
+fn a_delay_belongs_to_the_rules_under_which_it_began() {
+    let mut bench = Bench::new();
+    bench.announce(&[bench.says("anna", Said::Approve), bench.says("boris", Said::Approve)]);
+    bench.run_for(59_000);
+    bench.charter = with_rules(&RULE.replace("delay_secs = 60", "delay_secs = 50"));
+    let again = [bench.says("anna", Said::Approve), bench.says("boris", Said::Approve)];
+    let (code, message) = bench.refused(&again);
+    assert_eq!((code, message.contains("50 s")), (Code::TimeLocked, true), "{message}");
+}
+
+#[test]
+fn a_delay_from_first_sight_counts_from_there() {
+    let mut bench = Bench::new();
+    bench.charter = with_rules(&RULE.replace("delay_secs = 60", "delay_secs = 60\ndelay_from = \"first-sight\""));
+    bench.announce(&[]);
+    bench.run_for(60_000);
+    let both = [bench.says("anna", Said::Approve), bench.says("boris", Said::Approve)];
+    assert!(matches!(bench.sign(&both), Verdict::Allowed(_)));
+}
+
+/// Every field of an approval is changed on its way: it does not count, and the changed one is dropped.
+#[test]
+fn an_approval_that_was_altered_does_not_count() {
+    type Edit = fn(&mut Approval);
+    let edits: [(&str, Edit); 12] = [
+        ("cluster", |a| a.cluster = ClusterId::new("other").unwrap()),
+        ("intent", |a| a.intent_id = IntentId::new([9; 32])),
+        ("effects", |a| a.effects_digest[0] ^= 1),
+        ("decoder", |a| a.decoder_version += 1),
+        ("slice", |a| a.slice = SliceHash::new([9; 32])),
+        ("freeze", |a| a.freeze_epoch = FreezeEpoch::new([9; 32])),
+        ("person", |a| a.person = PersonId::new("dora").unwrap()),
+        ("credential", |a| a.credential = CredentialId::new("dora-terminal").unwrap()),
+        ("preceding", |a| a.preceding = Some(ApprovalId::new([9; 32]))),
+        ("expiry", |a| a.expires_at_secs += 1),
+        ("verdict", |a| a.verdict = Said::Withdraw),
+        ("nonce", |a| a.nonce[0] ^= 1),
+    ];
+    for (field, edit) in edits {
+        let mut bench = Bench::new();
+        let honest = bench.says("boris", Said::Approve);
+        let mut signed = SignedApproval::open(&bench.says("anna", Said::Approve)).unwrap();
+        edit(&mut signed.approval);
+        let altered = signed.to_envelope();
+        let (charter, examined) = (bench.charter.clone(), bench.examined());
+        assert_eq!(Shown::read(&charter, &examined, &[altered.clone()], bench.now).dropped, 1, "{field}");
+        assert_eq!(bench.refused(&[altered, honest]).0, Code::ApprovalsMissing, "{field}");
+    }
+}
+
+/// Approvals of one request are useless for another one, also of the same content.
+#[test]
+fn approvals_of_a_failed_request_serve_no_other() {
+    let mut bench = Bench::new();
+    let both = [bench.says("anna", Said::Approve), bench.says("boris", Said::Approve)];
+    bench.announce(&both);
+    bench.raw.idempotency_key = "b".to_owned();
+    assert_eq!(bench.refused(&both).0, Code::ApprovalsMissing);
+}
+
+#[test]
+fn approvals_that_expire_before_the_delay_is_over_do_not_count() {
+    let mut bench = Bench::new();
+    let mut short = bench.approval("anna", Said::Approve);
+    short.expires_at_secs = bench.now.wall.as_secs() + 30;
+    bench.announce(&[signed(short, "anna"), bench.says("boris", Said::Approve)]);
+    bench.run_for(60_000);
+    assert_eq!(bench.refused(&[]).0, Code::ApprovalsMissing);
+}
+
+#[test]
+fn what_people_said_is_bounded_and_kept_once() {
+    let mut bench = Bench::new();
+    let anna = bench.says("anna", Said::Approve);
+    for _ in 0..3 {
+        bench.announce(&[anna.clone(), anna.clone()]);
+    }
+    let held = |bench: &Bench| {
+        let id = bench.examined().intent().id;
+        bench.store().view().unwrap().intent(&id).unwrap().unwrap().1.live.unwrap().approvals.len()
+    };
+    assert_eq!(held(&bench), 1);
+    let many: Vec<_> = (0..limits::APPROVALS)
+        .map(|number| {
+            let mut approval = bench.approval("anna", Said::Approve);
+            approval.nonce[..8].copy_from_slice(&(number as u64).to_be_bytes());
+            signed(approval, "anna")
+        })
+        .collect();
+    bench.announce(&many);
+    assert_eq!(held(&bench), limits::APPROVALS);
+    assert!(bench.store().view().unwrap().verify_journal().is_ok());
+}
+
+#[test]
+fn the_guard_wants_to_see_the_requirements_looked_at() {
+    let bench = Bench::new();
+    let examined = bench.examined();
+    assert_eq!(examined.decision().requirements.len(), 1);
+    let progress = Progress::default();
+    assert!(progress.check().is_ok(), "an empty progress knows nothing");
+    let view = crate::guard::tests::noted(&examined);
+    let call = sign_call(&[1; 32], &[1, 2]).unwrap();
+    let Ok(verdict) = guard::admit_sign(&view, &bench.charter, examined, call, &progress, WALL);
+    assert!(matches!(verdict, Verdict::Refused(error) if error.code == Code::Internal));
+}

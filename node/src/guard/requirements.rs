@@ -1,0 +1,138 @@
+//! Requirements: who has said yes, and how long this signer has waited since, by its own running time.
+
+use std::collections::BTreeSet;
+
+use limen_policy::approval::{Facts, Question, Tally, Verified};
+use limen_policy::charter::Charter;
+use limen_policy::charter::rule::DelayFrom;
+use limen_policy::decide::Requirement;
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::{ApprovalId, FreezeEpoch, PersonId};
+use limen_wire::pb;
+
+use super::Examined;
+use crate::clock::{Now, Uptime};
+use crate::store::rows::{Delays, Started};
+
+/// How far the requirements of one intent are met.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// One for each requirement of the decision.
+    pub statuses: Vec<pb::RequirementStatus>,
+    /// Somebody who has a say said no, and why.
+    pub rejected: Option<(PersonId, String)>,
+    /// The approvals by which the formulas are met.
+    pub counted: BTreeSet<ApprovalId>,
+    /// The delays that run now.
+    pub delays: Delays,
+}
+
+impl Progress {
+    /// Whether anything keeps the intent from being signed.
+    pub fn check(&self) -> Result<(), ApiError> {
+        if let Some((person, reason)) = &self.rejected {
+            return Err(ApiError::new(Code::Rejected, format!("{person} rejected it: {reason}")));
+        }
+        let missing: Vec<_> = self.statuses.iter().filter(|status| !status.met).collect();
+        if !missing.is_empty() {
+            let words: Vec<_> = missing.iter().map(|one| format!("rule {:?}: {}", one.rule, one.missing)).collect();
+            return Err(ApiError::new(Code::ApprovalsMissing, words.join("; ")));
+        }
+        match self.statuses.iter().max_by_key(|status| status.wait_ms) {
+            Some(status) if status.wait_ms > 0 => {
+                let left = status.wait_ms.div_ceil(1000);
+                let message = format!("rule {:?}: {left} s of its delay are left at this signer", status.rule);
+                Err(ApiError::new(Code::TimeLocked, message))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What approvals of an intent must hold for.
+pub fn facts(charter: &Charter, examined: &Examined) -> Facts {
+    Facts {
+        cluster: charter.cluster.clone(),
+        intent_id: examined.intent.id,
+        effects_digest: examined.effects_digest,
+        decoder_version: examined.decoded.effects.decoder_version,
+        slice: examined.decision.slice,
+        freeze_epoch: FreezeEpoch::NONE,
+    }
+}
+
+/// Looks at every requirement. `delays` are those that ran so far, `first_seen` is when this signer first held the intent.
+pub fn progress(
+    charter: &Charter,
+    examined: &Examined,
+    approvals: &[Verified],
+    delays: &Delays,
+    first_seen: Uptime,
+    now: Now,
+) -> Progress {
+    let facts = facts(charter, examined);
+    let mut progress = Progress::default();
+    for requirement in &examined.decision.requirements {
+        let status = match tally(charter, examined, &facts, requirement, approvals, now) {
+            Tally::Met { by } => {
+                progress.counted.extend(by.into_values());
+                let started = delays.get(&requirement.rule);
+                let (since, started) = since(examined, requirement, started, first_seen, now.uptime);
+                progress.delays.extend(started.map(|started| (requirement.rule.clone(), started)));
+                let elapsed = now.uptime.0.saturating_sub(since.0);
+                let wait_ms = requirement.needs.delay_secs.saturating_mul(1000).saturating_sub(elapsed);
+                pb::RequirementStatus { met: true, wait_ms, ..pb::RequirementStatus::default() }
+            }
+            Tally::Wanting { missing } => lacks(missing.to_string()),
+            Tally::TooMany { found } => lacks(format!("{found} approvals are more than are counted")),
+            Tally::Rejected { by, reason } => {
+                progress.rejected.get_or_insert((by, reason));
+                lacks("rejected".to_owned())
+            }
+        };
+        progress.statuses.push(pb::RequirementStatus { rule: requirement.rule.clone(), ..status });
+    }
+    progress
+}
+
+fn lacks(missing: String) -> pb::RequirementStatus {
+    pb::RequirementStatus { missing, ..pb::RequirementStatus::default() }
+}
+
+fn tally(
+    charter: &Charter,
+    examined: &Examined,
+    facts: &Facts,
+    requirement: &Requirement,
+    approvals: &[Verified],
+    now: Now,
+) -> Tally {
+    let Some(formula) = &requirement.needs.approvals else { return Tally::Met { by: Default::default() } };
+    let nobody = BTreeSet::new();
+    let requester = charter.requesters.get(&examined.intent.requester).filter(|_| requirement.needs.not_by_requester);
+    let excluded = requester.map_or(&nobody, |requester| &requester.people);
+    let now_secs = now.wall.as_secs();
+    Question { formula, roster: &charter.roster, excluded, facts, now_secs }.tally(approvals)
+}
+
+/// From when a requirement's delay runs, and what of that must be remembered. A delay that counts from the approvals begins
+/// anew if they stopped being enough meanwhile, and under another slice of the charter.
+fn since(
+    examined: &Examined,
+    requirement: &Requirement,
+    started: Option<&Started>,
+    first_seen: Uptime,
+    now: Uptime,
+) -> (Uptime, Option<Started>) {
+    if requirement.needs.delay_secs == 0 {
+        return (now, None);
+    }
+    let slice = *examined.decision.slice.as_bytes();
+    match (requirement.needs.delay_from, started) {
+        (DelayFrom::FirstSight, _) => (first_seen, None),
+        (DelayFrom::FormulaMet, Some(started)) if started.slice == slice => {
+            (Uptime(started.uptime), Some(started.clone()))
+        }
+        (DelayFrom::FormulaMet, _) => (now, Some(Started { slice, uptime: now.0 })),
+    }
+}
