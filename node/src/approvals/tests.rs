@@ -156,7 +156,7 @@ fn approvals_then_the_delay_then_the_signature() {
     let mut bench = Bench::new();
     assert_eq!(bench.refused(&[]), (Code::ApprovalsMissing, "rule \"asked\": 2 more terminal of treasury".to_owned()));
     let anna = bench.says("anna", Said::Approve);
-    assert_eq!(bench.announce(&[anna.clone()]).statuses[0].missing, "1 more terminal of treasury");
+    assert_eq!(bench.announce(std::slice::from_ref(&anna)).statuses[0].missing, "1 more terminal of treasury");
     // held: nobody hands anna's in again
     let boris = bench.says("boris", Said::Approve);
     let (code, message) = bench.refused(&[boris]);
@@ -305,7 +305,7 @@ fn an_approval_that_was_altered_does_not_count() {
         edit(&mut signed.approval);
         let altered = signed.to_envelope();
         let (charter, examined) = (bench.charter.clone(), bench.examined());
-        assert_eq!(Shown::read(&charter, &examined, &[altered.clone()], bench.now).dropped, 1, "{field}");
+        assert_eq!(Shown::read(&charter, &examined, std::slice::from_ref(&altered), bench.now).dropped, 1, "{field}");
         assert_eq!(bench.refused(&[altered, honest]).0, Code::ApprovalsMissing, "{field}");
     }
 }
