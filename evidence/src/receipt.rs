@@ -13,10 +13,10 @@ use limen_wire::intent::IntentError;
 use limen_wire::pb;
 use limen_wire::statement::StatementError;
 
-use crate::checkpoint::{CheckpointError, CosignatureError, SignedCheckpoint};
+use crate::checkpoint::{Checkpoint, CheckpointError, CosignatureError, SignedCheckpoint};
 use crate::codec::Malformed;
 use crate::leaf::LeafError;
-use crate::merkle::{InclusionProof, ProofError};
+use crate::merkle::{InclusionProof, ProofError, leaf_hash};
 
 pub use encode::{MAGIC, MAX_BYTES, VERSION};
 pub use verify::{Finality, Verified};
@@ -30,6 +30,13 @@ pub struct LoggedLeaf {
     pub leaf: Vec<u8>,
     /// From the leaf to the checkpoint's root.
     pub proof: InclusionProof,
+}
+
+impl LoggedLeaf {
+    /// Whether the leaf is in the tree of this checkpoint: what a signer asks of its own leaf, too.
+    pub fn verify(&self, checkpoint: &Checkpoint) -> Result<(), ProofError> {
+        self.proof.verify(&leaf_hash(&self.leaf), self.index, checkpoint.size(), checkpoint.root())
+    }
 }
 
 /// A receipt that nobody has verified yet.

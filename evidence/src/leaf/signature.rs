@@ -157,8 +157,8 @@ impl Signature {
         };
         let signature = reader.array("signature")?;
         let recovery_id = reader.u8("recovery_id")?;
-        if recovery_id > 3 {
-            return Err(Malformed::Field { field: "recovery_id", form: "0 to 3" }.into());
+        if recovery_id > 3 || (recovery_id != 0 && scheme != Scheme::EcdsaSecp256k1) {
+            return Err(Malformed::Field { field: "recovery_id", form: "0 to 3 for ECDSA, else 0" }.into());
         }
         let session = SessionId::new(reader.array("session")?);
         let signers = fields::signers(&mut reader)?;

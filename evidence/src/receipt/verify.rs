@@ -8,10 +8,9 @@ use limen_wire::ids::{NodeId, PartyIndex, Scheme};
 use limen_wire::intent::{Intent, Payload};
 use limen_wire::statement::KeyStatement;
 
-use super::{LoggedLeaf, Receipt, ReceiptError};
+use super::{Receipt, ReceiptError};
 use crate::checkpoint::{Checkpoint, Cosignatures, log_origin};
 use crate::leaf::{AccountKey, Authorization, Signature, Signed, SignedAuthorization};
-use crate::merkle::leaf_hash;
 use crate::trust::Trust;
 
 /// Whether the log can still be shown otherwise to somebody else.
@@ -83,7 +82,10 @@ impl Receipt {
         let checkpoint = self.checkpoint.checkpoint();
         same_cluster("checkpoint", checkpoint.origin(), trust)?;
         self.check_places()?;
-        self.authorizations.iter().chain([&self.signature]).try_for_each(|leaf| check_inclusion(leaf, checkpoint))?;
+        for logged in self.authorizations.iter().chain([&self.signature]) {
+            let not_in_log = |source| ReceiptError::NotInLog { index: logged.index, source };
+            logged.verify(checkpoint).map_err(not_in_log)?;
+        }
         let cosignatures = self.check_cosigners(trust)?;
 
         let key = self.check_key(trust, &signature)?;
@@ -219,16 +221,11 @@ fn check_authorization(intent: &Intent, signature: &Signature, leaf: &Authorizat
     Ok(())
 }
 
-fn check_inclusion(logged: &LoggedLeaf, checkpoint: &Checkpoint) -> Result<(), ReceiptError> {
-    let hash = leaf_hash(&logged.leaf);
-    let proven = logged.proof.verify(&hash, logged.index, checkpoint.size(), checkpoint.root());
-    proven.map_err(|source| ReceiptError::NotInLog { index: logged.index, source })
-}
-
 /// Who authorized: distinct participants, enough of them, of one mind about the requester. Returns the largest `f` among them.
 fn check_participants(key: &KeyStatement, leaves: &[SignedAuthorization]) -> Result<u8, ReceiptError> {
     let required = key.size.signers_required();
     let mut seen = BTreeSet::new();
+    let mut readings = BTreeMap::new();
     let mut max_corrupt = 0;
     let first = leaves.first().map(SignedAuthorization::unverified);
     for leaf in leaves.iter().map(SignedAuthorization::unverified) {
@@ -247,11 +244,8 @@ fn check_participants(key: &KeyStatement, leaves: &[SignedAuthorization]) -> Res
         if first.is_some_and(|first| first.requester_key != leaf.requester_key) {
             return differ("requester's key");
         }
-        let same_reading = |first: &Authorization| {
-            (first.charter, first.decoder_version) != (leaf.charter, leaf.decoder_version)
-                || first.effects == leaf.effects
-        };
-        if !first.is_none_or(same_reading) {
+        let reading = readings.entry((leaf.charter, leaf.decoder_version)).or_insert(leaf.effects);
+        if *reading != leaf.effects {
             return differ("effects, read by one decoder under one charter");
         }
     }

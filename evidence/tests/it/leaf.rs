@@ -141,6 +141,8 @@ fn fields_of_a_signature_out_of_their_range_are_named() {
     assert_eq!((spoil(signed, 0), spoil(signed, 3)), ("signed", "signed"));
     assert_eq!(spoil(signed + 1 + 32 + 64, 4), "recovery_id");
     assert_eq!(spoil(bytes.len() - 1, 1), "signers");
+    let other = Signature { recovery_id: 1, ..Story::new(Scheme::EddsaEd25519).signature };
+    assert_eq!(field(&other.encode()), "recovery_id", "Ed25519 knows none");
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Receipts: what verifies, and that nothing else does.
 
-use limen_evidence::leaf::{AccountKey, LeafError, Signed};
+use limen_evidence::checkpoint::{Checkpoint, SignedCheckpoint};
+use limen_evidence::leaf::{AccountKey, Leaf, LeafError, Signed};
 use limen_evidence::merkle::InclusionProof;
-use limen_evidence::receipt::{Finality, Receipt, ReceiptError, Verified};
+use limen_evidence::receipt::{Finality, MAGIC, Receipt, ReceiptError, VERSION, Verified};
 use limen_evidence::trust::Trust;
 use limen_wire::ids::{ClusterId, CommitteeSize, Epoch, KeyId, PartyIndex, Scheme, SessionId, SignerSet};
 use limen_wire::statement::StatementError;
+use proptest::prelude::*;
 
 use crate::keys::{cluster, node, p256};
 use crate::story::{SCHEMES, Story, node_key, nodes, reordered, signed_leaf, trust};
@@ -364,6 +366,23 @@ fn effects_that_need_a_charter_to_be_read_are_said_to_be_so() {
 }
 
 #[test]
+fn all_participants_read_the_same_under_one_charter() {
+    let mut story = story();
+    story.statement.size = CommitteeSize::new(3, 3).unwrap();
+    let mut third = story.authorizations[1].0.clone();
+    third.node = node("signer-2");
+    story.authorizations.push((third, node_key(1)));
+    story.signature.signers = set(&[1, 2, 3]);
+    story.authorizations.iter_mut().for_each(|(leaf, _)| leaf.signers = set(&[1, 2, 3]));
+    story.authorizations[0].0.charter = limen_wire::ids::CharterHash::new([9; 32]);
+    assert_eq!(verify(&story).unwrap().authorizations.len(), 3);
+    // the second and the third stand under one charter, the first under another
+    story.authorizations[2].0.effects = [0; 32];
+    let error = verify(&story).unwrap_err();
+    assert!(matches!(&error, ReceiptError::Mismatch { field, .. } if field.starts_with("effects")), "{error}");
+}
+
+#[test]
 fn cosignatures_are_of_members_each_once_and_in_order() {
     for cosigning in [vec![1, 0], vec![0, 0], vec![3, 0, 1], vec![0, 1, 1, 3]] {
         let error = verify(&Story { cosigning: cosigning.clone(), ..story() }).unwrap_err();
@@ -390,4 +409,33 @@ fn the_checkpoint_is_of_this_cluster() {
 fn leaves_in_a_receipt_are_the_logs_own_bytes() {
     let receipt = story().receipt();
     assert_eq!(signed_leaf(&receipt, 0).encode(), receipt.authorizations[0].leaf);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_end_in_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..600), cut in 0..3_000_usize, at in 0..3_000_usize) {
+        let trust = trust();
+        let judge = |bytes: &[u8]| Receipt::decode(bytes).and_then(|receipt| receipt.verify(&trust));
+        prop_assert!(judge(&bytes).is_err());
+        let head = [&MAGIC[..], &[VERSION], &bytes].concat();
+        prop_assert!(judge(&head).is_err());
+        // a good receipt with a piece replaced
+        let good = story().receipt().encode();
+        let (from, to) = (at.min(good.len()), (at + cut).min(good.len()));
+        let mut spliced = good.clone();
+        spliced.splice(from..to, bytes.iter().copied());
+        prop_assert_eq!(judge(&spliced).is_ok(), spliced == good);
+        let _ = Leaf::decode(&bytes);
+        let _ = SignedCheckpoint::parse(&bytes);
+    }
+
+    #[test]
+    fn no_text_ends_in_a_panic(text in "[a-z0-9 =+/\u{2014}\n]{0,300}") {
+        if let Ok(note) = SignedCheckpoint::parse(text.as_bytes()) {
+            prop_assert_eq!(note.to_note(), text.clone());
+        }
+        if let Ok(checkpoint) = Checkpoint::parse(&text) {
+            prop_assert_eq!(checkpoint.to_text(), text);
+        }
+    }
 }
