@@ -1,11 +1,15 @@
 //! The command line.
 
+mod approval;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use limen_wire::ids::{IntentId, KeyId, Protocol, Scheme};
 
 use crate::dev::DevCommand;
+
+pub(crate) use approval::{ApprovalArgs, CaseArgs, RejectArgs, SignerArgs, WithdrawArgs};
 
 const EXAMPLES: &str = "Examples:
   limen dev up                                  a development cluster on this machine
@@ -59,6 +63,15 @@ pub(crate) enum Command {
     /// Sign a message and print the signature
     #[command(after_help = SIGN_EXAMPLES)]
     Sign(SignArgs),
+    /// Approve an intent, in sight of what its bytes do
+    #[command(after_help = approval::EXAMPLES)]
+    Approve(ApprovalArgs),
+    /// Reject an intent: one rejection ends it
+    #[command(after_help = approval::EXAMPLES)]
+    Reject(RejectArgs),
+    /// Take back your approval of an intent
+    #[command(after_help = approval::EXAMPLES)]
+    Withdraw(WithdrawArgs),
     /// Verify what you were given, offline
     #[command(subcommand, after_help = VERIFY_EXAMPLES)]
     Verify(VerifyCommand),

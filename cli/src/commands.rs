@@ -1,5 +1,6 @@
 //! The commands, one module each.
 
+mod approval;
 mod key;
 pub(crate) mod parse;
 mod request;
@@ -33,6 +34,9 @@ pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
         Command::Dev(DevCommand::Child(_)) => {}
         Command::Verify(command) => verify::run(command, output)?,
         Command::Completion { shell } => completion(*shell, output),
+        Command::Approve(args) => approval::approve(args, output)?,
+        Command::Reject(args) => approval::reject(args, output)?,
+        Command::Withdraw(args) => approval::withdraw(args, output)?,
         other => {
             let config = ClientConfig::from_file(&arguments.config)?;
             let client = Client::connect(&config)?.with_retry(patience(other));
@@ -69,7 +73,12 @@ async fn in_session(command: &Command, session: &Session) -> Result<()> {
         Command::Simulate(what) => submit::simulate(session, what).await,
         Command::Request(command) => request::run(session, command).await,
         Command::Sign(args) => submit::sign(session, args).await,
-        Command::Verify(_) | Command::Dev(_) | Command::Completion { .. } => Ok(()),
+        Command::Approve(_)
+        | Command::Reject(_)
+        | Command::Withdraw(_)
+        | Command::Verify(_)
+        | Command::Dev(_)
+        | Command::Completion { .. } => Ok(()),
     }
 }
 

@@ -28,4 +28,4 @@ pub use limen_wire::request::RequestState;
 pub use request::{Filter, KeyInfo, Page, Request, Simulation, Submitted};
 pub use retry::Retry;
 pub use stream::Watch;
-pub use verify::Signed;
+pub use verify::{Signed, decode_intent};

@@ -1,7 +1,7 @@
 //! The check of what comes back: signature and signed transaction are computed and compared here, not believed.
 
 use limen_chain::evm::attach_signature;
-use limen_chain::{NoTokenKinds, Payload as ChainPayload, decode};
+use limen_chain::{Decoded, NoTokenKinds, Payload as ChainPayload, TokenKinds, decode};
 use limen_wire::effects::{Address, ChainId};
 use limen_wire::ids::{IntentId, Scheme};
 use limen_wire::intent::{Intent, Payload};
@@ -48,6 +48,13 @@ pub(crate) fn chain_payload(payload: &Payload) -> ChainPayload<'_> {
         Payload::Message(bytes) => ChainPayload::Message(bytes),
         Payload::RawDigest(digest) => ChainPayload::RawDigest(*digest),
     }
+}
+
+/// What an intent's bytes do, decoded here for the account below a verified key. `kinds` tells token standards apart.
+pub fn decode_intent(intent: &Intent, key: &KeyStatement, kinds: &dyn TokenKinds) -> Result<Decoded, Untrue> {
+    let chain = intent.chain.clone().unwrap_or_else(ChainId::offchain);
+    let account = keys::receive_address(key, &intent.path, &chain)?;
+    Ok(decode(&chain_payload(&intent.payload), &chain, &account, kinds)?)
 }
 
 /// Verifies a result for an intent under the verified key.

@@ -257,6 +257,15 @@ hash32!(
     EntryHash, "entry hash"
 );
 
+impl FreezeEpoch {
+    /// Of the ids of the live freezes, in any order and each counted once: [`tagged_hash`] with domain
+    /// `limen/freeze-epoch/v1` over the sorted ids.
+    pub fn of(freezes: impl IntoIterator<Item = IntentId>) -> Self {
+        let ids: std::collections::BTreeSet<IntentId> = freezes.into_iter().collect();
+        Self::new(tagged_hash("limen/freeze-epoch/v1", ids.iter().map(|id| id.as_bytes().as_slice())))
+    }
+}
+
 /// Domain-separated SHA-256 over length-prefixed parts: injective, so that no two lists of parts share an input.
 /// Layout: `len(domain) ‖ domain ‖ (len(part) ‖ part)*`, each length a big-endian `u64` of bytes.
 pub fn tagged_hash<'a>(domain: &str, parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {

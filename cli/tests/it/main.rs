@@ -6,6 +6,7 @@
     reason = "a test that cannot go on says so by panicking, and tells what it left out"
 )]
 
+mod approval;
 mod command;
 mod e2e;
 mod verify;

@@ -180,3 +180,14 @@ fn only_one_encoding_and_one_envelope_are_read() {
     let error = open(&pb::Envelope { signatures: vec![signature], ..good });
     assert!(error.to_string().starts_with("field signatures"), "{error}");
 }
+
+#[test]
+fn a_freeze_epoch_is_the_set_of_live_freezes() {
+    let freeze = |byte: u8| IntentId::new([byte; 32]);
+    let epoch = FreezeEpoch::of([freeze(1), freeze(2)]);
+    assert_eq!(epoch, FreezeEpoch::of([freeze(2), freeze(1), freeze(2)]));
+    assert_ne!(epoch, FreezeEpoch::of([freeze(1)]));
+    assert_ne!(FreezeEpoch::of([freeze(1)]), FreezeEpoch::of([]));
+    // Computed apart from this code.
+    assert_eq!(FreezeEpoch::of([]).to_string(), "2b41aa83f387bda6f2675c0538779e20c87a9ba489f8b5ba881b60d7f0f4a47f");
+}

@@ -1,0 +1,82 @@
+//! `limen approve`, `limen reject`, `limen withdraw`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use limen_wire::ids::{CredentialId, IntentId};
+
+pub(super) const EXAMPLES: &str = "Examples:
+  limen approve --intent intent.bin --certificate key.bin --charter charter.toml --key me.pem --out approval.bin
+  limen approve … --ssh-agent --after annas-approval.bin --out approval.bin
+  limen reject … --ssh-agent --reason 'the customer denies having asked' --out rejection.bin
+
+What is shown is decoded here from the intent's own bytes. Compare the words with those on your other screen before you sign.";
+
+/// What is decided about.
+#[derive(Debug, Args)]
+pub(crate) struct CaseArgs {
+    /// The requester's signed intent: a protobuf Envelope
+    #[arg(long, value_name = "FILE")]
+    pub(crate) intent: PathBuf,
+    /// The certificate of the key that signs: a protobuf Envelope
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: PathBuf,
+    /// The charter
+    #[arg(long, value_name = "FILE")]
+    pub(crate) charter: PathBuf,
+    /// A live freeze that touches the intent; may be given more than once
+    #[arg(long = "freeze", value_name = "ID")]
+    pub(crate) freezes: Vec<IntentId>,
+    /// The approval, or your own withdrawal, that you have seen before: later stages of a formula need it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) after: Option<PathBuf>,
+}
+
+/// What signs.
+#[derive(Debug, Args)]
+pub(crate) struct SignerArgs {
+    /// Private key in PKCS#8 PEM, Ed25519 or P-256, readable by you alone
+    #[arg(long, value_name = "FILE", required_unless_present = "ssh_agent")]
+    pub(crate) key: Option<PathBuf>,
+    /// An Ed25519 key held by the SSH agent at SSH_AUTH_SOCK
+    #[arg(long, conflicts_with = "key")]
+    pub(crate) ssh_agent: bool,
+    /// Your credential, if the agent holds keys of several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) credential: Option<CredentialId>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApprovalArgs {
+    #[command(flatten)]
+    pub(crate) case: CaseArgs,
+    #[command(flatten)]
+    pub(crate) signer: SignerArgs,
+    /// Where to write it: a new file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// For how long an approval counts, in seconds; never longer than the intent
+    #[arg(long, default_value_t = 3600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) valid_for: u64,
+    /// Sign without asking: you have read card and words elsewhere
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RejectArgs {
+    #[command(flatten)]
+    pub(crate) approval: ApprovalArgs,
+    /// Why; everybody concerned reads it
+    #[arg(long)]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WithdrawArgs {
+    #[command(flatten)]
+    pub(crate) approval: ApprovalArgs,
+    /// Why
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+}

@@ -1,0 +1,99 @@
+//! A real `ssh-agent`.
+
+use std::process::{Child, Command, Stdio};
+
+use base64ct::{Base64, Encoding as _};
+use limen_wire::keys::PublicKey;
+
+use super::desk::Desk;
+use super::verified;
+
+/// An agent of its own, stopped with the test.
+struct SshAgent {
+    process: Child,
+    socket: String,
+}
+
+impl SshAgent {
+    fn start(desk: &Desk) -> Self {
+        let socket = desk.path("agent.sock");
+        let quiet = Stdio::null;
+        let agent = Command::new("ssh-agent").args(["-D", "-a", &socket]).stdout(quiet()).stderr(quiet()).spawn();
+        let process = agent.expect("ssh-agent is missing: install OpenSSH's client");
+        let agent = Self { process, socket };
+        // It listens soon after it has started; until then nobody can connect.
+        while std::os::unix::net::UnixStream::connect(&agent.socket).is_err() {
+            std::thread::yield_now();
+        }
+        agent
+    }
+
+    /// Makes a key and has the agent hold it.
+    fn add(&self, desk: &Desk, file: &str, kind: &str) -> Vec<u8> {
+        let path = desk.path(file);
+        let made = Command::new("ssh-keygen").args(["-q", "-t", kind, "-N", "", "-C", file, "-f", &path]).status();
+        assert!(made.unwrap().success());
+        let added = Command::new("ssh-add").args(["-q", &path]).env("SSH_AUTH_SOCK", &self.socket).status();
+        assert!(added.unwrap().success());
+        let public = String::from_utf8(desk.read(&format!("{file}.pub"))).unwrap();
+        Base64::decode_vec(public.split(' ').nth(1).unwrap()).unwrap()
+    }
+
+    fn run(&self, args: &[String]) -> (bool, String) {
+        let mut limen = Command::new(env!("CARGO_BIN_EXE_limen"));
+        let output = limen.args(args).env("SSH_AUTH_SOCK", &self.socket).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+impl Drop for SshAgent {
+    fn drop(&mut self) {
+        self.process.kill().and_then(|()| self.process.wait()).ok();
+    }
+}
+
+/// The Ed25519 key at the end of an SSH key blob.
+fn key_of(blob: &[u8]) -> PublicKey {
+    PublicKey::from_ed25519_bytes(&blob[blob.len() - 32..]).unwrap()
+}
+
+/// Puts a key into the charter in place of somebody's.
+fn enrol(desk: &Desk, person: &str, key: &PublicKey) {
+    let text = String::from_utf8(desk.read("charter.toml")).unwrap();
+    let (before, rest) = text.split_once(&format!("id = \"{person}-terminal\"\npublic_key = \"")).unwrap();
+    let (_, after) = rest.split_once('"').unwrap();
+    desk.write("charter.toml", format!("{before}id = \"{person}-terminal\"\npublic_key = \"{key}\"{after}").as_bytes());
+}
+
+#[test]
+fn a_key_in_an_ssh_agent_approves() {
+    let desk = Desk::new();
+    let agent = SshAgent::start(&desk);
+    let approve = |out: &str, more: &[&str]| desk.papers("approve", out, &[&["--ssh-agent", "--yes"], more].concat());
+    let (_, error) = agent.run(&approve("x.bin", &[]));
+    assert!(error.contains("none of the 0 Ed25519 keys"), "{error}");
+    agent.add(&desk, "other", "ecdsa");
+    let anna = key_of(&agent.add(&desk, "anna-ssh", "ed25519"));
+    let (_, error) = agent.run(&approve("x.bin", &[]));
+    assert!(error.contains("none of the 1 Ed25519 keys"), "{error}");
+    enrol(&desk, "anna", &anna);
+    assert_eq!(agent.run(&approve("out.bin", &[])), (true, String::new()));
+    assert_eq!(verified(&desk, "out.bin").approval().person.as_str(), "anna");
+    // With keys of two credentials one must be chosen.
+    enrol(&desk, "boris", &key_of(&agent.add(&desk, "boris-ssh", "ed25519")));
+    let (_, error) = agent.run(&approve("x.bin", &[]));
+    assert!(error.contains("choose one of anna-terminal, boris-terminal"), "{error}");
+    assert!(agent.run(&approve("boris.bin", &["--credential", "boris-terminal"])).0);
+    assert_eq!(verified(&desk, "boris.bin").approval().person.as_str(), "boris");
+}
+
+#[test]
+fn an_agent_that_is_not_there_is_named() {
+    let desk = Desk::new();
+    let args = desk.papers("approve", "x.bin", &["--ssh-agent", "--yes"]);
+    desk.fails(&args, "SSH_AUTH_SOCK is not set");
+    let mut limen = Command::new(env!("CARGO_BIN_EXE_limen"));
+    let output = limen.args(&args).env("SSH_AUTH_SOCK", desk.path("nothing.sock")).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("could not reach the SSH agent") && error.contains("nothing.sock"), "{error}");
+}
