@@ -1,6 +1,7 @@
 //! Where the guard meets the journal: decision and record in one transaction.
 
 use limen_policy::charter::Charter;
+use limen_policy::decide::Charge;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{IntentId, KeyId, NodeId, RequesterId, SessionId};
 use limen_wire::intent::Cancellation;
@@ -10,8 +11,8 @@ use prost::Message as _;
 use crate::approvals::{self, Shown};
 use crate::clock::{Millis, Now};
 use crate::guard::{
-    self, Examined, ExaminedOrder, FirstSight, JournalView, KeygenVerdict, KnownIntent, PresignCall, PresignToken,
-    SignCall, SignToken, Verdict,
+    self, Examined, ExaminedOrder, FirstSight, JournalView, KeygenVerdict, KnownIntent, Meter, PresignCall,
+    PresignToken, SignCall, SignToken, Verdict,
 };
 use crate::store::journal::Event;
 use crate::store::rows::{ClaimKey, Delays, IntentRow, KeyPhase, KeyRow, LiveIntent, Tally};
@@ -56,6 +57,9 @@ impl JournalView for Txn<'_> {
         self.tally(Tally::Denied, requester.as_str())
     }
 
+    fn meter(&self, charge: &Charge) -> Result<Meter, StoreError> {
+        Txn::meter(self, charge.limit.as_str(), &charge.subject)
+    }
     fn banned(&self, peer: &NodeId) -> Result<bool, StoreError> {
         Txn::banned(self, peer)
     }
@@ -134,11 +138,15 @@ pub fn sign(
     }
     let progress = approvals::settle(txn, charter, &examined, shown, time)?;
     let nonce_claim = examined.nonce_claim();
-    let verdict = guard::admit_sign(txn, charter, examined, call, &progress, now)?;
+    let charges = examined.decision().charges.clone();
+    let life_ms = examined.intent().expires_at_secs.saturating_mul(1000).saturating_sub(now.0);
+    let verdict = guard::admit_sign(txn, charter, examined, call, &progress, time)?;
     if let Verdict::Allowed(token) = &verdict {
         let (sequence, mut row) =
             Txn::intent(txn, &id)?.ok_or_else(|| StoreError::Damaged(format!("intent {id} vanished")))?;
-        row.allowed = true;
+        if !std::mem::replace(&mut row.allowed, true) {
+            spend(txn, charter, &charges, life_ms, time)?;
+        }
         if let Some(live) = &mut row.live {
             // The rules of another charter allow it now.
             if std::mem::take(&mut live.denied) {
@@ -154,6 +162,18 @@ pub fn sign(
         txn.append(now, Event::Allowed(Box::new(token.record())))?;
     }
     Ok(verdict)
+}
+
+/// Counts what was allowed against the limits.
+fn spend(txn: &mut Txn<'_>, charter: &Charter, charges: &[Charge], life_ms: u64, now: Now) -> Result<(), StoreError> {
+    for charge in charges {
+        let Some(limit) = charter.limits.get(&charge.limit) else { continue };
+        let mut meter = Txn::meter(txn, charge.limit.as_str(), &charge.subject)?;
+        meter.add(limit, charge.amount, life_ms, now.uptime);
+        txn.put_meter(charge.limit.as_str(), &charge.subject, &meter)?;
+        txn.put_uptime(now.uptime)?;
+    }
+    Ok(())
 }
 
 /// Takes a stop record whose signature holds. True if a last-round message may have left before it.

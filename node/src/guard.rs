@@ -8,11 +8,13 @@
 mod admit;
 mod examine;
 mod keygen;
+mod meter;
 mod presign;
 mod requirements;
 mod token;
 
 use limen_mpc::KeyPublic;
+use limen_policy::decide::Charge;
 use limen_wire::error::ApiError;
 use limen_wire::ids::{IntentId, KeyId, NodeId, PartyIndex, RequesterId, SessionId};
 
@@ -23,6 +25,7 @@ pub(crate) use examine::public_key_bytes;
 pub use admit::{FirstSight, admit_sign, first_sight};
 pub use examine::{Examined, SignCall, examine, sign_call};
 pub use keygen::{ExaminedOrder, KeygenVerdict, admit_keygen, examine_order};
+pub use meter::Meter;
 pub use presign::{PresignCall, admit_presign, presign_call};
 pub use requirements::{Progress, facts, progress};
 pub use token::{KeygenToken, PresignToken, SignToken};
@@ -89,6 +92,8 @@ pub trait JournalView {
     fn stopped(&self, intent: &IntentId, requester: &RequesterId) -> Result<bool, Self::Error>;
     /// Intents of this requester that are known here although no rule allowed them.
     fn denied(&self, requester: &RequesterId) -> Result<u64, Self::Error>;
+    /// What of a limit this node has allowed by itself.
+    fn meter(&self, charge: &Charge) -> Result<Meter, Self::Error>;
     /// Whether a peer is banned.
     fn banned(&self, peer: &NodeId) -> Result<bool, Self::Error>;
     /// Names of keys taken so far.

@@ -363,6 +363,67 @@ fn the_guard_wants_to_see_the_requirements_looked_at() {
     assert!(progress.check().is_ok(), "an empty progress knows nothing");
     let view = crate::guard::tests::noted(&examined);
     let call = sign_call(&[1; 32], &[1, 2]).unwrap();
-    let Ok(verdict) = guard::admit_sign(&view, &bench.charter, examined, call, &progress, WALL);
+    let Ok(verdict) = guard::admit_sign(&view, &bench.charter, examined, call, &progress, bench.now);
     assert!(matches!(verdict, Verdict::Refused(error) if error.code == Code::Internal));
+}
+
+const LIMITED: &str = r#"
+[[rules]]
+name = "free"
+allow = "transfer"
+asset = "eth"
+max_amount = "10"
+destinations = "anywhere"
+
+[[rules]]
+name = "gas"
+allow = "fee"
+asset = "eth"
+max_amount = "1"
+"#;
+
+/// A limit of 60 018 wei a minute: a transfer of 9 with a fee of 21 000 fits once into a share of 30 009, not twice.
+fn limited(bench: &mut Bench) {
+    let limit = "[[limits]]\nid = \"eth-a-minute\"\nasset = \"eth\"\nper = \"all\"\nwindow_secs = 60\n\
+                 max_amount = \"1\"\nsplit_amount = \"0.000000000000060018\"\n";
+    bench.charter = with_rules(&format!("{limit}{LIMITED}"));
+    bench.raw.expires_at_secs = bench.now.wall.as_secs() + 10;
+}
+
+#[test]
+fn what_is_allowed_is_charged_once_and_counted_across_restarts() {
+    let mut bench = Bench::new();
+    limited(&mut bench);
+    for _ in 0..3 {
+        assert!(matches!(bench.sign(&[]), Verdict::Allowed(_)), "further sessions of one request cost nothing more");
+    }
+    bench.restart();
+    bench.raw = transfer(2, "b");
+    bench.raw.expires_at_secs = bench.now.wall.as_secs() + 10;
+    let (code, message) = bench.refused(&[]);
+    assert_eq!(code, Code::LimitReached);
+    assert!(message.contains("21009 of this signer's share of 30009 is used, this request takes 21009"), "{message}");
+    // its life, the window, and at most one step of the count
+    bench.now.uptime.0 += 10_000 + 60_000 + 60_000 / 64 + 1;
+    assert!(matches!(bench.sign(&[]), Verdict::Allowed(_)));
+}
+
+#[test]
+fn a_limit_without_a_share_needs_the_ledger() {
+    let mut bench = Bench::new();
+    limited(&mut bench);
+    bench.charter.limits.values_mut().for_each(|limit| limit.split_amount = limen_wire::effects::Amount::ZERO);
+    assert_eq!(bench.refused(&[]).0, Code::LimitReached);
+}
+
+#[test]
+fn a_refusal_charges_nothing() {
+    let mut bench = Bench::new();
+    limited(&mut bench);
+    bench.charter.bounds.max_sessions = 0;
+    assert_eq!(bench.refused(&[]).0, Code::TooManySessions);
+    bench.charter.bounds.max_sessions = 1;
+    bench.raw = transfer(2, "b");
+    bench.raw.expires_at_secs = bench.now.wall.as_secs() + 10;
+    assert!(matches!(bench.sign(&[]), Verdict::Allowed(_)));
 }

@@ -5,8 +5,9 @@ use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::IntentId;
 
 use super::examine::check_set;
+use super::meter::fits;
 use super::{Examined, JournalView, Progress, SignCall, SignToken, Verdict};
-use crate::clock::Millis;
+use crate::clock::{Millis, Now, Uptime};
 
 /// What becomes of an intent that is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,8 +82,9 @@ pub fn admit_sign<V: JournalView>(
     examined: Examined,
     call: SignCall,
     progress: &Progress,
-    now: Millis,
+    time: Now,
 ) -> Result<Verdict<SignToken>, V::Error> {
+    let now = time.wall;
     let id = examined.intent.id;
     let known = view.intent(&id)?;
     if let Some(result) = known.as_ref().and_then(|known| known.result.clone()) {
@@ -108,6 +110,12 @@ pub fn admit_sign<V: JournalView>(
         return Ok(Verdict::Refused(ApiError::new(Code::TooManySessions, message)));
     }
     if let Err(error) = check_requirements(&examined, progress) {
+        return Ok(Verdict::Refused(error));
+    }
+    // What was allowed once is charged once, however many sessions it takes.
+    if !known.allowed
+        && let Some(error) = check_charges(view, charter, &examined, time.uptime)?
+    {
         return Ok(Verdict::Refused(error));
     }
     if let Some(error) = check_bans(view, &examined, &call)? {
@@ -136,20 +144,28 @@ fn check_facts(charter: &Charter, examined: &Examined, call: &SignCall, now: Mil
     check_set(&examined.key, &call.signers)
 }
 
-/// Approvals and delays. What this signer cannot count yet it refuses: a limit never counts for less.
+/// Approvals and delays.
 fn check_requirements(examined: &Examined, progress: &Progress) -> Result<(), ApiError> {
     if progress.statuses.len() != examined.decision.requirements.len() {
         let message = format!("the requirements of intent {} were not looked at", examined.intent.id);
         return Err(ApiError::new(Code::Internal, message));
     }
-    progress.check()?;
-    match examined.decision.charges.first() {
-        Some(charge) => {
-            let message = format!("limit {} applies, which this release cannot count", charge.limit);
-            Err(ApiError::new(Code::LimitReached, message))
+    progress.check()
+}
+
+/// Limits, against what this signer has allowed by itself.
+fn check_charges<V: JournalView>(
+    view: &V,
+    charter: &Charter,
+    examined: &Examined,
+    now: Uptime,
+) -> Result<Option<ApiError>, V::Error> {
+    for charge in &examined.decision.charges {
+        if let Err(error) = fits(charter, charge, &view.meter(charge)?, now) {
+            return Ok(Some(error));
         }
-        None => Ok(()),
     }
+    Ok(None)
 }
 
 fn check_bans<V: JournalView>(view: &V, examined: &Examined, call: &SignCall) -> Result<Option<ApiError>, V::Error> {

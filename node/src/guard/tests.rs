@@ -12,7 +12,7 @@ use limen_wire::keys::SigningKey;
 use limen_wire::pb;
 
 use super::*;
-use crate::clock::Millis;
+use crate::clock::{Millis, Now, Uptime};
 
 const NOW: Millis = Millis(1_000_000_000);
 
@@ -42,6 +42,9 @@ impl JournalView for FakeView {
     }
     fn denied(&self, _requester: &RequesterId) -> Result<u64, Infallible> {
         Ok(self.denied)
+    }
+    fn meter(&self, _charge: &limen_policy::decide::Charge) -> Result<Meter, Infallible> {
+        Ok(Meter::default())
     }
     fn banned(&self, peer: &NodeId) -> Result<bool, Infallible> {
         Ok(self.banned.contains(peer))
@@ -151,7 +154,8 @@ impl FakeView {
 }
 
 fn admit(view: &FakeView, examined: Examined, call: SignCall, now: Millis) -> Verdict<SignToken> {
-    let Ok(verdict) = admit_sign(view, &charter(), examined, call, &Progress::default(), now);
+    let Ok(verdict) =
+        admit_sign(view, &charter(), examined, call, &Progress::default(), Now { wall: now, uptime: Uptime(0) });
     verdict
 }
 

@@ -188,6 +188,11 @@ pub(super) fn stop_name(intent: &IntentId, requester: &str) -> [u8; 32] {
     tagged_hash("limen node stop v1", [&intent.as_bytes()[..], requester.as_bytes()])
 }
 
+/// The name of a limit's meter for one subject.
+pub(super) fn meter_name(limit: &str, subject: &str) -> [u8; 32] {
+    tagged_hash("limen node meter v1", [limit.as_bytes(), subject.as_bytes()])
+}
+
 /// What is counted for each requester, so that none of them fills the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tally {

@@ -29,6 +29,8 @@ pub(super) const SHARES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new
 pub(super) const STOPS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("stops");
 /// What is counted for each requester.
 pub(super) const TALLIES: TableDefinition<'_, &str, u64> = TableDefinition::new("tallies");
+/// Limit and subject → what was allowed here without a certificate.
+pub(super) const METERS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("meters");
 pub(super) const BANS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("bans");
 
 pub(super) const META_FORMAT: &str = "format";
@@ -96,6 +98,6 @@ fn create(db: &Database, owner: &str) -> Result<(), StoreError> {
     macro_rules! make {
         ($($table:ident)*) => { $(txn.open_table($table).map_err(StoreError::engine)?;)* };
     }
-    make!(JOURNAL INTENTS TOMBSTONES INTENT_IDS CLAIMS SESSIONS KEYS SHARES STOPS TALLIES BANS);
+    make!(JOURNAL INTENTS TOMBSTONES INTENT_IDS CLAIMS SESSIONS KEYS SHARES STOPS TALLIES METERS BANS);
     txn.commit().map_err(StoreError::engine)
 }

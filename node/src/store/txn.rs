@@ -4,13 +4,16 @@ use limen_wire::ids::{Epoch, IntentId, KeyId, NodeId, SessionId};
 use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
 
 use super::journal::{Event, Head, Record};
-use super::rows::{BanRow, ClaimKey, IntentRow, KeyRow, Sequence, Tally, encode, share_name, stop_name};
+use super::rows::{
+    BanRow, ClaimKey, IntentRow, KeyRow, Sequence, Tally, decode, encode, meter_name, share_name, stop_name,
+};
 use super::schema::{
-    BANS, CLAIMS, INTENT_IDS, INTENTS, JOURNAL, KEYS, META, META_HEAD, META_UPTIME, SESSIONS, SHARES, STOPS, TALLIES,
-    TOMBSTONES, chunk_of,
+    BANS, CLAIMS, INTENT_IDS, INTENTS, JOURNAL, KEYS, META, META_HEAD, META_UPTIME, METERS, SESSIONS, SHARES, STOPS,
+    TALLIES, TOMBSTONES, chunk_of,
 };
 use super::{StoreError, view};
 use crate::clock::{Millis, Uptime};
+use crate::guard::Meter;
 
 /// Open tables of a write transaction. Changes of an operation become durable together with its record, or not at all.
 pub struct Txn<'t> {
@@ -25,6 +28,7 @@ pub struct Txn<'t> {
     shares: Table<'t, &'static str, &'static [u8]>,
     pub(super) stops: Table<'t, &'static [u8; 32], &'static [u8]>,
     tallies: Table<'t, &'static str, u64>,
+    meters: Table<'t, &'static [u8; 32], &'static [u8]>,
     bans: Table<'t, &'static str, &'static [u8]>,
     head: Head,
 }
@@ -52,6 +56,7 @@ impl<'t> Txn<'t> {
             shares: open!(SHARES),
             stops: open!(STOPS),
             tallies: open!(TALLIES),
+            meters: open!(METERS),
             bans: open!(BANS),
             head,
         })
@@ -171,6 +176,15 @@ impl<'t> Txn<'t> {
         ok(self.meta.insert(name, value)).map(drop)
     }
 
+    /// What of a limit was allowed here for its subject.
+    pub fn meter(&self, limit: &str, subject: &str) -> Result<Meter, StoreError> {
+        let found = ok(self.meters.get(&meter_name(limit, subject)))?;
+        Ok(found.map(|bytes| decode("meters", bytes.value())).transpose()?.unwrap_or_default())
+    }
+    /// Replaces it.
+    pub fn put_meter(&mut self, limit: &str, subject: &str, meter: &Meter) -> Result<(), StoreError> {
+        ok(self.meters.insert(&meter_name(limit, subject), encode(meter)?.as_slice())).map(drop)
+    }
     /// Makes durable how long this node has been running. Never less than before.
     pub fn put_uptime(&mut self, uptime: Uptime) -> Result<(), StoreError> {
         let before = view::uptime(&self.meta)?;

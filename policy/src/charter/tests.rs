@@ -145,6 +145,8 @@ fn vaults_limits_and_governance_must_make_sense() {
         ("window_secs = 86400\n", "", "either window_secs"),
         ("window_secs = 86400\n", "window_secs = 0\n", "either window_secs"),
         ("lifetime = true\n", "lifetime = true\nwindow_secs = 1\n", "either window_secs"),
+        ("split_amount = \"200000\"", "split_amount = \"1000001\"", "are parts of"),
+        ("split_count = 100", "split_count = 501", "are parts of"),
         ("lifetime = true\nmax_amount = \"5000\"", "lifetime = true", "limits nothing"),
         ("asset = \"usdt\"\nper", "asset = \"gold\"\nper", "not registered"),
         ("quorum = \"2 of treasury and 1 of risk\"", "quorum = \"2 of nobody\"", "no group nobody"),

@@ -126,4 +126,8 @@ pub struct Limit {
     pub max_amount: Option<Amount>,
     /// The most requests within the window.
     pub max_count: Option<u64>,
+    /// The part of `max_amount` that signers share out among themselves and allow without the ledger's certificate.
+    pub split_amount: Amount,
+    /// The same part of `max_count`.
+    pub split_count: u64,
 }

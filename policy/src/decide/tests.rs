@@ -276,6 +276,8 @@ fn limits_count_transfers_allowances_and_fees_by_their_subject() {
         window_secs: Some(60),
         max_amount: Some(Amount::from_u128(max_amount)),
         max_count: None,
+        split_amount: Amount::ZERO,
+        split_count: 0,
     };
     let list = || vec![transfer(eth(), 5, ALICE), transfer(eth(), 7, MALLORY), fee(100)];
     let mut charges = |per, max| {

@@ -54,6 +54,10 @@ pub(super) struct FileLimit {
     max_amount: Option<String>,
     #[serde(default)]
     max_count: Option<u64>,
+    #[serde(default)]
+    split_amount: Option<String>,
+    #[serde(default)]
+    split_count: u64,
 }
 
 pub(super) fn vaults(raw: Vec<FileVault>) -> Result<Vaults, CharterError> {
@@ -171,10 +175,15 @@ fn limit(
         (Some(1..), false) | (None, true) => {}
         _ => return Err(invalid(place, "either window_secs (at least 1) or lifetime = true is needed")),
     }
-    let max_amount = raw.max_amount.map(|text| {
+    let units = |text: String| {
         Amount::from_units(&text, entry.decimals)
             .ok_or_else(|| invalid(place, format!("{text:?} is not an amount with at most {} places", entry.decimals)))
-    });
+    };
+    let max_amount = raw.max_amount.map(units).transpose()?;
+    let split_amount = raw.split_amount.map(units).transpose()?.unwrap_or(Amount::ZERO);
+    if split_amount > max_amount.unwrap_or(Amount::ZERO) || raw.split_count > raw.max_count.unwrap_or(0) {
+        return Err(invalid(place, "split_amount and split_count are parts of max_amount and max_count"));
+    }
     if max_amount.is_none() && raw.max_count.is_none() {
         return Err(invalid(place, "max_amount, max_count or both are needed: it limits nothing"));
     }
@@ -185,7 +194,9 @@ fn limit(
         vaults: known_vaults(place, raw.vaults, vaults)?,
         requesters: known_requesters(place, raw.requesters, requesters)?,
         window_secs: raw.window_secs,
-        max_amount: max_amount.transpose()?,
+        max_amount,
         max_count: raw.max_count,
+        split_amount,
+        split_count: raw.split_count,
     })
 }
