@@ -101,6 +101,7 @@ struct FileTiming {
     primes_timeout_ms: u64,
     retry_base_ms: u64,
     retry_max_ms: u64,
+    ask_interval_ms: u64,
     rebuild_patience_ms: u64,
     shutdown_ms: u64,
 }
@@ -116,6 +117,7 @@ impl Default for FileTiming {
             primes_timeout_ms: 1_200_000,
             retry_base_ms: 100,
             retry_max_ms: 3000,
+            ask_interval_ms: 30_000,
             rebuild_patience_ms: 5000,
             shutdown_ms: 5000,
         }
@@ -141,6 +143,8 @@ pub struct Timing {
     pub retry_base: Duration,
     /// Longest pause between sessions.
     pub retry_max: Duration,
+    /// Longest pause before signers are asked again about a request that waits for people or for a delay.
+    pub ask_interval: Duration,
     /// How long an empty store waits for all signers.
     pub rebuild_patience: Duration,
     /// How long a stop waits for what is running.
@@ -164,6 +168,7 @@ impl From<FileTiming> for Timing {
             primes_timeout: Duration::from_millis(file.primes_timeout_ms),
             retry_base: Duration::from_millis(file.retry_base_ms),
             retry_max: Duration::from_millis(file.retry_max_ms),
+            ask_interval: Duration::from_millis(file.ask_interval_ms),
             rebuild_patience: Duration::from_millis(file.rebuild_patience_ms),
             shutdown: Duration::from_millis(file.shutdown_ms),
         }
@@ -261,6 +266,9 @@ fn check(file: &File) -> Result<(), ConfigError> {
     }
     if timing.retry_base_ms == 0 || timing.retry_max_ms < timing.retry_base_ms {
         return invalid("timing.retry_base_ms", "it must be above zero and at most retry_max_ms");
+    }
+    if !(1000..=3_600_000).contains(&timing.ask_interval_ms) {
+        return invalid("timing.ask_interval_ms", "between 1000 and 3600000 milliseconds are possible");
     }
     for pool in &file.presign {
         if let Err(error) = check_path(&pool.path) {

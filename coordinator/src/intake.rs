@@ -1,5 +1,6 @@
 //! The door: checks what comes in, stores it once, and hands it to its driver.
 
+mod approve;
 pub(crate) mod judge;
 mod simulate;
 pub(crate) mod words;
@@ -20,6 +21,7 @@ use crate::lifecycle::{self, Action, Event, Record};
 use crate::signing;
 use crate::store::{Entry, Inserted};
 
+pub use approve::approve;
 pub use simulate::simulate;
 
 fn malformed(error: impl std::fmt::Display) -> ApiError {
@@ -174,7 +176,9 @@ pub async fn cancel(core: &Arc<Core>, envelope: pb::Envelope) -> Result<Entry, A
     let entry = entry
         .filter(|entry| entry.record.requester == wish.requester)
         .ok_or_else(|| ApiError::new(Code::UnknownRequest, format!("{} has no such request", wish.requester)))?;
-    let Some(driver) = core.drivers.find(&wish.intent_id) else { return cancel_ended(core, entry, envelope) };
+    let Some(driver) = core.drivers.find(&wish.intent_id) else {
+        return tell_ended(core, entry, Event::Cancel(envelope));
+    };
     let (reply, answer) = oneshot::channel();
     let sent = driver.send(Command::Cancel(envelope.clone(), reply)).await;
     match (sent, answer.await) {
@@ -183,17 +187,18 @@ pub async fn cancel(core: &Arc<Core>, envelope: pb::Envelope) -> Result<Entry, A
         _ => {
             let entry = core.store.request(&wish.intent_id).map_err(store_failed)?;
             let gone = || ApiError::new(Code::UnknownRequest, "the request is gone");
-            cancel_ended(core, entry.ok_or_else(gone)?, envelope)
+            tell_ended(core, entry.ok_or_else(gone)?, Event::Cancel(envelope))
         }
     }
 }
 
-fn cancel_ended(core: &Core, entry: Entry, envelope: pb::Envelope) -> Result<Entry, ApiError> {
+/// What the caller gets whose event came after the end.
+fn tell_ended(core: &Core, entry: Entry, event: Event) -> Result<Entry, ApiError> {
     if !entry.record.state.is_end() {
         return Err(ApiError::new(Code::ShuttingDown, "the request is not being worked on just now"));
     }
     let Some(key) = core.keys.find(&entry.record.key_id) else { return Ok(entry) };
-    let step = lifecycle::step(entry.record.clone(), Event::Cancel(envelope), &key.committee, core.clock.now_ms());
+    let step = lifecycle::step(entry.record.clone(), event, &key.committee, core.clock.now_ms());
     match step
         .actions
         .into_iter()

@@ -7,7 +7,9 @@
 //! One rule stands above all: once a signer may have allowed a session, the request never again claims that no
 //! signature exists. It ends as `signed` or as `possibly_signed`.
 
+mod approvals;
 mod record;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -15,34 +17,11 @@ use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{NodeId, SessionId};
 use limen_wire::pb;
 
+pub use approvals::HeldApproval;
 pub use limen_wire::request::RequestState as State;
 pub use record::{OpenSession, Opinion, Record};
-
-/// The members of the request's key and what bounds its sessions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Committee {
-    /// Members in index order: the first has index 1.
-    pub members: Vec<NodeId>,
-    /// How many must take part.
-    pub required: usize,
-    /// Sessions that the charter allows for one request.
-    pub max_sessions: u32,
-}
-
-impl Committee {
-    fn count(&self, record: &Record, allowed: bool) -> usize {
-        let said = |node| record.opinions.get(node).is_some_and(|opinion| opinion.decision.allowed == allowed);
-        self.members.iter().filter(|node| said(*node)).count()
-    }
-    /// So many members refuse that the others are too few.
-    fn is_refused(&self, record: &Record) -> bool {
-        self.count(record, false) + self.required > self.members.len()
-    }
-    /// Enough members allow.
-    fn is_allowed(&self, record: &Record) -> bool {
-        self.count(record, true) >= self.required
-    }
-}
+pub use standing::Committee;
+use standing::Standing;
 
 /// How a session ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +34,9 @@ pub enum Outcome {
         error: ApiError,
         /// At least one member may have allowed it.
         exposed: bool,
+        /// Members for whom it came too early: approvals are missing, or a delay has not run out. Only what they say
+        /// next counts.
+        early: Vec<NodeId>,
     },
 }
 
@@ -98,6 +80,10 @@ pub enum Event {
         /// Milliseconds since 1970 at which it first saw it.
         first_seen_ms: u64,
     },
+    /// A person has said something about it. The caller has checked that it is their own.
+    Approved(HeldApproval),
+    /// The pause before asking the signers again is over.
+    Due,
     /// The requester wants it stopped.
     Cancel(pb::Envelope),
     /// The signers have been told to stop.
@@ -116,8 +102,15 @@ pub enum Event {
 pub enum Action {
     /// Decode and judge.
     Evaluate,
-    /// Show the intent to every member that has not answered.
+    /// Show the intent, and what people said, to every member that has not answered since.
     Announce,
+    /// As [`Action::Announce`], to every member that does not refuse.
+    AskAgain,
+    /// Ask again when this wait is over, or people have had time.
+    AskLater {
+        /// In milliseconds; `None` where only people can change anything.
+        wait_ms: Option<u64>,
+    },
     /// Choose a signer set and a session id.
     Plan,
     /// Choose any reachable signer set for a last session that only fetches a signature made before.
@@ -190,12 +183,14 @@ impl Machine<'_> {
             Event::SessionEnded { id, outcome } => self.session_ended(id, outcome),
             Event::Opinion { node, opinion } => self.opinion(node, opinion),
             Event::Cancel(envelope) => self.cancel(envelope),
+            Event::Approved(held) => self.approved(held),
             Event::StopAnswered { possibly_signed } => self.stop_answered(possibly_signed),
             _ if self.record.state.is_end() => self.actions.push(Action::End),
             Event::Evaluated { effects, decision } => self.evaluated(effects, decision),
             Event::SessionPlanned(session) => self.session_planned(session),
             Event::TooFewSigners { message } => self.too_few(message),
             Event::Look => self.go_on(),
+            Event::Due => self.ask_again(),
             Event::Restarted => self.restarted(),
         }
     }
@@ -227,9 +222,12 @@ impl Machine<'_> {
         if judged && ours.is_some_and(|allowed| allowed != opinion.decision.allowed) {
             self.actions.push(Action::Alarm(node.clone()));
         }
-        if self.record.opinions.get(&node) != Some(&opinion) {
+        let known = self.record.opinions.get(&node);
+        if known != Some(&opinion) {
+            // While people are waited for they read here who is missing.
+            let read = self.record.state.is_waiting() && !known.is_some_and(|known| known.says_the_same(&opinion));
             self.record.opinions.insert(node, opinion);
-            self.changed(Change::Lazy);
+            self.changed(if read { Change::Durable } else { Change::Lazy });
         }
         if self.record.state.is_end() {
             self.actions.push(Action::End);
@@ -256,19 +254,62 @@ impl Machine<'_> {
         }
         match self.record.state {
             State::Submitted => self.actions.push(Action::Evaluate),
-            // Nobody approves, delays or reserves yet: what waits for them only waits.
-            State::AwaitingApproval | State::TimeLocked => {}
             _ if self.record.sessions >= self.committee.max_sessions => {
                 let last = self.record.error.as_ref().map_or_else(String::new, |error| format!("; the last: {error}"));
                 let message = format!("{} sessions ended without a signature{last}", self.record.sessions);
                 self.give_up(State::Failed, ApiError::new(Code::TooManySessions, message));
             }
-            _ if self.committee.is_allowed(&self.record) => self.actions.push(Action::Plan),
-            _ => self.actions.push(Action::Announce),
+            _ => self.by_standing(),
         }
     }
 
-    /// Why the members refuse, by the first of them that does.
+    fn by_standing(&mut self) {
+        match self.committee.standing(&self.record, self.now_ms) {
+            Standing::Ready => return self.actions.push(Action::Plan),
+            Standing::Open => return self.actions.push(Action::Announce),
+            Standing::Locked { wait_ms } => self.wait(State::TimeLocked, Some(wait_ms)),
+            Standing::Unapproved => self.wait(State::AwaitingApproval, None),
+        }
+        if self.committee.is_unheard(&self.record) {
+            self.actions.push(Action::Announce);
+        }
+    }
+
+    /// For people, or for a delay.
+    fn wait(&mut self, state: State, wait_ms: Option<u64>) {
+        if self.record.state != state {
+            self.record.state = state;
+            self.record.error = None;
+            self.changed(Change::Durable);
+        }
+        self.actions.push(Action::AskLater { wait_ms });
+    }
+
+    /// What the members said while the request waited may have changed without us.
+    fn ask_again(&mut self) {
+        self.go_on();
+        if self.actions.iter().any(|action| matches!(action, Action::AskLater { .. })) {
+            self.actions.retain(|action| *action != Action::Announce);
+            self.actions.push(Action::AskAgain);
+        }
+    }
+
+    fn approved(&mut self, held: HeldApproval) {
+        if self.record.holds(&held.id) {
+            return;
+        }
+        if let Some(error) = self.record.refuses(&held) {
+            return self.actions.push(Action::Refuse(error));
+        }
+        self.record.approvals.push(held);
+        self.changed(Change::Durable);
+        // Also while a session runs: bad news must not wait for its end.
+        if self.record.state != State::Submitted {
+            self.actions.push(Action::Announce);
+        }
+    }
+
+    /// Why the members refuse, by what most of them say.
     fn refusal(&self) -> (State, ApiError) {
         let refusals = self.committee.members.iter().filter_map(|node| {
             let opinion = self.record.opinions.get(node).filter(|opinion| !opinion.decision.allowed)?;
@@ -278,9 +319,13 @@ impl Machine<'_> {
             .clone()
             .map(|(node, opinion)| format!("{node}: {}", opinion.decision.reasons.join("; ")))
             .collect();
-        let code = refusals.clone().find_map(|(_, opinion)| opinion.refusal).unwrap_or(Code::PolicyDenied);
+        let codes: Vec<Code> = refusals.filter_map(|(_, opinion)| opinion.refusal).collect();
+        let count = |code: &&Code| codes.iter().filter(|other| other == code).count();
+        // Of equally many the first: the last of the reversed list wins.
+        let code = codes.iter().rev().max_by_key(count).copied().unwrap_or(Code::PolicyDenied);
         let state = match code {
             Code::PolicyDenied => State::Denied,
+            Code::Rejected => State::Rejected,
             Code::Expired => State::Expired,
             Code::Stopped => State::Cancelled,
             _ => State::Failed,
@@ -323,8 +368,9 @@ impl Machine<'_> {
         let ours = self.record.session.as_ref().is_some_and(|session| session.id == id);
         match outcome {
             Outcome::Signed(result) => self.signed(result),
-            Outcome::Failed { error, exposed } if ours => {
+            Outcome::Failed { error, exposed, early } if ours => {
                 self.record.session = None;
+                self.record.opinions.retain(|node, _| !early.contains(node));
                 self.record.exposed |= exposed;
                 // A session that nobody can have allowed does not count against the charter's bound.
                 if !exposed {
@@ -413,7 +459,7 @@ impl Machine<'_> {
                 Some(ApiError::new(Code::SessionAborted, "the coordinator stopped while a session ran"));
             self.changed(Change::Durable);
         }
-        self.go_on();
+        self.ask_again();
     }
 
     /// Ends the request, after one last look for a signature where one may exist.

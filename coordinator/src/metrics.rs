@@ -34,6 +34,10 @@ pub struct Metrics {
     pub submitted: Counter,
     /// Requests refused because too many were open.
     pub overloaded: Counter,
+    /// Approvals, rejections and withdrawals stored.
+    pub approvals: Counter,
+    /// Approvals, rejections and withdrawals that were refused.
+    pub approvals_refused: Counter,
     /// Sessions started.
     pub sessions_started: Counter,
     /// Sessions that ended without a signature.
@@ -63,6 +67,8 @@ impl Metrics {
             registry: Registry::with_prefix("limen_coordinator"),
             submitted: Counter::default(),
             overloaded: Counter::default(),
+            approvals: Counter::default(),
+            approvals_refused: Counter::default(),
             sessions_started: Counter::default(),
             sessions_failed: Counter::default(),
             disagreements: Counter::default(),
@@ -84,6 +90,8 @@ impl Metrics {
         registry.register("requests_entered", "Requests that entered a state", metrics.states.clone());
         registry.register("requests_open", "Requests that have not ended", metrics.open.clone());
         registry.register("request_seconds", "From submission to signature", metrics.seconds.clone());
+        registry.register("approvals_stored", "What people said and was stored", metrics.approvals.clone());
+        registry.register("approvals_refused", "What was said and refused", metrics.approvals_refused.clone());
         registry.register("sessions_started", "Signing sessions started", metrics.sessions_started.clone());
         registry.register("sessions_failed", "Sessions without a signature", metrics.sessions_failed.clone());
         registry.register("alarm_disagreements", "Signer and coordinator disagree", metrics.disagreements.clone());

@@ -33,7 +33,7 @@ use session::Report;
 
 /// Something that was waited for.
 enum Done {
-    Announced(NodeId, Result<pb::AnnounceResponse, CallError>),
+    Announced { node: NodeId, seen: usize, answer: Box<Result<pb::AnnounceResponse, CallError>> },
     Stopped { possibly_signed: bool },
     Place(OwnedSemaphorePermit),
     Judged(Box<Result<Judged, ApiError>>),
@@ -67,6 +67,10 @@ struct Driver {
     trouble: BTreeMap<NodeId, String>,
     wanted: Wanted,
     awaiting: bool,
+    /// When to ask the signers again about a request that waits.
+    ask_at: Option<Instant>,
+    /// The pause after a session that came too early for some member.
+    rest_until: Option<Instant>,
     stopping: bool,
     leaving: bool,
     prepared: Option<(Prepared, OwnedSemaphorePermit)>,
@@ -75,6 +79,7 @@ struct Driver {
     tried: BTreeSet<Vec<u32>>,
     strikes: BTreeMap<NodeId, u32>,
     cancels: Vec<oneshot::Sender<Result<Entry, ApiError>>>,
+    refused: Option<ApiError>,
     commands: mpsc::Receiver<Command>,
 }
 
@@ -100,6 +105,8 @@ pub(crate) fn spawn(
         trouble: BTreeMap::new(),
         wanted: Wanted::Nothing,
         awaiting: false,
+        ask_at: None,
+        rest_until: None,
         stopping: false,
         leaving: false,
         prepared: None,
@@ -108,6 +115,7 @@ pub(crate) fn spawn(
         tried: BTreeSet::new(),
         strikes: BTreeMap::new(),
         cancels: Vec::new(),
+        refused: None,
         commands,
     };
     let core = Arc::clone(core);
@@ -165,7 +173,10 @@ impl Driver {
         match self.wanted {
             Wanted::Session { not_before: Some(at), .. } => Some(at.saturating_duration_since(Instant::now())),
             _ if self.ended || self.record.session.is_some() => None,
-            _ => Some(self.core.timing.status_interval),
+            _ => {
+                let tick = self.core.timing.status_interval;
+                Some(self.ask_at.map_or(tick, |at| tick.min(at.saturating_duration_since(Instant::now()))))
+            }
         }
     }
 
@@ -174,6 +185,10 @@ impl Driver {
             self.wanted = Wanted::Session { salvage, not_before: None };
             self.take_place();
             return Ok(());
+        }
+        if self.ask_at.is_some_and(|at| at <= Instant::now()) {
+            self.ask_at = None;
+            return self.feed(Event::Due).await;
         }
         if self.awaiting || self.record.is_expired(self.core.clock.now_ms()) {
             return self.look_again().await;
@@ -188,14 +203,19 @@ impl Driver {
             .core
             .signers
             .among(members)
-            .any(|signer| signer.is_reachable() && !self.record.opinions.contains_key(&signer.node));
-        let found = select::candidates(&self.core.signers, &self.key.committee, &self.record, true, &self.strikes);
-        let possible = select::choose(&found, self.key.committee.required, &BTreeSet::new()).is_some();
-        if unasked || possible || self.record.is_expired(self.core.clock.now_ms()) {
+            .any(|signer| signer.is_reachable() && !self.record.has_heard(&signer.node));
+        if unasked || self.has_set() || self.record.is_expired(self.core.clock.now_ms()) {
             self.awaiting = false;
             return self.feed(Event::Look).await;
         }
         Ok(())
+    }
+
+    /// Signers that could sit together can be asked, where no people and no delay are waited for.
+    fn has_set(&self) -> bool {
+        let (committee, waiting) = (&self.key.committee, self.record.state.is_waiting());
+        let found = || select::candidates(&self.core, committee, &self.record, true, &self.strikes);
+        !waiting && select::choose(&found(), committee.required, &BTreeSet::new()).is_some()
     }
 
     async fn feed(&mut self, event: Event) -> Result<(), StoreError> {
@@ -207,6 +227,9 @@ impl Driver {
             Change::None => {}
             Change::Lazy => self.unsaved = true,
             Change::Durable => self.save().await?,
+        }
+        if !after.is_waiting() {
+            self.ask_at = None;
         }
         if before != after {
             tracing::info!(intent = %self.record.id, from = before.as_str(), to = after.as_str(), "request");
@@ -235,8 +258,10 @@ impl Driver {
         for action in actions {
             match action {
                 Action::Evaluate => self.evaluate(),
-                Action::Announce => self.announce(),
-                Action::Plan => self.want(false, None),
+                Action::Announce => self.announce(false),
+                Action::AskAgain => self.announce(true),
+                Action::AskLater { wait_ms } => self.ask_later(wait_ms),
+                Action::Plan => self.want(false, self.rest_until.filter(|until| *until > Instant::now())),
                 Action::Salvage => self.want(true, None),
                 Action::PlanLater => {
                     let at = Instant::now() + self.backoff();
@@ -248,7 +273,7 @@ impl Driver {
                 Action::SendStop => self.send_stop(),
                 Action::Alarm(node) => self.alarm(&node),
                 Action::AlarmTwice => signed_twice(&self.core, &self.record.id),
-                Action::Refuse(error) => self.refuse(&error),
+                Action::Refuse(error) => self.refused = Some(error),
                 Action::End => self.end(),
             }
         }
@@ -269,12 +294,6 @@ impl Driver {
     fn alarm(&self, node: &NodeId) {
         self.core.metrics.disagreements.inc();
         tracing::error!(intent = %self.record.id, %node, "ALARM: coordinator and signer judge the same bytes differently");
-    }
-
-    fn refuse(&mut self, error: &ApiError) {
-        for cancel in self.cancels.drain(..) {
-            drop(cancel.send(Err(error.clone())));
-        }
     }
 
     /// Only after a restart: intake judges before it stores.
@@ -318,7 +337,19 @@ impl Driver {
         match command {
             Command::Cancel(envelope, reply) => {
                 self.cancels.push(reply);
-                self.feed(Event::Cancel(envelope)).await
+                self.feed(Event::Cancel(envelope)).await?;
+                if let Some(error) = self.refused.take() {
+                    for cancel in self.cancels.drain(..) {
+                        drop(cancel.send(Err(error.clone())));
+                    }
+                }
+                Ok(())
+            }
+            Command::Approve(held, reply) => {
+                self.feed(Event::Approved(held)).await?;
+                // Whoever handed it in may have gone away; it is kept.
+                let _ = reply.send(self.refused.take().map_or(Ok(()), Err));
+                Ok(())
             }
             Command::Learned(event, done) => {
                 self.feed(*event).await?;
@@ -331,7 +362,7 @@ impl Driver {
 
     async fn done(&mut self, done: Done) -> Result<(), StoreError> {
         match done {
-            Done::Announced(node, answer) => self.announced(node, answer).await,
+            Done::Announced { node, seen, answer } => self.announced(node, seen, *answer).await,
             Done::Stopped { possibly_signed } => self.feed(Event::StopAnswered { possibly_signed }).await,
             Done::Place(place) => self.plan(place).await,
             Done::Judged(judged) => self.evaluated(*judged).await,

@@ -72,6 +72,8 @@ table! {
     PolicyDenied, "policy_denied", PermissionDenied, false, "See the reasons; `limen simulate` shows what each signer would say.";
     /// People have not said yes yet.
     ApprovalsMissing, "approvals_missing", FailedPrecondition, true, "Have the named people approve; `limen request show` tells who is missing.";
+    /// An approval is for something else than what stands now.
+    ApprovalLapsed, "approval_lapsed", FailedPrecondition, false, "Look at the request anew, and approve again what is shown now.";
     /// Somebody said no.
     Rejected, "rejected", FailedPrecondition, false, "Read the reason; submit a new intent if it is still wanted.";
     /// A delay has not run out.

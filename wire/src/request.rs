@@ -92,6 +92,10 @@ impl RequestState {
             | Self::PossiblySigned => true,
         }
     }
+    /// Whether people or a delay decide when it goes on.
+    pub const fn is_waiting(self) -> bool {
+        matches!(self, Self::AwaitingApproval | Self::TimeLocked)
+    }
     /// Whether the state tells its reader that no signature exists.
     pub const fn claims_no_signature(self) -> bool {
         matches!(self, Self::Denied | Self::Rejected | Self::Expired | Self::Cancelled | Self::Failed)

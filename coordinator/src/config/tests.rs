@@ -45,5 +45,6 @@ fn values_that_make_no_sense_are_refused() {
     assert!(change("max_open_requests = 2000", "max_open_requests = 0").contains("limits"));
     assert!(change("session_timeout_ms = 15000", "session_timeout_ms = 5").contains("session_timeout_ms"));
     assert!(change("retry_base_ms = 100", "retry_base_ms = 9000").contains("retry_base_ms"));
+    assert!(change("ask_interval_ms = 30000", "ask_interval_ms = 3").contains("ask_interval_ms"));
     assert!(change("path = []", "path = [2147483648]").contains("hardened"));
 }

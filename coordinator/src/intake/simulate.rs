@@ -30,14 +30,16 @@ pub async fn simulate(core: &Arc<Core>, envelope: pb::Envelope) -> Result<pb::Si
         .await
         .into_iter()
         .filter_map(|(node, answer)| {
-            let decision = match answer {
-                Ok(response) => response.decision.unwrap_or_default(),
+            let said = match answer {
+                Ok(response) => response,
                 Err(CallError::Refused(error)) => {
-                    pb::Decision { reasons: vec![error.to_string()], ..pb::Decision::default() }
+                    let decision = pb::Decision { reasons: vec![error.to_string()], ..pb::Decision::default() };
+                    pb::AnnounceResponse { decision: Some(decision), ..pb::AnnounceResponse::default() }
                 }
                 Err(_) => return None,
             };
-            Some(pb::SignerDecision { node, decision: Some(decision), ..pb::SignerDecision::default() })
+            let pb::AnnounceResponse { decision, requirements, freeze_epoch, .. } = said;
+            Some(pb::SignerDecision { node, decision: Some(decision.unwrap_or_default()), requirements, freeze_epoch })
         })
         .collect();
     signer_decisions.sort_by(|a, b| a.node.cmp(&b.node));

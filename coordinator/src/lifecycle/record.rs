@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{IntentId, KeyId, NodeId, RequesterId, SessionId};
 use limen_wire::intent::Intent;
 use limen_wire::pb;
 use limen_wire::request::RequestState as State;
+
+use super::approvals::HeldApproval;
 
 /// A signing session whose end is not yet known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,18 +27,29 @@ pub struct Opinion {
     pub decision: pb::Decision,
     /// The code of its refusal; `None` when it allows.
     pub refusal: Option<Code>,
+    /// How far it sees each requirement of its decision.
+    pub requirements: Vec<pb::RequirementStatus>,
+    /// The live freezes, as it hashes them: 32 bytes, or empty.
+    pub freeze_epoch: Bytes,
+    /// How many of the record's approvals it had been shown.
+    pub seen: usize,
+    /// Milliseconds since 1970, on the coordinator's clock, at which it said so.
+    pub said_at_ms: u64,
 }
 
 impl Opinion {
-    /// From a decision that the signer computed.
-    pub fn from_decision(decision: pb::Decision) -> Self {
+    /// From the answer to an announcement that showed so many approvals.
+    pub fn from_response(response: pb::AnnounceResponse, seen: usize, now_ms: u64) -> Self {
+        let decision = response.decision.unwrap_or_default();
         let refusal = (!decision.allowed).then_some(Code::PolicyDenied);
-        Self { decision, refusal }
+        let pb::AnnounceResponse { requirements, freeze_epoch, .. } = response;
+        Self { decision, refusal, requirements, freeze_epoch, seen, said_at_ms: now_ms }
     }
     /// From a refusal that will not change by itself.
     pub fn from_refusal(error: &ApiError) -> Self {
         let decision = pb::Decision { reasons: vec![error.to_string()], ..pb::Decision::default() };
-        Self { decision, refusal: Some(error.code) }
+        let (requirements, freeze_epoch) = (Vec::new(), Bytes::new());
+        Self { decision, refusal: Some(error.code), requirements, freeze_epoch, seen: 0, said_at_ms: 0 }
     }
 }
 
@@ -62,6 +76,8 @@ pub struct Record {
     pub decision: Option<pb::Decision>,
     /// What the signers said.
     pub opinions: BTreeMap<NodeId, Opinion>,
+    /// What people said, in the order in which it came; each once.
+    pub approvals: Vec<HeldApproval>,
     /// Milliseconds since 1970 at which it was stored.
     pub created_at_ms: u64,
     /// Milliseconds since 1970 at which it last changed.
@@ -98,6 +114,7 @@ impl Record {
             effects: Vec::new(),
             decision: None,
             opinions: BTreeMap::new(),
+            approvals: Vec::new(),
             created_at_ms: now_ms,
             updated_at_ms: now_ms,
             version: 1,
@@ -116,7 +133,18 @@ impl Record {
         now_ms / 1000 >= self.expires_at_secs
     }
 
-    /// As clients see it.
+    /// Whether this signer has said all that it can say for now: it refuses, or it has been shown every approval.
+    pub fn has_heard(&self, node: &NodeId) -> bool {
+        let current = |opinion: &Opinion| opinion.refusal.is_some() || opinion.seen >= self.approvals.len();
+        self.opinions.get(node).is_some_and(current)
+    }
+
+    /// The bytes of all that people said.
+    pub fn approval_envelopes(&self) -> Vec<pb::Envelope> {
+        self.approvals.iter().map(|held| held.envelope.clone()).collect()
+    }
+
+    /// As clients see it. Waits are those that were left when the record last changed.
     pub fn to_wire(&self) -> pb::Request {
         let signer_decisions = self
             .opinions
@@ -124,7 +152,8 @@ impl Record {
             .map(|(node, opinion)| pb::SignerDecision {
                 node: node.to_string(),
                 decision: Some(opinion.decision.clone()),
-                ..pb::SignerDecision::default()
+                requirements: opinion.requirements_at(self.updated_at_ms),
+                freeze_epoch: opinion.freeze_epoch.clone(),
             })
             .collect();
         pb::Request {
@@ -140,7 +169,7 @@ impl Record {
             sessions: self.sessions,
             result: self.result.clone(),
             error: self.error.as_ref().map(ApiError::to_wire),
-            approvals: Vec::new(),
+            approvals: self.approval_envelopes(),
         }
     }
 }

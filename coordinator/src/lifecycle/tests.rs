@@ -1,3 +1,5 @@
+mod waiting;
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -25,6 +27,7 @@ fn submitted() -> Record {
         effects: Vec::new(),
         decision: None,
         opinions: BTreeMap::new(),
+        approvals: Vec::new(),
         created_at_ms: NOW,
         updated_at_ms: NOW,
         version: 1,
@@ -43,7 +46,8 @@ fn decision(allowed: bool) -> pb::Decision {
 }
 
 fn says(number: usize, allowed: bool) -> Event {
-    Event::Opinion { node: node(number), opinion: Opinion::from_decision(decision(allowed)) }
+    let response = pb::AnnounceResponse { decision: Some(decision(allowed)), ..Default::default() };
+    Event::Opinion { node: node(number), opinion: Opinion::from_response(response, 0, NOW) }
 }
 
 fn planned(number: u8) -> Event {
@@ -52,7 +56,10 @@ fn planned(number: u8) -> Event {
 
 fn failed(number: u8, exposed: bool) -> Event {
     let error = ApiError::new(Code::SessionTimeout, "late");
-    Event::SessionEnded { id: SessionId::new([number; 32]), outcome: Outcome::Failed { error, exposed } }
+    Event::SessionEnded {
+        id: SessionId::new([number; 32]),
+        outcome: Outcome::Failed { error, exposed, early: Vec::new() },
+    }
 }
 
 fn signed(number: u8) -> Event {
@@ -220,12 +227,6 @@ fn a_restart_goes_on_from_every_state() {
         let step = play(events.into_iter().chain([Event::Restarted]));
         assert_eq!(step.actions, [expected], "in state {:?}", step.record.state);
         assert!(step.record.session.is_none());
-    }
-    for state in [State::AwaitingApproval, State::TimeLocked] {
-        let waiting = Record { state, ..submitted() };
-        assert_eq!(super::step(waiting.clone(), Event::Restarted, &committee(), NOW).actions, []);
-        let late = super::step(waiting, Event::Restarted, &committee(), LATE);
-        assert_eq!(late.record.state, State::Expired);
     }
     let reserved = Record { state: State::Reserved, ..submitted() };
     assert_eq!(super::step(reserved, Event::Restarted, &committee(), NOW).actions, [Action::Announce]);

@@ -51,8 +51,8 @@ impl Custody for CustodyService {
     }
 
     async fn approve(&self, request: Request<pb::ApproveRequest>) -> Result<Response<pb::ApproveResponse>, Status> {
-        envelope(request.into_inner().approval)?;
-        Err(Status::unimplemented("this coordinator cannot take approvals"))
+        let entry = intake::approve(&self.0, envelope(request.into_inner().approval)?).await?;
+        Ok(Response::new(pb::ApproveResponse { request: Some(entry.record.to_wire()) }))
     }
 
     async fn simulate(&self, request: Request<pb::SimulateRequest>) -> Result<Response<pb::SimulateResponse>, Status> {

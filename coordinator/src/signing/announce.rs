@@ -1,31 +1,49 @@
 //! Telling the members: the intent, or that it is to be stopped.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use limen_wire::ids::NodeId;
 use limen_wire::pb;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::{Done, Driver, Wanted, session};
 use crate::lifecycle::{Event, Opinion};
 use crate::signers::CallError;
 use crate::store::StoreError;
 
+/// What a signer's delay gets on top before it is asked again.
+const LITTLE: Duration = Duration::from_millis(50);
+
 impl Driver {
-    pub(super) fn announce(&mut self) {
+    /// Shows the intent and what people said to every member that has not heard it, or `again` to all that do not refuse.
+    pub(super) fn announce(&mut self, again: bool) {
         let bound = self.core.timing.call_timeout;
+        let (approvals, seen) = (self.record.approval_envelopes(), self.record.approvals.len());
         for signer in self.core.signers.among(&self.key.committee.members) {
             let node = &signer.node;
-            if self.record.opinions.contains_key(node) || !self.announcing.insert(node.clone()) {
+            let refuses = self.record.opinions.get(node).is_some_and(|opinion| opinion.refusal.is_some());
+            let has_heard = refuses || (!again && self.record.has_heard(node));
+            if has_heard || !self.announcing.insert(node.clone()) {
                 continue;
             }
             self.trouble.remove(node);
-            let (signer, intent) = (Arc::clone(signer), Some(self.record.envelope.clone()));
+            let signer = Arc::clone(signer);
+            let request =
+                pb::AnnounceRequest { intent: Some(self.record.envelope.clone()), approvals: approvals.clone() };
             self.jobs.spawn(async move {
-                let call = signer.port().announce(pb::AnnounceRequest { intent, approvals: Vec::new() });
-                Done::Announced(signer.node.clone(), signer.within(bound, call).await)
+                let answer = signer.within(bound, signer.port().announce(request)).await;
+                Done::Announced { node: signer.node.clone(), seen, answer: Box::new(answer) }
             });
         }
+    }
+
+    /// Asks again when the wait is over; sooner, now and then, because signers also hear from others than us.
+    pub(super) fn ask_later(&mut self, wait_ms: Option<u64>) {
+        let wait = wait_ms.map_or(Duration::MAX, Duration::from_millis).saturating_add(LITTLE);
+        self.ask_at = Some(Instant::now() + wait.min(self.core.timing.ask_interval));
+        self.awaiting = true;
     }
 
     pub(super) fn send_stop(&mut self) {
@@ -50,12 +68,13 @@ impl Driver {
     pub(super) async fn announced(
         &mut self,
         node: NodeId,
+        seen: usize,
         answer: Result<pb::AnnounceResponse, CallError>,
     ) -> Result<(), StoreError> {
         self.announcing.remove(&node);
         let opinion = match answer {
             Ok(response) if response.intent_id.as_ref() == self.record.id.as_bytes() => {
-                Ok(Opinion::from_decision(response.decision.unwrap_or_default()))
+                Ok(Opinion::from_response(response, seen, self.core.clock.now_ms()))
             }
             Ok(_) => Err("answered for another intent".to_owned()),
             Err(CallError::Refused(error)) if session::speaks_for_itself(error.code) => {
@@ -70,7 +89,11 @@ impl Driver {
             }
             Err(trouble) => drop(self.trouble.insert(node, trouble)),
         }
-        let enough = self.wanted != Wanted::Nothing || self.record.session.is_some() || self.record.stop.is_some();
+        let waiting = self.record.state.is_waiting();
+        let busy = self.wanted != Wanted::Nothing || self.record.session.is_some() || self.record.stop.is_some();
+        let enough = waiting || busy;
+        // Whoever gave no answer is asked when it can be.
+        self.awaiting |= waiting;
         if self.announcing.is_empty() && !enough && !self.ended {
             let message = self.what_is_missing();
             return self.feed(Event::TooFewSigners { message }).await;
@@ -88,7 +111,8 @@ impl Driver {
 
     pub(super) fn what_is_missing(&self) -> String {
         let committee = &self.key.committee;
-        let willing = self.record.opinions.values().filter(|opinion| opinion.decision.allowed).count();
+        let now_ms = self.core.clock.now_ms();
+        let willing = self.record.opinions.values().filter(|opinion| opinion.wait_ms(now_ms) == Some(0)).count();
         let reachable = self.core.signers.among(&committee.members).filter(|signer| signer.is_reachable()).count();
         let lost: Vec<String> = self
             .core

@@ -66,7 +66,7 @@ impl Driver {
             return self.feed(Event::Look).await;
         }
         let committee = &self.key.committee;
-        let found = select::candidates(&self.core.signers, committee, &self.record, salvage, &self.strikes);
+        let found = select::candidates(&self.core, committee, &self.record, salvage, &self.strikes);
         let ready = self.ready_set(&found);
         match ready.or_else(|| select::choose(&found, committee.required, &self.tried)) {
             Some(members) => match self.prepare(members) {
@@ -132,8 +132,12 @@ impl Driver {
         }
         self.tried.insert(signers.clone());
         let timeout = self.core.timing.session_timeout;
+        // Who has heard what people said keeps it.
+        let all_heard = members.iter().all(|member| self.record.has_heard(&member.signer.node));
+        let approvals = if all_heard { Vec::new() } else { self.record.approval_envelopes() };
+        let intent = Some(self.record.envelope.clone());
         let request = pb::SignRequest {
-            authorization: Some(pb::Authorization { intent: Some(self.record.envelope.clone()), ..Default::default() }),
+            authorization: Some(pb::Authorization { intent, approvals, ..Default::default() }),
             session_id: id.as_bytes().to_vec().into(),
             signers,
             nonces,
@@ -148,16 +152,24 @@ impl Driver {
     }
 
     pub(super) async fn session_ended(&mut self, report: Report) -> Result<(), StoreError> {
-        if let lifecycle::Outcome::Failed { error, .. } = &report.outcome {
-            tracing::warn!(intent = %self.record.id, session = %report.id, %error, "session failed");
-            self.core.metrics.sessions_failed.inc();
+        if let lifecycle::Outcome::Failed { error, early, .. } = &report.outcome {
+            if early.is_empty() {
+                tracing::warn!(intent = %self.record.id, session = %report.id, %error, "session failed");
+                self.core.metrics.sessions_failed.inc();
+            } else {
+                tracing::info!(intent = %self.record.id, session = %report.id, %error, "session came too early");
+            }
             if report.nonce_missed {
                 self.two_rounds = true;
                 self.tried.clear();
             } else {
                 self.failures = self.failures.saturating_add(1);
             }
-            for node in &report.suspects {
+            if !early.is_empty() {
+                self.rest_until = Some(Instant::now() + self.backoff());
+            }
+            // Whoever says that it would sign and does not is asked last.
+            for node in report.suspects.iter().chain(early) {
                 *self.strikes.entry(node.clone()).or_default() += 1;
             }
             for (node, error) in &report.refusals {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use limen_wire::ids::NodeId;
 
+use crate::context::Core;
 use crate::lifecycle::{Committee, Record};
 use crate::signers::{Health, Signer, Signers};
 
@@ -29,17 +30,19 @@ impl Candidate {
     }
 }
 
-/// The members that allow the request and can be asked now, best first: fewest strikes, then nearest.
+/// The members that would sign now and can be asked, best first: fewest strikes, then nearest. With `any_opinion` those
+/// that can be asked, whatever they say.
 pub(crate) fn candidates(
-    signers: &Signers,
+    core: &Core,
     committee: &Committee,
     record: &Record,
     any_opinion: bool,
     strikes: &BTreeMap<NodeId, u32>,
 ) -> Vec<Candidate> {
-    let allows = |node: &NodeId| record.opinions.get(node).is_some_and(|opinion| opinion.decision.allowed);
-    let mut found = reachable(signers, committee);
-    found.retain(|candidate| any_opinion || allows(&candidate.signer.node));
+    let now_ms = core.clock.now_ms();
+    let ready = |node: &NodeId| record.opinions.get(node).is_some_and(|opinion| opinion.wait_ms(now_ms) == Some(0));
+    let mut found = reachable(&core.signers, committee);
+    found.retain(|candidate| any_opinion || ready(&candidate.signer.node));
     for candidate in &mut found {
         candidate.strikes = strikes.get(&candidate.signer.node).copied().unwrap_or_default();
     }

@@ -48,6 +48,7 @@ struct Progress {
     exposed: usize,
     error: Option<ApiError>,
     refusals: Vec<(NodeId, ApiError)>,
+    early: Vec<NodeId>,
     suspects: Vec<u32>,
     nonce_missed: bool,
 }
@@ -59,6 +60,7 @@ impl Session {
             exposed: self.members.len(),
             error: None,
             refusals: Vec::new(),
+            early: Vec::new(),
             suspects: Vec::new(),
             nonce_missed: false,
         };
@@ -88,7 +90,8 @@ impl Session {
         self.drain(&core, calls, None);
         let late = || ApiError::new(Code::SessionTimeout, "the session did not end in time");
         let error = progress.error.clone().unwrap_or_else(late);
-        let outcome = Outcome::Failed { error, exposed: progress.exposed > 0 };
+        let early = std::mem::take(&mut progress.early);
+        let outcome = Outcome::Failed { error, exposed: progress.exposed > 0, early };
         self.report(progress, outcome)
     }
 
@@ -169,6 +172,7 @@ impl Session {
         }
         match error.code {
             Code::NonceUnavailable => progress.nonce_missed = true,
+            Code::ApprovalsMissing | Code::TimeLocked => progress.early.push(node.clone()),
             // Waiting for somebody else in vain is no fault of this member.
             Code::SessionTimeout | Code::SessionAborted | Code::TooFewSigners => {}
             code if speaks_for_itself(code) => progress.refusals.push((node.clone(), error.clone())),
@@ -214,7 +218,10 @@ const fn was_refused_before_allowing(code: Code) -> bool {
     speaks_for_itself(code)
         || matches!(
             code,
-            Code::KeyNotActive
+            Code::ApprovalsMissing
+                | Code::TimeLocked
+                | Code::LimitReached
+                | Code::KeyNotActive
                 | Code::BadSignerSet
                 | Code::PeerBanned
                 | Code::TooFewSigners
@@ -233,6 +240,7 @@ pub(super) const fn speaks_for_itself(code: Code) -> bool {
             | Code::NotPermitted
             | Code::WrongCluster
             | Code::PolicyDenied
+            | Code::Rejected
             | Code::Expired
             | Code::ExpiryTooFar
             | Code::Stopped

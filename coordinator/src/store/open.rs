@@ -55,6 +55,8 @@ fn prepare(database: &redb::Database, cluster: &ClusterId) -> Result<(), StoreEr
             Some(found) if found > SCHEMA_VERSION => {
                 return Err(StoreError::Newer { found, known: SCHEMA_VERSION });
             }
+            // Version 2 only added fields, whose absence in older records says what was true then.
+            Some(found) if found < SCHEMA_VERSION => drop(meta.insert(META_SCHEMA, SCHEMA_VERSION)?),
             Some(_) => {}
         }
         let name = cluster_number(cluster);

@@ -13,10 +13,10 @@ use sha2::{Digest, Sha256};
 
 use super::StoreError;
 use crate::keys::{KeyPhase, KeyRecord};
-use crate::lifecycle::{OpenSession, Opinion, Record, State};
+use crate::lifecycle::{HeldApproval, OpenSession, Opinion, Record, State};
 
 /// Version of everything in this file. Raise it with every change that an older binary would misread; see the README.
-pub(super) const SCHEMA_VERSION: u64 = 1;
+pub(super) const SCHEMA_VERSION: u64 = 2;
 
 const CHECKSUM: usize = 8;
 
@@ -70,6 +70,9 @@ struct StoredRequest {
     /// Sequence number of the last change.
     #[prost(uint64, tag = "23")]
     sequence: u64,
+    /// Since version 2.
+    #[prost(message, repeated, tag = "24")]
+    approvals: Vec<pb::Envelope>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -80,6 +83,15 @@ struct StoredOpinion {
     decision: Option<pb::Decision>,
     #[prost(string, tag = "3")]
     refusal: String,
+    /// This and the following since version 2.
+    #[prost(message, repeated, tag = "4")]
+    requirements: Vec<pb::RequirementStatus>,
+    #[prost(bytes = "bytes", tag = "5")]
+    freeze_epoch: Bytes,
+    #[prost(uint32, tag = "6")]
+    seen: u32,
+    #[prost(uint64, tag = "7")]
+    said_at_ms: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -146,6 +158,10 @@ pub(super) fn encode_request(entry: &Entry) -> Vec<u8> {
         node: node.to_string(),
         decision: Some(opinion.decision.clone()),
         refusal: opinion.refusal.map_or_else(String::new, |code| code.as_str().to_owned()),
+        requirements: opinion.requirements.clone(),
+        freeze_epoch: opinion.freeze_epoch.clone(),
+        seen: u32::try_from(opinion.seen).unwrap_or(u32::MAX),
+        said_at_ms: opinion.said_at_ms,
     });
     let session = record.session.as_ref();
     seal(&StoredRequest {
@@ -172,6 +188,7 @@ pub(super) fn encode_request(entry: &Entry) -> Vec<u8> {
         error: record.error.as_ref().map(ApiError::to_wire),
         number: entry.number,
         sequence: entry.sequence,
+        approvals: record.approval_envelopes(),
     })
 }
 
@@ -188,9 +205,17 @@ pub(super) fn decode_request(bytes: &[u8]) -> Result<Entry, StoreError> {
     let mut opinions = BTreeMap::new();
     for opinion in stored.opinions {
         let node = NodeId::new(opinion.node).map_err(|_| damaged("opinions"))?;
-        let refusal = limen_wire::error::Code::from_code(&opinion.refusal);
-        opinions.insert(node, Opinion { decision: opinion.decision.unwrap_or_default(), refusal });
+        let read = Opinion {
+            decision: opinion.decision.unwrap_or_default(),
+            refusal: limen_wire::error::Code::from_code(&opinion.refusal),
+            requirements: opinion.requirements,
+            freeze_epoch: opinion.freeze_epoch,
+            seen: usize::try_from(opinion.seen).unwrap_or_default(),
+            said_at_ms: opinion.said_at_ms,
+        };
+        opinions.insert(node, read);
     }
+    let approvals = stored.approvals.iter().map(HeldApproval::open).collect::<Result<_, _>>();
     let record = Record {
         id: IntentId::from_slice(&stored.id).map_err(|_| damaged("id"))?,
         requester: RequesterId::new(stored.requester).map_err(|_| damaged("requester"))?,
@@ -202,6 +227,7 @@ pub(super) fn decode_request(bytes: &[u8]) -> Result<Entry, StoreError> {
         effects: stored.effects,
         decision: stored.decision,
         opinions,
+        approvals: approvals.map_err(|_| damaged("approvals"))?,
         created_at_ms: stored.created_at_ms,
         updated_at_ms: stored.updated_at_ms,
         version: stored.version,

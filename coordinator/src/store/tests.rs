@@ -2,19 +2,46 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{ClusterId, KeyId, RequesterId, SessionId};
+use limen_wire::ids::{ClusterId, CredentialId, FreezeEpoch, KeyId, PersonId, RequesterId, SessionId, SliceHash};
 use limen_wire::pb;
 
 use super::*;
-use crate::lifecycle::{OpenSession, Opinion, State};
+use crate::lifecycle::{HeldApproval, OpenSession, Opinion, State};
 
 fn cluster() -> ClusterId {
     ClusterId::new("test").unwrap()
 }
 
+fn approval(number: u8) -> HeldApproval {
+    use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict};
+    let approval = Approval {
+        cluster: cluster(),
+        intent_id: IntentId::new([number; 32]),
+        effects_digest: [1; 32],
+        decoder_version: 1,
+        slice: SliceHash::new([2; 32]),
+        freeze_epoch: FreezeEpoch::new([3; 32]),
+        person: PersonId::new("anna").unwrap(),
+        credential: CredentialId::new("anna-laptop").unwrap(),
+        preceding: None,
+        expires_at_secs: 9,
+        verdict: Verdict::Reject,
+        reason: "no".to_owned(),
+        nonce: [4; 32],
+    };
+    let signed = SignedApproval { approval, proof: Proof::Signature([5; 64]) };
+    HeldApproval::open(&signed.to_envelope()).unwrap()
+}
+
 fn record(number: u8, name: &str) -> Record {
     let node = NodeId::new("signer-1").unwrap();
-    let opinion = Opinion::from_refusal(&ApiError::new(Code::Stopped, "stopped"));
+    let opinion = Opinion {
+        requirements: vec![pb::RequirementStatus { rule: "much".to_owned(), wait_ms: 5, ..Default::default() }],
+        freeze_epoch: vec![3; 32].into(),
+        seen: 1,
+        said_at_ms: 4,
+        ..Opinion::from_refusal(&ApiError::new(Code::Stopped, "stopped"))
+    };
     Record {
         id: IntentId::new([number; 32]),
         requester: RequesterId::new("backend").unwrap(),
@@ -26,6 +53,7 @@ fn record(number: u8, name: &str) -> Record {
         effects: vec![pb::EffectView { text: "moves".to_owned(), ..Default::default() }],
         decision: Some(pb::Decision { allowed: true, ..Default::default() }),
         opinions: BTreeMap::from([(node, opinion)]),
+        approvals: vec![approval(number)],
         created_at_ms: 6,
         updated_at_ms: 7,
         version: 8,
@@ -187,6 +215,31 @@ fn a_newer_store_and_another_clusters_store_are_refused() {
     drop(database);
     let error = Store::open(&disk.path(), &cluster()).unwrap_err();
     assert!(matches!(error, StoreError::Newer { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_version_is_taken_over() {
+    let disk = Disk::new();
+    let store = disk.open();
+    let first = Record { approvals: Vec::new(), opinions: BTreeMap::new(), ..record(1, "one") };
+    store.insert(first.clone()).await.unwrap();
+    drop(store);
+    let edit = || loop {
+        match redb::Database::create(disk.path()) {
+            Ok(database) => break database,
+            Err(_) => std::thread::yield_now(),
+        }
+    };
+    let database = edit();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(META).unwrap().insert(META_SCHEMA, 1).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    assert_eq!(disk.open().request(&first.id).unwrap().unwrap().record, first);
+    let transaction = edit().begin_write().unwrap();
+    let version =
+        redb::ReadableTable::get(&transaction.open_table(META).unwrap(), META_SCHEMA).unwrap().unwrap().value();
+    assert_eq!(version, schema::SCHEMA_VERSION, "an older binary must not write it any more");
 }
 
 #[tokio::test]

@@ -9,10 +9,12 @@ use std::time::Duration;
 use k256::ecdsa::{RecoveryId, Signature, SigningKey as EcdsaKey};
 use limen_coordinator::clock::Clock;
 use limen_coordinator::signers::{CallError, SignerPort};
+use limen_policy::approval::{Facts, verify};
 use limen_policy::charter::Charter;
+use limen_wire::approval::{SignedApproval, Verdict};
 use limen_wire::envelope;
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{Epoch, IntentId, KeyId, NodeId, Protocol, Scheme};
+use limen_wire::ids::{Epoch, IntentId, KeyId, NodeId, PersonId, Protocol, Scheme};
 use limen_wire::intent::{Cancellation, Intent, KeyGeneration};
 use limen_wire::keys::SigningKey;
 use limen_wire::pb;
@@ -20,6 +22,9 @@ use limen_wire::statement::KeyStatement;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::async_trait;
+
+/// Each byte of the freeze epoch that all of them name.
+pub(crate) const FREEZE_EPOCH: u8 = 7;
 
 /// How a signer behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +42,25 @@ pub(crate) enum Mode {
     Refuses(Code),
     /// Hands over signatures that are none.
     Lies,
+    /// Says that every requirement is met, and does not sign.
+    SaysMet,
+}
+
+/// What the rules of all signers ask for, in these tests.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asks {
+    /// So many different people.
+    pub(crate) people: usize,
+    /// A delay from then on.
+    pub(crate) delay_ms: u64,
+}
+
+/// What one signer holds of what people said about one intent.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) approved: BTreeSet<PersonId>,
+    rejected: Option<String>,
+    met_at_ms: Option<u64>,
 }
 
 /// What all signers share: the key that no real cluster has whole, and who has joined which session.
@@ -49,6 +73,7 @@ pub(crate) struct Shared {
     changed: watch::Sender<u64>,
     /// Every signature that was ever made: intent, session.
     pub(crate) made: Mutex<Vec<(IntentId, Vec<u8>)>>,
+    pub(crate) asks: Mutex<Option<Asks>>,
 }
 
 /// What a liar makes of a page before it leaves.
@@ -63,6 +88,7 @@ pub(crate) struct Memory {
     pub(crate) nonces: Vec<(KeyId, u64)>,
     pub(crate) refused_nonces: u64,
     pub(crate) presigned: u32,
+    pub(crate) said: BTreeMap<IntentId, Said>,
 }
 
 pub(crate) struct FakeSigner {
@@ -91,6 +117,7 @@ impl Shared {
             joined: Mutex::default(),
             changed: watch::channel(0).0,
             made: Mutex::default(),
+            asks: Mutex::default(),
         })
     }
 
@@ -128,6 +155,10 @@ impl Shared {
 
     /// What the ECDSA key signs for an intent on a chain.
     fn digest(&self, intent: &Intent) -> [u8; 32] {
+        self.decoded(intent).signing.for_scheme(Scheme::EcdsaSecp256k1).unwrap().try_into().unwrap()
+    }
+
+    pub(crate) fn decoded(&self, intent: &Intent) -> limen_chain::Decoded {
         let chain = intent.chain.clone().unwrap();
         let account = self.account(&chain);
         let payload = match &intent.payload {
@@ -135,8 +166,7 @@ impl Shared {
             limen_wire::intent::Payload::EvmMessage(bytes) => limen_chain::Payload::EvmMessage(bytes),
             other => panic!("no test signs a {}", other.kind()),
         };
-        let decoded = limen_chain::decode(&payload, &chain, &account, &limen_chain::NoTokenKinds).unwrap();
-        decoded.signing.for_scheme(Scheme::EcdsaSecp256k1).unwrap().try_into().unwrap()
+        limen_chain::decode(&payload, &chain, &account, &limen_chain::NoTokenKinds).unwrap()
     }
 
     pub(crate) fn sign(&self, intent: &Intent) -> pb::SignatureResult {
@@ -232,11 +262,79 @@ impl FakeSigner {
         let (intent, record) = self.remember(envelope);
         let allowed = *mode != Mode::Denies && !record.stopped;
         let reasons = if allowed { Vec::new() } else { vec!["not here".to_owned()] };
+        let status = self.status_of(&intent.id).filter(|_| allowed).map(|status| match mode {
+            Mode::SaysMet => pb::RequirementStatus { met: true, missing: String::new(), wait_ms: 0, ..status },
+            _ => status,
+        });
+        let requirement =
+            |status: &pb::RequirementStatus| pb::Requirement { rule: status.rule.clone(), ..Default::default() };
+        let requirements = status.iter().map(requirement).collect();
         pb::AnnounceResponse {
             intent_id: intent.id.as_bytes().to_vec().into(),
-            decision: Some(pb::Decision { allowed, reasons, ..pb::Decision::default() }),
+            decision: Some(pb::Decision { allowed, reasons, requirements, ..pb::Decision::default() }),
             first_seen_ms: record.first_seen_ms,
-            ..Default::default()
+            requirements: status.into_iter().collect(),
+            freeze_epoch: vec![FREEZE_EPOCH; 32].into(),
+        }
+    }
+
+    /// Keeps what people said, as far as it proves itself.
+    fn hear(&self, approvals: &[pb::Envelope]) {
+        let roster = &self.shared.charter.roster;
+        for envelope in approvals {
+            let Ok(signed) = SignedApproval::open(envelope) else { continue };
+            let said = &signed.approval;
+            let facts = Facts {
+                cluster: said.cluster.clone(),
+                intent_id: said.intent_id,
+                effects_digest: said.effects_digest,
+                decoder_version: said.decoder_version,
+                slice: said.slice,
+                freeze_epoch: said.freeze_epoch,
+            };
+            if verify(&signed, roster, &facts, self.shared.clock.now_secs()).is_err() {
+                continue;
+            }
+            let mut memory = self.memory.lock().unwrap();
+            let held = memory.said.entry(said.intent_id).or_default();
+            match said.verdict {
+                Verdict::Approve => drop(held.approved.insert(said.person.clone())),
+                Verdict::Withdraw => drop(held.approved.remove(&said.person)),
+                Verdict::Reject => held.rejected = Some(format!("{} says: {}", said.person, said.reason)),
+            }
+        }
+    }
+
+    fn rejected(&self, id: &IntentId) -> Option<ApiError> {
+        let memory = self.memory.lock().unwrap();
+        let why = memory.said.get(id)?.rejected.clone()?;
+        Some(ApiError::new(Code::Rejected, why))
+    }
+
+    /// How far it sees what the rules ask for; `None` if they ask for nothing.
+    fn status_of(&self, id: &IntentId) -> Option<pb::RequirementStatus> {
+        let asks = (*self.shared.asks.lock().unwrap())?;
+        let now_ms = self.shared.clock.now_ms();
+        let mut memory = self.memory.lock().unwrap();
+        let held = memory.said.entry(*id).or_default();
+        let lacking = asks.people.saturating_sub(held.approved.len());
+        held.met_at_ms = if lacking == 0 { held.met_at_ms.or(Some(now_ms)) } else { None };
+        let passed = held.met_at_ms.map_or(0, |since| now_ms - since);
+        Some(pb::RequirementStatus {
+            rule: "much".to_owned(),
+            met: lacking == 0,
+            missing: if lacking == 0 { String::new() } else { format!("{lacking} more of ops") },
+            wait_ms: asks.delay_ms.saturating_sub(passed),
+        })
+    }
+
+    /// Why it does not sign yet.
+    fn too_early(&self, id: &IntentId) -> Option<pb::SignResponse> {
+        let status = self.status_of(id)?;
+        match (status.met, status.wait_ms) {
+            (false, _) => Some(refusal(Code::ApprovalsMissing, &status.missing)),
+            (true, 1..) => Some(refusal(Code::TimeLocked, "not yet")),
+            (true, 0) => None,
         }
     }
 
@@ -297,7 +395,13 @@ impl SignerPort for FakeSigner {
     async fn announce(&self, request: pb::AnnounceRequest) -> Result<pb::AnnounceResponse, CallError> {
         let mode = self.enter(false).await?;
         self.memory.lock().unwrap().announced += 1;
-        Ok(self.decision(&request.intent.unwrap(), &mode))
+        self.hear(&request.approvals);
+        let envelope = request.intent.unwrap();
+        let (intent, _) = self.remember(&envelope);
+        match self.rejected(&intent.id) {
+            Some(error) => Err(CallError::Refused(error)),
+            None => Ok(self.decision(&envelope, &mode)),
+        }
     }
 
     async fn simulate(&self, request: pb::AnnounceRequest) -> Result<pb::AnnounceResponse, CallError> {
@@ -311,6 +415,7 @@ impl SignerPort for FakeSigner {
         let mode = self.enter(false).await?;
         let envelope = request.authorization.clone().unwrap().intent.unwrap();
         let (intent, record) = self.remember(&envelope);
+        self.hear(&request.authorization.as_ref().unwrap().approvals);
         if let Some(result) = record.result {
             let outcome = Some(pb::sign_response::Outcome::Signature(result));
             return Ok(pb::SignResponse { outcome, ..Default::default() });
@@ -320,6 +425,9 @@ impl SignerPort for FakeSigner {
             Mode::Denies => return Ok(refusal(Code::PolicyDenied, "not here")),
             _ if record.stopped => return Ok(refusal(Code::Stopped, "stopped")),
             _ if intent.expires_at_secs < self.shared.clock.now_secs() => return Ok(refusal(Code::Expired, "late")),
+            Mode::SaysMet => return Ok(refusal(Code::ApprovalsMissing, "it never was")),
+            _ if self.rejected(&intent.id).is_some() => return Ok(refusal(Code::Rejected, "rejected")),
+            _ if self.too_early(&intent.id).is_some() => return Ok(self.too_early(&intent.id).unwrap()),
             _ if !self.take_nonce(&intent, &request) => return Ok(refusal(Code::NonceUnavailable, "no such nonce")),
             _ => {}
         }

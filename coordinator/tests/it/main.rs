@@ -1,6 +1,7 @@
 //! Integration tests: the whole coordinator over its library, with signers that obey the test.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set its stage has failed")]
 
+mod approvals;
 mod crash;
 mod disk;
 mod fake;

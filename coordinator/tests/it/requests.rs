@@ -145,7 +145,7 @@ async fn what_the_rules_forbid_ends_denied_without_asking_anybody() {
     assert_eq!(entry.record.state, State::Denied);
     let error = entry.record.error.unwrap();
     assert_eq!(error.code, Code::PolicyDenied);
-    assert!(error.message.contains("allows at most"), "{error}");
+    assert!(error.message.contains("covers at most"), "{error}");
     assert_eq!(world.signers[0].memory.lock().unwrap().announced, 0);
 }
 

@@ -29,6 +29,9 @@ pub(crate) const CHAIN: &str = "eip155:31337";
 /// No test waits longer for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Who approves, in these tests.
+pub(crate) const PEOPLE: [&str; 3] = ["anna", "ben", "carol"];
+
 /// Requesters sign with Ed25519 keys, machines with P-256 keys.
 pub(crate) fn identity(number: u8) -> SigningKey {
     SigningKey::ed25519_from_seed(&Zeroizing::new([number; 32]))
@@ -53,6 +56,12 @@ fn charter(signers: u8) -> Charter {
         let key = identity(number).public_key();
         text += &format!("[[requesters]]\nid = \"{name}\"\npublic_key = \"{key}\"\nduties = [\"{duties}\"]\n");
     }
+    for (number, person) in PEOPLE.into_iter().enumerate() {
+        let key = identity(110 + u8::try_from(number).unwrap()).public_key();
+        text += &format!("[[people]]\nid = \"{person}\"\n[[people.credentials]]\nid = \"{person}-laptop\"\n");
+        text += &format!("public_key = \"{key}\"\nclass = \"terminal\"\n");
+    }
+    text += "[groups.ops]\nmembers = [\"anna\", \"ben\", \"carol\"]\n";
     text += "[assets.eth]\nchain = \"eip155:31337\"\nsymbol = \"ETH\"\ndecimals = 18\n";
     text += "[[rules]]\nname = \"eth\"\nallow = \"transfer\"\nasset = \"eth\"\nmax_amount = \"10\"\ndestinations = \"anywhere\"\n";
     text += "[[rules]]\nname = \"gas\"\nallow = \"fee\"\nasset = \"eth\"\nmax_amount = \"1\"\n";
@@ -220,6 +229,7 @@ fn timing() -> Timing {
         primes_timeout: Duration::ZERO,
         retry_base: Duration::from_millis(2),
         retry_max: Duration::from_millis(10),
+        ask_interval: Duration::from_millis(20),
         rebuild_patience: Duration::from_millis(300),
         shutdown: Duration::from_secs(2),
     }
