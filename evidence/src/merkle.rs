@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 pub use frontier::{Appended, Frontier, TreeFull};
 pub use proof::{ConsistencyProof, InclusionProof, ProofError};
 pub use prover::{ProveError, Prover};
-pub use tile::{Slot, TILE_WIDTH, TileId, Tiles};
+pub use tile::{Slot, TILE_WIDTH, TileId, Tiles, entry_bundle, tile_bytes, tile_hashes};
 
 /// Most leaves of a tree: tiles and proofs stay far from the end of 64 bits.
 pub const MAX_SIZE: u64 = 1 << 62;

@@ -25,6 +25,15 @@ impl TileId {
 
     /// The path below the log's prefix, such as `tile/0/x001/x234/067.p/112`; no suffix for a full tile.
     pub fn path(&self, width: u16) -> String {
+        self.path_in(&self.level.to_string(), width)
+    }
+
+    /// The path of the leaves whose hashes a tile of level 0 holds, such as `tile/entries/x001/x234/067`.
+    pub fn entries_path(&self, width: u16) -> String {
+        self.path_in("entries", width)
+    }
+
+    fn path_in(&self, folder: &str, width: u16) -> String {
         let mut parts = vec![format!("{:03}", self.index % 1000)];
         let mut rest = self.index / 1000;
         while rest > 0 {
@@ -33,8 +42,30 @@ impl TileId {
         }
         parts.reverse();
         let suffix = if width < TILE_WIDTH { format!(".p/{width}") } else { String::new() };
-        format!("tile/{}/{}{suffix}", self.level, parts.join("/"))
+        format!("tile/{folder}/{}{suffix}", parts.join("/"))
     }
+}
+
+/// A tile as it is served and stored: its hashes one after the other.
+pub fn tile_bytes(hashes: &[TreeHash]) -> Vec<u8> {
+    hashes.iter().flat_map(|hash| *hash.as_bytes()).collect()
+}
+
+/// The hashes of a tile; `None` if these bytes are none.
+pub fn tile_hashes(bytes: &[u8]) -> Option<Vec<TreeHash>> {
+    let (hashes, rest) = bytes.as_chunks::<32>();
+    (rest.is_empty() && (1..=usize::from(TILE_WIDTH)).contains(&hashes.len()))
+        .then(|| hashes.iter().copied().map(TreeHash::new).collect())
+}
+
+/// Leaves as they are served beside their tile: each with two bytes of length. `None` if one is longer than 65 535 bytes.
+pub fn entry_bundle<'a>(leaves: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    for leaf in leaves {
+        out.extend_from_slice(&u16::try_from(leaf.len()).ok()?.to_be_bytes());
+        out.extend_from_slice(leaf);
+    }
+    Some(out)
 }
 
 /// A hash and its place in a tile.

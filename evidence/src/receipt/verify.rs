@@ -70,7 +70,7 @@ impl Receipt {
     /// Verifies everything under what is pinned. Cheap checks come first.
     pub fn verify(&self, trust: &Trust) -> Result<Verified, ReceiptError> {
         let (intent, opened) = Intent::open(&self.intent)?;
-        same_cluster("intent", intent.cluster.as_str(), trust)?;
+        same_cluster(trust, "intent", intent.cluster.as_str(), trust.cluster().as_str())?;
         let signature = Signature::decode(&self.signature.leaf)?;
         check_signature_leaf(&intent, &signature)?;
         let leaves: Result<Vec<_>, _> =
@@ -80,7 +80,7 @@ impl Receipt {
             check_authorization(&intent, &signature, leaf.unverified())?;
         }
         let checkpoint = self.checkpoint.checkpoint();
-        same_cluster("checkpoint", checkpoint.origin(), trust)?;
+        same_cluster(trust, "checkpoint", checkpoint.origin(), &log_origin(trust.cluster()))?;
         self.check_places()?;
         for logged in self.authorizations.iter().chain([&self.signature]) {
             let not_in_log = |source| ReceiptError::NotInLog { index: logged.index, source };
@@ -147,7 +147,7 @@ impl Receipt {
         let key = KeyStatement::from_attestation(&self.key, &|node| trust.node_key(node))?;
         let names: Vec<&str> = self.key.signatures.iter().map(|signature| signature.signer.as_str()).collect();
         let sorted = names.iter().zip(names.iter().skip(1)).all(|(before, after)| before < after);
-        same_cluster("key statement", key.cluster.as_str(), trust)?;
+        same_cluster(trust, "key statement", key.cluster.as_str(), trust.cluster().as_str())?;
         let differ = |field| Err(ReceiptError::Mismatch { part: "key statement", other: "signature", field });
         if !sorted {
             return differ("order of names");
@@ -168,13 +168,12 @@ impl Receipt {
     }
 }
 
-fn same_cluster(part: &'static str, found: &str, trust: &Trust) -> Result<(), ReceiptError> {
-    let cluster = trust.cluster();
-    if found == cluster.as_str() || (part == "checkpoint" && found == log_origin(cluster)) {
+fn same_cluster(trust: &Trust, part: &'static str, found: &str, expected: &str) -> Result<(), ReceiptError> {
+    if found == expected {
         return Ok(());
     }
     let found = found.chars().take(200).collect();
-    Err(ReceiptError::OtherCluster { part, found, expected: cluster.clone() })
+    Err(ReceiptError::OtherCluster { part, found, expected: trust.cluster().clone() })
 }
 
 fn check_signature_leaf(intent: &Intent, signature: &Signature) -> Result<(), ReceiptError> {

@@ -399,10 +399,14 @@ fn the_checkpoint_is_of_this_cluster() {
     let text = story().receipt().checkpoint.to_note();
     let bytes = story().receipt().encode();
     let note_at = bytes.len() - text.len();
-    let other = text.replacen("limen/test/log", "limen/tess/log", 1);
-    let spoiled = [&bytes[..note_at], other.as_bytes()].concat();
-    let error = Receipt::decode(&spoiled).unwrap().verify(&trust()).unwrap_err();
-    assert!(matches!(error, ReceiptError::OtherCluster { part: "checkpoint", .. }), "{error}");
+    for origin in ["limen/tess/log", "test"] {
+        let other = text.replacen("limen/test/log", origin, 1);
+        let mut spoiled = bytes[..note_at - 4].to_vec();
+        spoiled.extend(u32::try_from(other.len()).unwrap().to_be_bytes());
+        spoiled.extend(other.as_bytes());
+        let error = Receipt::decode(&spoiled).unwrap().verify(&trust()).unwrap_err();
+        assert!(matches!(error, ReceiptError::OtherCluster { part: "checkpoint", .. }), "{error}");
+    }
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use limen_evidence::merkle::{Frontier, ProveError, Prover, Slot, TileId, Tiles, TreeHash, leaf_hash};
+use limen_evidence::merkle::{
+    Frontier, ProveError, Prover, Slot, TileId, Tiles, TreeHash, entry_bundle, leaf_hash, tile_bytes, tile_hashes,
+};
 
 /// A log in memory: the frontier, and tiles as a store would hold them.
 #[derive(Default)]
@@ -52,6 +54,21 @@ fn tiles_have_the_names_of_c2sp() {
     assert_eq!(TileId { level: 0, index: 273 }.path(112), "tile/0/273.p/112");
     assert_eq!(TileId { level: 1, index: 0 }.path(256), "tile/1/000");
     assert_eq!(TileId { level: 2, index: 1_000 }.path(1), "tile/2/x001/000.p/1");
+}
+
+#[test]
+fn tiles_and_entries_are_served_as_c2sp_says() {
+    let hashes = [leaf_hash(b"a"), leaf_hash(b"b")];
+    let bytes = tile_bytes(&hashes);
+    assert_eq!(bytes, [*hashes[0].as_bytes(), *hashes[1].as_bytes()].concat());
+    assert_eq!(tile_hashes(&bytes).unwrap(), hashes);
+    for wrong in [&b""[..], &bytes[..63], &[0; 257 * 32]] {
+        assert_eq!(tile_hashes(wrong), None);
+    }
+    assert!(tile_hashes(&[0; 256 * 32]).is_some());
+    assert_eq!(entry_bundle([&b"a"[..], b"", b"bc"]).unwrap(), b"\0\x01a\0\0\0\x02bc");
+    assert_eq!(entry_bundle([&[0; 65_536][..]]), None);
+    assert_eq!(TileId { level: 0, index: 273 }.entries_path(112), "tile/entries/273.p/112");
 }
 
 #[test]
