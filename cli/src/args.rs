@@ -276,6 +276,14 @@ pub(crate) enum RequestCommand {
         /// Intent id; all requests if not given
         id: Option<IntentId>,
     },
+    /// Write a request's intent and its key's certificate to files, for approvers on other machines
+    Export {
+        /// Intent id
+        id: IntentId,
+        /// Folder for intent.bin and key.bin; made if it is not there
+        #[arg(long, value_name = "FOLDER")]
+        dir: PathBuf,
+    },
     /// End a request that has not reached signing
     Cancel {
         /// Intent id

@@ -13,6 +13,8 @@ use crate::error::{Error, Untrue};
 pub struct Request {
     /// What was asked; its id is recomputed from the bytes.
     pub intent: Intent,
+    /// Its exact envelope, whose id the intent has.
+    pub envelope: pb::Envelope,
     /// Where it stands.
     pub state: RequestState,
     /// Increases with every change.
@@ -47,6 +49,7 @@ impl Request {
             state: RequestState::from_number(raw.state)
                 .ok_or_else(|| Untrue::malformed("state", format_args!("{} is not a known state", raw.state)))?,
             intent,
+            envelope: envelope.clone(),
             version: raw.version,
             created_at_ms: raw.created_at_ms,
             updated_at_ms: raw.updated_at_ms,

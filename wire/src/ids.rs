@@ -244,10 +244,6 @@ hash32!(
     FreezeEpoch, "freeze epoch"
 );
 
-impl FreezeEpoch {
-    /// Nothing that the intent touches is frozen.
-    pub const NONE: Self = Self([0; 32]);
-}
 hash32!(
     /// Hash of a ledger committee: its ledger, members, keys and numbers.
     CommitteeHash, "committee hash"
@@ -258,10 +254,16 @@ hash32!(
 );
 
 impl FreezeEpoch {
+    /// Nothing that the intent touches is frozen: 32 zeros, which no hash gives.
+    pub const NONE: Self = Self([0; 32]);
+
     /// Of the ids of the live freezes, in any order and each counted once: [`tagged_hash`] with domain
-    /// `limen/freeze-epoch/v1` over the sorted ids.
+    /// `limen/freeze-epoch/v1` over the sorted ids, or [`Self::NONE`] if there are none.
     pub fn of(freezes: impl IntoIterator<Item = IntentId>) -> Self {
         let ids: std::collections::BTreeSet<IntentId> = freezes.into_iter().collect();
+        if ids.is_empty() {
+            return Self::NONE;
+        }
         Self::new(tagged_hash("limen/freeze-epoch/v1", ids.iter().map(|id| id.as_bytes().as_slice())))
     }
 }

@@ -38,7 +38,7 @@ pub(crate) struct SignerArgs {
     /// Private key in PKCS#8 PEM, Ed25519 or P-256, readable by you alone
     #[arg(long, value_name = "FILE", required_unless_present = "ssh_agent")]
     pub(crate) key: Option<PathBuf>,
-    /// An Ed25519 key held by the SSH agent at SSH_AUTH_SOCK
+    /// An Ed25519 or P-256 key held by the SSH agent at SSH_AUTH_SOCK, also on a token behind PKCS#11
     #[arg(long, conflicts_with = "key")]
     pub(crate) ssh_agent: bool,
     /// Your credential, if the agent holds keys of several

@@ -1,8 +1,11 @@
 //! `limen request …`
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
 use limen_client::{Filter, RequestState};
 use limen_wire::ids::{IntentId, KeyId};
+use prost::Message as _;
 use serde_json::{Value, json};
 
 use super::{Session, view};
@@ -14,6 +17,7 @@ pub(crate) async fn run(session: &Session, command: &RequestCommand) -> Result<(
         RequestCommand::List { state, key, limit } => list(session, state, key.clone(), *limit).await,
         RequestCommand::Show { id } => show(session, *id).await,
         RequestCommand::Watch { id } => watch(session, *id).await,
+        RequestCommand::Export { id, dir } => export(session, *id, dir).await,
         RequestCommand::Cancel { id, reason } => {
             let request = session.client.cancel(*id, reason).await?;
             session.output.result(&view::request_json(&request), || view::request_line(&request))
@@ -53,6 +57,24 @@ async fn show(session: &Session, id: IntentId) -> Result<()> {
         }
         text
     })
+}
+
+/// Hands over what approvers check for themselves on machines that do not reach the cluster.
+async fn export(session: &Session, id: IntentId, dir: &Path) -> Result<()> {
+    let request = session.client.get(id).await?;
+    let key = &request.intent.key_id;
+    let keys = session.client.list_keys(Some(key)).await?;
+    let info = keys.into_iter().find(|info| info.key_id == *key).with_context(|| format!("there is no key {key}"))?;
+    session.client.admit(&info)?;
+    let certificate = info.certificate.with_context(|| format!("key {key} has no certificate"))?;
+    let (intent_file, key_file) = (dir.join("intent.bin"), dir.join("key.bin"));
+    let failed = || format!("could not write into {}", dir.display());
+    std::fs::create_dir_all(dir).with_context(failed)?;
+    std::fs::write(&intent_file, request.envelope.encode_to_vec()).with_context(failed)?;
+    std::fs::write(&key_file, certificate.encode_to_vec()).with_context(failed)?;
+    let (intent_file, key_file) = (intent_file.display().to_string(), key_file.display().to_string());
+    let json = json!({ "intent_id": id.to_string(), "intent": intent_file, "certificate": key_file });
+    session.output.result(&json, || format!("{intent_file}\n{key_file}"))
 }
 
 async fn watch(session: &Session, id: Option<IntentId>) -> Result<()> {

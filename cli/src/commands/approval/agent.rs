@@ -1,4 +1,5 @@
-//! The two messages of the SSH agent protocol (draft-ietf-sshm-ssh-agent) that signing with an Ed25519 key needs.
+//! The two messages of the SSH agent protocol (draft-ietf-sshm-ssh-agent) that signing needs, with Ed25519 keys (RFC 8709)
+//! and P-256 keys (RFC 5656), which tokens behind PKCS#11 have.
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,8 @@ const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
 
 const ED25519: &[u8] = b"ssh-ed25519";
+const P256: &[u8] = b"ecdsa-sha2-nistp256";
+const P256_CURVE: &[u8] = b"nistp256";
 /// The longest answer that is read: what OpenSSH's own agent sends at most.
 const MAX_ANSWER: usize = 256 * 1024;
 /// The agent may ask its user first.
@@ -41,7 +44,7 @@ impl Agent {
 }
 
 impl<S: Read + Write> Agent<S> {
-    /// The usable Ed25519 keys that the agent holds.
+    /// The usable keys that the agent holds.
     pub(super) fn keys(&mut self) -> Result<Vec<PublicKey>> {
         let answer = self.ask(REQUEST_IDENTITIES, IDENTITIES_ANSWER, &[])?;
         let mut left = Fields(&answer);
@@ -49,12 +52,7 @@ impl<S: Read + Write> Agent<S> {
         let mut keys = Vec::new();
         for _ in 0..count {
             let (blob, _comment) = (left.string()?, left.string()?);
-            let mut blob = Fields(blob);
-            if blob.string()? == ED25519 {
-                let key = PublicKey::from_ed25519_bytes(blob.string()?).context("the SSH agent shows a broken key")?;
-                blob.end()?;
-                keys.push(key);
-            }
+            keys.extend(read_key(blob).context("the SSH agent shows a broken key")?);
         }
         left.end()?;
         Ok(keys)
@@ -62,17 +60,12 @@ impl<S: Read + Write> Agent<S> {
 
     /// Signs with a key that the agent holds.
     pub(super) fn sign(&mut self, key: &PublicKey, message: &[u8]) -> Result<[u8; 64]> {
-        let blob = [string(ED25519)?, string(&key.to_bytes())?].concat();
-        let question = [string(&blob)?, string(message)?, 0u32.to_be_bytes().to_vec()].concat();
+        let question = [string(&write_key(key)?)?, string(message)?, 0u32.to_be_bytes().to_vec()].concat();
         let answer = self.ask(SIGN_REQUEST, SIGN_RESPONSE, &question).context("the SSH agent did not sign")?;
         let mut left = Fields(&answer);
-        let mut signature = Fields(left.string()?);
+        let signature = left.string()?;
         left.end()?;
-        if signature.string()? != ED25519 {
-            bail!("the SSH agent signed in another way than Ed25519");
-        }
-        let bytes = <[u8; 64]>::try_from(signature.string()?).context("the SSH agent's signature is not 64 bytes")?;
-        signature.end()?;
+        let bytes = read_signature(key, signature).context("the SSH agent's signature cannot be read")?;
         if key.verify(message, &bytes) { Ok(bytes) } else { bail!("the SSH agent's signature does not verify") }
     }
 
@@ -98,6 +91,49 @@ impl<S: Read + Write> Agent<S> {
     }
 }
 
+/// A key blob; `None` for kinds that we do not use.
+fn read_key(blob: &[u8]) -> Result<Option<PublicKey>> {
+    let mut blob = Fields(blob);
+    let kind = blob.string()?;
+    let key = if kind == ED25519 {
+        PublicKey::from_ed25519_bytes(blob.string()?)?
+    } else if kind == P256 && blob.string()? == P256_CURVE {
+        PublicKey::from_p256_sec1(blob.string()?)?
+    } else {
+        return Ok(None);
+    };
+    blob.end()?;
+    Ok(Some(key))
+}
+
+fn write_key(key: &PublicKey) -> Result<Vec<u8>> {
+    Ok(match key {
+        PublicKey::Ed25519(key) => [string(ED25519)?, string(key.as_bytes())?].concat(),
+        PublicKey::P256(key) => {
+            let point = key.to_encoded_point(false);
+            [string(P256)?, string(P256_CURVE)?, string(point.as_bytes())?].concat()
+        }
+    })
+}
+
+/// As our bare keys write it: 64 bytes, and low S, which agents do not care for.
+fn read_signature(key: &PublicKey, signature: &[u8]) -> Result<[u8; 64]> {
+    let mut signature = Fields(signature);
+    let kind = signature.string()?;
+    let mut body = Fields(signature.string()?);
+    signature.end()?;
+    match key {
+        PublicKey::Ed25519(_) if kind == ED25519 => Ok(body.0.try_into()?),
+        PublicKey::P256(_) if kind == P256 => {
+            let (r, s) = (body.scalar()?, body.scalar()?);
+            body.end()?;
+            let signature = p256::ecdsa::Signature::from_scalars(r, s)?;
+            Ok(signature.normalize_s().unwrap_or(signature).to_bytes().into())
+        }
+        _ => bail!("it is of another kind than the key"),
+    }
+}
+
 /// A length-prefixed byte string (RFC 4251, section 5).
 fn string(bytes: &[u8]) -> Result<Vec<u8>> {
     Ok([&u32::try_from(bytes.len())?.to_be_bytes(), bytes].concat())
@@ -120,6 +156,18 @@ impl<'a> Fields<'a> {
     fn string(&mut self) -> Result<&'a [u8]> {
         let length = usize::try_from(self.number()?)?;
         self.take(length)
+    }
+
+    /// A positive number of at most 256 bits as 32 bytes (`mpint`, RFC 4251, section 5).
+    fn scalar(&mut self) -> Result<[u8; 32]> {
+        let bytes = self.string()?;
+        let digits = match bytes {
+            [0, digits @ ..] if digits.first().is_some_and(|first| first & 0x80 != 0) => digits,
+            [first, ..] if (1..0x80).contains(first) => bytes,
+            _ => bail!("a number in the SSH agent's answer is not in its one spelling"),
+        };
+        let zeros = 32usize.checked_sub(digits.len()).context("a number in the SSH agent's answer is too long")?;
+        Ok([&vec![0; zeros], digits].concat().as_slice().try_into()?)
     }
 
     fn end(&self) -> Result<()> {

@@ -176,7 +176,7 @@ impl Card {
             self.alarm("rules", format!("DENIED: {}", case.decision.reasons.join("; ")));
         }
         let asking = case.decision.requirements.iter().filter(|requirement| requirement.needs.approvals.is_some());
-        if asking.count() == 0 {
+        if case.decision.allowed && asking.count() == 0 {
             self.alarm("rules", "no rule asks for anybody's approval");
         }
         for requirement in &case.decision.requirements {

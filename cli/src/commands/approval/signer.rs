@@ -65,7 +65,7 @@ fn from_agent(args: &SignerArgs, roster: &Roster) -> Result<Signer> {
     match found.as_slice() {
         [(person, credential)] => signer(person, credential, Source::Agent(agent, credential.public_key)),
         [] => bail!(
-            "none of the {} Ed25519 keys in the SSH agent is a credential that was asked for: ssh-add the right one",
+            "none of the {} keys in the SSH agent is a credential that was asked for: ssh-add the right one",
             keys.len()
         ),
         several => {

@@ -3,7 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use limen_client::Filter;
 use limen_wire::ids::{Protocol, Scheme};
+use limen_wire::intent::Intent;
+use limen_wire::pb;
+use limen_wire::statement::KeyStatement;
+use prost::Message as _;
 
 use super::cluster::{COORDINATOR, Cluster, prepare};
 
@@ -38,6 +43,8 @@ async fn errors_say_what_is_wrong_and_what_to_do() {
     let nobody = "0".repeat(64);
     says(limen(&config, &["request", "show", &nobody]), 3, &["unknown_request", "limen request list"]);
 
+    exports(&cluster, &config).await;
+
     // Somebody who wants more signers behind a key than it has.
     let strict = changed(&cluster, &[("min_signers_required", "3")]);
     says(limen(&strict, &["key", "show", "messages"]), 5, &["needs only 2 signers", "pinned node keys"]);
@@ -47,6 +54,17 @@ async fn errors_say_what_is_wrong_and_what_to_do() {
     cluster.kill(COORDINATOR);
     let endpoint = cluster.config.endpoint.clone();
     says(limen(&config, &["status"]), 4, &[&endpoint, "client.toml", "unreachable", "coordinator runs"]);
+}
+
+/// What approvers get is the request's own bytes and a certificate that proves itself.
+async fn exports(cluster: &Cluster, config: &Path) {
+    let id = cluster.client.list(&Filter::default(), None).await.unwrap().requests[0].intent.id;
+    let folder = cluster.path().join("case");
+    let case = folder.display().to_string();
+    says(limen(config, &["request", "export", &id.to_string(), "--dir", &case]), 0, &[]);
+    let read = |file: &str| pb::Envelope::decode(std::fs::read(folder.join(file)).unwrap().as_slice()).unwrap();
+    assert_eq!(Intent::open(&read("intent.bin")).unwrap().0.id, id);
+    assert_eq!(KeyStatement::decode(&read("key.bin")).unwrap().key_id.as_str(), "messages");
 }
 
 /// Certificates of another cluster, and another name.

@@ -52,6 +52,46 @@ fn keys_of_other_kinds_are_passed_over() {
     assert!(agent(&identities(0, &[])).keys().unwrap().is_empty());
 }
 
+fn p256_key() -> SigningKey {
+    SigningKey::P256(p256::ecdsa::SigningKey::from_slice(&[2; 32]).unwrap())
+}
+
+/// A positive number in its one spelling.
+fn mpint(bytes: &[u8]) -> Vec<u8> {
+    let digits: Vec<u8> = bytes.iter().copied().skip_while(|byte| *byte == 0).collect();
+    if digits[0] & 0x80 == 0 { digits } else { [vec![0], digits].concat() }
+}
+
+#[test]
+fn p256_signatures_come_back_with_low_s() {
+    let (key, public) = (p256_key(), p256_key().public_key());
+    let blob = super::write_key(&public).unwrap();
+    assert_eq!(agent(&identities(1, &[&blob])).keys().unwrap(), [public]);
+    let good = key.sign(b"message");
+    let (r, s) = p256::ecdsa::Signature::from_slice(&good).unwrap().split_scalars();
+    let high = p256::ecdsa::Signature::from_scalars(r, -*s).unwrap().to_bytes();
+    for bytes in [good.as_slice(), &high] {
+        let body = list(&[&mpint(&bytes[..32]), &mpint(&bytes[32..])]);
+        assert_eq!(agent(&signature(b"ecdsa-sha2-nistp256", &body)).sign(&public, b"message").unwrap(), good);
+    }
+    let (r, s) = (mpint(&good[..32]), mpint(&good[32..]));
+    for body in [
+        list(&[&r]),
+        list(&[&r, &s, b"x"]),
+        list(&[&r, &[]]),
+        list(&[&r, &[0]]),
+        list(&[&r, &[0; 33]]),
+        list(&[&r, &[1; 33]]),
+        list(&[&r, &[0xff; 32]]),
+        list(&[&[vec![0], r.clone()].concat(), &s]),
+        good.to_vec(),
+    ] {
+        assert!(agent(&signature(b"ecdsa-sha2-nistp256", &body)).sign(&public, b"message").is_err(), "{body:?}");
+    }
+    let body = list(&[&r, &s]);
+    assert!(agent(&signature(b"ssh-ed25519", &body)).sign(&public, b"message").is_err());
+}
+
 #[test]
 fn nonsense_instead_of_keys_is_refused() {
     let public = key().public_key().to_bytes();
@@ -64,6 +104,7 @@ fn nonsense_instead_of_keys_is_refused() {
         identities(0, &[&good]),
         identities(1, &[&long]),
         identities(1, &[&weak]),
+        identities(1, &[&list(&[b"ecdsa-sha2-nistp256", b"nistp256", &[4; 65]])]),
         identities(1, &[b"\0\0\0\x7fssh"]),
         vec![5],
         vec![14],
