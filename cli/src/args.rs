@@ -72,6 +72,9 @@ pub(crate) enum Command {
     /// Take back your approval of an intent
     #[command(after_help = approval::EXAMPLES)]
     Withdraw(WithdrawArgs),
+    /// What a charter says and what a new one changes, offline
+    #[command(subcommand, after_help = CHARTER_EXAMPLES)]
+    Charter(CharterCommand),
     /// Verify what you were given, offline
     #[command(subcommand, after_help = VERIFY_EXAMPLES)]
     Verify(VerifyCommand),
@@ -99,6 +102,28 @@ const SIGN_EXAMPLES: &str = "Examples:
 const VERIFY_EXAMPLES: &str = "Examples:
   limen verify receipt order-17.receipt --trust prod-trust.toml
   limen --output json verify receipt order-17.receipt --trust prod-trust.toml --require-final";
+
+const CHARTER_EXAMPLES: &str = "Examples:
+  limen charter lint charter.toml               formulas nobody can meet, people and places that reach too far
+  limen charter diff charter.toml draft.toml    what widens and what narrows, in sentences";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CharterCommand {
+    /// Find what is wrong with a charter; exit code 1 if it has errors
+    #[command(after_help = CHARTER_EXAMPLES)]
+    Lint {
+        /// The charter
+        file: PathBuf,
+    },
+    /// Say what changes from one charter to another, and whether it loosens anything
+    #[command(after_help = CHARTER_EXAMPLES)]
+    Diff {
+        /// The charter in force
+        old: PathBuf,
+        /// The draft
+        new: PathBuf,
+    },
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum VerifyCommand {

@@ -1,6 +1,7 @@
 //! The commands, one module each.
 
 mod approval;
+pub(crate) mod charter;
 mod key;
 pub(crate) mod parse;
 mod request;
@@ -32,6 +33,7 @@ pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
     match &arguments.command {
         Command::Dev(DevCommand::Up(args)) => dev::up(args, output).await?,
         Command::Dev(DevCommand::Child(_)) => {}
+        Command::Charter(command) => charter::run(command, output)?,
         Command::Verify(command) => verify::run(command, output)?,
         Command::Completion { shell } => completion(*shell, output),
         Command::Approve(args) => approval::approve(args, output)?,
@@ -76,6 +78,7 @@ async fn in_session(command: &Command, session: &Session) -> Result<()> {
         Command::Approve(_)
         | Command::Reject(_)
         | Command::Withdraw(_)
+        | Command::Charter(_)
         | Command::Verify(_)
         | Command::Dev(_)
         | Command::Completion { .. } => Ok(()),

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use limen_client::evm::TransferError;
 use limen_client::{ConfigError, Error};
 
+use crate::commands::charter::BadCharter;
 use crate::commands::parse::Usage;
 use crate::commands::verify::{BadTrust, NotVerified};
 use crate::output::Output;
@@ -29,6 +30,10 @@ pub(crate) fn report(output: Output, error: &anyhow::Error) -> ExitCode {
         let remedy = "Correct the file given by --trust; docs/evidence.md shows its form.";
         output.error("bad_configuration", &message, remedy);
         return ExitCode::from(2);
+    }
+    if let Some(cause) = error.chain().find_map(|cause| cause.downcast_ref::<BadCharter>()) {
+        output.error(cause.code(), &message, cause.remedy());
+        return ExitCode::FAILURE;
     }
     if error.chain().any(|cause| cause.is::<Usage>()) {
         output.error("bad_usage", &message, "`--help` after the command shows how to write it.");

@@ -13,6 +13,7 @@ pub mod words;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use matching::assign;
 pub use tally::{Missing, Question, Tally};
 pub use verify::{ApprovalError, Facts, Verified, verify};
 pub use webauthn::AssertionError;

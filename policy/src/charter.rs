@@ -84,6 +84,10 @@ pub struct Node {
     pub address: String,
     /// Its identity: TLS certificates and statements are checked against this key alone.
     pub public_key: PublicKey,
+    /// The building or region that it stands in, where that is written down.
+    pub site: Option<String>,
+    /// The cloud account or the owner who can reach its machine, where that is written down.
+    pub account: Option<String>,
 }
 
 /// A coordinator that signers talk to. It is believed nothing.

@@ -17,6 +17,8 @@
 pub mod approval;
 pub mod charter;
 pub mod decide;
+pub mod diff;
 pub mod formula;
 pub mod key_order;
 pub mod ledger;
+pub mod lint;

@@ -69,7 +69,7 @@ fn receipt(args: &ReceiptArgs, output: Output) -> Result<()> {
 }
 
 /// One byte more than is read at most: what is longer is refused by whoever takes it.
-fn read(file: &Path, limit: usize) -> Result<Vec<u8>> {
+pub(super) fn read(file: &Path, limit: usize) -> Result<Vec<u8>> {
     let failed = || format!("could not read {}", file.display());
     let mut bytes = Vec::new();
     let limit = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);

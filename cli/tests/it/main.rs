@@ -7,6 +7,7 @@
 )]
 
 mod approval;
+mod charter;
 mod command;
 mod e2e;
 mod verify;

@@ -4,7 +4,7 @@
 ///
 /// `able[p]` is the set of leaves that person `p` can stand for, bit `l` for leaf `l`; `need[l]` is how many people leaf `l`
 /// takes. Gives the people of each leaf. At most `people · leaves · people` steps.
-pub(super) fn assign(able: &[u32], need: &[usize]) -> Vec<Vec<usize>> {
+pub(crate) fn assign(able: &[u32], need: &[usize]) -> Vec<Vec<usize>> {
     let mut taken = vec![Vec::new(); need.len()];
     for person in 0..able.len() {
         place(person, able, need, &mut taken, &mut 0);

@@ -67,6 +67,10 @@ struct FileNode {
     id: String,
     address: String,
     public_key: String,
+    #[serde(default)]
+    site: Option<String>,
+    #[serde(default)]
+    account: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -180,7 +184,14 @@ fn node(raw: FileNode) -> Result<Node, CharterError> {
     if !matches!(public_key, PublicKey::P256(_)) {
         return Err(invalid(place, "a node's identity is a P-256 key: what TLS and hardware tokens both have"));
     }
-    Ok(Node { id: name(&place, NodeId::new(raw.id))?, address: raw.address, public_key })
+    let text = |what: &str, text: Option<String>| match text {
+        Some(text) if text.is_empty() || text.len() > 64 || text.chars().any(char::is_control) => {
+            Err(invalid(&place, format!("{what} has 1 to 64 printable characters")))
+        }
+        text => Ok(text),
+    };
+    let (site, account) = (text("site", raw.site)?, text("account", raw.account)?);
+    Ok(Node { id: name(&place, NodeId::new(raw.id))?, address: raw.address, public_key, site, account })
 }
 
 fn coordinator(raw: FileCoordinator) -> Result<Coordinator, CharterError> {

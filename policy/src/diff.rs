@@ -1,0 +1,298 @@
+//! What changes from one charter to another, in sentences, and whether it loosens anything.
+//!
+//! Loosening is computed, never declared: every dimension is compared, and what is not understood as tightening loosens.
+//! A version that only tightens binds at once; one that loosens anything waits out the delay of the charter before it.
+
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{Debug, Display};
+
+use crate::charter::Charter;
+use crate::charter::governance::Governance;
+use crate::charter::people::{CredentialClass, Group, Person};
+use crate::charter::rule::{Destination, Destinations, Rule, Verb};
+use crate::charter::vault::{BookEntry, Limit};
+
+/// Which way a change goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    /// Something is possible that was not, or nobody can tell.
+    Loosens,
+    /// Something is no longer possible, and nothing new is.
+    Tightens,
+    /// Neither: a matter of where machines are reached, or of words.
+    Neutral,
+}
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Change {
+    /// Which way.
+    pub direction: Direction,
+    /// In words.
+    pub sentence: String,
+}
+
+/// All changes, those that loosen first.
+pub fn diff(old: &Charter, new: &Charter) -> Vec<Change> {
+    let mut changes = Changes::default();
+    changes.same("the cluster's name", &old.cluster, &new.cluster);
+    machines(&mut changes, old, new);
+    requesters(&mut changes, old, new);
+    people(&mut changes, old, new);
+    groups(&mut changes, old, new);
+    places(&mut changes, old, new);
+    limits(&mut changes, old, new);
+    rules::rules(&mut changes, &old.rules, &new.rules);
+    bounds(&mut changes, old, new);
+    governance(&mut changes, old.governance.as_ref(), new.governance.as_ref());
+    changes.0.sort();
+    changes.0.dedup();
+    changes.0
+}
+
+/// Whether the new charter loosens anything.
+pub fn loosens(old: &Charter, new: &Charter) -> bool {
+    diff(old, new).iter().any(|change| change.direction == Direction::Loosens)
+}
+
+/// Changes found so far.
+#[derive(Default)]
+struct Changes(Vec<Change>);
+
+impl Changes {
+    fn add(&mut self, direction: Direction, sentence: impl Into<String>) {
+        self.0.push(Change { direction, sentence: sentence.into() });
+    }
+
+    /// A thing that loosens however it changes.
+    fn same<T: PartialEq + Display>(&mut self, what: &str, old: &T, new: &T) {
+        if old != new {
+            self.add(Direction::Loosens, format!("{what} changes from {old} to {new}"));
+        }
+    }
+
+    /// A number of which less is tighter.
+    fn least<T: PartialOrd + Display>(&mut self, what: &str, old: &T, new: &T) {
+        if new < old {
+            self.add(Direction::Tightens, format!("{what} goes down from {old} to {new}"));
+        } else if new > old {
+            self.add(Direction::Loosens, format!("{what} goes up from {old} to {new}"));
+        }
+    }
+
+    /// A number of which more is tighter.
+    fn most<T: PartialOrd + Display>(&mut self, what: &str, old: &T, new: &T) {
+        if new > old {
+            self.add(Direction::Tightens, format!("{what} goes up from {old} to {new}"));
+        } else if new < old {
+            self.add(Direction::Loosens, format!("{what} goes down from {old} to {new}"));
+        }
+    }
+
+    /// Named things: what is new, what is gone, and what is there in both.
+    fn named<'a, K: Ord + Display, V>(
+        &mut self,
+        what: &str,
+        (old, new): (&'a BTreeMap<K, V>, &'a BTreeMap<K, V>),
+        (added, removed): (Direction, Direction),
+        mut both: impl FnMut(&mut Self, &'a V, &'a V),
+    ) {
+        for (name, value) in new {
+            match old.get(name) {
+                None => self.add(added, format!("{what} {name} is new")),
+                Some(before) => both(self, before, value),
+            }
+        }
+        for name in old.keys().filter(|name| !new.contains_key(*name)) {
+            self.add(removed, format!("{what} {name} is gone"));
+        }
+    }
+
+    /// Members of a set.
+    fn members<T: Ord + Display>(
+        &mut self,
+        what: &str,
+        (old, new): (&BTreeSet<T>, &BTreeSet<T>),
+        (added, removed): (Direction, Direction),
+    ) {
+        for one in new.difference(old) {
+            self.add(added, format!("{what}: {one} is added"));
+        }
+        for one in old.difference(new) {
+            self.add(removed, format!("{what}: {one} is removed"));
+        }
+    }
+}
+
+fn machines(changes: &mut Changes, old: &Charter, new: &Charter) {
+    let names = |charter: &Charter| charter.nodes.iter().map(|node| node.id.to_string()).collect::<Vec<_>>().join(", ");
+    changes.same("the list of signer nodes", &names(old), &names(new));
+    for node in &new.nodes {
+        let Some(before) = old.node(&node.id) else { continue };
+        changes.same(&format!("the key of node {}", node.id), &before.public_key, &node.public_key);
+        let text = |site: &Option<String>| site.clone().unwrap_or_else(|| "nowhere".to_owned());
+        changes.same(&format!("the site of node {}", node.id), &text(&before.site), &text(&node.site));
+        changes.same(&format!("the account of node {}", node.id), &text(&before.account), &text(&node.account));
+        if before.address != node.address {
+            let (id, from, to) = (&node.id, &before.address, &node.address);
+            changes.add(Direction::Neutral, format!("node {id} is reached at {to} instead of {from}"));
+        }
+    }
+    let coordinators = |charter: &Charter| -> BTreeSet<String> {
+        charter.coordinators.iter().map(|one| format!("{} ({})", one.id, one.public_key)).collect()
+    };
+    // They are believed nothing, whoever they are.
+    let neutral = (Direction::Neutral, Direction::Neutral);
+    changes.members("coordinators", (&coordinators(old), &coordinators(new)), neutral);
+}
+
+fn requesters(changes: &mut Changes, old: &Charter, new: &Charter) {
+    use Direction::{Loosens, Tightens};
+    changes.named("requester", (&old.requesters, &new.requesters), (Loosens, Tightens), |changes, old, new| {
+        let what = format!("requester {}", new.id);
+        changes.same(&format!("the key of {what}"), &old.public_key, &new.public_key);
+        let duties = |list: &[crate::charter::Duty]| list.iter().map(|duty| format!("{duty:?}")).collect();
+        let (before, after): (BTreeSet<String>, BTreeSet<String>) = (duties(&old.duties), duties(&new.duties));
+        changes.members(&format!("duties of {what}"), (&before, &after), (Loosens, Tightens));
+        // Fewer people behind a requester are fewer who do not count as approvers of what it asks for.
+        changes.members(&format!("people behind {what}"), (&old.people, &new.people), (Tightens, Loosens));
+    });
+}
+
+fn people(changes: &mut Changes, old: &Charter, new: &Charter) {
+    use Direction::{Loosens, Tightens};
+    let (before, after) = (&old.roster.people, &new.roster.people);
+    changes.named("person", (before, after), (Loosens, Tightens), |changes, old: &Person, new: &Person| {
+        let what = format!("credential of {}:", new.id);
+        let both = (&old.credentials, &new.credentials);
+        changes.named(&what, both, (Loosens, Tightens), |changes, old, new| {
+            if old != new {
+                let weaker = old.class == CredentialClass::Terminal && new.class == CredentialClass::Console;
+                let same_but_class = old.public_key == new.public_key && old.kind == new.kind;
+                let direction = if weaker && same_but_class { Tightens } else { Loosens };
+                changes.add(direction, format!("credential {} is another one", new.id));
+            }
+        });
+    });
+}
+
+fn groups(changes: &mut Changes, old: &Charter, new: &Charter) {
+    use Direction::{Loosens, Tightens};
+    let guards = |charter: &Charter, group: &Group| {
+        charter.governance.as_ref().is_some_and(|governance| governance.guardians == group.id)
+    };
+    let (before, after) = (&old.roster.groups, &new.roster.groups);
+    changes.named("group", (before, after), (Loosens, Loosens), |changes, before: &Group, after: &Group| {
+        let what = format!("group {}", after.id);
+        // Fewer guardians are fewer who can stop something.
+        let removed = if guards(old, before) || guards(new, after) { Loosens } else { Tightens };
+        changes.members(&what, (&before.members, &after.members), (Loosens, removed));
+        match (before.synced_passkeys, after.synced_passkeys) {
+            (false, true) => changes.add(Loosens, format!("{what} takes synced passkeys")),
+            (true, false) => changes.add(Tightens, format!("{what} takes no synced passkeys any more")),
+            _ => {}
+        }
+    });
+}
+
+/// Whether a rule that denies or asks names entries of the address book: taking one out lets something through.
+fn some_rule_stops_by_entry(rules: &[Rule]) -> bool {
+    let by_entry = |destination: &Destination| !matches!(destination, Destination::Address(_));
+    rules.iter().filter(|rule| rule.verb != Verb::Allow).any(|rule| match &rule.destinations {
+        Destinations::Only(list) => list.iter().any(by_entry),
+        Destinations::Anywhere | Destinations::Except(_) => false,
+    })
+}
+
+fn places(changes: &mut Changes, old: &Charter, new: &Charter) {
+    use Direction::{Loosens, Tightens};
+    // Which token standard a contract follows decides how its calls are read.
+    changes.named("asset", (&old.assets, &new.assets), (Loosens, Loosens), |changes, old, new| {
+        if old != new {
+            changes.add(Loosens, format!("asset {} is another one", new.asset));
+        }
+    });
+    let vaults = (&old.vaults.by_id, &new.vaults.by_id);
+    changes.named("vault", vaults, (Loosens, Loosens), |changes, old, new| {
+        let what = format!("vault {}", new.id);
+        changes.members(&format!("keys of {what}"), (&old.keys, &new.keys), (Loosens, Loosens));
+        if old.tier != new.tier {
+            changes.add(Loosens, format!("{what} changes its tier from {:?} to {:?}", old.tier, new.tier));
+        }
+    });
+    let entries = |charter: &Charter| -> BTreeMap<String, BookEntry> {
+        charter.book.entries().map(|entry| (entry.id.to_string(), entry.clone())).collect()
+    };
+    let stops = some_rule_stops_by_entry(&old.rules) || some_rule_stops_by_entry(&new.rules);
+    let removed = if stops { Loosens } else { Tightens };
+    let (before, after) = (entries(old), entries(new));
+    changes.named("address book entry", (&before, &after), (Loosens, removed), |changes, old, new| {
+        if (&old.chain, &old.address) != (&new.chain, &new.address) {
+            changes.add(Loosens, format!("address book entry {} names another address", new.id));
+        }
+        let what = format!("tags of address book entry {}", new.id);
+        changes.members(&what, (&old.tags, &new.tags), (Loosens, removed));
+    });
+}
+
+fn limits(changes: &mut Changes, old: &Charter, new: &Charter) {
+    use Direction::{Loosens, Tightens};
+    changes.named("limit", (&old.limits, &new.limits), (Tightens, Loosens), |changes, old: &Limit, new: &Limit| {
+        let what = |which: &str| format!("{which} of limit {}", new.id);
+        changes.same(&what("the asset"), &old.asset, &new.asset);
+        changes.same(&what("the scope"), &format!("{:?}", old.per), &format!("{:?}", new.per));
+        let listed = |list: &BTreeSet<limen_wire::ids::VaultId>| shown(list, "all vaults");
+        changes.same(&what("the reach"), &listed(&old.vaults), &listed(&new.vaults));
+        changes.same(&what("the reach"), &shown(&old.requesters, "everybody"), &shown(&new.requesters, "everybody"));
+        // A lifetime is the longest window.
+        let window = |limit: &Limit| limit.window_secs.unwrap_or(u64::MAX);
+        changes.most(&what("the window"), &window(old), &window(new));
+        let most = |amount: Option<limen_wire::effects::Amount>| amount.unwrap_or(limen_wire::effects::Amount::MAX);
+        changes.least(&what("the amount"), &most(old.max_amount), &most(new.max_amount));
+        let count = |count: Option<u64>| count.unwrap_or(u64::MAX);
+        changes.least(&what("the number of requests"), &count(old.max_count), &count(new.max_count));
+        changes.least(&what("the part without a certificate"), &old.split_amount, &new.split_amount);
+        changes.least(&what("the number without a certificate"), &old.split_count, &new.split_count);
+    });
+}
+
+fn bounds(changes: &mut Changes, old: &Charter, new: &Charter) {
+    let (old, new) = (&old.bounds, &new.bounds);
+    changes.least("the number of sessions of one request", &old.max_sessions, &new.max_sessions);
+    changes.least("the furthest expiry of a request in seconds", &old.max_expiry_secs, &new.max_expiry_secs);
+    changes.least("the number of denied requests that are remembered", &old.max_denied, &new.max_denied);
+}
+
+fn governance(changes: &mut Changes, old: Option<&Governance>, new: Option<&Governance>) {
+    let (old, new) = match (old, new) {
+        (Some(old), Some(new)) => (old, new),
+        (None, None) => return,
+        (None, Some(_)) => return changes.add(Direction::Tightens, "the charter says how it changes"),
+        (Some(_), None) => return changes.add(Direction::Loosens, "the charter no longer says how it changes"),
+    };
+    changes.same("the quorum of the next version", &old.quorum, &new.quorum);
+    changes.most("the delay of loosening in seconds", &old.loosening_delay_secs, &new.loosening_delay_secs);
+    changes.same("the group of guardians", &old.guardians, &new.guardians);
+    changes.same("who lifts a freeze", &old.unfreeze, &new.unfreeze);
+    changes.most("the delay of lifting a freeze in seconds", &old.unfreeze_delay_secs, &new.unfreeze_delay_secs);
+    let voids = |governance: &Governance| governance.voids.iter().copied().collect::<BTreeSet<_>>();
+    let directions = (Direction::Tightens, Direction::Loosens);
+    changes.members("voided versions", (&voids(old), &voids(new)), directions);
+}
+
+/// A list in words; empty lists match everything.
+fn shown<T: Display>(list: &BTreeSet<T>, all: &str) -> String {
+    match list.is_empty() {
+        true => all.to_owned(),
+        false => list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// Values that have no words of their own.
+fn debug<T: Debug>(value: &T) -> String {
+    format!("{value:?}")
+}

@@ -1,0 +1,166 @@
+//! Rules: what a rule that allows gains, what one that asks or denies loses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+use super::Direction::{Loosens, Tightens};
+use super::{Changes, Direction, debug, shown};
+use crate::charter::rule::{DelayFrom, Destinations, Needs, Rule, Verb};
+
+pub(super) fn rules(changes: &mut Changes, old: &[Rule], new: &[Rule]) {
+    let named = |rules: &[Rule]| -> BTreeMap<String, Rule> {
+        rules.iter().map(|rule| (rule.name.clone(), rule.clone())).collect()
+    };
+    let (old, new) = (named(old), named(new));
+    for (name, rule) in &new {
+        match old.get(name) {
+            None => {
+                let direction = if rule.verb == Verb::Allow { Loosens } else { Tightens };
+                changes.add(direction, format!("rule {name:?} is new: {}", does(rule)));
+            }
+            Some(before) => changed(changes, before, rule),
+        }
+    }
+    for (name, rule) in old.iter().filter(|(name, _)| !new.contains_key(*name)) {
+        let direction = if rule.verb == Verb::Allow { Tightens } else { Loosens };
+        changes.add(direction, format!("rule {name:?} is gone: {}", does(rule)));
+    }
+}
+
+fn does(rule: &Rule) -> String {
+    format!("{} {}", rule.verb.as_str(), debug(&rule.class).to_lowercase())
+}
+
+fn changed(changes: &mut Changes, old: &Rule, new: &Rule) {
+    let name = &new.name;
+    if (old.verb, old.class, &old.amount.asset) != (new.verb, new.class, &new.amount.asset) {
+        // Another rule under an old name.
+        return changes.add(Loosens, format!("rule {name:?} is another one: {} instead of {}", does(new), does(old)));
+    }
+    let mut matches = |which: &str, reach: Reach, from: String, to: String| {
+        if let Some(direction) = reach.direction(new.verb) {
+            changes.add(direction, format!("rule {name:?}: {which} changes from {from} to {to}"));
+        }
+    };
+    let high = |rule: &Rule| rule.amount.max_amount.map_or_else(|| "any".to_owned(), |amount| amount.to_string());
+    let low = |rule: &Rule| rule.amount.more_than.map_or_else(|| "nothing".to_owned(), |amount| amount.to_string());
+    matches("the largest sum", Reach::of_highest(old, new), high(old), high(new));
+    matches("the sum that it begins above", Reach::of_lowest(old, new), low(old), low(new));
+    let everything = "all";
+    let mut list = |which: &str, reach: Reach, from: String, to: String| matches(which, reach, from, to);
+    list("names", Reach::of_list(&old.names, &new.names), shown(&old.names, everything), shown(&new.names, everything));
+    let (from, to) = (&old.requesters, &new.requesters);
+    list("requesters", Reach::of_list(from, to), shown(from, everything), shown(to, everything));
+    list("keys", Reach::of_list(&old.keys, &new.keys), shown(&old.keys, everything), shown(&new.keys, everything));
+    let (from, to) = (&old.vaults, &new.vaults);
+    list("vaults", Reach::of_list(from, to), shown(from, everything), shown(to, everything));
+    let (from, to) = (&old.destinations, &new.destinations);
+    list("destinations", Reach::of_destinations(from, to), where_to(from), where_to(to));
+    needs(changes, name, &old.needs, &new.needs);
+}
+
+fn where_to(destinations: &Destinations) -> String {
+    match destinations {
+        Destinations::Anywhere => "anywhere".to_owned(),
+        Destinations::Only(list) => shown(list, "nowhere"),
+        Destinations::Except(list) => format!("anywhere but {}", shown(list, "nowhere")),
+    }
+}
+
+fn needs(changes: &mut Changes, name: &str, old: &Needs, new: &Needs) {
+    let words = |needs: &Needs| needs.approvals.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string);
+    if old.approvals != new.approvals {
+        let direction = if old.approvals.is_none() { Tightens } else { Loosens };
+        changes.add(direction, format!("rule {name:?} asks {} instead of {}", words(new), words(old)));
+    }
+    changes.most(&format!("the delay of rule {name:?} in seconds"), &old.delay_secs, &new.delay_secs);
+    match (old.delay_from, new.delay_from) {
+        (DelayFrom::FormulaMet, DelayFrom::FirstSight) => {
+            changes.add(Loosens, format!("the delay of rule {name:?} runs from first sight, before people approve"));
+        }
+        (DelayFrom::FirstSight, DelayFrom::FormulaMet) => {
+            changes.add(Tightens, format!("the delay of rule {name:?} runs from the approvals"));
+        }
+        _ => {}
+    }
+    match (old.not_by_requester, new.not_by_requester) {
+        (true, false) => changes.add(Loosens, format!("rule {name:?} lets requesters approve what they ask for")),
+        (false, true) => changes.add(Tightens, format!("rule {name:?} takes no approvals of its requesters")),
+        _ => {}
+    }
+}
+
+/// What a criterion matches now, against what it matched before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Same,
+    Wider,
+    Narrower,
+    Other,
+}
+
+impl Reach {
+    /// A rule that allows loosens by matching more, every other one by matching less.
+    fn direction(self, verb: Verb) -> Option<Direction> {
+        match (self, verb) {
+            (Self::Same, _) => None,
+            (Self::Wider, Verb::Require | Verb::Deny) | (Self::Narrower, Verb::Allow) => Some(Tightens),
+            (Self::Wider, Verb::Allow) | (Self::Narrower, Verb::Require | Verb::Deny) | (Self::Other, _) => {
+                Some(Loosens)
+            }
+        }
+    }
+
+    fn of_sets<T: Ord>(old: &BTreeSet<T>, new: &BTreeSet<T>) -> Self {
+        match (new.is_superset(old), new.is_subset(old)) {
+            (true, true) => Self::Same,
+            (true, false) => Self::Wider,
+            (false, true) => Self::Narrower,
+            (false, false) => Self::Other,
+        }
+    }
+
+    /// Lists of which the empty one matches everything.
+    fn of_list<T: Ord + Display>(old: &BTreeSet<T>, new: &BTreeSet<T>) -> Self {
+        match (old.is_empty(), new.is_empty()) {
+            (true, true) => Self::Same,
+            (true, false) => Self::Narrower,
+            (false, true) => Self::Wider,
+            (false, false) => Self::of_sets(old, new),
+        }
+    }
+
+    fn of_destinations(old: &Destinations, new: &Destinations) -> Self {
+        match (old, new) {
+            (Destinations::Anywhere, Destinations::Anywhere) => Self::Same,
+            (Destinations::Anywhere, _) => Self::Narrower,
+            (_, Destinations::Anywhere) => Self::Wider,
+            (Destinations::Only(old), Destinations::Only(new)) => Self::of_sets(old, new),
+            // More exceptions match less.
+            (Destinations::Except(old), Destinations::Except(new)) => Self::of_sets(new, old),
+            _ => Self::Other,
+        }
+    }
+
+    /// No upper end matches everything.
+    fn of_highest(old: &Rule, new: &Rule) -> Self {
+        match (old.amount.max_amount, new.amount.max_amount) {
+            (old, new) if old == new => Self::Same,
+            (None, _) => Self::Narrower,
+            (_, None) => Self::Wider,
+            (Some(old), Some(new)) if new > old => Self::Wider,
+            _ => Self::Narrower,
+        }
+    }
+
+    /// No lower end matches everything, also a sum of nothing.
+    fn of_lowest(old: &Rule, new: &Rule) -> Self {
+        match (old.amount.more_than, new.amount.more_than) {
+            (old, new) if old == new => Self::Same,
+            (None, _) => Self::Narrower,
+            (_, None) => Self::Wider,
+            (Some(old), Some(new)) if new < old => Self::Wider,
+            _ => Self::Narrower,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Every dimension of a charter, changed one at a time.
+
+use super::*;
+
+const SAMPLE: &str = include_str!("../../development.sample.toml");
+
+fn edited(from: &str, to: &str) -> Charter {
+    assert!(SAMPLE.contains(from), "the sample no longer contains {from:?}");
+    Charter::from_toml(&SAMPLE.replacen(from, to, 1)).unwrap_or_else(|error| panic!("{from} → {to}: {error}"))
+}
+
+fn sample() -> Charter {
+    Charter::from_toml(SAMPLE).unwrap()
+}
+
+/// The directions of an edit and of its opposite.
+fn both_ways(from: &str, to: &str) -> (Vec<Change>, Vec<Change>) {
+    let (old, new) = (sample(), edited(from, to));
+    (diff(&old, &new), diff(&new, &old))
+}
+
+fn is_only(changes: &[Change], direction: Direction) -> bool {
+    !changes.is_empty() && changes.iter().all(|change| change.direction == direction)
+}
+
+#[test]
+fn nothing_changes_where_nothing_does() {
+    assert!(diff(&sample(), &edited("# The rules.", "# All the rules.")).is_empty());
+}
+
+/// An edit that tightens, whose opposite therefore loosens.
+#[test]
+fn what_tightens_one_way_loosens_the_other() {
+    for (from, to) in [
+        ("max_sessions = 16", "max_sessions = 15"),
+        ("max_expiry_secs = 86400", "max_expiry_secs = 3600"),
+        ("max_denied = 10000", "max_denied = 9999"),
+        ("max_amount = \"10\"", "max_amount = \"9\""),
+        ("max_amount = \"0.05\"", "max_amount = \"0.04\""),
+        ("destinations = \"anywhere\"", "destinations = [\"tag:venue\"]"),
+        ("[\"book:exchange\", \"tag:venue\"]", "[\"book:exchange\"]"),
+        ("max_amount = \"1000000\"", "max_amount = \"999999\""),
+        ("max_count = 500", "max_count = 499"),
+        ("split_amount = \"200000\"", "split_amount = \"1\""),
+        ("split_count = 100", "split_count = 99"),
+        ("window_secs = 86400", "window_secs = 86401"),
+        ("more_than = \"100000\"", "more_than = \"99999\""),
+        ("more_than = \"100000\"\n", ""),
+        ("delay_secs = 3600\n# From", "delay_secs = 3601\n# From"),
+        ("delay_secs = 86400", "delay_secs = 86401"),
+        ("delay_from = \"first-sight\"", "delay_from = \"formula-met\""),
+        ("loosening_delay_secs = 86400", "loosening_delay_secs = 86401"),
+        ("unfreeze_delay_secs = 3600", "unfreeze_delay_secs = 3601"),
+        ("members = [\"anna\", \"boris\", \"dora\"]", "members = [\"anna\", \"boris\"]"),
+        ("people = [\"dora\"]", "people = [\"dora\", \"anna\"]"),
+        ("keys = [\"greeter\"]", "keys = [\"greeter\", \"other\"]"),
+        ("name = \"gas\"\nallow = \"fee\"", "name = \"gas\"\nrequesters = [\"backend\"]\nallow = \"fee\""),
+        ("duties = [\"keys\"]", "duties = [\"keys\", \"request\"]"),
+        ("names = [\"eip7702-delegation\"]", "names = [\"eip7702-delegation\", \"x\"]"),
+        ("voids = []", "voids = [\"0101010101010101010101010101010101010101010101010101010101010101\"]"),
+    ] {
+        if !SAMPLE.contains(from) {
+            // the opposite stands in the sample
+            let (back, forth) = both_ways(to, from);
+            assert!(
+                is_only(&forth, Direction::Tightens) && is_only(&back, Direction::Loosens),
+                "{from} → {to}: {back:?}"
+            );
+            continue;
+        }
+        let (forth, back) = both_ways(from, to);
+        let widened = ["\"other\"]", "\"request\"]", "\"x\"]"].iter().any(|end| to.ends_with(end));
+        let (forth, back) = if widened { (back, forth) } else { (forth, back) };
+        assert!(is_only(&forth, Direction::Tightens), "{from} → {to}: {forth:?}");
+        assert!(is_only(&back, Direction::Loosens), "{to} → {from}: {back:?}");
+    }
+}
+
+/// Edits of which nobody can tell, both ways.
+#[test]
+fn what_is_not_understood_loosens_both_ways() {
+    let node_key = "p256:0355b17f2052cc9e1baa1639e3eb1fd7b363e2418fed3bbecc38398e33aeec87b1";
+    let other_key = "p256:036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296";
+    for (from, to) in [
+        ("cluster = \"sample\"", "cluster = \"other\""),
+        (node_key, other_key),
+        ("id = \"signer-3\"", "id = \"signer-4\""),
+        ("decimals = 6", "decimals = 7"),
+        ("tier = \"cold\"", "tier = \"hot\""),
+        ("keys = [\"reserve\"]", "keys = [\"reserve\", \"treasury\"]"),
+        ("per = \"all\"", "per = \"key\""),
+        ("id = \"usdt-a-day\"", "id = \"usdt-daily\""),
+        ("vaults = [\"reserve\"]\nrequesters", "requesters"),
+        ("approvals = \"2 terminal of treasury\"", "approvals = \"3 terminal of treasury\""),
+        ("quorum = \"2 of treasury and 1 of risk\"", "quorum = \"3 of treasury and 1 of risk\""),
+        ("guardians = \"risk\"", "guardians = \"treasury\""),
+        ("unfreeze = \"2 of treasury\"", "unfreeze = \"3 of treasury\""),
+        ("id = \"boris-terminal\"", "id = \"boris-token\""),
+        ("allow = \"message\"", "allow = \"deploy\""),
+        (
+            "address = \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\"",
+            "address = \"0x90F79bf6EB2c4f870365E785982E1f101E93b906\"",
+        ),
+        ("destinations_except = [\"tag:venue\"]", "destinations = [\"tag:venue\"]"),
+    ] {
+        let (forth, back) = both_ways(from, to);
+        let loosens = |changes: &[Change]| changes.iter().any(|change| change.direction == Direction::Loosens);
+        assert!(loosens(&forth), "{from} → {to}: {forth:?}");
+        assert!(loosens(&back), "{to} → {from}: {back:?}");
+    }
+}
+
+#[test]
+fn rules_that_come_and_go() {
+    let ask =
+        "[[rules]]\nname = \"ask\"\nrequire = \"message\"\napprovals = \"1 of risk\"\n\n[[rules]]\nname = \"eth\"";
+    let (forth, back) = both_ways("[[rules]]\nname = \"eth\"", ask);
+    assert!(is_only(&forth, Direction::Tightens) && is_only(&back, Direction::Loosens));
+    let allow = "[[rules]]\nname = \"more\"\nallow = \"deploy\"\n\n[[rules]]\nname = \"eth\"";
+    let (forth, back) = both_ways("[[rules]]\nname = \"eth\"", allow);
+    assert!(is_only(&forth, Direction::Loosens) && is_only(&back, Direction::Tightens));
+    assert_eq!(forth[0].sentence, "rule \"more\" is new: allow deploy");
+}
+
+#[test]
+fn an_exception_of_a_rule_that_denies_lets_something_through() {
+    let (forth, _) = both_ways(
+        "destinations_except = [\"tag:venue\"]",
+        "destinations_except = [\"tag:venue\", \"0x90F79bf6EB2c4f870365E785982E1f101E93b906\"]",
+    );
+    assert!(is_only(&forth, Direction::Loosens), "{forth:?}");
+}
+
+#[test]
+fn an_entry_that_a_rule_stops_by_is_not_just_taken_out() {
+    let entry = |tag: &str| {
+        format!(
+            "[[address_book]]\nid = \"bad\"\nchain = \"eip155:1\"\n\
+             address = \"0x90F79bf6EB2c4f870365E785982E1f101E93b906\"\ntags = [\"{tag}\"]\n\n[[address_book]]\nid = \"exchange\""
+        )
+    };
+    let (_, without) = both_ways("[[address_book]]\nid = \"exchange\"", &entry("venue"));
+    assert!(is_only(&without, Direction::Tightens), "{without:?}");
+    let deny = "[[rules]]\nname = \"no\"\ndeny = \"transfer\"\ndestinations = [\"book:exchange\"]\n\n[[rules]]\nname = \"eth\"";
+    let text = SAMPLE.replacen("[[rules]]\nname = \"eth\"", deny, 1);
+    let old = Charter::from_toml(&text.replacen("[[address_book]]\nid = \"exchange\"", &entry("venue"), 1)).unwrap();
+    assert!(loosens(&old, &Charter::from_toml(&text).unwrap()));
+}
+
+#[test]
+fn guardians_are_not_just_removed() {
+    let text = SAMPLE.replace("members = [\"carla\"]", "members = [\"carla\", \"boris\"]");
+    let (old, new) = (Charter::from_toml(&text).unwrap(), sample());
+    assert!(loosens(&old, &new), "{:?}", diff(&old, &new));
+}
+
+#[test]
+fn where_a_node_is_reached_is_neither() {
+    let (forth, _) = both_ways("127.0.0.1:7001", "127.0.0.1:8001");
+    assert!(is_only(&forth, Direction::Neutral));
+    assert!(!loosens(&sample(), &edited("127.0.0.1:7001", "127.0.0.1:8001")));
+}
+
+#[test]
+fn a_charter_that_says_how_it_changes_goes_on_saying_it() {
+    let at = SAMPLE.find("[governance]").unwrap();
+    let end = SAMPLE.find("# The rules.").unwrap();
+    let without = Charter::from_toml(&format!("{}{}", &SAMPLE[..at], &SAMPLE[end..])).unwrap();
+    assert!(is_only(&diff(&without, &sample()), Direction::Tightens));
+    assert!(is_only(&diff(&sample(), &without), Direction::Loosens));
+}
