@@ -15,6 +15,7 @@ mod member;
 mod proposal;
 mod release;
 mod scope;
+mod sequencer;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ pub use member::{CLOSE_AHEAD, Change, Durable, Head, Judge, Member, Refusal, Ste
 pub use proposal::{Proposal, ProposalError};
 pub use release::{KeySigners, Release, ReleaseError, void};
 pub use scope::{Bound, Charges, Limit, LimitError, Scope, ScopeError};
+pub use sequencer::{Hint, Output, Sequencer};
 pub use split::{NeedsCertificate, Signers, Spent, Uncertified};
 
 /// The furthest that an entry's time may be from a member's own clock, and a member's clock from a guard's.

@@ -9,4 +9,5 @@ mod kit;
 mod limits;
 mod member;
 mod release;
+mod sequencer;
 mod split;

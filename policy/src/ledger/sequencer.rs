@@ -1,0 +1,415 @@
+//! The coordinator's side: collects requests into entries, has them acknowledged, and settles numbers that got stuck.
+//!
+//! Nothing here is believed by anybody: whatever a sequencer proposes, members judge for themselves. Two at once, or one
+//! that lost its memory, only cost round trips. Synchronous: inputs in, [`Output`]s out.
+
+mod closers;
+mod hint;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use limen_wire::envelope::{self, PayloadType};
+use limen_wire::ids::{CharterHash, EntryHash, IntentId, NodeId};
+use limen_wire::{limits, pb, statement};
+
+pub use hint::Hint;
+
+use super::book::Misfit;
+use super::certificate::Certificate;
+use super::closing::Closing;
+use super::committee::Committee;
+use super::entry::{Body, Claim, Entry};
+use super::member::{Change, Durable};
+use super::scope::{Limit, Scope};
+
+/// Certificates kept for members that are behind.
+const KEPT: usize = 4096;
+
+/// What the driver is to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Show a member the entry with the certificate of its base, and feed [`Sequencer::acknowledged`] or [`Sequencer::hinted`].
+    Propose {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        entry: Entry,
+        /// What it stands on; none at the start of a ledger.
+        base: Option<Box<Certificate>>,
+    },
+    /// Show a member certificates that it lacks, in order.
+    Teach {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        certificates: Vec<Certificate>,
+    },
+    /// Ask a member to give numbers up, and feed [`Sequencer::closed`].
+    Close {
+        /// Whom.
+        to: NodeId,
+        /// The last number.
+        through: u64,
+    },
+    /// An entry counts: its claims may be signed under this certificate.
+    Certified(Box<Certificate>),
+    /// A claim has no place now.
+    Dropped {
+        /// Whose.
+        intent: IntentId,
+        /// Why; none where members refused it.
+        misfit: Option<Misfit>,
+    },
+}
+
+/// An entry on its way.
+#[derive(Debug)]
+struct Collecting {
+    entry: Entry,
+    acknowledgements: BTreeMap<NodeId, pb::Envelope>,
+    refused: BTreeSet<NodeId>,
+    /// Who was shown certificates since the last tick: once is enough for whoever means it.
+    taught: BTreeSet<NodeId>,
+    unfit: BTreeMap<IntentId, BTreeSet<NodeId>>,
+    since_ms: u64,
+}
+
+/// Numbers being given up.
+#[derive(Debug)]
+struct GivingUp {
+    through: u64,
+    closings: BTreeMap<NodeId, (Closing, pb::Envelope)>,
+    since_ms: u64,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Idle,
+    Collecting(Collecting),
+    GivingUp(GivingUp),
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Sequencer {
+    committee: Arc<Committee>,
+    charter: CharterHash,
+    patience_ms: u64,
+    view: Durable,
+    start: Option<Certificate>,
+    certificates: BTreeMap<u64, Certificate>,
+    waiting: VecDeque<Claim>,
+    releases: VecDeque<pb::Envelope>,
+    /// Entries that closings may name, by hash.
+    named: BTreeMap<EntryHash, Entry>,
+    /// How far members say they are bound.
+    bound_through: BTreeMap<NodeId, u64>,
+    attempts: u64,
+    phase: Phase,
+}
+
+impl Sequencer {
+    /// Starts at a committee's start: `view` as for a member, `start` the seal of the committee before. Members that know
+    /// more say so. `patience_ms` is how long an answer may take before a number is given up.
+    pub const fn new(
+        committee: Arc<Committee>,
+        charter: CharterHash,
+        view: Durable,
+        start: Option<Certificate>,
+        patience_ms: u64,
+    ) -> Self {
+        Self {
+            committee,
+            charter,
+            patience_ms,
+            view,
+            start,
+            certificates: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            releases: VecDeque::new(),
+            named: BTreeMap::new(),
+            bound_through: BTreeMap::new(),
+            attempts: 0,
+            phase: Phase::Idle,
+        }
+    }
+
+    /// Wants a request's charges reserved.
+    pub fn submit(&mut self, claim: Claim) {
+        if self.waiting.iter().all(|waiting| waiting.intent != claim.intent) {
+            self.waiting.push_back(claim);
+        }
+    }
+
+    /// Wants a request's charges given back.
+    pub fn release(&mut self, evidence: pb::Envelope) {
+        self.releases.push_back(evidence);
+    }
+
+    /// Time has passed: begins, repeats or gives up. To be called after submissions and every second or so.
+    pub fn tick(&mut self, now_ms: u64, limit: &dyn Fn(&Scope) -> Option<Limit>) -> Vec<Output> {
+        if let Phase::Collecting(collecting) = &mut self.phase {
+            collecting.taught.clear();
+        }
+        let late = |since_ms: u64| now_ms >= since_ms.saturating_add(self.patience_ms);
+        match &self.phase {
+            Phase::Idle => self.begin(now_ms, limit),
+            Phase::Collecting(collecting) if late(collecting.since_ms) => self.give_up(now_ms),
+            Phase::Collecting(collecting) => {
+                let answered =
+                    |id: &NodeId| collecting.acknowledgements.contains_key(id) || collecting.refused.contains(id);
+                let silent = self.ids().filter(|id| !answered(id)).collect();
+                self.propose_to(silent)
+            }
+            Phase::GivingUp(given) if late(given.since_ms) && given.closings.len() >= self.committee.quorum() => {
+                self.settle(now_ms)
+            }
+            Phase::GivingUp(given) => {
+                let (through, silent) = (given.through, self.ids().filter(|id| !given.closings.contains_key(id)));
+                silent.map(|to| Output::Close { to, through }).collect()
+            }
+        }
+    }
+
+    /// A member's acknowledgement of the entry on its way. Anything else is dropped.
+    pub fn acknowledged(&mut self, member: &NodeId, envelope: pb::Envelope) -> Vec<Output> {
+        let Phase::Collecting(collecting) = &mut self.phase else { return Vec::new() };
+        let signed = envelope::open(&envelope, PayloadType::LedgerEntry).ok().filter(|opened| {
+            let key = self.committee.key(member.as_str());
+            opened.payload() == collecting.entry.payload().as_ref()
+                && opened.claimed_signers().count() == 1
+                && key.is_some_and(|key| opened.verify(member.as_str(), key).is_ok())
+        });
+        if signed.is_none() {
+            return Vec::new();
+        }
+        collecting.acknowledgements.insert(member.clone(), envelope);
+        let each: Vec<_> = collecting.acknowledgements.values().cloned().collect();
+        let combined = statement::combine(&each);
+        match combined.and_then(|envelope| Certificate::verify(&envelope, &self.committee).ok()) {
+            Some(certificate) => self.certified(certificate),
+            None => Vec::new(),
+        }
+    }
+
+    /// A member's closing, with the entries that it names as exact bytes. Anything else is dropped.
+    pub fn closed(&mut self, member: &NodeId, envelope: pb::Envelope, entries: Vec<Bytes>, now_ms: u64) -> Vec<Output> {
+        let Phase::GivingUp(given) = &mut self.phase else { return Vec::new() };
+        let Ok((signer, closing)) = Closing::verify(&envelope, &self.committee) else { return Vec::new() };
+        if signer != member || closing.through != given.through || closing.after > self.view.head.number {
+            return Vec::new();
+        }
+        let named = entries.into_iter().take(limits::LEDGER_MEMBERS).filter_map(|bytes| Entry::decode(bytes).ok());
+        // What is said about certified numbers is settled already.
+        let open: BTreeSet<(u64, EntryHash)> =
+            closing.acknowledged.iter().copied().filter(|(number, _)| *number > self.view.head.number).collect();
+        let named = named.filter(|entry| open.contains(&(entry.number, entry.hash())));
+        self.named.extend(named.map(|entry| (entry.hash(), entry)));
+        if open.iter().all(|(_, hash)| self.named.contains_key(hash)) {
+            given.closings.insert(member.clone(), (closing, envelope));
+        }
+        if given.closings.len() == self.committee.members().len() { self.settle(now_ms) } else { Vec::new() }
+    }
+
+    /// Why a member has not acknowledged, as far as it helps to go on.
+    pub fn hinted(&mut self, member: &NodeId, hint: Hint, now_ms: u64) -> Vec<Output> {
+        if self.committee.key(member.as_str()).is_none() {
+            return Vec::new();
+        }
+        match hint {
+            Hint::Behind { head } => return self.teach(member, head),
+            Hint::Certified(envelopes) => {
+                let verify = |envelope| Certificate::verify(envelope, &self.committee).ok();
+                let certificates: Vec<Certificate> = envelopes.iter().map_while(verify).collect();
+                return certificates.into_iter().flat_map(|certificate| self.certified(certificate)).collect();
+            }
+            Hint::Bound { through } => {
+                self.bound_through.insert(member.clone(), through);
+            }
+            Hint::Unfit(intent) => {
+                if let Phase::Collecting(collecting) = &mut self.phase {
+                    collecting.unfit.entry(intent).or_default().insert(member.clone());
+                }
+            }
+            Hint::Other => {}
+        }
+        let Phase::Collecting(collecting) = &mut self.phase else { return Vec::new() };
+        collecting.refused.insert(member.clone());
+        if collecting.refused.len() > self.committee.may_be_down() { self.fail(now_ms) } else { Vec::new() }
+    }
+
+    fn ids(&self) -> impl Iterator<Item = NodeId> {
+        self.committee.members().iter().map(|member| member.id.clone())
+    }
+
+    fn base(&self) -> Option<&Certificate> {
+        self.certificates.get(&self.view.head.number).or(self.start.as_ref())
+    }
+
+    /// The next entry out of what waits. What fits beside the book but not beside the rest of the batch waits on.
+    fn begin(&mut self, now_ms: u64, limit: &dyn Fn(&Scope) -> Option<Limit>) -> Vec<Output> {
+        let (mut outputs, mut batch, mut rest) = (Vec::new(), Vec::new(), VecDeque::new());
+        let time_ms = now_ms.max(self.view.head.time_ms);
+        let mut body = self.body(time_ms);
+        body.releases = self.releases.drain(..).take(1).collect();
+        while let Some(claim) = self.waiting.pop_front() {
+            let fits = |claims: &[Claim]| self.view.book.fits(claims, time_ms, limit);
+            if let Err(misfit) = fits(std::slice::from_ref(&claim)) {
+                outputs.push(Output::Dropped { intent: claim.intent, misfit: Some(misfit) });
+                continue;
+            }
+            let place = batch.partition_point(|other: &Claim| other.intent < claim.intent);
+            batch.insert(place, claim.clone());
+            let whole = Entry::new(Body { claims: batch.clone(), ..body.clone() });
+            if whole.is_err() || fits(&batch).is_err() {
+                batch.remove(place);
+                rest.push_back(claim);
+                // The next ones are tried in the next entry.
+                if whole.is_err() {
+                    rest.append(&mut self.waiting);
+                }
+            }
+        }
+        self.waiting = rest;
+        if let Ok(entry) = Entry::new(Body { claims: batch, ..body }) {
+            outputs.extend(self.propose(entry, now_ms));
+        }
+        outputs
+    }
+
+    fn body(&self, time_ms: u64) -> Body {
+        let head = &self.view.head;
+        Body {
+            cluster: self.committee.cluster().clone(),
+            ledger: self.committee.ledger().clone(),
+            committee: self.committee.hash(),
+            charter: self.charter,
+            number: head.number.saturating_add(1),
+            base: head.number,
+            previous: head.hash,
+            time_ms,
+            expires_at_ms: time_ms.saturating_add(self.committee.lifetime_ms()),
+            prices: Vec::new(),
+            claims: Vec::new(),
+            releases: Vec::new(),
+            closings: Vec::new(),
+            carried: Vec::new(),
+            seal: None,
+        }
+    }
+
+    fn propose(&mut self, entry: Entry, now_ms: u64) -> Vec<Output> {
+        self.named.insert(entry.hash(), entry.clone());
+        self.phase = Phase::Collecting(Collecting {
+            entry,
+            acknowledgements: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            taught: BTreeSet::new(),
+            unfit: BTreeMap::new(),
+            since_ms: now_ms,
+        });
+        self.propose_to(self.ids().collect())
+    }
+
+    fn propose_to(&self, members: Vec<NodeId>) -> Vec<Output> {
+        let Phase::Collecting(Collecting { entry, .. }) = &self.phase else { return Vec::new() };
+        let base = self.base().cloned().map(Box::new);
+        members.into_iter().map(|to| Output::Propose { to, entry: entry.clone(), base: base.clone() }).collect()
+    }
+
+    fn teach(&mut self, member: &NodeId, head: u64) -> Vec<Output> {
+        let Phase::Collecting(collecting) = &mut self.phase else { return Vec::new() };
+        if !collecting.taught.insert(member.clone()) {
+            return Vec::new();
+        }
+        let missing = self.certificates.range(head.saturating_add(1)..).map(|(_, certificate)| certificate.clone());
+        let mut outputs = vec![Output::Teach { to: member.clone(), certificates: missing.collect() }];
+        outputs.extend(self.propose_to(vec![member.clone()]));
+        outputs
+    }
+
+    /// A certificate, by whomever it was brought about. What was on its way and is not in it waits again.
+    fn certified(&mut self, certificate: Certificate) -> Vec<Output> {
+        let entry = certificate.entry().clone();
+        let follows = entry.base <= self.view.head.number && entry.number > self.view.head.number;
+        if !follows {
+            return Vec::new();
+        }
+        self.view.apply(&Change::Learned(certificate.clone()));
+        self.certificates.insert(entry.number, certificate.clone());
+        while self.certificates.len() > KEPT {
+            self.certificates.pop_first();
+        }
+        self.requeue(&entry);
+        self.named.clear();
+        self.phase = Phase::Idle;
+        vec![Output::Certified(Box::new(certificate))]
+    }
+
+    fn requeue(&mut self, certified: &Entry) {
+        let reserved = |claim: &Claim| certified.claims.iter().any(|other| other.intent == claim.intent);
+        let mut open: Vec<Claim> = self.named.values().flat_map(|entry| entry.claims.clone()).collect();
+        open.retain(|claim| !reserved(claim));
+        self.waiting.retain(|claim| !reserved(claim));
+        open.into_iter().for_each(|claim| self.submit(claim));
+    }
+
+    /// Too many have refused. Where nobody acknowledged, the number is still free for an entry without what they refused.
+    fn fail(&mut self, now_ms: u64) -> Vec<Output> {
+        let Phase::Collecting(collecting) = &self.phase else { return Vec::new() };
+        // What only corrupt members call unfit is not.
+        let corrupt = self.committee.corrupt();
+        let unfit = collecting.unfit.iter().filter(|(_, members)| members.len() > corrupt);
+        let unfit: BTreeSet<IntentId> = unfit.map(|(intent, _)| *intent).collect();
+        let free = collecting.acknowledgements.is_empty() && !unfit.is_empty();
+        let claims = collecting.entry.claims.clone();
+        claims.into_iter().filter(|claim| !unfit.contains(&claim.intent)).for_each(|claim| self.submit(claim));
+        let mut outputs: Vec<Output> =
+            unfit.into_iter().map(|intent| Output::Dropped { intent, misfit: None }).collect();
+        if free {
+            self.phase = Phase::Idle;
+            self.named.clear();
+        } else {
+            outputs.extend(self.give_up(now_ms));
+        }
+        outputs
+    }
+
+    /// Gives the number up, and all those that an honest member says it is bound through.
+    fn give_up(&mut self, now_ms: u64) -> Vec<Output> {
+        let Phase::Collecting(collecting) = &self.phase else { return Vec::new() };
+        let mut said: Vec<u64> = self.bound_through.values().copied().collect();
+        said.sort_unstable_by(|a, b| b.cmp(a));
+        // Of f + 1 that say so one is honest.
+        let honest = said.get(self.committee.corrupt()).copied().unwrap_or(0);
+        let through = collecting.entry.number.max(honest);
+        self.phase = Phase::GivingUp(GivingUp { through, closings: BTreeMap::new(), since_ms: now_ms });
+        self.ids().map(|to| Output::Close { to, through }).collect()
+    }
+
+    /// Carries what q closings name. A member that names inventions is left out in one of the attempts.
+    fn settle(&mut self, now_ms: u64) -> Vec<Output> {
+        let Phase::GivingUp(given) = &self.phase else { return Vec::new() };
+        let members: Vec<&NodeId> = given.closings.keys().collect();
+        let chosen = closers::choose(&members, self.committee.quorum(), self.attempts);
+        let closings: Vec<&(Closing, pb::Envelope)> =
+            chosen.iter().filter_map(|member| given.closings.get(*member)).collect();
+        let hashes: BTreeSet<(u64, EntryHash)> =
+            closings.iter().flat_map(|(closing, _)| closing.acknowledged.iter().copied()).collect();
+        let beyond = hashes.into_iter().filter(|(number, _)| *number > self.view.head.number);
+        let carried: Vec<Entry> = beyond.filter_map(|(_, hash)| self.named.get(&hash).cloned()).collect();
+        let latest = carried.iter().map(|entry| entry.time_ms).max().unwrap_or(0);
+        let time_ms = now_ms.max(self.view.head.time_ms).max(latest);
+        let number = given.through.saturating_add(1);
+        let closings = closings.into_iter().map(|(_, envelope)| envelope.clone()).collect();
+        let body = Body { number, closings, carried, ..self.body(time_ms) };
+        self.attempts = self.attempts.wrapping_add(1);
+        match Entry::new(body) {
+            Ok(entry) => self.propose(entry, now_ms),
+            // Only inventions are too large; the next attempt leaves others out.
+            Err(_) => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,269 @@
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use limen_wire::ids::IntentId;
+use limen_wire::pb;
+
+use super::kit::*;
+use crate::ledger::*;
+
+const PATIENCE: u64 = 1000;
+
+/// A committee as a sequencer's driver sees it: some members down, some corrupt.
+struct World {
+    committee: Arc<Committee>,
+    nodes: Vec<Node>,
+    /// What each node's store has of certificates, by number.
+    stores: Vec<BTreeMap<u64, pb::Envelope>>,
+    guard: Guard,
+    down: BTreeSet<usize>,
+    /// Names an invention in every closing.
+    liar: Option<usize>,
+    now: u64,
+    certified: Vec<Certificate>,
+    dropped: BTreeSet<IntentId>,
+}
+
+impl World {
+    fn new(guard: Guard) -> Self {
+        let committee = committee();
+        let nodes = Node::all(&committee);
+        let stores = vec![BTreeMap::new(); 4];
+        let (down, dropped) = (BTreeSet::new(), BTreeSet::new());
+        Self { committee, nodes, stores, guard, down, liar: None, now: NOW, certified: vec![], dropped }
+    }
+
+    fn sequencer(&self) -> Sequencer {
+        Sequencer::new(self.committee.clone(), CHARTER, Durable::genesis(&self.committee), None, PATIENCE)
+    }
+
+    /// Lets time pass until nothing is left to do, at most this many ticks.
+    fn run(&mut self, sequencer: &mut Sequencer, ticks: usize) {
+        for _ in 0..ticks {
+            let guard = self.guard.clone();
+            let mut queue = VecDeque::from(sequencer.tick(self.now, &|scope| guard.limit(scope)));
+            while let Some(output) = queue.pop_front() {
+                queue.extend(self.carry_out(sequencer, output));
+            }
+            self.now += PATIENCE / 2;
+        }
+    }
+
+    fn carry_out(&mut self, sequencer: &mut Sequencer, output: Output) -> Vec<Output> {
+        let index_of = |to: &limen_wire::ids::NodeId| (0..4).find(|i| node(*i) == *to).unwrap();
+        match output {
+            Output::Certified(certificate) => {
+                self.certified.push(*certificate);
+                vec![]
+            }
+            Output::Dropped { intent, .. } => {
+                self.dropped.insert(intent);
+                vec![]
+            }
+            Output::Propose { to, .. } | Output::Teach { to, .. } | Output::Close { to, .. }
+                if self.down.contains(&index_of(&to)) =>
+            {
+                vec![]
+            }
+            Output::Propose { to, entry, base } => {
+                let index = index_of(&to);
+                base.iter().for_each(|base| self.learn(index, base));
+                match self.nodes[index].acknowledge(&entry, base.as_deref(), self.now, &self.guard) {
+                    Ok(envelope) => sequencer.acknowledged(&to, envelope),
+                    Err(refusal) => {
+                        let known = || self.stores[index].range(entry.base + 1..).map(|(_, c)| c.clone()).collect();
+                        sequencer.hinted(&to, Hint::of(&refusal, known), self.now)
+                    }
+                }
+            }
+            Output::Teach { to, certificates } => {
+                certificates.iter().for_each(|certificate| self.learn(index_of(&to), certificate));
+                vec![]
+            }
+            Output::Close { to, through } => {
+                let index = index_of(&to);
+                let Ok(honest) = self.nodes[index].close(through) else { return vec![] };
+                let mut entries: Vec<_> = self.nodes[index].member.durable().acknowledged.values().cloned().collect();
+                let mut envelope = honest;
+                if self.liar == Some(index) {
+                    let (_, closing) = Closing::verify(&envelope, &self.committee).unwrap();
+                    let invented = entry(&self.committee, None, NOW, &[claim(999, 1)]);
+                    let acknowledged = vec![(invented.number, invented.hash())];
+                    entries = vec![invented];
+                    let lie = Closing { acknowledged, ..closing };
+                    envelope = lie.sign(&self.committee, &to, &key(index));
+                }
+                let entries = entries.iter().map(|entry| entry.payload().clone()).collect();
+                sequencer.closed(&to, envelope, entries, self.now)
+            }
+        }
+    }
+
+    fn learn(&mut self, index: usize, certificate: &Certificate) {
+        if self.nodes[index].learn(certificate).is_ok() {
+            self.stores[index].insert(certificate.entry().number, certificate.envelope().clone());
+        }
+    }
+
+    /// How often each request was certified.
+    fn effects(&self) -> BTreeMap<IntentId, usize> {
+        let mut effects = BTreeMap::new();
+        for claim in self.certified.iter().flat_map(|certificate| &certificate.entry().claims) {
+            *effects.entry(claim.intent).or_insert(0) += 1;
+        }
+        effects
+    }
+}
+
+fn requests(count: u64, value: u64) -> Vec<Claim> {
+    (0..count).map(|number| claim(number, value)).collect()
+}
+
+#[test]
+fn requests_are_reserved_in_batches() {
+    let claims = requests(200, 1);
+    let mut world = World::new(Guard::new(&claims, 200, 200));
+    let mut sequencer = world.sequencer();
+    claims.iter().for_each(|claim| sequencer.submit(claim.clone()));
+    world.run(&mut sequencer, 10);
+    assert_eq!(world.effects().len(), 200);
+    assert!(world.effects().values().all(|times| *times == 1));
+    assert!(world.certified.len() < 5, "{} round trips", world.certified.len());
+}
+
+#[test]
+fn of_a_thousand_racing_requests_on_one_limit_one_has_an_effect() {
+    let claims = requests(1000, 100);
+    let mut world = World::new(Guard::new(&claims, 100, 1000));
+    let mut sequencer = world.sequencer();
+    claims.iter().for_each(|claim| sequencer.submit(claim.clone()));
+    world.run(&mut sequencer, 4);
+    assert_eq!((world.effects().len(), world.dropped.len()), (1, 999));
+}
+
+#[test]
+fn of_a_thousand_racing_requests_under_one_idempotency_key_one_has_an_effect() {
+    let charges = |number: u64| Charges::from([(idempotency("the-one"), amount(0)), (daily(), amount(number))]);
+    let claims: Vec<Claim> =
+        (0..1000).map(|number| Claim { intent: id(number), replaces: None, charges: charges(number) }).collect();
+    let mut world = World::new(Guard::new(&claims, 1_000_000, 1_000_000));
+    // Two coordinators race for it.
+    let mut sequencers = [world.sequencer(), world.sequencer()];
+    for (index, claim) in claims.iter().enumerate() {
+        sequencers[index % 2].submit(claim.clone());
+    }
+    for _ in 0..20 {
+        sequencers.iter_mut().for_each(|sequencer| world.run(sequencer, 1));
+    }
+    let reserved: Vec<_> = world.effects().into_keys().collect();
+    assert_eq!((reserved.len(), world.dropped.len()), (1, 999));
+}
+
+#[test]
+fn one_of_four_may_be_down_and_two_may_not() {
+    for down in 0..4 {
+        let claims = requests(3, 1);
+        let mut world = World::new(Guard::new(&claims, 200, 200));
+        let mut sequencer = world.sequencer();
+        world.down.insert(down);
+        sequencer.submit(claims[0].clone());
+        world.run(&mut sequencer, 3);
+        assert_eq!(world.effects().len(), 1);
+        world.down.insert((down + 1) % 4);
+        sequencer.submit(claims[1].clone());
+        world.run(&mut sequencer, 10);
+        assert_eq!(world.effects().len(), 1);
+        // They come back, and nothing is lost.
+        world.down.clear();
+        sequencer.submit(claims[2].clone());
+        world.run(&mut sequencer, 10);
+        assert_eq!(world.effects().into_values().collect::<Vec<_>>(), [1, 1, 1]);
+    }
+}
+
+/// Two requests split number 1 before anybody drives: one member each.
+fn split(guard: Guard) -> World {
+    let mut world = World::new(guard);
+    for index in 0..2_u64 {
+        let entry = entry(&world.committee, None, NOW, &[claim(index, 1)]);
+        world.nodes[index as usize].acknowledge(&entry, None, NOW, &world.guard).unwrap();
+    }
+    world
+}
+
+#[test]
+fn a_split_number_is_settled_and_everybody_is_served() {
+    let claims = requests(3, 1);
+    let mut world = split(Guard::new(&claims, 200, 200));
+    let mut sequencer = world.sequencer();
+    claims.iter().for_each(|claim| sequencer.submit(claim.clone()));
+    world.run(&mut sequencer, 12);
+    assert_eq!(world.effects().into_values().collect::<Vec<_>>(), [1, 1, 1]);
+    assert!(world.certified[0].entry().settles());
+}
+
+#[test]
+fn a_member_that_names_inventions_delays_and_no_more() {
+    for liar in 0..4 {
+        let claims = requests(3, 1);
+        let mut world = split(Guard::new(&claims, 200, 200));
+        world.liar = Some(liar);
+        let mut sequencer = world.sequencer();
+        claims.iter().for_each(|claim| sequencer.submit(claim.clone()));
+        world.run(&mut sequencer, 60);
+        assert_eq!(world.effects().into_values().collect::<Vec<_>>(), [1, 1, 1], "liar {liar}");
+    }
+}
+
+#[test]
+fn a_sequencer_without_memory_catches_up() {
+    let claims = requests(200, 1);
+    let mut world = World::new(Guard::new(&claims, 200, 200));
+    let mut first = world.sequencer();
+    claims[..150].iter().for_each(|claim| first.submit(claim.clone()));
+    world.run(&mut first, 8);
+    let before = world.certified.len();
+    assert!(before > 1);
+    let mut second = world.sequencer();
+    claims[150..].iter().for_each(|claim| second.submit(claim.clone()));
+    world.run(&mut second, 12);
+    assert_eq!(world.effects().len(), 200);
+    // And one that was not told that it is no longer alone goes on too.
+    first.submit(claim(0, 1));
+    world.run(&mut first, 12);
+    assert!(world.certified.last().unwrap().entry().number > before as u64);
+}
+
+#[test]
+fn what_members_refuse_is_dropped_and_the_rest_goes_on() {
+    let claims = requests(3, 1);
+    let mut guard = Guard::new(&claims, 200, 200);
+    guard.refused.insert(id(1));
+    let mut world = World::new(guard);
+    let mut sequencer = world.sequencer();
+    claims.iter().for_each(|claim| sequencer.submit(claim.clone()));
+    world.run(&mut sequencer, 12);
+    assert_eq!(world.dropped, BTreeSet::from([id(1)]));
+    assert_eq!(world.effects().len(), 2);
+}
+
+#[test]
+fn foreign_answers_are_dropped() {
+    let claims = requests(2, 1);
+    let mut world = World::new(Guard::new(&claims, 200, 200));
+    let mut sequencer = world.sequencer();
+    sequencer.submit(claims[0].clone());
+    let guard = world.guard.clone();
+    let outputs = sequencer.tick(NOW, &|scope| guard.limit(scope));
+    let Output::Propose { entry: proposed, .. } = &outputs[0] else { panic!("{outputs:?}") };
+    let other = entry(&world.committee, None, NOW, &[claim(1, 1)]);
+    for index in 0..4 {
+        assert!(sequencer.acknowledged(&node(index), other.acknowledge(&node(index), &key(index))).is_empty());
+        assert!(sequencer.acknowledged(&node(index), proposed.acknowledge(&node(index), &key(9))).is_empty());
+        assert!(sequencer.acknowledged(&node(index), proposed.acknowledge(&node(0), &key(0))).len() < 2);
+        assert!(sequencer.hinted(&node(9), Hint::Other, NOW).is_empty());
+    }
+    assert!(world.certified.is_empty());
+    world.run(&mut sequencer, 3);
+    assert_eq!(world.effects().len(), 1);
+}
