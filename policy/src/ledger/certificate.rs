@@ -158,4 +158,10 @@ impl Certificate {
         }
         Ok(())
     }
+
+    /// Without signatures, for the exhaustive model.
+    #[cfg(test)]
+    pub(super) fn assumed(entry: Entry) -> Self {
+        Self { entry, envelope: pb::Envelope::default() }
+    }
 }

@@ -1,5 +1,6 @@
 //! Every refusal, the scenarios by name, random adversarial schedules, and a small model explored to the end.
 
+mod adversary;
 mod certificate;
 mod closing;
 mod committee;
@@ -8,6 +9,7 @@ mod handover;
 mod kit;
 mod limits;
 mod member;
+mod model;
 mod release;
 mod sequencer;
 mod split;

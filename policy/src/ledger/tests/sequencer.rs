@@ -184,9 +184,9 @@ fn one_of_four_may_be_down_and_two_may_not() {
 /// Two requests split number 1 before anybody drives: one member each.
 fn split(guard: Guard) -> World {
     let mut world = World::new(guard);
-    for index in 0..2_u64 {
-        let entry = entry(&world.committee, None, NOW, &[claim(index, 1)]);
-        world.nodes[index as usize].acknowledge(&entry, None, NOW, &world.guard).unwrap();
+    for (number, node) in (0..2).zip(&mut world.nodes) {
+        let entry = entry(&world.committee, None, NOW, &[claim(number, 1)]);
+        node.acknowledge(&entry, None, NOW, &world.guard).unwrap();
     }
     world
 }
