@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use limen_wire::approval::SignedApproval;
 use limen_wire::effects::{Address, ChainId};
 use limen_wire::envelope::{self, PayloadType};
 use limen_wire::ids::{ClusterId, CommitteeSize, IntentId, KeyId, NodeId, Protocol, RequesterId, Scheme};
@@ -25,6 +26,7 @@ use crate::config::ClientConfig;
 use crate::error::{ConfigError, Error, Untrue};
 use crate::intent::{NewIntent, SignedIntent};
 use crate::keys::{self, KeyDirectory};
+use crate::patience::Patience;
 use crate::request::{Filter, KeyInfo, Page, Request, Simulation, Submitted};
 use crate::retry::Retry;
 use crate::stream::Watch;
@@ -166,37 +168,25 @@ impl Client {
         Watch::new(self.custody.clone(), self.retry, intent, sequence)
     }
 
-    /// Waits until the request has ended, whichever way.
-    pub async fn wait(&self, id: IntentId, at_most: Duration) -> Result<Request, Error> {
-        let started = Instant::now();
-        let mut state = RequestState::Submitted;
-        let mut watch = self.watch(Some(id));
-        let waiting = async {
-            loop {
-                let request = watch.next().await?;
-                if request.id() != id {
-                    return Err(Error::from(Untrue::OtherIntent));
-                }
-                state = request.state;
-                if state.is_end() {
-                    return Ok(request);
-                }
-            }
-        };
-        match tokio::time::timeout(at_most, waiting).await {
-            Ok(result) => result,
-            Err(_) => match self.get(id).await? {
-                request if request.state.is_end() => Ok(request),
-                request => Err(Error::NotEnded { state: standing(&request), waited: started.elapsed() }),
-            },
-        }
+    /// Hands in what a person said: an approval, a rejection or a withdrawal, proved inside the envelope. Safe to repeat.
+    pub async fn approve(&self, said: &pb::Envelope) -> Result<Request, Error> {
+        let id = SignedApproval::open(said)?.approval.intent_id;
+        let question = pb::ApproveRequest { approval: Some(said.clone()) };
+        let answer = self
+            .retry
+            .run("Approve", || {
+                let (mut custody, question) = (self.custody.clone(), question.clone());
+                async move { Ok(custody.approve(question).await?.into_inner()) }
+            })
+            .await?;
+        self.same_intent(id, answer.request)
     }
 
     /// Submits, waits for the end, and verifies the signature against what the signers attest about the key.
     /// A request that ends without a signature becomes its error.
-    pub async fn sign(&self, intent: &SignedIntent, at_most: Duration) -> Result<Signed, Error> {
+    pub async fn sign(&self, intent: &SignedIntent, patience: impl Into<Patience>) -> Result<Signed, Error> {
         let submitted = self.submit(intent).await?.request;
-        let request = if submitted.state.is_end() { submitted } else { self.wait(intent.id(), at_most).await? };
+        let request = if submitted.state.is_end() { submitted } else { self.wait(intent.id(), patience).await? };
         self.verify(&request).await
     }
 
@@ -392,7 +382,7 @@ impl Client {
 }
 
 /// Where a request stands, and what its last session ran into.
-fn standing(request: &Request) -> String {
+pub(crate) fn standing(request: &Request) -> String {
     match &request.error {
         Some(error) => format!("{} ({error})", request.state),
         None => request.state.to_string(),
@@ -402,7 +392,8 @@ fn standing(request: &Request) -> String {
 fn ended_without_reason(request: &Request) -> limen_wire::error::ApiError {
     use limen_wire::error::{ApiError, Code};
     let code = match request.state {
-        RequestState::Denied | RequestState::Rejected => Code::PolicyDenied,
+        RequestState::Denied => Code::PolicyDenied,
+        RequestState::Rejected => Code::Rejected,
         RequestState::Expired => Code::Expired,
         RequestState::Cancelled => Code::Stopped,
         RequestState::PossiblySigned => Code::PossiblySigned,

@@ -1,5 +1,6 @@
 //! Requests and keys as the coordinator tells of them, in checked form.
 
+use limen_wire::approval::SignedApproval;
 use limen_wire::error::ApiError;
 use limen_wire::ids::{IntentId, KeyId};
 use limen_wire::intent::Intent;
@@ -31,6 +32,8 @@ pub struct Request {
     pub decision: Option<pb::Decision>,
     /// What each signer said.
     pub signer_decisions: Vec<pb::SignerDecision>,
+    /// What people said, in the order in which it came. Well formed, but proved by nothing here.
+    pub approvals: Vec<SignedApproval>,
     /// The signature, in state signed. Unchecked: see [`crate::Client::verify`].
     pub result: Option<pb::SignatureResult>,
     /// Why it ended, or what the last session ran into.
@@ -45,7 +48,9 @@ impl Request {
         if raw.intent_id.as_ref() != intent.id.as_bytes() {
             return Err(Untrue::OtherIntent.into());
         }
+        let approvals = raw.approvals.iter().map(|said| approval(said, intent.id)).collect::<Result<_, _>>()?;
         Ok(Self {
+            approvals,
             state: RequestState::from_number(raw.state)
                 .ok_or_else(|| Untrue::malformed("state", format_args!("{} is not a known state", raw.state)))?,
             intent,
@@ -65,6 +70,11 @@ impl Request {
     pub const fn id(&self) -> IntentId {
         self.intent.id
     }
+}
+
+fn approval(said: &pb::Envelope, id: IntentId) -> Result<SignedApproval, Untrue> {
+    let signed = SignedApproval::open(said).map_err(|error| Untrue::malformed("request.approvals", error))?;
+    if signed.approval.intent_id == id { Ok(signed) } else { Err(Untrue::OtherIntent) }
 }
 
 /// The answer to a submit.

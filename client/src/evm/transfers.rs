@@ -1,7 +1,5 @@
 //! From a wish to signed bytes: nonce, fees, intent, signature.
 
-use std::time::Duration;
-
 use limen_chain::BuildError;
 use limen_chain::evm::{self, Eip1559Fees, UnsignedTransaction};
 use limen_wire::effects::{Address, Amount, ChainId};
@@ -13,6 +11,7 @@ use super::{Call, Nonces, Provider, ProviderError};
 use crate::client::Client;
 use crate::error::Error;
 use crate::intent::{NewIntent, SignedIntent};
+use crate::patience::Patience;
 use crate::request::{Request, Submitted};
 use crate::verify::Signed;
 
@@ -150,12 +149,29 @@ impl<P: Provider> Transfers<P> {
 
     /// Submits, waits for the end and verifies the signed transaction. Broadcasting it is the caller's. Where the signers
     /// know that the nonce belongs to another request, the next one is tried.
-    pub async fn send(&self, transfer: &Transfer, note: &str, at_most: Duration) -> Result<Paid, TransferError> {
+    pub async fn send(
+        &self,
+        transfer: &Transfer,
+        note: &str,
+        patience: impl Into<Patience>,
+    ) -> Result<Paid, TransferError> {
+        self.send_telling(transfer, note, patience, |_| {}).await
+    }
+
+    /// As [`Transfers::send`]; tells of every change of the request.
+    pub async fn send_telling(
+        &self,
+        transfer: &Transfer,
+        note: &str,
+        patience: impl Into<Patience>,
+        mut told: impl FnMut(&Request),
+    ) -> Result<Paid, TransferError> {
+        let patience = patience.into();
         for _ in 0..CONFLICTS {
             let sent = self.submit(transfer, note).await?;
             let request = match sent.request.state {
                 state if state.is_end() => sent.request,
-                _ => self.client.wait(sent.intent.id(), at_most).await?,
+                _ => self.client.follow(sent.intent.id(), patience, &mut told).await?,
             };
             self.ended(&request);
             match self.client.verify(&request).await {

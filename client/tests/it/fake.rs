@@ -8,6 +8,7 @@ use k256::ecdsa::SigningKey as CustodyKey;
 use limen_chain::{NoTokenKinds, Payload as ChainPayload, SigningInput, decode};
 use limen_client::config::PinnedNode;
 use limen_client::{Client, ClientConfig, Retry};
+use limen_wire::approval::SignedApproval;
 use limen_wire::effects::ChainId;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{ClusterId, CommitteeSize, Epoch, IntentId, KeyId, NodeId, Protocol, RequesterId, Scheme};
@@ -120,9 +121,14 @@ impl Fake {
     }
 
     pub(crate) fn finish(&self, id: IntentId, state: pb::RequestState) {
+        self.change(id, |request| request.state = state as i32);
+    }
+
+    /// The request as from now on.
+    pub(crate) fn change(&self, id: IntentId, change: impl FnOnce(&mut pb::Request)) {
         let mut stored = self.lock();
         let request = stored.requests.get_mut(&id).unwrap();
-        request.state = state as i32;
+        change(request);
         request.version += 1;
     }
 
@@ -306,6 +312,16 @@ impl Custody for Fake {
             limen_wire::intent::Cancellation::open(&envelope).map_err(|e| Status::internal(e.to_string()))?;
         self.finish(record.intent_id, pb::RequestState::Cancelled);
         Ok(Response::new(pb::CancelResponse { request: Some(self.find(record.intent_id.as_bytes())?) }))
+    }
+
+    async fn approve(&self, request: Request<pb::ApproveRequest>) -> Result<Response<pb::ApproveResponse>, Status> {
+        self.rude()?;
+        let envelope = request.into_inner().approval.unwrap_or_default();
+        let said = SignedApproval::open(&envelope).map_err(|error| Status::internal(error.to_string()))?;
+        let id = said.approval.intent_id;
+        self.find(id.as_bytes())?;
+        self.change(id, |request| request.approvals.push(envelope));
+        Ok(Response::new(pb::ApproveResponse { request: Some(self.find(id.as_bytes())?) }))
     }
 
     async fn simulate(&self, request: Request<pb::SimulateRequest>) -> Result<Response<pb::SimulateResponse>, Status> {

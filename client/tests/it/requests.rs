@@ -10,7 +10,7 @@ use limen_wire::pb;
 
 use crate::fake::{Fake, key_id};
 
-const LONG: Duration = Duration::from_secs(30);
+pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 fn transaction() -> Vec<u8> {
     let to = Address::from_canonical("0x70997970C51812dc3A010C7d01b50e0d17dc79C8").unwrap();
@@ -19,7 +19,7 @@ fn transaction() -> Vec<u8> {
     transfer(&wish, &fees).unwrap()
 }
 
-fn intent(fake: &Fake) -> SignedIntent {
+pub(crate) fn intent(fake: &Fake) -> SignedIntent {
     let new = NewIntent::evm_transaction(key_id(), ChainId::eip155(1), transaction());
     fake.client().sign_intent(new).unwrap()
 }
