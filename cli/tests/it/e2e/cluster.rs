@@ -43,8 +43,16 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Prepares, starts everything, and waits until it is linked.
     pub(crate) async fn start(signers: u16, required: u16) -> Self {
+        Self::start_under(signers, required, str::to_owned).await
+    }
+
+    /// The same under an edited charter.
+    pub(crate) async fn start_under(signers: u16, required: u16, edit: impl FnOnce(&str) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         prepare(folder.path(), signers, required);
+        let charter = folder.path().join("charter.toml");
+        let text = std::fs::read_to_string(&charter).unwrap();
+        std::fs::write(&charter, edit(&text)).unwrap();
         let config = ClientConfig::from_file(&folder.path().join("client.toml")).unwrap();
         let patient = Retry { deadline: PATIENCE, ..Retry::default() };
         let client = Client::connect(&config).unwrap().with_retry(patient);
