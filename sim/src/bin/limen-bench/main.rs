@@ -9,6 +9,7 @@ mod live;
 mod machine;
 mod plain;
 mod report;
+mod rules;
 mod scenario;
 mod spread;
 
@@ -65,6 +66,8 @@ fn main() -> Result<()> {
     let mut results = report::Results::new(machine::describe(), std::env::args().collect());
     eprintln!("bench: plain signing");
     results.plain = plain::measure(Duration::from_millis(500));
+    eprintln!("bench: decisions");
+    results.rules = rules::measure(Duration::from_millis(500))?;
     for (committee, choice) in pairs(&args) {
         eprintln!("bench: {choice} {committee} in one process");
         match in_process::measure(choice, committee) {

@@ -11,6 +11,7 @@ use crate::in_process::InProcess;
 use crate::live::Live;
 use crate::machine::Machine;
 use crate::plain::Plain;
+use crate::rules::Rules;
 use crate::spread::Spread;
 
 /// Everything of one run.
@@ -20,6 +21,7 @@ pub(crate) struct Results {
     pub(crate) command: Vec<String>,
     pub(crate) finished_at_secs: u64,
     pub(crate) plain: Vec<Plain>,
+    pub(crate) rules: Vec<Rules>,
     pub(crate) in_process: Vec<InProcess>,
     pub(crate) live: Vec<Live>,
     /// What could not be measured, and why.
@@ -28,8 +30,8 @@ pub(crate) struct Results {
 
 impl Results {
     pub(crate) fn new(machine: Machine, command: Vec<String>) -> Self {
-        let (plain, in_process, live, left_out) = Default::default();
-        Self { machine, command, finished_at_secs: 0, plain, in_process, live, left_out }
+        let (plain, rules, in_process, live, left_out) = Default::default();
+        Self { machine, command, finished_at_secs: 0, plain, rules, in_process, live, left_out }
     }
 
     pub(crate) fn left_out(&mut self, why: String) {
@@ -56,6 +58,7 @@ impl Results {
             "{processor}, {processors} processors, {memory_gib} GiB, Linux {kernel}, load {load} at the start."
         );
         self.plain_table(&mut text);
+        self.rules_table(&mut text);
         self.in_process_table(&mut text);
         self.live_table(&mut text);
         for why in &self.left_out {
@@ -68,6 +71,13 @@ impl Results {
         text.push_str("\n| one key, one thread | µs per signature | signatures/s |\n|---|---:|---:|\n");
         for Plain { what, per_second, micros } in &self.plain {
             let _ = writeln!(text, "| {what} | {micros:.0} | {per_second:.0} |");
+        }
+    }
+
+    fn rules_table(&self, text: &mut String) {
+        text.push_str("\n| rules in the charter | µs per decision |\n|---:|---:|\n");
+        for Rules { rules, micros } in &self.rules {
+            let _ = writeln!(text, "| {rules} | {micros:.1} |");
         }
     }
 
