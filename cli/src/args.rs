@@ -205,9 +205,9 @@ pub(crate) struct From {
     /// Return at once instead of waiting for the signature
     #[arg(long)]
     pub(crate) no_wait: bool,
-    /// How long to wait, in seconds
-    #[arg(long, default_value_t = 120)]
-    pub(crate) timeout: u64,
+    /// How long to wait, in seconds, in all; if not given 120, besides the time in which people decide or delays run
+    #[arg(long)]
+    pub(crate) timeout: Option<u64>,
 }
 
 #[derive(Debug, Args)]

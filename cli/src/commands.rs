@@ -36,9 +36,7 @@ pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
         Command::Charter(command) => charter::run(command, output)?,
         Command::Verify(command) => verify::run(command, output)?,
         Command::Completion { shell } => completion(*shell, output),
-        Command::Approve(args) => approval::approve(args, output)?,
-        Command::Reject(args) => approval::reject(args, output)?,
-        Command::Withdraw(args) => approval::withdraw(args, output)?,
+        decided if approval::is_offline(decided) => approval::run(decided, None, output).await?,
         other => {
             let config = ClientConfig::from_file(&arguments.config)?;
             let client = Client::connect(&config)?.with_retry(patience(other));
@@ -75,13 +73,10 @@ async fn in_session(command: &Command, session: &Session) -> Result<()> {
         Command::Simulate(what) => submit::simulate(session, what).await,
         Command::Request(command) => request::run(session, command).await,
         Command::Sign(args) => submit::sign(session, args).await,
-        Command::Approve(_)
-        | Command::Reject(_)
-        | Command::Withdraw(_)
-        | Command::Charter(_)
-        | Command::Verify(_)
-        | Command::Dev(_)
-        | Command::Completion { .. } => Ok(()),
+        Command::Approve(_) | Command::Reject(_) | Command::Withdraw(_) => {
+            approval::run(command, Some(session), session.output).await
+        }
+        Command::Charter(_) | Command::Verify(_) | Command::Dev(_) | Command::Completion { .. } => Ok(()),
     }
 }
 

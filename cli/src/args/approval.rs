@@ -6,6 +6,7 @@ use clap::Args;
 use limen_wire::ids::{CredentialId, IntentId};
 
 pub(super) const EXAMPLES: &str = "Examples:
+  limen approve 1f0c… --charter charter.toml --key me.pem
   limen approve --intent intent.bin --certificate key.bin --charter charter.toml --key me.pem --out approval.bin
   limen approve … --ssh-agent --after annas-approval.bin --out approval.bin
   limen reject … --ssh-agent --reason 'the customer denies having asked' --out rejection.bin
@@ -15,19 +16,23 @@ What is shown is decoded here from the intent's own bytes. Compare the words wit
 /// What is decided about.
 #[derive(Debug, Args)]
 pub(crate) struct CaseArgs {
-    /// The requester's signed intent: a protobuf Envelope
-    #[arg(long, value_name = "FILE")]
-    pub(crate) intent: PathBuf,
-    /// The certificate of the key that signs: a protobuf Envelope
-    #[arg(long, value_name = "FILE")]
-    pub(crate) certificate: PathBuf,
-    /// The charter
+    /// Intent id: its bytes are fetched from the cluster, checked and decoded here, and the verdict is handed in
+    #[arg(value_name = "INTENT_ID", required_unless_present = "intent", conflicts_with_all = ["intent", "certificate"])]
+    pub(crate) id: Option<IntentId>,
+    /// Without the cluster: the requester's signed intent, a protobuf Envelope
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub(crate) intent: Option<PathBuf>,
+    /// Without the cluster: the certificate of the key that signs, a protobuf Envelope
+    #[arg(long, value_name = "FILE", requires = "intent")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Your own copy of the charter: the cluster's word about it does not count
     #[arg(long, value_name = "FILE")]
     pub(crate) charter: PathBuf,
-    /// A live freeze that touches the intent; may be given more than once
+    /// A live freeze that touches the intent; may be given more than once. If not given, what enough signers name
     #[arg(long = "freeze", value_name = "ID")]
     pub(crate) freezes: Vec<IntentId>,
-    /// The approval, or your own withdrawal, that you have seen before: later stages of a formula need it
+    /// The approval, or your own withdrawal, that you have seen before: later stages of a formula need it. If not given,
+    /// the last one that the cluster shows and that verifies
     #[arg(long, value_name = "FILE")]
     pub(crate) after: Option<PathBuf>,
 }
@@ -53,8 +58,8 @@ pub(crate) struct ApprovalArgs {
     #[command(flatten)]
     pub(crate) signer: SignerArgs,
     /// Where to write it: a new file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "id")]
+    pub(crate) out: Option<PathBuf>,
     /// For how long an approval counts, in seconds; never longer than the intent
     #[arg(long, default_value_t = 3600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) valid_for: u64,

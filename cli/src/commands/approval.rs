@@ -1,11 +1,12 @@
 //! `limen approve`, `limen reject`, `limen withdraw`: a person decides in sight of what the bytes do.
 //!
 //! Nothing that the cluster says is shown: the card comes from the intent's bytes, the charter and the key's certificate,
-//! which this machine checks itself. How these reach the command, and how the verdict leaves it, is [`case`]'s alone.
+//! which this machine checks itself. How these reach the command is the business of [`papers`] alone.
 
 mod agent;
 mod card;
 mod case;
+mod papers;
 mod signer;
 
 use std::io::{BufRead as _, IsTerminal as _};
@@ -18,29 +19,49 @@ use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict};
 use serde_json::json;
 
 use self::case::Case;
+use self::papers::Papers;
 use self::signer::Signer;
 use super::parse::wrong;
-use crate::args::{ApprovalArgs, RejectArgs, WithdrawArgs};
+use super::{Session, view};
+use crate::args::{ApprovalArgs, Command};
 use crate::output::Output;
 
-pub(crate) fn approve(args: &ApprovalArgs, output: Output) -> Result<()> {
-    run(Verdict::Approve, "", args, output)
+pub(crate) use card::span;
+
+/// What somebody wants to say about which case.
+struct Wish<'a> {
+    verdict: Verdict,
+    reason: &'a str,
+    args: &'a ApprovalArgs,
 }
 
-pub(crate) fn reject(args: &RejectArgs, output: Output) -> Result<()> {
-    if args.reason.trim().is_empty() {
+fn wish(command: &Command) -> Option<Wish<'_>> {
+    let (verdict, reason, args) = match command {
+        Command::Approve(args) => (Verdict::Approve, "", args),
+        Command::Reject(args) => (Verdict::Reject, args.reason.as_str(), &args.approval),
+        Command::Withdraw(args) => (Verdict::Withdraw, args.reason.as_str(), &args.approval),
+        _ => return None,
+    };
+    Some(Wish { verdict, reason, args })
+}
+
+/// Whether everything that the command needs lies in files.
+pub(crate) fn is_offline(command: &Command) -> bool {
+    wish(command).is_some_and(|wish| wish.args.case.id.is_none())
+}
+
+/// Decides: on papers from files, or with a session on the request of that name.
+pub(crate) async fn run(command: &Command, session: Option<&Session>, output: Output) -> Result<()> {
+    let Some(Wish { verdict, reason, args }) = wish(command) else { return Ok(()) };
+    if verdict == Verdict::Reject && reason.trim().is_empty() {
         return Err(wrong("a rejection needs a reason: say it by --reason"));
     }
-    run(Verdict::Reject, &args.reason, &args.approval, output)
-}
-
-pub(crate) fn withdraw(args: &WithdrawArgs, output: Output) -> Result<()> {
-    run(Verdict::Withdraw, &args.reason, &args.approval, output)
-}
-
-fn run(verdict: Verdict, reason: &str, args: &ApprovalArgs, output: Output) -> Result<()> {
     let now = now_secs();
-    let case = case::load(&args.case, now)?;
+    let papers = match (session, args.case.id) {
+        (Some(session), Some(id)) => Papers::of_request(&session.client, id).await?,
+        _ => Papers::of_files(&args.case)?,
+    };
+    let case = case::load(&args.case, papers, now)?;
     check_sense(verdict, &case, now)?;
     let mut signer = signer::open(&args.signer, &case.charter.roster)?;
     let approval = draft(verdict, reason, args, &case, &signer, now)?;
@@ -52,19 +73,43 @@ fn run(verdict: Verdict, reason: &str, args: &ApprovalArgs, output: Output) -> R
         confirm(verdict, output)?;
     }
     let signed = sign(approval, &mut signer, &case, now)?;
-    case::deliver(&args.out, &signed)?;
+    deliver(args, session, &signed, &words, output).await
+}
+
+/// Into a file, to the cluster, or both.
+async fn deliver(
+    args: &ApprovalArgs,
+    session: Option<&Session>,
+    signed: &SignedApproval,
+    words: &[&str],
+    output: Output,
+) -> Result<()> {
+    if let Some(out) = &args.out {
+        case::write(out, signed)?;
+    }
+    let request = match session {
+        Some(session) => Some(session.client.approve(&signed.to_envelope()).await?),
+        None => None,
+    };
     let id = signed.approval.digest();
+    let out = args.out.as_ref().map(|out| out.display().to_string());
     let result = json!({
         "approval": id.to_string(),
-        "verdict": verdict.as_str(),
+        "verdict": signed.approval.verdict.as_str(),
         "intent_id": signed.approval.intent_id.to_string(),
         "person": signed.approval.person.as_str(),
         "credential": signed.approval.credential.as_str(),
         "expires_at_secs": signed.approval.expires_at_secs,
         "words": words,
-        "out": args.out.display().to_string(),
+        "out": out,
+        "request": request.as_ref().map(view::request_json),
     });
-    output.result(&result, || format!("{} {id} written to {}", noun(verdict), args.out.display()))
+    output.result(&result, || {
+        let written = out.map(|out| format!("written to {out}"));
+        let handed_in = request.map(|request| format!("handed in, the request is {}", request.state));
+        let done: Vec<String> = written.into_iter().chain(handed_in).collect();
+        format!("{} {id} {}", noun(signed.approval.verdict), done.join(", "))
+    })
 }
 
 const fn noun(verdict: Verdict) -> &'static str {
@@ -82,6 +127,13 @@ fn check_sense(verdict: Verdict, case: &Case, now: u64) -> Result<()> {
     }
     if !case.decision.allowed {
         bail!("the rules deny this intent, there is nothing to approve: {}", case.decision.reasons.join("; "));
+    }
+    if let Some(rejected) = &case.rejected {
+        let said = rejected.approval();
+        bail!("{} has rejected the intent: {:?}", said.person, said.reason);
+    }
+    if !case.freezes_known {
+        bail!("too few signers have said what is frozen: wait until they have answered, or say --freeze");
     }
     if case.intent.expires_at_secs <= now {
         bail!("the intent has expired, there is nothing to approve: ask for a new one");

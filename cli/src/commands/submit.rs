@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use limen_client::evm::{JsonRpc, Provider as _, Transfer, Transfers};
-use limen_client::{NewIntent, Request, SignedIntent, Simulation};
+use limen_client::{Error, NewIntent, Patience, Request, Signed, SignedIntent, Simulation};
 use limen_wire::effects::ChainId;
 use limen_wire::intent::Payload;
 use serde_json::json;
 
 use super::{Session, parse, view};
 use crate::args::{From, Payment, RawArgs, RawKind, SignArgs, What};
+use crate::output::Output;
+
+/// How long machines may take.
+const WAIT: Duration = Duration::from_secs(120);
 
 pub(crate) async fn submit(session: &Session, what: &What) -> Result<()> {
     match what {
@@ -36,9 +40,39 @@ async fn finish_raw(session: &Session, from: &From, intent: &SignedIntent) -> Re
     if from.no_wait {
         return show_submitted(session, &submitted.request);
     }
-    let signed = session.client.sign(intent, Duration::from_secs(from.timeout)).await;
+    let signed = signed(session, from, submitted.request).await;
     let signed = signed.with_context(|| format!("request {}", intent.id()))?;
     session.output.result(&view::signed_json(&signed), || view::signed_text(&signed))
+}
+
+/// Waits for the signature, and verifies it.
+async fn signed(session: &Session, from: &From, request: Request) -> Result<Signed, Error> {
+    let request = match request.state.is_end() {
+        true => request,
+        false => session.client.follow(request.id(), patience(from), teller(session.output)).await?,
+    };
+    session.client.verify(&request).await
+}
+
+/// Unless the caller says so, nobody hurries people.
+fn patience(from: &From) -> Patience {
+    match from.timeout {
+        Some(secs) => Patience::in_all(Duration::from_secs(secs)),
+        None => Patience::with_machines(WAIT),
+    }
+}
+
+/// Says, once for each of the two, that a request waits for people or for a delay.
+fn teller(output: Output) -> impl FnMut(&Request) {
+    let mut told = None;
+    move |request| {
+        if request.state.is_waiting() && told.replace(request.state) != Some(request.state) {
+            let (id, state, wait) = (request.id(), request.state, view::waits_for(request));
+            output.warning(&format!(
+                "request {id} is {state}, it waits for {wait}; `limen request show {id}` tells more"
+            ));
+        }
+    }
 }
 
 fn show_submitted(session: &Session, request: &Request) -> Result<()> {
@@ -109,15 +143,18 @@ async fn pay(session: &Session, payment: &Payment, transfer: &Transfer) -> Resul
         let sent = transfers.submit(transfer, &payment.from.note).await?;
         return show_submitted(session, &sent.request);
     }
-    let patience = Duration::from_secs(payment.from.timeout);
-    let signed = transfers.send(transfer, &payment.from.note, patience).await?.signed;
+    let told = teller(session.output);
+    let signed = transfers.send_telling(transfer, &payment.from.note, patience(&payment.from), told).await?.signed;
     let mut json = view::signed_json(&signed);
     let mut block = None;
     if payment.broadcast {
         let transaction = signed.transaction.as_ref().context("the cluster signed something that is no transaction")?;
         transfers.provider().broadcast(&transaction.raw).await?;
         let hash = format!("0x{}", hex::encode(transaction.hash));
-        let receipt = transfers.provider().wait_for_receipt(&hash, patience).await?;
+        let receipt = transfers
+            .provider()
+            .wait_for_receipt(&hash, payment.from.timeout.map_or(WAIT, Duration::from_secs))
+            .await?;
         block = Some(receipt.block_number);
         if let Some(object) = json.as_object_mut() {
             object.insert("block_number".to_owned(), json!(receipt.block_number));

@@ -1,11 +1,15 @@
 //! Requests, keys and decisions in words and as JSON.
 
+mod waiting;
+
 use limen_client::{Request, RequestState, Signed};
 use limen_wire::pb;
 use serde_json::{Value, json};
 
 use super::parse::wrong;
 use crate::output::table;
+
+pub(crate) use waiting::waits_for;
 
 pub(crate) fn request_json(request: &Request) -> Value {
     json!({
@@ -22,6 +26,8 @@ pub(crate) fn request_json(request: &Request) -> Value {
         "created_at_ms": request.created_at_ms,
         "updated_at_ms": request.updated_at_ms,
         "sessions": request.sessions,
+        "requirements": waiting::requirements_json(request),
+        "approvals": waiting::approvals_json(request),
         "effects": request.effects.iter().map(|effect| json!({ "class": effect.class, "text": effect.text })).collect::<Vec<_>>(),
         "error": request.error.as_ref().map(|error| json!({
             "code": error.code.as_str(), "message": error.message, "remedy": error.code.remedy(), "node": error.node,
@@ -80,6 +86,7 @@ pub(crate) fn request_text(request: &Request) -> String {
             .iter()
             .map(|said| format!("{:12} {}", said.node, said.decision.as_ref().map(decision_text).unwrap_or_default())),
     );
+    lines.extend(waiting::lines(request));
     lines.push(format!("sessions     {}", request.sessions));
     if let Some(error) = &request.error {
         lines.push(format!("error        {error}"));
@@ -89,14 +96,21 @@ pub(crate) fn request_text(request: &Request) -> String {
 }
 
 pub(crate) fn request_table(requests: &[Request]) -> String {
+    let waits: Vec<String> = requests.iter().map(waits_for).collect();
+    let somebody_waits = waits.iter().any(|wait| !wait.is_empty());
     let rows: Vec<Vec<String>> = requests
         .iter()
-        .map(|request| {
+        .zip(waits)
+        .map(|(request, wait)| {
             let effect = request.effects.first().map(|effect| effect.text.clone()).unwrap_or_default();
-            vec![request.id().to_string(), request.state.to_string(), request.intent.key_id.to_string(), effect]
+            let row = vec![request.id().to_string(), request.state.to_string(), request.intent.key_id.to_string()];
+            row.into_iter().chain(somebody_waits.then_some(wait)).chain([effect]).collect()
         })
         .collect();
-    table(&["INTENT", "STATE", "KEY", "EFFECT"], &rows)
+    match somebody_waits {
+        true => table(&["INTENT", "STATE", "KEY", "WAITS FOR", "EFFECT"], &rows),
+        false => table(&["INTENT", "STATE", "KEY", "EFFECT"], &rows),
+    }
 }
 
 pub(crate) fn decision_text(decision: &pb::Decision) -> String {

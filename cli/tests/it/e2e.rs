@@ -3,6 +3,7 @@
 mod approvals;
 mod cluster;
 mod crashes;
+mod deciding;
 mod memory;
 mod needles;
 mod operator;

@@ -262,7 +262,7 @@ const fn tier(tier: Tier) -> &'static str {
     }
 }
 
-fn span(secs: u64) -> String {
+pub(crate) fn span(secs: u64) -> String {
     let (days, hours, minutes, rest) = (secs / 86400, secs / 3600 % 24, secs / 60 % 60, secs % 60);
     let parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")];
     let parts = parts.into_iter().filter(|(count, _)| *count > 0).take(2);

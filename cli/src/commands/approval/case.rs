@@ -1,4 +1,4 @@
-//! Everything that a verdict is about, and where it comes from and goes: today files.
+//! Everything that a verdict is about, found out from papers that are not believed.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -16,6 +16,7 @@ use limen_wire::statement::KeyStatement;
 use limen_wire::{limits, pb};
 use prost::Message as _;
 
+use super::papers::Papers;
 use crate::args::CaseArgs;
 
 /// An intent with all that this machine found out about it by itself.
@@ -27,33 +28,46 @@ pub(super) struct Case {
     pub(super) facts: Facts,
     /// What the person has seen before, verified.
     pub(super) preceding: Option<Verified>,
+    /// Whether anybody has said what is frozen; a rejection holds without.
+    pub(super) freezes_known: bool,
+    /// A rejection that the cluster shows, verified.
+    pub(super) rejected: Option<Verified>,
 }
 
-/// Loads and checks everything.
-pub(super) fn load(args: &CaseArgs, now_secs: u64) -> Result<Case> {
+/// Checks everything.
+pub(super) fn load(args: &CaseArgs, papers: Papers, now_secs: u64) -> Result<Case> {
     let text = String::from_utf8(read(&args.charter, charter::MAX_BYTES)?)
         .with_context(|| format!("{} is not text", args.charter.display()))?;
     let charter = Charter::from_toml(&text).with_context(|| format!("{} is refused", args.charter.display()))?;
-    let intent = intent(&envelope(&args.intent)?, &charter)
-        .with_context(|| format!("the intent in {} is refused", args.intent.display()))?;
-    let key = certificate(&envelope(&args.certificate)?, &charter, &intent)
-        .with_context(|| format!("the certificate in {} is refused", args.certificate.display()))?;
+    let Papers { intent: (from, envelope), certificate: (proof, certified), freeze_epoch, said } = papers;
+    let intent = intent(&envelope, &charter).with_context(|| format!("the intent in {from} is refused"))?;
+    let key =
+        certificate(&certified, &charter, &intent).with_context(|| format!("the certificate in {proof} is refused"))?;
     let kinds = |chain: &ChainId, contract: &Address| charter.token_kind(chain, contract);
     let effects = decode_intent(&intent, &key, &kinds).context("the intent's bytes cannot be read")?.effects;
     let decision = decide(&charter, &intent, &effects);
+    let own_freezes = (!args.freezes.is_empty()).then(|| FreezeEpoch::of(args.freezes.iter().copied()));
+    let freezes = own_freezes.or(freeze_epoch);
     let facts = Facts {
         cluster: charter.cluster.clone(),
         intent_id: intent.id,
         effects_digest: effects.digest(),
         decoder_version: effects.decoder_version,
         slice: decision.slice,
-        freeze_epoch: FreezeEpoch::of(args.freezes.iter().copied()),
+        freeze_epoch: freezes.unwrap_or_else(|| FreezeEpoch::of([])),
     };
-    let preceding = args.after.as_deref().map(|path| {
-        preceding(path, &charter, &facts, now_secs)
-            .with_context(|| format!("the approval in {} cannot be followed", path.display()))
-    });
-    Ok(Case { preceding: preceding.transpose()?, charter, intent, effects, decision, facts })
+    // What does not verify was said by nobody.
+    let heard = said.iter().filter_map(|signed| verify(signed, &charter.roster, &facts, now_secs).ok());
+    let (no, mut heard): (Vec<_>, Vec<_>) = heard.partition(|one| one.approval().verdict == Verdict::Reject);
+    let preceding = match args.after.as_deref() {
+        Some(path) => Some(
+            preceding(path, &charter, &facts, now_secs)
+                .with_context(|| format!("the approval in {} cannot be followed", path.display()))?,
+        ),
+        None => heard.pop(),
+    };
+    let (rejected, freezes_known) = (no.into_iter().next(), freezes.is_some());
+    Ok(Case { preceding, freezes_known, rejected, charter, intent, effects, decision, facts })
 }
 
 fn intent(envelope: &pb::Envelope, charter: &Charter) -> Result<Intent> {
@@ -85,7 +99,7 @@ fn preceding(path: &Path, charter: &Charter, facts: &Facts, now_secs: u64) -> Re
     Ok(seen)
 }
 
-fn envelope(path: &Path) -> Result<pb::Envelope> {
+pub(super) fn envelope(path: &Path) -> Result<pb::Envelope> {
     // An envelope's payload is the greatest part of it.
     let bytes = read(path, limits::ENVELOPE_PAYLOAD_BYTES.saturating_mul(2))?;
     pb::Envelope::decode(bytes.as_slice()).with_context(|| format!("{} holds no envelope", path.display()))
@@ -99,8 +113,8 @@ fn read(path: &Path, limit: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Hands the signed verdict on: into a new file, so that none is overwritten.
-pub(super) fn deliver(path: &Path, signed: &SignedApproval) -> Result<()> {
+/// Writes the signed verdict into a new file, so that none is overwritten.
+pub(super) fn write(path: &Path, signed: &SignedApproval) -> Result<()> {
     let failed = || format!("could not write {}: name a new file", path.display());
     let mut file = std::fs::File::create_new(path).with_context(failed)?;
     file.write_all(&signed.to_envelope().encode_to_vec()).and_then(|()| file.sync_all()).with_context(failed)
