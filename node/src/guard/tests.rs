@@ -1,3 +1,5 @@
+mod orders;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
@@ -24,6 +26,8 @@ struct FakeView {
     stopped: BTreeSet<IntentId>,
     denied: u64,
     banned: BTreeSet<NodeId>,
+    key_names: usize,
+    key_order: Option<(IntentId, bool)>,
 }
 
 impl JournalView for FakeView {
@@ -50,10 +54,10 @@ impl JournalView for FakeView {
         Ok(self.banned.contains(peer))
     }
     fn key_names(&self) -> Result<usize, Infallible> {
-        Ok(0)
+        Ok(self.key_names)
     }
     fn key_order(&self, _key: &KeyId) -> Result<Option<(IntentId, bool)>, Infallible> {
-        Ok(None)
+        Ok(self.key_order)
     }
 }
 
