@@ -100,7 +100,7 @@ async fn submitted(cluster: &Cluster, key: &limen_wire::ids::KeyId, text: &str) 
 async fn two_people_and_a_delay_stand_before_a_signature_and_one_rejection_ends_it() {
     let keys = tempfile::tempdir().unwrap();
     let cluster = Cluster::start_under(3, 2, |text| enrol(keys.path(), text)).await;
-    let stage = Stage { cluster, keys };
+    let mut stage = Stage { cluster, keys };
     let cluster = &stage.cluster;
     let key = cluster.make_ecdsa_key().await;
     let id = submitted(cluster, &key, "with-people").await;
@@ -133,4 +133,13 @@ async fn two_people_and_a_delay_stand_before_a_signature_and_one_rejection_ends_
     assert!(error.code == Code::Rejected && error.message.contains("who wants that?"), "{error}");
     let after = stage.decide("approve", "anna", id, &[]);
     assert!(String::from_utf8_lossy(&after.stderr).contains("carol has rejected the intent"));
+
+    for signer in ["signer-1", "signer-2"] {
+        stage.cluster.kill(signer);
+    }
+    let intent = stage.cluster.message(&key, "alone");
+    stage.cluster.client.submit(&intent).await.unwrap();
+    let alone = stage.decide("approve", "anna", intent.id(), &[]);
+    let error = String::from_utf8_lossy(&alone.stderr);
+    assert!(error.contains("too few signers have said what is frozen"), "{error}");
 }
