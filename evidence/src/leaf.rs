@@ -1,8 +1,8 @@
 //! Leaves of the log: what happened, in bytes with one encoding.
 //!
-//! Every leaf begins with a version and a kind. An [`Authorization`](authorization::Authorization) is what a signer's guard
+//! Every leaf begins with a version and a kind. An [`Authorization`] is what a signer's guard
 //! recorded before anything left it, signed by that signer, as the log's keeper is not believed. A
-//! [`Signature`](signature::Signature) proves itself. Kinds 3 (decision) and 4 (ceremony) are kept for what is to come.
+//! [`Signature`] proves itself. Kinds 3 (decision) and 4 (ceremony) are kept for what is to come.
 
 pub mod authorization;
 mod fields;
