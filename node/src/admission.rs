@@ -90,7 +90,7 @@ pub fn note(
         }
         FirstSight::New => {}
     }
-    let denied = !examined.decision().allowed;
+    let denied = !examined.is_free();
     let row = IntentRow {
         id: *intent.id.as_bytes(),
         first_seen_ms: now.0,
@@ -107,6 +107,7 @@ pub fn note(
             first_seen_uptime: time.uptime.0,
             approvals: Vec::new(),
             delays: Delays::new(),
+            rejected: None,
         }),
     };
     let sequence = txn.add_intent(&row)?;
@@ -148,7 +149,7 @@ pub fn sign(
             spend(txn, charter, &charges, life_ms, time)?;
         }
         if let Some(live) = &mut row.live {
-            // The rules of another charter allow it now.
+            // People or another charter allow it now.
             if std::mem::take(&mut live.denied) {
                 txn.count_down(Tally::Denied, &live.requester)?;
             }

@@ -3,64 +3,79 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use limen_policy::approval::{Verified, verify};
 use limen_policy::charter::Charter;
-use limen_wire::approval::SignedApproval;
-use limen_wire::ids::ApprovalId;
+use limen_wire::approval::{SignedApproval, Verdict as Said};
+use limen_wire::ids::{ApprovalId, PersonId};
 use limen_wire::{limits, pb};
 use prost::Message as _;
 
-use crate::clock::Now;
+use crate::clock::{Now, Uptime};
 use crate::guard::{self, Examined, Progress};
 use crate::store::journal::Event;
 use crate::store::rows::{Delays, LiveIntent};
 use crate::store::{StoreError, Txn};
 
-/// One approval that holds, with the bytes to be kept.
+/// What one person may have kept with one intent: approvals, and verdicts in all.
+const APPROVALS_OF_ONE: usize = 8;
+/// Approvals of one intent; the places up to [`limits::APPROVALS`] are for bad news.
+const APPROVALS_OF_ALL: usize = 96;
+
+/// One verdict that holds, with the bytes to be kept.
 #[derive(Debug, Clone)]
 struct Held {
     bytes: Vec<u8>,
     verified: Verified,
 }
 
-/// Approvals that hold for one intent at one moment, each once. What does not hold is dropped: it may be forged, lapsed,
-/// or for something else, and nobody can do harm by handing it in.
+impl Held {
+    fn person(&self) -> &PersonId {
+        &self.verified.approval().person
+    }
+
+    /// Bad news counts whether it can be kept or not.
+    fn is_bad_news(&self) -> bool {
+        self.verified.approval().verdict != Said::Approve
+    }
+}
+
+/// Verdicts that hold for one intent at one moment, each once. What does not hold is dropped: it may be forged, lapsed, for
+/// something else, or of somebody whom nobody asks, and nobody can do harm by handing it in.
 #[derive(Debug, Clone, Default)]
 pub struct Shown {
     held: Vec<Held>,
-    /// Everything that was looked at, whether it holds or not.
-    looked_at: BTreeSet<Vec<u8>>,
+    /// Verdicts that need no further look.
+    looked_at: BTreeSet<ApprovalId>,
     /// How many were dropped.
     pub dropped: usize,
 }
 
 impl Shown {
-    /// Reads approvals as they come from a coordinator.
-    pub fn read(charter: &Charter, examined: &Examined, envelopes: &[pb::Envelope], now: Now) -> Self {
+    /// Reads verdicts as they come from a coordinator, after those that this signer holds already.
+    pub fn read(
+        charter: &Charter,
+        examined: &Examined,
+        live: Option<&LiveIntent>,
+        envelopes: &[pb::Envelope],
+        now: Now,
+    ) -> Self {
         let mut shown = Self::default();
         if examined.decision().requirements.is_empty() {
             shown.dropped = envelopes.len();
             return shown;
         }
+        if let Some(live) = live {
+            shown.add_held(charter, examined, live, now);
+        }
         shown.dropped = envelopes.len().saturating_sub(limits::APPROVALS);
         for envelope in envelopes.iter().take(limits::APPROVALS) {
-            shown.add(charter, examined, envelope, envelope.encode_to_vec(), now);
-        }
-        shown
-    }
-
-    /// Adds what this signer holds already.
-    pub fn with_held(mut self, charter: &Charter, examined: &Examined, live: &LiveIntent, now: Now) -> Self {
-        for bytes in &live.approvals {
-            if !self.looked_at.contains(bytes)
-                && let Ok(envelope) = pb::Envelope::decode(bytes.as_slice())
-            {
-                self.add(charter, examined, &envelope, bytes.clone(), now);
+            if !shown.add(charter, examined, envelope, envelope.encode_to_vec(), now) {
+                shown.dropped = shown.dropped.saturating_add(1);
             }
         }
-        self
+        shown
     }
 
     /// How far they would meet the requirements of an intent that is seen for the first time now.
@@ -69,24 +84,98 @@ impl Shown {
         guard::progress(charter, examined, &verified, &Delays::new(), now.uptime, now)
     }
 
-    fn add(&mut self, charter: &Charter, examined: &Examined, envelope: &pb::Envelope, bytes: Vec<u8>, now: Now) {
-        if !self.looked_at.insert(bytes.clone()) {
-            return;
-        }
-        let facts = guard::facts(charter, examined);
-        let verified = SignedApproval::open(envelope)
-            .ok()
-            .and_then(|signed| verify(&signed, &charter.roster, &facts, now.wall.as_secs()).ok());
-        match verified {
-            Some(verified) if self.ids().all(|id| id != verified.id()) => self.held.push(Held { bytes, verified }),
-            Some(_) => {}
-            None => self.dropped = self.dropped.saturating_add(1),
+    fn add_held(&mut self, charter: &Charter, examined: &Examined, live: &LiveIntent, now: Now) {
+        for bytes in &live.approvals {
+            if let Ok(envelope) = pb::Envelope::decode(bytes.as_slice()) {
+                self.add(charter, examined, &envelope, bytes.clone(), now);
+                // What is held and has lapsed is not looked at again in this call.
+                self.looked_at.extend(digest_of(bytes));
+            }
         }
     }
 
-    fn ids(&self) -> impl Iterator<Item = ApprovalId> + '_ {
-        self.held.iter().map(|held| held.verified.id())
+    /// False if it does not count.
+    fn add(
+        &mut self,
+        charter: &Charter,
+        examined: &Examined,
+        envelope: &pb::Envelope,
+        bytes: Vec<u8>,
+        now: Now,
+    ) -> bool {
+        let Ok(signed) = SignedApproval::open(envelope) else { return false };
+        let id = signed.approval.digest();
+        // A verdict is known by what it says: another spelling of its proof is no other verdict.
+        if self.looked_at.contains(&id) {
+            return true;
+        }
+        let facts = guard::facts(charter, examined);
+        match verify(&signed, &charter.roster, &facts, now.wall.as_secs()) {
+            Ok(verified) if has_a_say(charter, examined, &signed.approval.person) => {
+                self.looked_at.insert(id);
+                self.held.push(Held { bytes, verified });
+                true
+            }
+            _ => false,
+        }
     }
+}
+
+/// Whether any requirement of the intent names a group that the person is in.
+fn has_a_say(charter: &Charter, examined: &Examined, person: &PersonId) -> bool {
+    let formulas = examined.decision().requirements.iter().filter_map(|one| one.needs.approvals.as_ref());
+    let member = |leaf: &limen_policy::formula::Leaf| {
+        charter.roster.groups.get(&leaf.group).is_some_and(|group| group.members.contains(person))
+    };
+    formulas.into_iter().any(|formula| formula.leaves().into_iter().any(member))
+}
+
+/// What is kept with an intent.
+struct Kept {
+    by_id: BTreeMap<ApprovalId, (PersonId, Said)>,
+}
+
+impl Kept {
+    fn of(live: &LiveIntent) -> Self {
+        let open = |bytes: &Vec<u8>| SignedApproval::open(&pb::Envelope::decode(bytes.as_slice()).ok()?).ok();
+        let signed = live.approvals.iter().filter_map(open).map(|signed| signed.approval);
+        Self { by_id: signed.map(|one| (one.digest(), (one.person, one.verdict))).collect() }
+    }
+
+    fn count(&self, fits: impl Fn(&PersonId, Said) -> bool) -> usize {
+        self.by_id.values().filter(|(person, said)| fits(person, *said)).count()
+    }
+
+    /// Keeps what is new, if there is a place for it. Taking an approval back always finds one: that of the approval.
+    fn keep(&mut self, live: &mut LiveIntent, held: &Held) -> bool {
+        let (id, person, said) = (held.verified.id(), held.person(), held.verified.approval().verdict);
+        if self.by_id.contains_key(&id) {
+            return false;
+        }
+        let theirs = |who: &PersonId, what: Said| who == person && what == Said::Approve;
+        if said == Said::Approve {
+            let full = self.count(theirs) >= APPROVALS_OF_ONE || self.count(|_, what| what == said) >= APPROVALS_OF_ALL;
+            if full {
+                return false;
+            }
+        } else if self.count(|who, what| who == person && what != Said::Approve) >= APPROVALS_OF_ONE
+            || live.approvals.len() >= limits::APPROVALS
+        {
+            let Some(old) = self.by_id.iter().find(|(_, (who, what))| theirs(who, *what)).map(|(id, _)| *id) else {
+                return false;
+            };
+            self.by_id.remove(&old);
+            live.approvals.retain(|bytes| digest_of(bytes) != Some(old));
+        }
+        live.approvals.push(held.bytes.clone());
+        self.by_id.insert(id, (person.clone(), said));
+        true
+    }
+}
+
+fn digest_of(bytes: &[u8]) -> Option<ApprovalId> {
+    let envelope = pb::Envelope::decode(bytes).ok()?;
+    SignedApproval::open(&envelope).ok().map(|signed| signed.approval.digest())
 }
 
 /// Keeps what is new, starts and stops delays, and says how far the requirements are met. The intent has been noted.
@@ -94,7 +183,7 @@ pub fn settle(
     txn: &mut Txn<'_>,
     charter: &Charter,
     examined: &Examined,
-    shown: Shown,
+    mut shown: Shown,
     now: Now,
 ) -> Result<Progress, StoreError> {
     if examined.decision().requirements.is_empty() {
@@ -104,23 +193,34 @@ pub fn settle(
     let Some((sequence, mut row)) = Txn::intent(txn, &id)? else { return Ok(Progress::default()) };
     // A tombstone starts no session: nothing is left to approve.
     let Some(live) = &mut row.live else { return Ok(Progress::default()) };
-    let shown = shown.with_held(charter, examined, live, now);
-    let mut changed = false;
+    let before = live.clone();
+    let mut kept = Kept::of(live);
+    let durable: BTreeSet<ApprovalId> = kept.by_id.keys().copied().collect();
+    shown.add_held(charter, examined, live, now);
     for held in &shown.held {
-        if live.approvals.len() < limits::APPROVALS && !live.approvals.contains(&held.bytes) {
-            live.approvals.push(held.bytes.clone());
+        if kept.keep(live, held) {
             let approval = *held.verified.id().as_bytes();
             txn.append(now.wall, Event::Approval { intent: row.id, approval })?;
-            changed = true;
         }
     }
-    // Only what is durable counts.
-    let durable = shown.held.iter().filter(|held| live.approvals.contains(&held.bytes));
-    let counted: Vec<Verified> = durable.map(|held| held.verified.clone()).collect();
-    let first_seen = crate::clock::Uptime(live.first_seen_uptime);
-    let progress = guard::progress(charter, examined, &counted, &live.delays, first_seen, now);
-    if changed || progress.delays != live.delays {
-        live.delays.clone_from(&progress.delays);
+    let pick = |fits: &dyn Fn(&Held) -> bool| -> Vec<Verified> {
+        shown.held.iter().filter(|held| fits(held)).map(|held| held.verified.clone()).collect()
+    };
+    let first_seen = Uptime(live.first_seen_uptime);
+    let look = |approvals: &[Verified], delays: &Delays| {
+        guard::progress(charter, examined, approvals, delays, first_seen, now)
+    };
+    // First as it stood until now: a delay ends if the approvals had stopped being enough, also if new ones came since.
+    let stood = pick(&|held: &Held| held.is_bad_news() || durable.contains(&held.verified.id()));
+    let delays = look(&stood, &live.delays).delays;
+    // Then with what is new: only what is durable counts for anything.
+    let counted = pick(&|held: &Held| held.is_bad_news() || kept.by_id.contains_key(&held.verified.id()));
+    let mut progress = look(&counted, &delays);
+    live.delays.clone_from(&progress.delays);
+    // Somebody's no is for good, whatever becomes of their credential.
+    live.rejected = live.rejected.take().or(progress.rejected.take());
+    progress.rejected.clone_from(&live.rejected);
+    if *live != before {
         txn.put_intent(sequence, &row)?;
         // What a delay counts from is never later than what a restart goes on from.
         txn.put_uptime(now.uptime)?;

@@ -89,7 +89,7 @@ impl Signer for SignerService {
         self.coordinator(&request)?;
         let request = request.into_inner();
         let examined = self.examine(&request.intent.unwrap_or_default())?;
-        let shown = Shown::read(&self.shared.charter, &examined, &request.approvals, self.shared.time());
+        let shown = Shown::read(&self.shared.charter, &examined, None, &request.approvals, self.shared.time());
         Ok(announced(&examined, 0, shown.progress(&self.shared.charter, &examined, self.shared.time())))
     }
 

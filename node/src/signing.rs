@@ -55,18 +55,18 @@ pub fn examine(shared: &Shared, envelope: &pb::Envelope) -> Result<Examined, Api
 
 /// The approvals that came with an intent and those held here before, verified outside the writer's turn.
 pub(crate) fn show(shared: &Shared, examined: &Examined, approvals: &[pb::Envelope]) -> Result<Shown, ApiError> {
-    let now = shared.time();
-    let shown = Shown::read(&shared.charter, examined, approvals, now);
+    let live = if examined.decision().requirements.is_empty() {
+        None
+    } else {
+        let view = shared.store.view().map_err(|error| Shared::store_error(&error))?;
+        let row = view.intent(&examined.intent().id).map_err(|error| Shared::store_error(&error))?;
+        row.and_then(|(_, row)| row.live)
+    };
+    let shown = Shown::read(&shared.charter, examined, live.as_ref(), approvals, shared.time());
     if shown.dropped > 0 {
         shared.metrics.dropped_approvals.inc_by(shown.dropped as u64);
     }
-    if examined.decision().requirements.is_empty() {
-        return Ok(shown);
-    }
-    let view = shared.store.view().map_err(|error| Shared::store_error(&error))?;
-    let row = view.intent(&examined.intent().id).map_err(|error| Shared::store_error(&error))?;
-    let live = row.and_then(|(_, row)| row.live);
-    Ok(live.map_or(shown.clone(), |live| shown.with_held(&shared.charter, examined, &live, now)))
+    Ok(shown)
 }
 
 /// The key that a request names, as far as it can be read without checking anything.

@@ -10,9 +10,11 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Display};
 
+use limen_wire::ids::PersonId;
+
 use crate::charter::Charter;
 use crate::charter::governance::Governance;
-use crate::charter::people::{CredentialClass, Group, Person};
+use crate::charter::people::{CredentialClass, Group};
 use crate::charter::rule::{Destination, Destinations, Rule, Verb};
 use crate::charter::vault::{BookEntry, Limit};
 
@@ -166,18 +168,34 @@ fn requesters(changes: &mut Changes, old: &Charter, new: &Charter) {
 fn people(changes: &mut Changes, old: &Charter, new: &Charter) {
     use Direction::{Loosens, Tightens};
     let (before, after) = (&old.roster.people, &new.roster.people);
-    changes.named("person", (before, after), (Loosens, Tightens), |changes, old: &Person, new: &Person| {
-        let what = format!("credential of {}:", new.id);
-        let both = (&old.credentials, &new.credentials);
-        changes.named(&what, both, (Loosens, Tightens), |changes, old, new| {
+    // Fewer guardians, or guardians with less to sign with, are fewer who can stop something.
+    let guards = |person: &PersonId| guardians(old).contains(person);
+    for id in before.keys().filter(|id| !after.contains_key(*id)) {
+        let direction = if guards(id) { Loosens } else { Tightens };
+        changes.add(direction, format!("person {id} is gone"));
+    }
+    for (id, new) in after {
+        let Some(old) = before.get(id) else {
+            changes.add(Loosens, format!("person {id} is new"));
+            continue;
+        };
+        let less = if guards(id) { Loosens } else { Tightens };
+        let what = format!("credential of {id}:");
+        changes.named(&what, (&old.credentials, &new.credentials), (Loosens, less), |changes, old, new| {
             if old != new {
                 let weaker = old.class == CredentialClass::Terminal && new.class == CredentialClass::Console;
                 let same_but_class = old.public_key == new.public_key && old.kind == new.kind;
-                let direction = if weaker && same_but_class { Tightens } else { Loosens };
+                let direction = if weaker && same_but_class { less } else { Loosens };
                 changes.add(direction, format!("credential {} is another one", new.id));
             }
         });
-    });
+    }
+}
+
+/// Who freezes alone.
+fn guardians(charter: &Charter) -> BTreeSet<PersonId> {
+    let group = charter.governance.as_ref().and_then(|one| charter.roster.groups.get(&one.guardians));
+    group.map(|group| group.members.clone()).unwrap_or_default()
 }
 
 fn groups(changes: &mut Changes, old: &Charter, new: &Charter) {

@@ -110,7 +110,7 @@ impl Bench {
 
     fn announce(&mut self, approvals: &[pb::Envelope]) -> Progress {
         let (charter, examined, now) = (self.charter.clone(), self.examined(), self.now);
-        let (shown, envelope) = (Shown::read(&charter, &examined, approvals, now), sealed(&self.raw));
+        let (shown, envelope) = (Shown::read(&charter, &examined, None, approvals, now), sealed(&self.raw));
         let settled = self.store().write_blocking(move |txn| {
             admission::note(txn, &charter, &examined, &envelope, now)?.unwrap();
             settle(txn, &charter, &examined, shown, now)
@@ -122,7 +122,7 @@ impl Bench {
         self.session += 1;
         let call = sign_call(&[self.session; 32], &[1, 2]).unwrap();
         let (charter, examined, now) = (self.charter.clone(), self.examined(), self.now);
-        let (shown, envelope) = (Shown::read(&charter, &examined, approvals, now), sealed(&self.raw));
+        let (shown, envelope) = (Shown::read(&charter, &examined, None, approvals, now), sealed(&self.raw));
         let decided = self
             .store()
             .write_blocking(move |txn| admission::sign(txn, &charter, examined, call, (&envelope, shown), now));
@@ -305,7 +305,11 @@ fn an_approval_that_was_altered_does_not_count() {
         edit(&mut signed.approval);
         let altered = signed.to_envelope();
         let (charter, examined) = (bench.charter.clone(), bench.examined());
-        assert_eq!(Shown::read(&charter, &examined, std::slice::from_ref(&altered), bench.now).dropped, 1, "{field}");
+        assert_eq!(
+            Shown::read(&charter, &examined, None, std::slice::from_ref(&altered), bench.now).dropped,
+            1,
+            "{field}"
+        );
         assert_eq!(bench.refused(&[altered, honest]).0, Code::ApprovalsMissing, "{field}");
     }
 }
@@ -330,6 +334,22 @@ fn approvals_that_expire_before_the_delay_is_over_do_not_count() {
     assert_eq!(bench.refused(&[]).0, Code::ApprovalsMissing);
 }
 
+fn held(bench: &Bench) -> usize {
+    let id = bench.examined().intent().id;
+    bench.store().view().unwrap().intent(&id).unwrap().unwrap().1.live.unwrap().approvals.len()
+}
+
+/// As many verdicts of one person as are asked for, all different.
+fn many(bench: &Bench, person: &str, said: Said, count: u64) -> Vec<pb::Envelope> {
+    let one = |number: u64| {
+        let mut approval = bench.approval(person, said);
+        approval.nonce[..8].copy_from_slice(&number.to_be_bytes());
+        approval.nonce[31] = 1;
+        signed(approval, person)
+    };
+    (0..count).map(one).collect()
+}
+
 #[test]
 fn what_people_said_is_bounded_and_kept_once() {
     let mut bench = Bench::new();
@@ -337,21 +357,125 @@ fn what_people_said_is_bounded_and_kept_once() {
     for _ in 0..3 {
         bench.announce(&[anna.clone(), anna.clone()]);
     }
-    let held = |bench: &Bench| {
-        let id = bench.examined().intent().id;
-        bench.store().view().unwrap().intent(&id).unwrap().unwrap().1.live.unwrap().approvals.len()
-    };
     assert_eq!(held(&bench), 1);
-    let many: Vec<_> = (0..limits::APPROVALS)
-        .map(|number| {
-            let mut approval = bench.approval("anna", Said::Approve);
-            approval.nonce[..8].copy_from_slice(&(number as u64).to_be_bytes());
-            signed(approval, "anna")
-        })
-        .collect();
-    bench.announce(&many);
-    assert_eq!(held(&bench), limits::APPROVALS);
+    for _ in 0..3 {
+        let approvals = many(&bench, "anna", Said::Approve, 100);
+        bench.announce(&approvals);
+    }
+    assert_eq!(held(&bench), APPROVALS_OF_ONE, "one person keeps nobody else out");
+    let boris = bench.says("boris", Said::Approve);
+    assert!(bench.announce(&[boris]).statuses[0].met);
     assert!(bench.store().view().unwrap().verify_journal().is_ok());
+}
+
+#[test]
+fn bad_news_counts_and_is_kept_however_much_was_said_before() {
+    let mut bench = Bench::new();
+    for person in ["anna", "boris"] {
+        let approvals = many(&bench, person, Said::Approve, 100);
+        bench.announce(&approvals);
+        let withdrawals = many(&bench, person, Said::Withdraw, 100);
+        bench.announce(&withdrawals);
+    }
+    let (id, approvals) = (bench.examined().intent().id, many(&bench, "boris", Said::Approve, 100));
+    assert!(!bench.announce(&approvals).statuses[0].met);
+    assert!(held(&bench) <= limits::APPROVALS);
+    let no = bench.says("dora", Said::Reject);
+    assert_eq!(bench.refused(&[no]).0, Code::Rejected);
+    let live = bench.store().view().unwrap().intent(&id).unwrap().unwrap().1.live.unwrap();
+    assert_eq!(live.rejected, Some(("dora".to_owned(), "not this".to_owned())));
+}
+
+/// Everybody can flip the sign of `s` of a P-256 signature: the copy is no other verdict and hides none.
+#[test]
+fn another_spelling_of_a_proof_hides_no_verdict() {
+    let mut bench = Bench::new();
+    let no = bench.says("dora", Said::Reject);
+    let mut forged = SignedApproval::open(&no).unwrap();
+    forged.proof = Proof::Signature([7; 64]);
+    let (charter, examined) = (bench.charter.clone(), bench.examined());
+    let both = [forged.to_envelope(), no];
+    let shown = Shown::read(&charter, &examined, None, &both, bench.now);
+    assert_eq!((shown.dropped, shown.progress(&charter, &examined, bench.now).rejected.is_some()), (1, true));
+    assert_eq!(bench.refused(&both).0, Code::Rejected);
+}
+
+#[test]
+fn whoever_is_asked_by_nobody_is_not_kept() {
+    let mut bench = Bench::new();
+    bench.charter = with_rules(&RULE.replace("2 terminal of treasury", "1 of risk"));
+    let stranger = bench.says("anna", Said::Reject);
+    assert!(bench.announce(&[stranger]).rejected.is_none());
+    assert_eq!(held(&bench), 0);
+}
+
+/// A rejection is for good: also if whoever gave it is no longer in the charter.
+#[test]
+fn a_rejection_outlives_its_person() {
+    let mut bench = Bench::new();
+    let no = bench.says("boris", Said::Reject);
+    bench.announce(&[no]);
+    let text = charter_text().replace("members = [\"anna\", \"boris\", \"dora\"]", "members = [\"anna\", \"dora\"]");
+    let head = &text[..text.find("[[rules]]").unwrap()];
+    let rules = RULE.replace("2 terminal", "1 terminal").replace("delay_secs = 60", "");
+    bench.charter = Charter::from_toml(&format!("{head}{rules}")).unwrap();
+    let yes = bench.says("anna", Said::Approve);
+    assert_eq!(bench.refused(&[yes]).0, Code::Rejected);
+}
+
+/// The gap and what closes it are shown in one call: the delay begins anew all the same.
+#[test]
+fn a_delay_does_not_go_on_across_a_gap_that_nobody_was_shown() {
+    let mut bench = Bench::new();
+    bench.charter = with_rules(&RULE.replace("2 terminal of treasury", "1 terminal of treasury"));
+    let anna = bench.says("anna", Said::Approve);
+    bench.announce(&[anna]);
+    bench.run_for(100_000);
+    let both = [bench.says("anna", Said::Withdraw), bench.says("boris", Said::Approve)];
+    let (code, message) = bench.refused(&both);
+    assert_eq!((code, message.contains("60 s")), (Code::TimeLocked, true), "{message}");
+    // the same where the first approval has expired meanwhile
+    let mut bench = Bench::new();
+    bench.charter = with_rules(&RULE.replace("2 terminal of treasury", "1 terminal of treasury"));
+    let mut short = bench.approval("anna", Said::Approve);
+    short.expires_at_secs = bench.now.wall.as_secs() + 10;
+    bench.announce(&[signed(short, "anna")]);
+    bench.run_for(100_000);
+    let boris = bench.says("boris", Said::Approve);
+    assert_eq!(bench.refused(&[boris]).0, Code::TimeLocked);
+}
+
+/// A rule that asks for time alone waits for the people whom another rule asks for.
+#[test]
+fn no_delay_runs_before_everybody_asked_has_approved() {
+    let mut bench = Bench::new();
+    let wait = "[[rules]]\nname = \"wait\"\nrequire = \"transfer\"\ndelay_secs = 60\n";
+    bench.charter = with_rules(&format!("{}{wait}", RULE.replace("delay_secs = 60", "")));
+    bench.announce(&[]);
+    bench.run_for(100_000);
+    let both = [bench.says("anna", Said::Approve), bench.says("boris", Said::Approve)];
+    let (code, message) = bench.refused(&both);
+    assert_eq!((code, message.contains("\"wait\": 60 s")), (Code::TimeLocked, true), "{message}");
+    bench.run_for(60_000);
+    assert!(matches!(bench.sign(&[]), Verdict::Allowed(_)));
+}
+
+/// Requests that wait for people count against their requester until they are allowed.
+#[test]
+fn requests_that_wait_are_bounded_for_each_requester() {
+    let mut bench = Bench::new();
+    bench.charter.bounds.max_denied = 1;
+    let both = [bench.says("anna", Said::Approve), bench.says("boris", Said::Approve)];
+    bench.announce(&both);
+    let first = bench.raw.clone();
+    bench.raw = transfer(2, "b");
+    assert_eq!(bench.refused(&[]).0, Code::Overloaded);
+    let second = std::mem::replace(&mut bench.raw, first);
+    bench.run_for(60_000);
+    assert!(matches!(bench.sign(&[]), Verdict::Allowed(_)));
+    bench.raw = second;
+    bench.raw.expires_at_secs = bench.now.wall.as_secs() + 60;
+    assert_eq!(bench.refused(&[]).0, Code::ApprovalsMissing, "there is a place again");
 }
 
 #[test]

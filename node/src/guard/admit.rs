@@ -21,7 +21,7 @@ pub enum FirstSight {
 }
 
 /// Judges the first sight of an intent: not expired, not for too far ahead, its idempotency key free, and, if no rule allows
-/// it, not one of too many such of its requester.
+/// it or people have to, not one of too many such of its requester.
 pub fn first_sight<V: JournalView>(
     view: &V,
     charter: &Charter,
@@ -39,9 +39,9 @@ pub fn first_sight<V: JournalView>(
         return Ok(FirstSight::Refused(idempotency_conflict(&holder)));
     }
     let bound = charter.bounds.max_denied;
-    if !examined.decision.allowed && view.denied(&intent.requester)? >= bound {
+    if !examined.is_free() && view.denied(&intent.requester)? >= bound {
         let message = format!(
-            "requester {} has {bound} requests here that no rule allows; they are forgotten after the retention",
+            "requester {} has {bound} requests here that are not allowed; they are forgotten after the retention",
             intent.requester
         );
         return Ok(FirstSight::Refused(ApiError::new(Code::Overloaded, message)));

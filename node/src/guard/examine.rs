@@ -38,6 +38,11 @@ impl Examined {
     pub const fn decision(&self) -> &Decision {
         &self.decision
     }
+    /// Whether it could be signed as it stands: a rule allows it, and asks for nothing.
+    pub const fn is_free(&self) -> bool {
+        self.decision.allowed && self.decision.requirements.is_empty()
+    }
+
     /// The public key under which the signature will verify: 33 bytes for ECDSA, 32 otherwise.
     pub fn public_key(&self) -> Vec<u8> {
         public_key_bytes(self.key.public.scheme, &self.child.public_key)

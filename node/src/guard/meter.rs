@@ -22,6 +22,8 @@ use crate::clock::Uptime;
 
 /// A window is counted in so many steps; what ends within one step ends at its end.
 const STEPS: u64 = 64;
+/// Parts of one meter: requests of very different expiry are counted together, never for a shorter time.
+const MOST_PARTS: usize = 128;
 
 /// What was allowed and still counts, by when it stops counting.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,12 +61,31 @@ impl Meter {
             }
         };
         match self.parts.iter_mut().find(|part| part.until == until) {
-            Some(part) => {
-                part.amount = part.amount.checked_add(amount).unwrap_or(Amount::MAX);
-                part.count = part.count.saturating_add(1);
+            Some(part) => part.join(amount, 1),
+            None => {
+                let place = self.parts.partition_point(|part| part.until < until);
+                self.parts.insert(place, Part { until, amount, count: 1 });
             }
-            None => self.parts.push(Part { until, amount, count: 1 }),
         }
+        self.shrink();
+    }
+
+    /// Joins the two that end nearest to each other while there are too many: the earlier one counts longer by that.
+    fn shrink(&mut self) {
+        while self.parts.len() > MOST_PARTS {
+            let gaps = self.parts.iter().zip(self.parts.iter().skip(1));
+            let nearest = gaps.enumerate().min_by_key(|(_, (one, next))| next.until.saturating_sub(one.until));
+            let Some(place) = nearest.map(|(place, _)| place) else { return };
+            let early = self.parts.remove(place);
+            self.parts.get_mut(place).into_iter().for_each(|next| next.join(early.amount, early.count));
+        }
+    }
+}
+
+impl Part {
+    fn join(&mut self, amount: Amount, count: u64) {
+        self.amount = self.amount.checked_add(amount).unwrap_or(Amount::MAX);
+        self.count = self.count.saturating_add(count);
     }
 }
 

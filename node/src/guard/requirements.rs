@@ -7,7 +7,7 @@ use limen_policy::charter::Charter;
 use limen_policy::charter::rule::DelayFrom;
 use limen_policy::decide::Requirement;
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{ApprovalId, FreezeEpoch, PersonId};
+use limen_wire::ids::{ApprovalId, FreezeEpoch};
 use limen_wire::pb;
 
 use super::Examined;
@@ -20,7 +20,7 @@ pub struct Progress {
     /// One for each requirement of the decision.
     pub statuses: Vec<pb::RequirementStatus>,
     /// Somebody who has a say said no, and why.
-    pub rejected: Option<(PersonId, String)>,
+    pub rejected: Option<(String, String)>,
     /// The approvals by which the formulas are met.
     pub counted: BTreeSet<ApprovalId>,
     /// The delays that run now.
@@ -71,14 +71,20 @@ pub fn progress(
     now: Now,
 ) -> Progress {
     let facts = facts(charter, examined);
+    let requirements = &examined.decision.requirements;
+    let tallies: Vec<Tally> =
+        requirements.iter().map(|one| tally(charter, examined, &facts, one, approvals, now)).collect();
+    // A delay that counts from the approvals counts from all of them: nobody waits out one rule before another is met.
+    let all_met = tallies.iter().all(|tally| matches!(tally, Tally::Met { .. }));
     let mut progress = Progress::default();
-    for requirement in &examined.decision.requirements {
-        let status = match tally(charter, examined, &facts, requirement, approvals, now) {
+    for (requirement, tally) in requirements.iter().zip(tallies) {
+        let status = match tally {
             Tally::Met { by } => {
                 progress.counted.extend(by.into_values());
-                let started = delays.get(&requirement.rule);
+                let started = delays.get(&requirement.rule).filter(|_| all_met);
                 let (since, started) = since(examined, requirement, started, first_seen, now.uptime);
-                progress.delays.extend(started.map(|started| (requirement.rule.clone(), started)));
+                let kept = started.filter(|_| all_met);
+                progress.delays.extend(kept.map(|started| (requirement.rule.clone(), started)));
                 let elapsed = now.uptime.0.saturating_sub(since.0);
                 let wait_ms = requirement.needs.delay_secs.saturating_mul(1000).saturating_sub(elapsed);
                 pb::RequirementStatus { met: true, wait_ms, ..pb::RequirementStatus::default() }
@@ -86,7 +92,7 @@ pub fn progress(
             Tally::Wanting { missing } => lacks(missing.to_string()),
             Tally::TooMany { found } => lacks(format!("{found} approvals are more than are counted")),
             Tally::Rejected { by, reason } => {
-                progress.rejected.get_or_insert((by, reason));
+                progress.rejected.get_or_insert((by.to_string(), reason));
                 lacks("rejected".to_owned())
             }
         };

@@ -99,7 +99,7 @@ pub struct LiveIntent {
     pub envelope: Vec<u8>,
     /// Who asked.
     pub requester: String,
-    /// No rule allowed it when it was first seen, and it is counted as such.
+    /// It was not allowed as it stood when it was first seen, and is counted as such until it is.
     pub denied: bool,
     /// Its expiry, in seconds since 1970.
     pub expires_at_secs: u64,
@@ -113,6 +113,8 @@ pub struct LiveIntent {
     pub approvals: Vec<Vec<u8>>,
     /// The delays that run.
     pub delays: Delays,
+    /// Who rejected it, and why: for good, whatever becomes of their credential.
+    pub rejected: Option<(String, String)>,
 }
 
 /// Since when each rule's delay runs.
@@ -196,7 +198,7 @@ pub(super) fn meter_name(limit: &str, subject: &str) -> [u8; 32] {
 /// What is counted for each requester, so that none of them fills the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tally {
-    /// Intents noted although no rule allowed them, not yet compacted.
+    /// Intents noted although no rule allowed them or people had yet to approve them, neither allowed nor compacted since.
     Denied,
     /// Stop records for intents that have not been seen.
     StopsAhead,

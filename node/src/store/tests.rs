@@ -127,6 +127,7 @@ fn intent(n: u8, first_seen_ms: u64) -> IntentRow {
         first_seen_uptime: 0,
         approvals: Vec::new(),
         delays: rows::Delays::new(),
+        rejected: None,
     };
     IntentRow { id: [n; 32], first_seen_ms, allowed: true, stopped: false, result: None, live: Some(live) }
 }
@@ -288,6 +289,7 @@ fn finished(n: u64) -> IntentRow {
         first_seen_uptime: 0,
         approvals: Vec::new(),
         delays: rows::Delays::new(),
+        rejected: None,
     };
     IntentRow { id, first_seen_ms: n, allowed: true, stopped: false, result: Some(result), live: Some(live) }
 }

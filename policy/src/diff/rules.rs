@@ -22,9 +22,14 @@ pub(super) fn rules(changes: &mut Changes, old: &[Rule], new: &[Rule]) {
         }
     }
     for (name, rule) in old.iter().filter(|(name, _)| !new.contains_key(*name)) {
-        let direction = if rule.verb == Verb::Allow { Tightens } else { Loosens };
+        let direction = if only_allows(rule) { Tightens } else { Loosens };
         changes.add(direction, format!("rule {name:?} is gone: {}", does(rule)));
     }
+}
+
+/// A rule that allows and asks for something asks it of all that it matches, also of what another rule allows.
+fn only_allows(rule: &Rule) -> bool {
+    rule.verb == Verb::Allow && rule.needs.is_empty()
 }
 
 fn does(rule: &Rule) -> String {
@@ -38,7 +43,7 @@ fn changed(changes: &mut Changes, old: &Rule, new: &Rule) {
         return changes.add(Loosens, format!("rule {name:?} is another one: {} instead of {}", does(new), does(old)));
     }
     let mut matches = |which: &str, reach: Reach, from: String, to: String| {
-        if let Some(direction) = reach.direction(new.verb) {
+        if let Some(direction) = reach.direction(old) {
             changes.add(direction, format!("rule {name:?}: {which} changes from {from} to {to}"));
         }
     };
@@ -100,14 +105,14 @@ enum Reach {
 }
 
 impl Reach {
-    /// A rule that allows loosens by matching more, every other one by matching less.
-    fn direction(self, verb: Verb) -> Option<Direction> {
-        match (self, verb) {
+    /// A rule that only allows loosens by matching more, one that only asks or denies by matching less, and one that does
+    /// both either way.
+    fn direction(self, old: &Rule) -> Option<Direction> {
+        match (self, old.verb) {
             (Self::Same, _) => None,
-            (Self::Wider, Verb::Require | Verb::Deny) | (Self::Narrower, Verb::Allow) => Some(Tightens),
-            (Self::Wider, Verb::Allow) | (Self::Narrower, Verb::Require | Verb::Deny) | (Self::Other, _) => {
-                Some(Loosens)
-            }
+            (Self::Narrower, Verb::Allow) if only_allows(old) => Some(Tightens),
+            (Self::Wider, Verb::Require | Verb::Deny) => Some(Tightens),
+            (Self::Wider | Self::Narrower | Self::Other, _) => Some(Loosens),
         }
     }
 

@@ -102,6 +102,22 @@ fn a_meter_stays_small() {
     assert!(meter.used(Uptime(10_000_000)).amount >= amount(36_000));
 }
 
+/// Requests whose expiries are all different count no shorter for being counted together.
+#[test]
+fn very_different_expiries_do_not_make_a_meter_large() {
+    let limit = limit(Some(60), 1_000_000, None);
+    let mut meter = Meter::default();
+    for life in 0..5_000 {
+        meter.add(&limit, amount(1), life * 17_000, Uptime(0));
+        assert!(meter.parts.len() <= MOST_PARTS);
+    }
+    for at in [0, 60_000, 1_000_000, 50_000_000] {
+        let live = (0..5_000).filter(|life| life * 17_000 + 60_000 > at).count() as u128;
+        assert!(meter.used(Uptime(at)).amount >= amount(live), "at {at}");
+    }
+    assert_eq!(meter.used(Uptime(5_000 * 17_000 + 61_000)).amount, Amount::ZERO);
+}
+
 #[test]
 fn a_sum_beyond_256_bits_counts_as_the_most() {
     let limit = limit(None, 100, None);
