@@ -122,6 +122,15 @@ pub fn note(
     Ok(Ok(now.0))
 }
 
+/// What was decided, and what the peers are to hear of it.
+#[derive(Debug)]
+pub struct Decided {
+    /// The decision.
+    pub verdict: Verdict<SignToken>,
+    /// Rejections and withdrawals that are held from now on.
+    pub news: Vec<pb::Envelope>,
+}
+
 /// Decides on signing and, if it is allowed, records that: session, claim on the account's number, journal.
 pub fn sign(
     txn: &mut Txn<'_>,
@@ -130,12 +139,12 @@ pub fn sign(
     call: SignCall,
     (envelope, shown): (&pb::Envelope, Shown),
     time: Now,
-) -> Result<Verdict<SignToken>, StoreError> {
+) -> Result<Decided, StoreError> {
     let (id, now) = (examined.intent().id, time.wall);
     if Txn::intent(txn, &id)?.is_none()
         && let Err(error) = note(txn, charter, &examined, envelope, time)?
     {
-        return Ok(Verdict::Refused(error));
+        return Ok(Decided { verdict: Verdict::Refused(error), news: Vec::new() });
     }
     let progress = approvals::settle(txn, charter, &examined, shown, time)?;
     let nonce_claim = examined.nonce_claim();
@@ -162,7 +171,7 @@ pub fn sign(
         }
         txn.append(now, Event::Allowed(Box::new(token.record())))?;
     }
-    Ok(verdict)
+    Ok(Decided { verdict, news: progress.news })
 }
 
 /// Counts what was allowed against the limits.

@@ -197,8 +197,10 @@ pub fn settle(
     let mut kept = Kept::of(live);
     let durable: BTreeSet<ApprovalId> = kept.by_id.keys().copied().collect();
     shown.add_held(charter, examined, live, now);
+    let mut news = Vec::new();
     for held in &shown.held {
         if kept.keep(live, held) {
+            news.extend(held.is_bad_news().then(|| pb::Envelope::decode(held.bytes.as_slice()).unwrap_or_default()));
             let approval = *held.verified.id().as_bytes();
             txn.append(now.wall, Event::Approval { intent: row.id, approval })?;
         }
@@ -216,6 +218,7 @@ pub fn settle(
     // Then with what is new: only what is durable counts for anything.
     let counted = pick(&|held: &Held| held.is_bad_news() || kept.by_id.contains_key(&held.verified.id()));
     let mut progress = look(&counted, &delays);
+    progress.news = news;
     live.delays.clone_from(&progress.delays);
     // Somebody's no is for good, whatever becomes of their credential.
     live.rejected = live.rejected.take().or(progress.rejected.take());

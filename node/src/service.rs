@@ -5,6 +5,8 @@ mod peer;
 
 use std::sync::Arc;
 
+use limen_wire::approval::{SignedApproval, Verdict};
+use limen_wire::envelope::PayloadType;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::FreezeEpoch;
 use limen_wire::intent::Cancellation;
@@ -77,12 +79,15 @@ impl Signer for SignerService {
                 Err(error) => return Ok(Err(error)),
             };
             let progress = approvals::settle(txn, &charter, &examined, shown, now)?;
-            if progress.rejected.is_some() {
-                return Ok(progress.check().map(|()| announced(&examined, first_seen_ms, progress)));
-            }
-            Ok(Ok(announced(&examined, first_seen_ms, progress)))
+            Ok(Ok((examined, first_seen_ms, progress)))
         });
-        noting.await.map_err(|error| self.status(Shared::store_error(&error)))?.map_err(|error| self.status(error))
+        let noted = noting.await.map_err(|error| self.status(Shared::store_error(&error)))?;
+        let (examined, first_seen_ms, progress) = noted.map_err(|error| self.status(error))?;
+        tell(&self.shared, &progress.news);
+        if progress.rejected.is_some() {
+            progress.check().map_err(|error| self.status(error))?;
+        }
+        Ok(announced(&examined, first_seen_ms, progress))
     }
 
     async fn simulate(&self, request: Request<pb::AnnounceRequest>) -> Result<Response<pb::AnnounceResponse>, Status> {
@@ -179,8 +184,42 @@ impl Signer for SignerService {
     }
 }
 
-/// Takes a stop record: signed by the intent's own requester. True if a last-round message may have left before it.
+/// Tells the peers what somebody said against an intent, so that no coordinator can keep it to itself.
+pub(crate) fn tell(shared: &Shared, news: &[pb::Envelope]) {
+    for record in news {
+        shared.mesh.send_all(&pb::peer_message::Kind::StopRecord(record.clone()));
+    }
+}
+
+/// Hears a rejection or a withdrawal of an intent that is known here.
+async fn hear(shared: &Arc<Shared>, record: pb::Envelope, pass_on: bool) -> Result<bool, ApiError> {
+    let signed = SignedApproval::open(&record).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
+    if signed.approval.verdict == Verdict::Approve {
+        return Err(ApiError::new(Code::Malformed, "an approval stops nothing: it comes with its intent"));
+    }
+    let id = signed.approval.intent_id;
+    let view = shared.store.view().map_err(|error| Shared::store_error(&error))?;
+    let row = view.intent(&id).map_err(|error| Shared::store_error(&error))?;
+    let unknown = || ApiError::new(Code::UnknownRequest, format!("intent {id} is not waiting here"));
+    let (allowed, live) = row.and_then(|(_, row)| Some((row.allowed, row.live?))).ok_or_else(unknown)?;
+    let envelope = pb::Envelope::decode(live.envelope.as_slice()).unwrap_or_default();
+    let examined = signing::examine(shared, &envelope)?;
+    let shown = signing::show(shared, &examined, &[record])?;
+    let (charter, now) = (Arc::clone(&shared.charter), shared.time());
+    let settling = shared.store.write(move |txn| approvals::settle(txn, &charter, &examined, shown, now));
+    let progress = settling.await.map_err(|error| Shared::store_error(&error))?;
+    if pass_on {
+        tell(shared, &progress.news);
+    }
+    Ok(allowed)
+}
+
+/// Takes a stop record: signed by the intent's own requester, or by a person who has a say. True if a last-round message may
+/// have left before it.
 pub(crate) async fn stop(shared: &Arc<Shared>, record: pb::Envelope, pass_on: bool) -> Result<bool, ApiError> {
+    if record.payload_type == PayloadType::Approval.as_str() {
+        return hear(shared, record, pass_on).await;
+    }
     let malformed = |error: String| ApiError::new(Code::Malformed, error);
     let (cancellation, opened) = Cancellation::open(&record).map_err(|error| malformed(error.to_string()))?;
     if cancellation.cluster != shared.charter.cluster {

@@ -23,7 +23,7 @@ use crate::store::StoreError;
 use crate::store::journal::Event;
 use crate::store::rows::{BanRow, StoredSignature};
 use crate::trace::TraceContext;
-use crate::{admission, entropy, nonces, presigning};
+use crate::{admission, entropy, nonces, presigning, service};
 
 /// A refusal, and which signers were waited for in vain or are suspected.
 #[derive(Debug)]
@@ -107,7 +107,9 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     let kept = examined.clone();
     let verdict =
         shared.store.write(move |txn| admission::sign(txn, &charter, examined, call, (&envelope, shown), now));
-    let token = match verdict.await.map_err(|error| Shared::store_error(&error))? {
+    let decided = verdict.await.map_err(|error| Shared::store_error(&error))?;
+    service::tell(&shared, &decided.news);
+    let token = match decided.verdict {
         Verdict::Allowed(token) => token,
         Verdict::Repeat(stored) => {
             count_decision(&shared, "repeat");

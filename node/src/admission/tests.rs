@@ -38,6 +38,7 @@ fn sign_it(store: &Store, raw: pb::Intent, session: u8) -> Verdict<SignToken> {
             sign(txn, &narrow(), examined(&raw), call, (&sealed(&raw), Shown::default()), MOMENT)
         })
         .unwrap()
+        .verdict
 }
 
 fn tally(store: &Store, what: Tally) -> u64 {

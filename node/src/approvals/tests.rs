@@ -126,7 +126,7 @@ impl Bench {
         let decided = self
             .store()
             .write_blocking(move |txn| admission::sign(txn, &charter, examined, call, (&envelope, shown), now));
-        decided.unwrap()
+        decided.unwrap().verdict
     }
 
     fn refused(&mut self, approvals: &[pb::Envelope]) -> (Code, String) {

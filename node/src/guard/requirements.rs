@@ -15,7 +15,7 @@ use crate::clock::{Now, Uptime};
 use crate::store::rows::{Delays, Started};
 
 /// How far the requirements of one intent are met.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Progress {
     /// One for each requirement of the decision.
     pub statuses: Vec<pb::RequirementStatus>,
@@ -25,6 +25,8 @@ pub struct Progress {
     pub counted: BTreeSet<ApprovalId>,
     /// The delays that run now.
     pub delays: Delays,
+    /// Rejections and withdrawals that are held from now on: the peers are told.
+    pub news: Vec<pb::Envelope>,
 }
 
 impl Progress {

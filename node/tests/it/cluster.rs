@@ -132,6 +132,12 @@ impl Cluster {
             let key = key.public_key();
             text += &format!("[[requesters]]\nid = \"{id}\"\npublic_key = \"{key}\"\nduties = [\"{duty}\"]\n");
         }
+        let anna = person_key().public_key();
+        text += &format!(
+            "[[people]]\nid = \"anna\"\n[[people.credentials]]\nid = \"anna-terminal\"\nclass = \"terminal\"\n\
+             public_key = \"{anna}\"\n[groups.risk]\nmembers = [\"anna\"]\n\
+             [[rules]]\nname = \"asked\"\nrequire = \"message\"\nkeys = [\"asked\"]\napprovals = \"1 of risk\"\n"
+        );
         text + "[assets.eth]\nchain = \"eip155:31337\"\nsymbol = \"ETH\"\ndecimals = 18\n\
             [[rules]]\nname = \"eth\"\nallow = \"transfer\"\nasset = \"eth\"\nmax_amount = \"10\"\ndestinations = \"anywhere\"\n\
             [[rules]]\nname = \"gas\"\nallow = \"fee\"\nasset = \"eth\"\nmax_amount = \"1\"\n\
@@ -379,6 +385,11 @@ pub(crate) fn raw_message(key: &str, name: &str, text: &str) -> pb::Intent {
         payload: Some(pb::intent::Payload::Message(text.as_bytes().to_vec().into())),
         ..pb::Intent::default()
     }
+}
+
+/// The one person of the charter.
+pub(crate) fn person_key() -> SigningKey {
+    requester_key(9)
 }
 
 /// An EVM message intent (EIP-191).

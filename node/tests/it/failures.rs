@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use limen_node::clock::{Clock, Millis, SystemClock};
+use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict};
 use limen_wire::envelope::{PayloadType, seal};
-use limen_wire::ids::{NodeId, Protocol, Scheme, SessionId};
+use limen_wire::ids::{ClusterId, CredentialId, FreezeEpoch, NodeId, PersonId, Protocol, Scheme, SessionId, SliceHash};
 use limen_wire::intent::seal_intent;
 use limen_wire::pb;
 use prost::Message as _;
 
 use crate::cluster::{
-    Cluster, evm_transfer, message_intent, raw_message, refusal, requester_key, session, sign_request, signature,
+    Cluster, evm_transfer, message_intent, person_key, raw_message, refusal, requester_key, session, sign_request,
+    signature,
 };
 
 const FROST: (Scheme, Protocol) = (Scheme::EddsaEd25519, Protocol::Frost);
@@ -121,6 +123,53 @@ async fn a_cancelled_intent_is_not_signed() {
         cluster.client(0).list_intents(pb::ListIntentsRequest { after_sequence: 0, page_size: 10 }).await.unwrap();
     let listed = page.into_inner().intents.remove(0);
     assert!(listed.stopped && listed.stop == Some(cancel("backend", &cluster.backend)));
+}
+
+/// One signer hears a no, and the coordinator keeps it to itself: the others hear it from that signer.
+#[tokio::test(flavor = "multi_thread")]
+async fn undelivered_rejection() {
+    let cluster = Cluster::start(3, 2).await;
+    cluster.make_key("asked", FROST.0, FROST.1).await;
+    let (id, intent) = message_intent(&cluster, "asked", "m-1", "hello");
+    let shown = || pb::AnnounceRequest { intent: Some(intent.clone()), ..Default::default() };
+    let mut slice = None;
+    for index in 0..3 {
+        let answer = cluster.client(index).announce(shown()).await.unwrap().into_inner();
+        assert_eq!(answer.requirements[0].missing, "1 more of risk");
+        slice = SliceHash::from_slice(&answer.decision.unwrap().slice_hash).ok();
+    }
+    let says = |verdict: Verdict, reason: &str| {
+        let approval = Approval {
+            cluster: ClusterId::new("test").unwrap(),
+            intent_id: id,
+            effects_digest: [0; 32],
+            decoder_version: 1,
+            slice: slice.unwrap(),
+            freeze_epoch: FreezeEpoch::NONE,
+            person: PersonId::new("anna").unwrap(),
+            credential: CredentialId::new("anna-terminal").unwrap(),
+            preceding: None,
+            expires_at_secs: u64::MAX,
+            verdict,
+            reason: reason.to_owned(),
+            nonce: [1; 32],
+        };
+        let proof = Proof::Signature(person_key().sign(approval.digest().as_bytes()));
+        pb::StopRequest { record: Some(SignedApproval { approval, proof }.to_envelope()) }
+    };
+    let refused = cluster.client(0).stop(says(Verdict::Approve, "")).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument, "an approval is no stop record");
+    cluster.client(0).stop(says(Verdict::Reject, "not this")).await.unwrap();
+    let rejected = |index: usize| {
+        let row = cluster.node(index).shared().store.view().unwrap().intent(&id).unwrap().unwrap().1;
+        row.live.unwrap().rejected.is_some()
+    };
+    crate::cluster::eventually("the rejection at signers 2 and 3", || rejected(1) && rejected(2)).await;
+    for index in 0..3 {
+        let refused = cluster.client(index).announce(shown()).await.unwrap_err();
+        assert!(refused.message().contains("anna rejected it: not this"), "{refused}");
+    }
+    assert_eq!(code(&cluster, &intent, &[1, 2]).await, "rejected");
 }
 
 #[tokio::test(flavor = "multi_thread")]
