@@ -56,8 +56,11 @@ struct Args {
     #[arg(long, default_value_t = 1200)]
     keygen_timeout_secs: u64,
     /// Leave the real processes out: protocols in one process only.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "live_only")]
     in_process_only: bool,
+    /// Leave the protocols in one process out: real processes only.
+    #[arg(long)]
+    live_only: bool,
 }
 
 fn main() -> Result<()> {
@@ -68,7 +71,7 @@ fn main() -> Result<()> {
     results.plain = plain::measure(Duration::from_millis(500));
     eprintln!("bench: decisions");
     results.rules = rules::measure(Duration::from_millis(500))?;
-    for (committee, choice) in pairs(&args) {
+    for (committee, choice) in pairs(&args).filter(|_| !args.live_only) {
         eprintln!("bench: {choice} {committee} in one process");
         match in_process::measure(choice, committee) {
             Ok(found) => results.in_process.push(found),
