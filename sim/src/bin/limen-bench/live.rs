@@ -80,6 +80,7 @@ async fn measure_one(args: &Args, committee: Committee, choice: Choice, rtt_ms: 
     let presigned = choice == Choice::Cggmp24 && args.presignatures > 0;
     if presigned {
         plan.presignatures.insert(key.to_string(), args.presignatures);
+        plan.node_limits.insert("presignatures".to_owned(), args.presignatures.to_string());
     }
     if choice == Choice::Cggmp24 {
         plan.node_limits.insert("prime_sets".to_owned(), "1".to_owned());
