@@ -66,15 +66,26 @@ impl PresignaturePools {
     }
 }
 
-/// Keeps the configured pools full, one session at a time and only while no request waits for a session.
+/// Keeps the configured pools full, one session at a time and never while a request waits for a session: in quiet times
+/// up to the target, between the requests of a busy time only while less than half of it is left.
 pub(crate) async fn refill(core: Arc<Core>) {
     let wanted: Vec<Presign> = core.presign.iter().filter(|wanted| wanted.target > 0).cloned().collect();
+    let mut troubles = BTreeMap::new();
+    let mut seen = 0;
     while !wanted.is_empty() && !core.stop.is_cancelled() {
+        let started = core.metrics.sessions_started.get();
+        let quiet = std::mem::replace(&mut seen, started) == started;
         let mut made = false;
         for wish in &wanted {
             let idle = core.sessions.available_permits() == core.limits.max_running_sessions;
-            if let (true, Some(key)) = (idle, core.keys.find(&wish.key_id)) {
-                made |= refill_one(&core, &key, wish).await;
+            let Some(key) = core.keys.find(&wish.key_id).filter(|_| idle) else { continue };
+            let enough = if quiet { wish.target } else { wish.target.div_ceil(2) };
+            match refill_one(&core, &key, wish, enough).await {
+                Ok(more) => {
+                    made |= more;
+                    troubles.remove(&wish.key_id);
+                }
+                Err(reason) => complain(&mut troubles, &wish.key_id, reason),
             }
         }
         if !made {
@@ -86,20 +97,29 @@ pub(crate) async fn refill(core: Arc<Core>) {
     }
 }
 
-async fn refill_one(core: &Arc<Core>, key: &Arc<ActiveKey>, wish: &Presign) -> bool {
+/// Once for every new reason: what fails is tried again all the time.
+fn complain(troubles: &mut BTreeMap<KeyId, String>, key: &KeyId, reason: String) {
+    if troubles.get(key) != Some(&reason) {
+        tracing::warn!(%key, reason, "no presignature was made; it is tried again");
+        troubles.insert(key.clone(), reason);
+    }
+}
+
+/// Makes one unless there are `enough`; says whether it did.
+async fn refill_one(core: &Arc<Core>, key: &Arc<ActiveKey>, wish: &Presign, enough: usize) -> Result<bool, String> {
     if key.statement.protocol != Protocol::Cggmp24 {
-        return false;
+        return Err(format!("a {:?} key has no presignatures", key.statement.protocol));
     }
     let committee = &key.committee;
     let found = select::reachable(&core.signers, committee);
-    let Some(set) = select::choose(&found, committee.required, &Default::default()) else { return false };
+    let Some(set) = select::choose(&found, committee.required, &Default::default()) else { return Ok(false) };
     let indices: Vec<u32> = set.iter().map(|member| member.index).collect();
     let boots: Vec<_> = set.iter().map(select::Candidate::boot).collect();
     let place = (wish.key_id.clone(), wish.path.clone());
-    if core.presignatures.count(&place, &indices, &boots) >= wish.target {
-        return false;
+    if core.presignatures.count(&place, &indices, &boots) >= enough {
+        return Ok(false);
     }
-    let Ok(id) = random_bytes().map(SessionId::new) else { return false };
+    let id = random_bytes().map(SessionId::new).map_err(|error| error.to_string())?;
     let request = pb::PresignRequest {
         key_id: wish.key_id.to_string(),
         path: wish.path.clone(),
@@ -109,14 +129,20 @@ async fn refill_one(core: &Arc<Core>, key: &Arc<ActiveKey>, wish: &Presign) -> b
     let mut calls = JoinSet::new();
     for member in set {
         let (request, bound) = (request.clone(), core.timing.session_timeout);
-        calls.spawn(async move { member.signer.within(bound, member.signer.port().presign(request)).await });
+        calls.spawn(async move {
+            let answer = member.signer.within(bound, member.signer.port().presign(request)).await;
+            let refused = match answer {
+                Ok(answer) => answer.refusal.map(|refusal| refusal.message),
+                Err(error) => Some(error.to_string()),
+            };
+            refused.map(|reason| format!("{}: {reason}", member.signer.node))
+        });
     }
-    let answers = calls.join_all().await;
-    let good = answers.iter().all(|answer| answer.as_ref().is_ok_and(|answer| answer.refusal.is_none()));
-    if good {
+    let mut refused: Vec<String> = calls.join_all().await.into_iter().flatten().collect();
+    if refused.is_empty() {
         core.presignatures.put(place, indices, boots, id);
-    } else {
-        tracing::warn!(key = %wish.key_id, "a presigning session failed");
+        return Ok(true);
     }
-    good
+    refused.sort();
+    Err(refused.join("; "))
 }

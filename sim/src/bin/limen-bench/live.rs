@@ -94,9 +94,10 @@ async fn measure_one(args: &Args, committee: Committee, choice: Choice, rtt_ms: 
     if presigned {
         wait_for_presignatures(args, &subject.client).await?;
     }
-    let requests = if presigned { args.requests.min(args.presignatures) } else { args.requests };
-    let warm_up = if presigned { 0 } else { WARM_UP };
-    for _ in 0..warm_up {
+    let spare = args.presignatures.saturating_sub(WARM_UP);
+    let requests = if presigned { args.requests.min(spare) } else { args.requests };
+    eprintln!("bench: {choice} {committee}: measuring {requests} requests");
+    for _ in 0..WARM_UP {
         sign(&subject).await?;
     }
     let mut latencies = Vec::new();
