@@ -298,8 +298,9 @@ fn governance(changes: &mut Changes, old: Option<&Governance>, new: Option<&Gove
     changes.same("who lifts a freeze", &old.unfreeze, &new.unfreeze);
     changes.most("the delay of lifting a freeze in seconds", &old.unfreeze_delay_secs, &new.unfreeze_delay_secs);
     let voids = |governance: &Governance| governance.voids.iter().copied().collect::<BTreeSet<_>>();
-    let directions = (Direction::Tightens, Direction::Loosens);
-    changes.members("voided versions", (&voids(old), &voids(new)), directions);
+    // What was voided stays voided: it is enough that one version in force said so.
+    let neutral = (Direction::Neutral, Direction::Neutral);
+    changes.members("voided versions", (&voids(old), &voids(new)), neutral);
 }
 
 /// A list in words; empty lists match everything.

@@ -22,3 +22,4 @@ pub mod formula;
 pub mod key_order;
 pub mod ledger;
 pub mod lint;
+pub mod succession;

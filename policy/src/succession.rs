@@ -1,0 +1,245 @@
+//! How charters follow one another: who signed a version, what it may change, when it binds, and what happens when two
+//! follow the same one.
+//!
+//! A version names its parents by hash and is signed by the quorum that each of them asks for. One that only tightens
+//! binds at once; one that loosens waits out its parents' delay; one that does both is refused, because it can be written
+//! as two (docs/adr/0008-charter-versions.md). The signatures are approvals whose subject is the version instead of an
+//! intent; a rejection of it is a veto.
+
+mod lineage;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use limen_wire::approval::{SignedApproval, Verdict};
+use limen_wire::ids::{CharterHash, ClusterId, FreezeEpoch, IntentId, PersonId, SliceHash, tagged_hash};
+
+use crate::approval::{ApprovalError, Facts, Question, Tally, Verified, verify};
+use crate::charter::Charter;
+use crate::charter::governance::Governance;
+use crate::diff::{Direction, diff};
+
+pub use lineage::{Entry, Lineage, MAX_OPEN, Outlook, Waiting};
+
+/// Version of the text form that approvers read.
+const TEXT_VERSION: u32 = 1;
+/// Changes named in a refusal.
+const SHOWN: usize = 3;
+
+/// Why a version does not follow, or a veto does not count.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SuccessionError {
+    /// For another cluster.
+    #[error("the version is for cluster {found}, this is {expected}")]
+    OtherCluster {
+        /// Whose it is.
+        found: ClusterId,
+        /// Which this is.
+        expected: ClusterId,
+    },
+    /// A charter without `[governance]` has no successor and follows none.
+    #[error("charter {0} does not say how it changes ([governance]), so nothing follows it and it follows nothing")]
+    NoGovernance(CharterHash),
+    /// Not the parents that it names.
+    #[error("the version follows {}, which is not known here: hand in what comes before it first", listed(.0))]
+    UnknownParents(Vec<CharterHash>),
+    /// Neither one more than its highest parent.
+    #[error("the version has number {found}; after its parents it must be {expected}")]
+    Number {
+        /// Its number.
+        found: u64,
+        /// What it must be.
+        expected: u64,
+    },
+    /// The machines change.
+    #[error(
+        "the list of signer nodes or one of their keys changes: that takes a ceremony, not a version of the charter"
+    )]
+    Nodes,
+    /// It tightens and loosens.
+    #[error(
+        "the version loosens ({}) and tightens ({}): write two, the tightening one first, which binds at once",
+        .loosens.join("; "), .tightens.join("; ")
+    )]
+    Mixed {
+        /// Some changes that loosen.
+        loosens: Vec<String>,
+        /// Some that tighten.
+        tightens: Vec<String>,
+    },
+    /// Not enough signatures.
+    #[error("the quorum of charter {parent} has not signed: {missing}")]
+    Quorum {
+        /// Whose quorum.
+        parent: CharterHash,
+        /// What is missing, in words.
+        missing: String,
+    },
+    /// A signature that does not count.
+    #[error("a signature does not count: {0}")]
+    Approval(#[from] ApprovalError),
+    /// Not a rejection.
+    #[error("only a rejection vetoes a version")]
+    NoVeto,
+    /// Somebody without a say.
+    #[error("{0} is no guardian and has no part in the quorum, so cannot veto the version")]
+    NoSay(PersonId),
+    /// Too late, or not known.
+    #[error("version {0} is in force already: what undoes it is another version")]
+    InForce(CharterHash),
+    /// More than are kept.
+    #[error("{MAX_OPEN} signed versions lie here that are not in force: void some by a version that is adopted")]
+    TooMany,
+}
+
+fn listed(hashes: &[CharterHash]) -> String {
+    hashes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+}
+
+/// When a version binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Step {
+    /// It loosens nothing.
+    AtOnce,
+    /// It loosens something.
+    After {
+        /// The longest delay of its parents, in seconds of a signer's running time since it first held the signed version.
+        secs: u64,
+    },
+}
+
+/// What approvals of a version are about, in the place of an intent's id: [`tagged_hash`] with domain
+/// `limen charter version v1` over cluster and hash.
+pub fn subject(cluster: &ClusterId, version: CharterHash) -> IntentId {
+    IntentId::new(tagged_hash("limen charter version v1", [cluster.as_str().as_bytes(), version.as_bytes()]))
+}
+
+/// What approvals of a version must hold for: its hash stands for the effects, its parents for the slice of the charter.
+pub fn facts(version: &Charter) -> Facts {
+    let parents = version.governance.iter().flat_map(|governance| &governance.parents);
+    Facts {
+        cluster: version.cluster.clone(),
+        intent_id: subject(&version.cluster, version.hash()),
+        effects_digest: *version.hash().as_bytes(),
+        decoder_version: TEXT_VERSION,
+        slice: SliceHash::new(tagged_hash("limen charter parents v1", parents.map(|hash| hash.as_bytes().as_slice()))),
+        freeze_epoch: FreezeEpoch::NONE,
+    }
+}
+
+/// Judges a version against the charters that it follows: may it, and when does it bind?
+///
+/// Approvals have no age here: what a quorum has signed stays signed, and is undone by a veto or by a version that voids it.
+pub fn judge(parents: &[&Charter], version: &Charter, approvals: &[SignedApproval]) -> Result<Step, SuccessionError> {
+    let step = follows(parents, version)?;
+    for parent in parents {
+        check_quorum(parent, version, approvals)?;
+    }
+    Ok(step)
+}
+
+/// The part of [`judge`] that needs no signatures: for whoever writes a version.
+pub fn follows(parents: &[&Charter], version: &Charter) -> Result<Step, SuccessionError> {
+    let governance = governance(version)?;
+    let named: BTreeSet<_> = governance.parents.iter().copied().collect();
+    let given: BTreeSet<_> = parents.iter().map(|parent| parent.hash()).collect();
+    if named.is_empty() || named != given {
+        return Err(SuccessionError::UnknownParents(governance.parents.clone()));
+    }
+    let mut step = Step::AtOnce;
+    let mut highest = 0;
+    for parent in parents {
+        let before = self::governance(parent)?;
+        highest = highest.max(before.number);
+        if loosens(parent, version)? {
+            let delay = before.loosening_delay_secs;
+            let secs = match step {
+                Step::AtOnce => delay,
+                Step::After { secs } => secs.max(delay),
+            };
+            step = Step::After { secs };
+        }
+    }
+    let expected = highest.saturating_add(1);
+    if governance.number != expected {
+        return Err(SuccessionError::Number { found: governance.number, expected });
+    }
+    Ok(step)
+}
+
+fn governance(charter: &Charter) -> Result<&Governance, SuccessionError> {
+    charter.governance.as_ref().ok_or_else(|| SuccessionError::NoGovernance(charter.hash()))
+}
+
+/// Whether it loosens anything; refuses what does both, and what no version may change.
+fn loosens(parent: &Charter, version: &Charter) -> Result<bool, SuccessionError> {
+    if parent.cluster != version.cluster {
+        let (found, expected) = (version.cluster.clone(), parent.cluster.clone());
+        return Err(SuccessionError::OtherCluster { found, expected });
+    }
+    let machines =
+        |charter: &Charter| -> Vec<_> { charter.nodes.iter().map(|node| (node.id.clone(), node.public_key)).collect() };
+    if machines(parent) != machines(version) {
+        return Err(SuccessionError::Nodes);
+    }
+    let changes = diff(parent, version);
+    let shown = |direction| -> Vec<String> {
+        let all = changes.iter().filter(|change| change.direction == direction);
+        all.take(SHOWN).map(|change| change.sentence.clone()).collect()
+    };
+    let (loosens, tightens) = (shown(Direction::Loosens), shown(Direction::Tightens));
+    if !loosens.is_empty() && !tightens.is_empty() {
+        return Err(SuccessionError::Mixed { loosens, tightens });
+    }
+    Ok(!loosens.is_empty())
+}
+
+/// Whether what the people signed meets the parent's quorum. A signature that does not verify under this parent does not
+/// count, and is named if it would have been needed.
+fn check_quorum(parent: &Charter, version: &Charter, approvals: &[SignedApproval]) -> Result<(), SuccessionError> {
+    let (facts, nobody) = (facts(version), BTreeSet::new());
+    let mut spoiled = None;
+    let verified: Vec<Verified> = approvals
+        .iter()
+        .filter_map(|signed| verify(signed, &parent.roster, &facts, 0).map_err(|error| spoiled = Some(error)).ok())
+        .collect();
+    let formula = &governance(parent)?.quorum;
+    let question = Question { formula, roster: &parent.roster, excluded: &nobody, facts: &facts, now_secs: 0 };
+    let missing = match question.tally(&verified) {
+        Tally::Met { .. } => return Ok(()),
+        Tally::Wanting { missing } => match spoiled {
+            Some(error) => format!("{missing}, and {error}"),
+            None => missing.to_string(),
+        },
+        Tally::Rejected { by, reason } => format!("{by} rejected it: {reason}"),
+        Tally::TooMany { found } => format!("{found} approvals are more than are counted"),
+    };
+    Err(SuccessionError::Quorum { parent: parent.hash(), missing })
+}
+
+/// Checks a veto: a rejection of the version by a guardian of one of its parents, or by somebody of that parent's quorum.
+pub fn check_veto(
+    parents: &[&Charter],
+    version: &Charter,
+    signed: &SignedApproval,
+) -> Result<PersonId, SuccessionError> {
+    if signed.approval.verdict != Verdict::Reject {
+        return Err(SuccessionError::NoVeto);
+    }
+    let facts = facts(version);
+    let person = &signed.approval.person;
+    let mut reason = SuccessionError::NoSay(person.clone());
+    for parent in parents {
+        let governance = governance(parent)?;
+        let leaves = governance.quorum.leaves();
+        let mut groups = leaves.iter().map(|leaf| &leaf.group).chain([&governance.guardians]);
+        let in_group = |group| parent.roster.groups.get(group).is_some_and(|group| group.members.contains(person));
+        match verify(signed, &parent.roster, &facts, 0) {
+            Ok(_) if groups.any(in_group) => return Ok(person.clone()),
+            Ok(_) => {}
+            Err(error) => reason = error.into(),
+        }
+    }
+    Err(reason)
+}
