@@ -7,6 +7,7 @@ use limen_wire::ids::{IntentId, KeyId, NodeId, RequesterId, SessionId};
 use limen_wire::intent::Cancellation;
 use limen_wire::pb;
 use prost::Message as _;
+use sha2::{Digest as _, Sha256};
 
 use crate::approvals::{self, Shown};
 use crate::clock::{Millis, Now};
@@ -15,7 +16,7 @@ use crate::guard::{
     PresignToken, SignCall, SignToken, Verdict,
 };
 use crate::store::journal::Event;
-use crate::store::rows::{ClaimKey, Delays, IntentRow, KeyPhase, KeyRow, LiveIntent, Tally};
+use crate::store::rows::{ClaimKey, Delays, IntentRow, KeyPhase, KeyRow, LiveIntent, StoredSignature, Tally};
 use crate::store::{StoreError, Txn};
 
 /// Stop records of one requester for intents that have not been seen here. They are kept for ever, and nodes that are no
@@ -184,6 +185,16 @@ fn spend(txn: &mut Txn<'_>, charter: &Charter, charges: &[Charge], life_ms: u64,
         txn.put_uptime(now.uptime)?;
     }
     Ok(())
+}
+
+/// Keeps the signature of a session that this signer took part in: a repeat gets it without another session.
+pub fn keep(txn: &mut Txn<'_>, id: IntentId, stored: StoredSignature, now: Millis) -> Result<(), StoreError> {
+    let Some((sequence, mut row)) = Txn::intent(txn, &id)? else { return Ok(()) };
+    let session = <[u8; 32]>::try_from(stored.session.as_slice()).unwrap_or_default();
+    let signature_hash = Sha256::digest(&stored.signature).into();
+    row.result.get_or_insert(stored);
+    txn.put_intent(sequence, &row)?;
+    txn.append(now, Event::Signed { intent: *id.as_bytes(), session, signature_hash })
 }
 
 /// Takes a stop record whose signature holds. True if a last-round message may have left before it.

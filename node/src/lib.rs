@@ -19,6 +19,7 @@ pub mod approvals;
 pub mod clock;
 pub mod config;
 pub mod crypto;
+pub mod decisions;
 pub mod entropy;
 pub mod exporter;
 pub mod guard;

@@ -5,22 +5,19 @@ mod peer;
 
 use std::sync::Arc;
 
-use limen_wire::approval::{SignedApproval, Verdict};
-use limen_wire::envelope::PayloadType;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::FreezeEpoch;
-use limen_wire::intent::Cancellation;
 use limen_wire::pb;
 use limen_wire::pb::sign_response::Outcome;
 use limen_wire::pb::signer_server::Signer;
 use limen_wire::tls;
-use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use crate::approvals::Shown;
+use crate::decisions::Announced;
 use crate::guard::{Examined, Progress};
 use crate::shared::{CallerKind, Shared, parse_caller};
-use crate::{admission, approvals, keygen, presigning, signing};
+use crate::{keygen, presigning, signing};
 
 pub use peer::PeerService;
 
@@ -49,7 +46,7 @@ impl SignerService {
     }
 
     fn examine(&self, envelope: &pb::Envelope) -> Result<Examined, Status> {
-        signing::examine(&self.shared, envelope).map_err(|error| self.status(error))
+        self.shared.decisions().examine(envelope).map_err(|error| self.status(error))
     }
 }
 
@@ -72,17 +69,8 @@ impl Signer for SignerService {
         let envelope = request.intent.unwrap_or_default();
         let examined = self.examine(&envelope)?;
         let shown = signing::show(&self.shared, &examined, &request.approvals).map_err(|error| self.status(error))?;
-        let (charter, now) = (Arc::clone(&self.shared.charter), self.shared.time());
-        let noting = self.shared.store.write(move |txn| {
-            let first_seen_ms = match admission::note(txn, &charter, &examined, &envelope, now)? {
-                Ok(first_seen_ms) => first_seen_ms,
-                Err(error) => return Ok(Err(error)),
-            };
-            let progress = approvals::settle(txn, &charter, &examined, shown, now)?;
-            Ok(Ok((examined, first_seen_ms, progress)))
-        });
-        let noted = noting.await.map_err(|error| self.status(Shared::store_error(&error)))?;
-        let (examined, first_seen_ms, progress) = noted.map_err(|error| self.status(error))?;
+        let announcing = self.shared.decisions().announce(examined, envelope, shown).await;
+        let Announced { examined, first_seen_ms, progress } = announcing.map_err(|error| self.status(error))?;
         tell(&self.shared, &progress.news);
         if progress.rejected.is_some() {
             progress.check().map_err(|error| self.status(error))?;
@@ -191,51 +179,13 @@ pub(crate) fn tell(shared: &Shared, news: &[pb::Envelope]) {
     }
 }
 
-/// Hears a rejection or a withdrawal of an intent that is known here.
-async fn hear(shared: &Arc<Shared>, record: pb::Envelope, pass_on: bool) -> Result<bool, ApiError> {
-    let signed = SignedApproval::open(&record).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
-    if signed.approval.verdict == Verdict::Approve {
-        return Err(ApiError::new(Code::Malformed, "an approval stops nothing: it comes with its intent"));
-    }
-    let id = signed.approval.intent_id;
-    let view = shared.store.view().map_err(|error| Shared::store_error(&error))?;
-    let row = view.intent(&id).map_err(|error| Shared::store_error(&error))?;
-    let unknown = || ApiError::new(Code::UnknownRequest, format!("intent {id} is not waiting here"));
-    let (allowed, live) = row.and_then(|(_, row)| Some((row.allowed, row.live?))).ok_or_else(unknown)?;
-    let envelope = pb::Envelope::decode(live.envelope.as_slice()).unwrap_or_default();
-    let examined = signing::examine(shared, &envelope)?;
-    let shown = signing::show(shared, &examined, &[record])?;
-    let (charter, now) = (Arc::clone(&shared.charter), shared.time());
-    let settling = shared.store.write(move |txn| approvals::settle(txn, &charter, &examined, shown, now));
-    let progress = settling.await.map_err(|error| Shared::store_error(&error))?;
-    if pass_on {
-        tell(shared, &progress.news);
-    }
-    Ok(allowed)
-}
-
 /// Takes a stop record: signed by the intent's own requester, or by a person who has a say. True if a last-round message may
 /// have left before it.
 pub(crate) async fn stop(shared: &Arc<Shared>, record: pb::Envelope, pass_on: bool) -> Result<bool, ApiError> {
-    if record.payload_type == PayloadType::Approval.as_str() {
-        return hear(shared, record, pass_on).await;
-    }
-    let malformed = |error: String| ApiError::new(Code::Malformed, error);
-    let (cancellation, opened) = Cancellation::open(&record).map_err(|error| malformed(error.to_string()))?;
-    if cancellation.cluster != shared.charter.cluster {
-        return Err(ApiError::new(Code::WrongCluster, format!("the stop record is for {}", cancellation.cluster)));
-    }
-    let requester = shared.charter.requesters.get(&cancellation.requester).ok_or_else(|| {
-        ApiError::new(Code::NotEnrolled, format!("requester {} is not in the charter", cancellation.requester))
-    })?;
-    opened
-        .verify(cancellation.requester.as_str(), &requester.public_key)
-        .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
-    let (bytes, now) = (record.encode_to_vec(), shared.now());
-    // Passed on whatever becomes of it here: every signer decides for itself.
+    let heard = shared.decisions().stop(record).await;
+    shared.metrics.dropped_approvals.inc_by(heard.dropped as u64);
     if pass_on {
-        shared.mesh.send_all(&pb::peer_message::Kind::StopRecord(record));
+        tell(shared, &heard.pass_on);
     }
-    let writing = shared.store.write(move |txn| admission::stop(txn, &cancellation, &bytes, now));
-    writing.await.map_err(|error| Shared::store_error(&error))?
+    heard.answer
 }

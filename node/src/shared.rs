@@ -1,7 +1,6 @@
 //! What all parts of one signer share: made once at start, changed by nobody else than the part that owns it.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use limen_policy::charter::Charter;
 use limen_wire::error::{ApiError, Code};
@@ -14,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::{Millis, Now, Running};
 use crate::config::Limits;
 use crate::crypto::CryptoPool;
+use crate::decisions::{Decisions, Keys};
 use crate::guard::KeyFacts;
 use crate::mesh::Mesh;
 use crate::metrics::Metrics;
@@ -47,7 +47,7 @@ pub struct Shared {
     /// Shares.
     pub vault: Vault,
     /// Public facts of every key with a share here.
-    pub keys: RwLock<HashMap<KeyId, Arc<KeyFacts>>>,
+    pub keys: Keys,
     /// Intents examined a moment ago.
     pub recent: Recent,
     /// Running sessions.
@@ -116,9 +116,15 @@ impl Shared {
         self.clock.now()
     }
 
+    /// What this signer decides with, now.
+    pub fn decisions(&self) -> Decisions<'_> {
+        let Self { charter, store, keys, recent, .. } = self;
+        Decisions { charter, store, keys, recent, now: self.time() }
+    }
+
     /// The facts of a key.
     pub fn key(&self, key: &KeyId) -> Option<Arc<KeyFacts>> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.decisions().key(key)
     }
 
     /// The keys that sign.

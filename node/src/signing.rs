@@ -9,14 +9,12 @@ use limen_wire::ids::{KeyId, NodeId, PartyIndex, SessionId};
 use limen_wire::intent::Payload;
 use limen_wire::pb;
 use prost::Message as _;
-use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use crate::approvals::Shown;
 use crate::guard::{self, Examined, KeyFacts, SignCall, SignToken, Verdict};
 use crate::metrics::{Reason, SessionLabels};
 use crate::nonces::Reference;
-use crate::recent::Recent;
 use crate::sessions::{Drive, Ended, Inbox, OpenError, deadline_in, drive};
 use crate::shared::Shared;
 use crate::store::StoreError;
@@ -40,29 +38,9 @@ impl From<ApiError> for Refusal {
     }
 }
 
-/// Examines the intent of an authorization.
-pub fn examine(shared: &Shared, envelope: &pb::Envelope) -> Result<Examined, ApiError> {
-    let name = Recent::name(envelope);
-    if let Some(examined) = name.as_ref().and_then(|name| shared.recent.get(name, |key| shared.key(key))) {
-        return Ok(examined);
-    }
-    let examined = guard::examine(&shared.charter, |key| shared.key(key), envelope)?;
-    if let Some(name) = name {
-        shared.recent.put(name, examined.clone());
-    }
-    Ok(examined)
-}
-
-/// The approvals that came with an intent and those held here before, verified outside the writer's turn.
+/// The approvals that came with an intent, and those held here before; what does not count is counted.
 pub(crate) fn show(shared: &Shared, examined: &Examined, approvals: &[pb::Envelope]) -> Result<Shown, ApiError> {
-    let live = if examined.decision().requirements.is_empty() {
-        None
-    } else {
-        let view = shared.store.view().map_err(|error| Shared::store_error(&error))?;
-        let row = view.intent(&examined.intent().id).map_err(|error| Shared::store_error(&error))?;
-        row.and_then(|(_, row)| row.live)
-    };
-    let shown = Shown::read(&shared.charter, examined, live.as_ref(), approvals, shared.time());
+    let shown = shared.decisions().show(examined, approvals)?;
     if shown.dropped > 0 {
         shared.metrics.dropped_approvals.inc_by(shown.dropped as u64);
     }
@@ -80,7 +58,7 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     shared.check_running()?;
     let authorization = request.authorization.unwrap_or_default();
     let envelope = authorization.intent.unwrap_or_default();
-    let examined = examine(&shared, &envelope)?;
+    let examined = shared.decisions().examine(&envelope)?;
     let call = guard::sign_call(&request.session_id, &request.signers)?;
     if let Some(result) = repeat(&shared, &examined)? {
         return Ok(result);
@@ -102,12 +80,9 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     let deadline = deadline_in(shared.limits.sign_timeout(request.timeout_ms));
     // The inbox opens first: frames of members that are quicker than our disk go straight to it.
     let inbox = open(&shared, &call, &members)?;
-    let (charter, now) = (Arc::clone(&shared.charter), shared.time());
     let shown = show(&shared, &examined, &authorization.approvals)?;
     let kept = examined.clone();
-    let verdict =
-        shared.store.write(move |txn| admission::sign(txn, &charter, examined, call, (&envelope, shown), now));
-    let decided = verdict.await.map_err(|error| Shared::store_error(&error))?;
+    let decided = shared.decisions().sign(examined, call, envelope, shown).await?;
     service::tell(&shared, &decided.news);
     let token = match decided.verdict {
         Verdict::Allowed(token) => token,
@@ -137,9 +112,7 @@ fn count_decision(shared: &Shared, reason: &'static str) {
 
 /// The stored answer, if there is one already: found without a write and without a session.
 fn repeat(shared: &Shared, examined: &Examined) -> Result<Option<pb::SignatureResult>, ApiError> {
-    let view = shared.store.view().map_err(|error| Shared::store_error(&error))?;
-    let row = view.intent(&examined.intent().id).map_err(|error| Shared::store_error(&error))?;
-    match row.and_then(|(_, row)| row.result) {
+    match shared.decisions().stored(examined)? {
         Some(stored) => {
             count_decision(shared, "repeat");
             result_of(examined, &stored).map(Some)
@@ -253,14 +226,8 @@ fn stored(token: &SignToken, signature: &Signature) -> StoredSignature {
 
 /// Nobody waits for this write: the decision is durable, and a lost result only means that the repeat signs anew.
 fn keep_result(shared: &Shared, token: &SignToken, stored: StoredSignature) {
-    let (id, session, now) = (token.examined().intent().id, *token.session().as_bytes(), shared.now());
-    let kept = shared.store.write_later(move |txn| {
-        let Some((sequence, mut row)) = txn.intent(&id)? else { return Ok(()) };
-        let signature_hash = Sha256::digest(&stored.signature).into();
-        row.result.get_or_insert(stored);
-        txn.put_intent(sequence, &row)?;
-        txn.append(now, Event::Signed { intent: *id.as_bytes(), session, signature_hash })
-    });
+    let (id, now) = (token.examined().intent().id, shared.now());
+    let kept = shared.store.write_later(move |txn| admission::keep(txn, id, stored, now));
     if let Err(error) = kept {
         tracing::warn!(%error, intent = %id, "a signature was not kept; a repeat will sign again");
     }

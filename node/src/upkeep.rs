@@ -7,12 +7,13 @@ use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{NodeId, Protocol};
 use limen_wire::pb;
 
+use crate::clock::Millis;
 use crate::guard::KeyFacts;
 use crate::nonces;
 use crate::shared::Shared;
-use crate::store::StoreError;
 use crate::store::compaction::{self, Compacted};
 use crate::store::journal::Event;
+use crate::store::{StoreError, Txn};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Hash of the charter that was in force last.
@@ -24,17 +25,8 @@ const COMPACT_EVERY: Duration = Duration::from_secs(600);
 /// Records the boot and starts the recurring work.
 pub async fn begin(shared: &Arc<Shared>, retention: Duration) -> Result<(), StoreError> {
     let (boot, now) = (shared.boot, shared.now());
-    let version = env!("CARGO_PKG_VERSION").to_owned();
     let charter = *shared.charter.hash().as_bytes();
-    let before = shared.store.write(move |txn| {
-        txn.append(now, Event::Boot { boot, version })?;
-        let before = txn.meta(META_CHARTER)?;
-        if before.as_deref() != Some(&charter[..]) {
-            txn.put_meta(META_CHARTER, &charter)?;
-            txn.append(now, Event::Charter { hash: charter })?;
-        }
-        Ok(before)
-    });
+    let before = shared.store.write(move |txn| boot_record(txn, boot, charter, now));
     if let Some(before) = before.await?.filter(|before| *before != charter) {
         let (before, now) = (hex::encode(before), hex::encode(charter));
         tracing::warn!(before, now, "the charter is not the one of the last start");
@@ -54,6 +46,22 @@ pub async fn begin(shared: &Arc<Shared>, retention: Duration) -> Result<(), Stor
         }
     });
     Ok(())
+}
+
+/// Records that the process has started, and under which charter. Gives the hash of the charter of the last start.
+pub fn boot_record(
+    txn: &mut Txn<'_>,
+    boot: [u8; 16],
+    charter: [u8; 32],
+    now: Millis,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    txn.append(now, Event::Boot { boot, version: env!("CARGO_PKG_VERSION").to_owned() })?;
+    let before = txn.meta(META_CHARTER)?;
+    if before.as_deref() != Some(&charter[..]) {
+        txn.put_meta(META_CHARTER, &charter)?;
+        txn.append(now, Event::Charter { hash: charter })?;
+    }
+    Ok(before)
 }
 
 fn every<F, W>(shared: &Arc<Shared>, period: Duration, work: F)

@@ -77,7 +77,7 @@ fn intent(shared: &Shared, view: &View, sequence: Sequence, row: IntentRow) -> R
     };
     // With the bytes at hand the answer is whole; a tombstone still gives the signature.
     let result = row.result.as_ref().map(|stored| {
-        let examined = intent.as_ref().and_then(|envelope| signing::examine(shared, envelope).ok());
+        let examined = intent.as_ref().and_then(|envelope| shared.decisions().examine(envelope).ok());
         let whole = examined.and_then(|examined| signing::result_of(&examined, stored).ok());
         whole.unwrap_or_else(|| pb::SignatureResult {
             signature: stored.signature.clone().into(),
