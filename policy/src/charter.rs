@@ -6,6 +6,7 @@
 
 mod file;
 pub mod governance;
+mod ledger;
 pub mod people;
 pub mod rule;
 #[cfg(test)]
@@ -13,11 +14,13 @@ mod tests;
 pub mod vault;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use limen_wire::effects::{Address, Asset, ChainId};
-use limen_wire::ids::{CharterHash, ClusterId, IdError, LimitId, NodeId, PartyIndex, PersonId, RequesterId};
+use limen_wire::ids::{CharterHash, ClusterId, IdError, LedgerId, LimitId, NodeId, PartyIndex, PersonId, RequesterId};
 use limen_wire::keys::{KeyError, PublicKey};
 
+use crate::ledger::Committee;
 use governance::Governance;
 use people::Roster;
 use rule::Rule;
@@ -75,7 +78,7 @@ pub enum CharterError {
     },
 }
 
-/// A signer node. Its place in the list is its index in every committee of all nodes: the first is 1.
+/// A signer node or a witness. A signer's place in the list is its index in every committee of all nodes: the first is 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// Its name.
@@ -152,6 +155,8 @@ pub struct Charter {
     pub cluster: ClusterId,
     /// All signer nodes, in index order.
     pub nodes: Vec<Node>,
+    /// Nodes without shares that keep ledgers only.
+    pub witnesses: Vec<Node>,
     /// The coordinators.
     pub coordinators: Vec<Coordinator>,
     /// Who may ask.
@@ -166,6 +171,8 @@ pub struct Charter {
     pub book: Book,
     /// How fast.
     pub limits: BTreeMap<LimitId, Limit>,
+    /// Who certifies that.
+    pub ledgers: BTreeMap<LedgerId, Arc<Committee>>,
     /// How this charter changes; `None` in development charters that never do.
     pub governance: Option<Governance>,
     /// What is allowed, asked for and denied.
@@ -198,7 +205,12 @@ impl Charter {
         self.nodes.iter().find(|node| node.id == *id)
     }
 
-    /// The key pinned for a node.
+    /// The signer node or witness of this name.
+    pub fn machine(&self, id: &NodeId) -> Option<&Node> {
+        self.nodes.iter().chain(&self.witnesses).find(|node| node.id == *id)
+    }
+
+    /// The key pinned for a signer node.
     pub fn node_key(&self, id: &NodeId) -> Option<PublicKey> {
         self.node(id).map(|node| node.public_key)
     }

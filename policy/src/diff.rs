@@ -144,12 +144,32 @@ fn machines(changes: &mut Changes, old: &Charter, new: &Charter) {
             changes.add(Direction::Neutral, format!("node {id} is reached at {to} instead of {from}"));
         }
     }
+    ledgers(changes, old, new);
     let coordinators = |charter: &Charter| -> BTreeSet<String> {
         charter.coordinators.iter().map(|one| format!("{} ({})", one.id, one.public_key)).collect()
     };
     // They are believed nothing, whoever they are.
     let neutral = (Direction::Neutral, Direction::Neutral);
     changes.members("coordinators", (&coordinators(old), &coordinators(new)), neutral);
+}
+
+/// Another committee starts from nothing unless the one before hands over, and other members are others to believe.
+fn ledgers(changes: &mut Changes, old: &Charter, new: &Charter) {
+    use Direction::Loosens;
+    changes.named("ledger", (&old.ledgers, &new.ledgers), (Loosens, Loosens), |changes, old, new| {
+        changes.same(&format!("the committee of ledger {}", new.ledger()), &old.hash(), &new.hash());
+    });
+    let reached = |charter: &Charter| -> BTreeMap<_, _> {
+        charter.witnesses.iter().map(|witness| (witness.id.clone(), witness.clone())).collect()
+    };
+    let (before, after) = (reached(old), reached(new));
+    // What a witness may do is said by the ledgers that it keeps.
+    let neutral = (Direction::Neutral, Direction::Neutral);
+    changes.named("witness", (&before, &after), neutral, |changes, old, new| {
+        if old != new {
+            changes.add(Direction::Neutral, format!("witness {} is another machine or reached elsewhere", new.id));
+        }
+    });
 }
 
 fn requesters(changes: &mut Changes, old: &Charter, new: &Charter) {
@@ -275,6 +295,8 @@ fn limits(changes: &mut Changes, old: &Charter, new: &Charter) {
         changes.least(&what("the number of requests"), &count(old.max_count), &count(new.max_count));
         changes.least(&what("the part without a certificate"), &old.split_amount, &new.split_amount);
         changes.least(&what("the number without a certificate"), &old.split_count, &new.split_count);
+        let kept = |limit: &Limit| limit.ledger.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+        changes.same(&what("the ledger"), &kept(old), &kept(new));
     });
 }
 

@@ -9,6 +9,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use limen_wire::effects::Amount;
 use limen_wire::ids::PersonId;
 
 use crate::approval::assign;
@@ -46,6 +47,8 @@ pub fn lint(charter: &Charter) -> Vec<Finding> {
     }
     findings.governance();
     findings.concentration();
+    findings.ledgers();
+    findings.uncounted();
     findings.unused();
     findings.list.sort();
     findings.list.dedup();
@@ -190,6 +193,38 @@ impl<'a> Findings<'a> {
         };
         no_delay("governance.loosening_delay_secs", governance.loosening_delay_secs);
         no_delay("governance.unfreeze_delay_secs", governance.unfreeze_delay_secs);
+    }
+
+    /// A ledger that stops with its f corrupt members silent is an outage in one machine's hands.
+    fn ledgers(&mut self) {
+        for (id, committee) in &self.charter.ledgers {
+            if !committee.stays_available_with_f_down() {
+                let (down, f) = (committee.may_be_down(), committee.corrupt());
+                let message = format!(
+                    "{down} of its {} members may be down, fewer than the {f} that may be corrupt: {} members with a \
+                     quorum of {} stay available, so add a witness",
+                    committee.members().len(),
+                    f.saturating_mul(3).saturating_add(1),
+                    f.saturating_mul(2).saturating_add(1)
+                );
+                self.add(Severity::Warning, format!("ledger {id}"), message);
+            }
+            if committee.corrupt() == 0 {
+                self.add(Severity::Warning, format!("ledger {id}"), "corrupt = 0 believes every single member");
+            }
+        }
+    }
+
+    /// What no ledger certifies and nothing is set aside for cannot be signed.
+    fn uncounted(&mut self) {
+        for limit in self.charter.limits.values().filter(|limit| limit.ledger.is_none()) {
+            let nothing = limit.max_amount.is_some() && limit.split_amount == Amount::ZERO
+                || limit.max_count.is_some() && limit.split_count == 0;
+            if nothing {
+                let message = "no ledger keeps it and no part is set aside: what it counts is never signed";
+                self.add(Severity::Warning, format!("limit {}", limit.id), message);
+            }
+        }
     }
 
     /// One site or account that holds two signers reaches every key that needs two.

@@ -59,8 +59,16 @@ fn show_findings(file: &Path, output: Output) -> Result<()> {
         .iter()
         .map(|one| json!({ "severity": severity(one), "place": one.place, "message": one.message }))
         .collect();
-    output.result(&json!({ "charter": charter.hash().to_string(), "findings": list }), || {
+    let ledgers: Vec<_> = charter
+        .ledgers
+        .iter()
+        .map(|(id, keepers)| json!({ "ledger": id.to_string(), "members": keepers.members().len(), "may_be_down": keepers.may_be_down() }))
+        .collect();
+    output.result(&json!({ "charter": charter.hash().to_string(), "findings": list, "ledgers": ledgers }), || {
         let mut lines = vec![format!("charter {} ({} rules)", charter.hash(), charter.rules.len())];
+        lines.extend(charter.ledgers.iter().map(|(id, keepers)| {
+            format!("ledger {id}: {} of its {} members may be down", keepers.may_be_down(), keepers.members().len())
+        }));
         lines.extend(findings.iter().map(|one| format!("{:8} {}: {}", severity(one), one.place, one.message)));
         if findings.is_empty() {
             lines.push("nothing found".to_owned());

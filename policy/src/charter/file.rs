@@ -13,6 +13,7 @@ use super::people::Roster;
 use super::{AssetEntry, Bounds, Charter, CharterError, Coordinator, Duty, MAX_BYTES, Node, Requester};
 
 mod governance;
+mod ledgers;
 mod people;
 mod rules;
 mod vaults;
@@ -27,6 +28,8 @@ struct File {
     #[serde(default)]
     bounds: FileBounds,
     nodes: Vec<FileNode>,
+    #[serde(default)]
+    witnesses: Vec<FileNode>,
     coordinators: Vec<FileCoordinator>,
     requesters: Vec<FileRequester>,
     #[serde(default)]
@@ -43,6 +46,8 @@ struct File {
     address_book: Vec<vaults::FileBookEntry>,
     #[serde(default)]
     limits: Vec<vaults::FileLimit>,
+    #[serde(default)]
+    ledgers: Vec<ledgers::FileLedger>,
     #[serde(default)]
     governance: Option<governance::FileGovernance>,
 }
@@ -128,7 +133,12 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
         return Err(invalid("nodes", format!("{} signer nodes; 2 to 32 are possible", nodes.len())));
     }
     let coordinators = file.coordinators.into_iter().map(coordinator).collect::<Result<Vec<_>, _>>()?;
-    distinct_machines(&nodes, &coordinators)?;
+    let witnesses = ledgers::witnesses(file.witnesses)?;
+    let machines: Vec<&Node> = nodes.iter().chain(&witnesses).collect();
+    distinct_machines(&machines, &coordinators)?;
+    let cluster = name("cluster", ClusterId::new(file.cluster))?;
+    let ledgers = ledgers::ledgers(file.ledgers, &cluster, &machines)?;
+    ledgers::all_used(&witnesses, &ledgers)?;
     let roster = people::read(file.people, file.groups)?;
     let requesters = requesters(file.requesters, &roster)?;
     let assets = file
@@ -138,15 +148,16 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
         .collect::<Result<BTreeMap<_, _>, CharterError>>()?;
     let vaults = vaults::vaults(file.vaults)?;
     let book = vaults::book(file.address_book)?;
-    let limits = vaults::limits(file.limits, &assets, &vaults, &requesters)?;
+    let limits = vaults::limits(file.limits, &assets, &vaults, &requesters, &ledgers)?;
     let known =
         rules::Known { assets: &assets, requesters: &requesters, roster: &roster, vaults: &vaults, book: &book };
     let rules = rules::read(file.rules, &known)?;
     let governance = file.governance.map(|raw| governance::read(raw, &roster)).transpose()?;
     Ok(Charter {
         hash: CharterHash::new(Sha256::digest(text.as_bytes()).into()),
-        cluster: name("cluster", ClusterId::new(file.cluster))?,
+        cluster,
         nodes,
+        witnesses,
         coordinators,
         requesters,
         assets,
@@ -154,6 +165,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
         vaults,
         book,
         limits,
+        ledgers,
         governance,
         rules,
         bounds: bounds(&file.bounds)?,
@@ -201,7 +213,7 @@ fn coordinator(raw: FileCoordinator) -> Result<Coordinator, CharterError> {
 }
 
 /// One key under two names would let one machine stand for two.
-fn distinct_machines(nodes: &[Node], coordinators: &[Coordinator]) -> Result<(), CharterError> {
+fn distinct_machines(nodes: &[&Node], coordinators: &[Coordinator]) -> Result<(), CharterError> {
     let ids = nodes.iter().map(|node| &node.id).chain(coordinators.iter().map(|coordinator| &coordinator.id));
     let keys = nodes
         .iter()
@@ -210,10 +222,10 @@ fn distinct_machines(nodes: &[Node], coordinators: &[Coordinator]) -> Result<(),
         .map(|key| key.to_string());
     let total = nodes.len().saturating_add(coordinators.len());
     if ids.collect::<BTreeSet<_>>().len() != total {
-        return Err(invalid("nodes and coordinators", "two machines have the same id"));
+        return Err(invalid("nodes, witnesses and coordinators", "two machines have the same id"));
     }
     if keys.collect::<BTreeSet<_>>().len() != total {
-        return Err(invalid("nodes and coordinators", "two machines have the same public key"));
+        return Err(invalid("nodes, witnesses and coordinators", "two machines have the same public key"));
     }
     Ok(())
 }

@@ -168,6 +168,65 @@ fn vaults_limits_and_governance_must_make_sense() {
 }
 
 #[test]
+fn witnesses_and_ledgers_must_make_sense() {
+    let sample_text = sample();
+    let witness =
+        &sample_text[sample_text.find("[[witnesses]]").unwrap()..sample_text.find("# Who certifies").unwrap()];
+    for (from, to, says) in [
+        ("quorum = 3", "quorum = 2", "2q − N must be more than f"),
+        ("quorum = 3", "quorum = 5", "cannot come together"),
+        ("corrupt = 1\nreservation", "corrupt = 2\nreservation", "2q − N must be more than f"),
+        ("\"signer-3\", \"witness-1\"]", "\"signer-3\", \"signer-3\"]", "in the ledger committee twice"),
+        ("\"signer-3\", \"witness-1\"]", "\"signer-3\", \"nobody\"]", "no signer node or witness nobody"),
+        ("\"signer-3\", \"witness-1\"]", "\"signer-3\"]", "it keeps no ledger"),
+        ("reservation_secs = 300\n", "reservation_secs = 59\n", "60 to 86400"),
+        ("reservation_secs = 300\n", "reservation_secs = 86401\n", "60 to 86400"),
+        ("id = \"witness-1\"", "id = \"signer-1\"", "same id"),
+        ("id = \"witness-1\"", "id = \"coordinator-1\"", "same id"),
+        ("ledger = \"main\"", "ledger = \"other\"", "no ledger other"),
+        ("window_secs = 86400\n", "window_secs = 2678401\n", "1 to 2678400 seconds"),
+        ("window_secs = 86400\n", "lifetime = true\n", "not a lifetime"),
+        (witness, "", "no signer node or witness witness-1"),
+    ] {
+        let error = refused(from, to).to_string();
+        assert!(error.contains(says), "{from} → {to}: {error}");
+    }
+    let twice = "[[ledgers]]\nid = \"main\"\nmembers = [\"signer-1\"]\nquorum = 1\ncorrupt = 0\n\n[[coordinators]]";
+    assert!(refused("[[coordinators]]", twice).to_string().contains("named twice"));
+    let charter = Charter::from_toml(&sample_text.replace("window_secs = 86400\n", "window_secs = 2678400\n")).unwrap();
+    assert_eq!(charter.witnesses[0].id.as_str(), "witness-1");
+    assert!(charter.node(&charter.witnesses[0].id).is_none(), "a witness is in no key committee");
+    assert!(charter.machine(&charter.witnesses[0].id).is_some() && charter.machine(&charter.nodes[0].id).is_some());
+    let committee = charter.ledgers.values().next().unwrap();
+    assert_eq!((committee.members().len(), committee.quorum(), committee.may_be_down()), (4, 3, 1));
+    assert_eq!(committee.lifetime_ms(), 300_000);
+}
+
+#[test]
+fn a_limit_is_divided_once() {
+    let charter = Charter::from_toml(&sample()).unwrap();
+    let limit = |name: &str| charter.limits[&LimitId::new(name).unwrap()].clone();
+    let usdt = limit("usdt-a-day");
+    let units = |text: &str| Amount::from_units(text, 6).unwrap();
+    let divided = usdt.divided().unwrap().unwrap();
+    assert_eq!((divided.certified.amount, divided.certified.count), (units("800000"), 400));
+    assert_eq!((divided.uncertified.amount, divided.uncertified.count), (units("200000"), 100));
+    assert_eq!(divided.window_ms(), 86_400_000);
+    assert!(limit("reserve-ever").divided().is_none(), "no ledger keeps it");
+    let unbounded = vault::Limit { max_count: None, split_count: 0, ..usdt.clone() };
+    assert_eq!(unbounded.divided().unwrap().unwrap().certified.count, u64::MAX);
+    let counted = vault::Limit { max_amount: None, split_amount: Amount::ZERO, ..usdt };
+    assert_eq!(counted.divided().unwrap().unwrap().certified.amount, Amount::MAX);
+
+    let (main, other) = (LedgerId::new("main").unwrap(), LedgerId::new("other").unwrap());
+    let scope = |name: &str| crate::ledger::Scope::Limit { name: name.to_owned(), subject: String::new() };
+    assert_eq!(charter.ledger_limit(&main, &scope("usdt-a-day")), Some(divided));
+    assert_eq!(charter.ledger_limit(&other, &scope("usdt-a-day")), None);
+    assert_eq!(charter.ledger_limit(&main, &scope("reserve-ever")), None);
+    assert_eq!(charter.ledger_limit(&main, &scope("nothing")), None);
+}
+
+#[test]
 fn a_charter_of_any_length_is_not_parsed() {
     let text = format!("#{}", " ".repeat(MAX_BYTES));
     assert!(matches!(Charter::from_toml(&text), Err(CharterError::TooLarge { .. })));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use limen_wire::effects::{Address, Amount, Asset, ChainId};
-use limen_wire::ids::{BookEntryId, KeyId, LimitId, RequesterId, VaultId};
+use limen_wire::ids::{BookEntryId, KeyId, LedgerId, LimitId, RequesterId, VaultId};
 use serde::{Deserialize, Serialize};
 
 /// How close to the outside a vault is.
@@ -130,4 +130,7 @@ pub struct Limit {
     pub split_amount: Amount,
     /// The same part of `max_count`.
     pub split_count: u64,
+    /// The ledger that certifies the rest. Who keeps count changes nothing that a person approves.
+    #[serde(skip)]
+    pub ledger: Option<LedgerId>,
 }

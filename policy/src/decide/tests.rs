@@ -278,6 +278,7 @@ fn limits_count_transfers_allowances_and_fees_by_their_subject() {
         max_count: None,
         split_amount: Amount::ZERO,
         split_count: 0,
+        ledger: None,
     };
     let list = || vec![transfer(eth(), 5, ALICE), transfer(eth(), 7, MALLORY), fee(100)];
     let mut charges = |per, max| {

@@ -81,7 +81,6 @@ fn what_is_not_understood_loosens_both_ways() {
     for (from, to) in [
         ("cluster = \"sample\"", "cluster = \"other\""),
         (node_key, other_key),
-        ("id = \"signer-3\"", "id = \"signer-4\""),
         ("decimals = 6", "decimals = 7"),
         ("tier = \"cold\"", "tier = \"hot\""),
         ("keys = [\"reserve\"]", "keys = [\"reserve\", \"treasury\"]"),
@@ -185,4 +184,26 @@ fn a_charter_that_says_how_it_changes_goes_on_saying_it() {
     let without = Charter::from_toml(&format!("{}{}", &SAMPLE[..at], &SAMPLE[end..])).unwrap();
     assert!(is_only(&diff(&without, &sample()), Direction::Tightens));
     assert!(is_only(&diff(&sample(), &without), Direction::Loosens));
+}
+
+#[test]
+fn another_name_in_the_list_of_signers_loosens() {
+    let renamed = Charter::from_toml(&SAMPLE.replace("\"signer-3\"", "\"signer-4\"")).unwrap();
+    assert!(is_only(&diff(&sample(), &renamed), Direction::Loosens));
+    assert!(is_only(&diff(&renamed, &sample()), Direction::Loosens));
+}
+
+#[test]
+fn ledgers_loosen_however_they_change_and_witnesses_say_nothing() {
+    for (from, to) in [
+        ("quorum = 3\n", "quorum = 4\n"),
+        ("corrupt = 1\nreservation", "corrupt = 0\nreservation"),
+        ("reservation_secs = 300", "reservation_secs = 200"),
+        ("ledger = \"main\"\n", ""),
+    ] {
+        let (there, back) = both_ways(from, to);
+        assert!(is_only(&there, Direction::Loosens) && is_only(&back, Direction::Loosens), "{from} → {to}: {there:?}");
+    }
+    let (there, back) = both_ways("127.0.0.1:7004", "127.0.0.1:7005");
+    assert!(is_only(&there, Direction::Neutral) && is_only(&back, Direction::Neutral));
 }

@@ -78,6 +78,25 @@ fn places_that_reach_two_signers() {
 }
 
 #[test]
+fn ledgers_that_stop_too_easily_and_limits_that_nobody_counts() {
+    let three = [
+        ("\"signer-3\", \"witness-1\"]", "\"signer-3\"]"),
+        (
+            "[[coordinators]]",
+            "[[ledgers]]\nid = \"idle\"\nmembers = [\"witness-1\"]\nquorum = 1\ncorrupt = 0\n[[coordinators]]",
+        ),
+    ];
+    finds(
+        &three,
+        "Warning ledger main: 0 of its 3 members may be down, fewer than the 1 that may be corrupt: 4 members",
+    );
+    finds(&three, "Warning ledger idle: corrupt = 0 believes every single member");
+    let never = "what it counts is never signed";
+    finds(&[("ledger = \"main\"\n", ""), ("split_amount = \"200000\"\n", "")], never);
+    finds(&[("ledger = \"main\"\n", ""), ("split_count = 100\n", "")], never);
+}
+
+#[test]
 fn slips_of_the_pen() {
     let group = [("[groups.risk]", "[groups.idle]\nmembers = [\"anna\"]\n\n[groups.risk]")];
     finds(&group, "Warning group idle: no formula names it");

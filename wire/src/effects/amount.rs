@@ -43,6 +43,18 @@ impl Amount {
         }
         (!carry).then_some(Self(sum))
     }
+    /// The difference, or `None` when it would be negative.
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        let mut difference = [0u8; 32];
+        let mut borrow = false;
+        for ((out, a), b) in difference.iter_mut().zip(self.0).zip(other.0).rev() {
+            let (partial, first) = a.overflowing_sub(b);
+            let (total, second) = partial.overflowing_sub(u8::from(borrow));
+            *out = total;
+            borrow = first || second;
+        }
+        (!borrow).then_some(Self(difference))
+    }
     /// The product, or `None` when it does not fit 256 bits.
     pub fn checked_mul_u64(self, factor: u64) -> Option<Self> {
         let mut product = [0u8; 32];

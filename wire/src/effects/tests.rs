@@ -127,3 +127,17 @@ fn amounts_are_divided_with_a_remainder() {
     let product = quotient.checked_mul_u64(u64::MAX).unwrap();
     assert_eq!(product.checked_add(Amount::from_u128(rest.into())), Some(Amount::MAX));
 }
+
+#[test]
+fn a_difference_undoes_a_sum_and_is_never_negative() {
+    let numbers = [0, 1, 255, 256, 65_535, u128::MAX].map(Amount::from_u128);
+    for a in numbers.into_iter().chain([Amount::MAX]) {
+        for b in numbers {
+            match a.checked_add(b) {
+                Some(sum) => assert_eq!((sum.checked_sub(b), sum.checked_sub(a)), (Some(a), Some(b))),
+                None => assert_eq!(a.checked_sub(b).and_then(|rest| rest.checked_add(b)), Some(a)),
+            }
+            assert_eq!(a.checked_sub(b).is_some(), a >= b);
+        }
+    }
+}

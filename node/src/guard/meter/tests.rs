@@ -19,6 +19,7 @@ fn limit(window_secs: Option<u64>, amount: u128, count: Option<u64>) -> Limit {
         max_count: count,
         split_amount: Amount::from_u128(amount),
         split_count: count.unwrap_or(0),
+        ledger: None,
     }
 }
 

@@ -1,14 +1,16 @@
 //! Vaults, address book and limits in the text form.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use limen_wire::effects::Amount;
-use limen_wire::ids::{BookEntryId, KeyId, LimitId, RequesterId, VaultId};
+use limen_wire::ids::{BookEntryId, KeyId, LedgerId, LimitId, RequesterId, VaultId};
 use serde::Deserialize;
 
 use super::{address, chain, invalid, name};
 use crate::charter::vault::{Book, BookEntry, Limit, Per, Tier, Vault, Vaults};
 use crate::charter::{AssetEntry, CharterError, Requester};
+use crate::ledger::Committee;
 
 /// Most entries of the address book.
 const MAX_ENTRIES: usize = 10_000;
@@ -58,6 +60,8 @@ pub(super) struct FileLimit {
     split_amount: Option<String>,
     #[serde(default)]
     split_count: u64,
+    #[serde(default)]
+    ledger: Option<String>,
 }
 
 pub(super) fn vaults(raw: Vec<FileVault>) -> Result<Vaults, CharterError> {
@@ -147,6 +151,7 @@ pub(super) fn limits(
     assets: &BTreeMap<String, AssetEntry>,
     vaults: &Vaults,
     requesters: &BTreeMap<RequesterId, Requester>,
+    ledgers: &BTreeMap<LedgerId, Arc<Committee>>,
 ) -> Result<BTreeMap<LimitId, Limit>, CharterError> {
     if raw.len() > MAX_LIMITS {
         return Err(invalid("limits", format!("{} limits, at most {MAX_LIMITS} are possible", raw.len())));
@@ -155,6 +160,7 @@ pub(super) fn limits(
     for raw in raw {
         let place = format!("limit {:?}", raw.id);
         let limit = limit(&place, raw, assets, vaults, requesters)?;
+        kept(&place, &limit, ledgers)?;
         if limits.insert(limit.id.clone(), limit).is_some() {
             return Err(invalid(place, "named twice"));
         }
@@ -181,11 +187,11 @@ fn limit(
     };
     let max_amount = raw.max_amount.map(units).transpose()?;
     let split_amount = raw.split_amount.map(units).transpose()?.unwrap_or(Amount::ZERO);
-    if split_amount > max_amount.unwrap_or(Amount::ZERO) || raw.split_count > raw.max_count.unwrap_or(0) {
-        return Err(invalid(place, "split_amount and split_count are parts of max_amount and max_count"));
-    }
     if max_amount.is_none() && raw.max_count.is_none() {
         return Err(invalid(place, "max_amount, max_count or both are needed: it limits nothing"));
+    }
+    if split_amount > max_amount.unwrap_or(Amount::ZERO) || raw.split_count > raw.max_count.unwrap_or(0) {
+        return Err(invalid(place, "split_amount and split_count are parts of max_amount and max_count"));
     }
     Ok(Limit {
         id: name(place, LimitId::new(raw.id))?,
@@ -198,5 +204,18 @@ fn limit(
         max_count: raw.max_count,
         split_amount,
         split_count: raw.split_count,
+        ledger: raw.ledger.map(|ledger| name(place, LedgerId::new(ledger))).transpose()?,
     })
+}
+
+/// A limit's ledger exists and can keep it.
+fn kept(place: &str, limit: &Limit, ledgers: &BTreeMap<LedgerId, Arc<Committee>>) -> Result<(), CharterError> {
+    match &limit.ledger {
+        Some(ledger) if !ledgers.contains_key(ledger) => Err(invalid(place, format!("there is no ledger {ledger}"))),
+        Some(_) if limit.window_secs.is_none() => Err(invalid(
+            place,
+            "a ledger keeps limits with a window, not a lifetime: leave the ledger out and set a part aside",
+        )),
+        _ => limit.divided().transpose().map(drop).map_err(|error| invalid(place, error.to_string())),
+    }
 }

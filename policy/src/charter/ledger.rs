@@ -1,0 +1,49 @@
+//! Ledgers in the charter: which limits they keep, and what a request claims from each.
+
+use std::collections::BTreeMap;
+
+use limen_wire::effects::Amount;
+use limen_wire::ids::{LedgerId, LimitId};
+use limen_wire::intent::Intent;
+
+use super::Charter;
+use super::vault::Limit;
+use crate::decide::Decision;
+use crate::ledger::{self, Bound, Charges, Claim, LimitError, Scope};
+
+impl Limit {
+    /// The limit as its ledger and the signers divide it: what is not set aside is certified. `None` for a limit that no
+    /// ledger keeps. What the limit does not bound is not bound there either.
+    pub fn divided(&self) -> Option<Result<ledger::Limit, LimitError>> {
+        self.ledger.as_ref()?;
+        let amount = |part: Amount| self.max_amount.map_or(Amount::MAX, |_| part);
+        let count = |part: u64| self.max_count.map_or(u64::MAX, |_| part);
+        let certified = self.max_amount.and_then(|max| max.checked_sub(self.split_amount)).unwrap_or(Amount::ZERO);
+        let counted = self.max_count.unwrap_or(0).saturating_sub(self.split_count);
+        let certified = Bound { amount: amount(certified), count: count(counted) };
+        let uncertified = Bound { amount: amount(self.split_amount), count: count(self.split_count) };
+        // No window is an endless one, which no ledger keeps.
+        Some(ledger::Limit::new(self.window_secs.unwrap_or(u64::MAX), certified, uncertified))
+    }
+}
+
+impl Charter {
+    /// The limit behind a ledger's scope.
+    pub fn ledger_limit(&self, ledger: &LedgerId, scope: &Scope) -> Option<ledger::Limit> {
+        let Scope::Limit { name, .. } = scope else { return None };
+        let limit = self.limits.get(&LimitId::new(name.clone()).ok()?)?;
+        limit.divided().filter(|_| limit.ledger.as_ref() == Some(ledger))?.ok()
+    }
+
+    /// What an allowed request claims, by the ledger that keeps the limits.
+    pub fn claims(&self, intent: &Intent, decision: &Decision) -> BTreeMap<LedgerId, Claim> {
+        let mut claims: BTreeMap<LedgerId, Claim> = BTreeMap::new();
+        for charge in &decision.charges {
+            let Some(ledger) = self.limits.get(&charge.limit).and_then(|limit| limit.ledger.clone()) else { continue };
+            let scope = Scope::Limit { name: charge.limit.to_string(), subject: charge.subject.clone() };
+            let fresh = || Claim { intent: intent.id, replaces: intent.replaces, charges: Charges::new() };
+            claims.entry(ledger).or_insert_with(fresh).charges.insert(scope, charge.amount);
+        }
+        claims
+    }
+}
