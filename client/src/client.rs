@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use limen_wire::approval::SignedApproval;
+use limen_wire::check::Check;
 use limen_wire::effects::{Address, ChainId};
 use limen_wire::envelope::{self, PayloadType};
 use limen_wire::ids::{ClusterId, CommitteeSize, IntentId, KeyId, NodeId, Protocol, RequesterId, Scheme};
@@ -168,9 +169,12 @@ impl Client {
         Watch::new(self.custody.clone(), self.retry, intent, sequence)
     }
 
-    /// Hands in what a person said: an approval, a rejection or a withdrawal, proved inside the envelope. Safe to repeat.
+    /// Hands in what a person said, an approval, a rejection or a withdrawal, or what an external checker found. Safe to repeat.
     pub async fn approve(&self, said: &pb::Envelope) -> Result<Request, Error> {
-        let id = SignedApproval::open(said)?.approval.intent_id;
+        let id = match said.payload_type == PayloadType::Check.as_str() {
+            true => Check::open(said)?.0.intent_id,
+            false => SignedApproval::open(said)?.approval.intent_id,
+        };
         let question = pb::ApproveRequest { approval: Some(said.clone()) };
         let answer = self
             .retry

@@ -21,6 +21,10 @@ pub struct Requirement {
     pub delay_from_first_sight: bool,
     /// The people behind the requester do not count.
     pub not_by_requester: bool,
+    /// For how long a credential must have been in force before what it approves counts.
+    pub credentials_for: Duration,
+    /// The external checkers that must have passed it.
+    pub checks: Vec<String>,
     /// By signer.
     pub signers: BTreeMap<String, Progress>,
 }
@@ -87,6 +91,8 @@ fn asks(asked: &pb::Requirement) -> Requirement {
         delay: Duration::from_secs(asked.delay_secs),
         delay_from_first_sight: asked.delay_from_first_sight,
         not_by_requester: asked.not_by_requester,
+        credentials_for: Duration::from_secs(asked.credentials_for_secs),
+        checks: asked.checks.clone(),
         ..named(&asked.rule)
     }
 }

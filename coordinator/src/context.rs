@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config::{Limits, Presign, Timing};
 use crate::keys::ring::KeyRing;
-use crate::lifecycle::{Event, HeldApproval};
+use crate::lifecycle::Event;
 use crate::metrics::Metrics;
 use crate::signers::Signers;
 use crate::signing::nonces::NoncePools;
@@ -25,8 +25,8 @@ use crate::store::{Entry, Store, StoreError};
 pub(crate) enum Command {
     /// A checked stop record of its requester.
     Cancel(pb::Envelope, oneshot::Sender<Result<Entry, ApiError>>),
-    /// What a person said, checked; answered once it is durable.
-    Approve(HeldApproval, oneshot::Sender<Result<(), ApiError>>),
+    /// What a person said or a checker found, checked; answered once it is durable.
+    Said(Box<Event>, oneshot::Sender<Result<(), ApiError>>),
     /// Something that came from outside its sessions; answered once it is in the books.
     Learned(Box<Event>, oneshot::Sender<()>),
 }

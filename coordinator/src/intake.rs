@@ -95,7 +95,7 @@ pub async fn submit(core: &Arc<Core>, envelope: pb::Envelope) -> Result<(Entry, 
         let message = format!("{} requests are open, no more are taken", core.limits.max_open_requests);
         return Err(ApiError::new(Code::Overloaded, message));
     }
-    let judged = judge::judge(&core.charter, &key.statement, intent)?;
+    let judged = judge::judge(&core.charter, &key.statement, intent, core.clock.now_secs())?;
     let record = Record::submitted(&judged.intent, envelope, core.clock.now_ms());
     let step = signing::first_step(core, &key, record, &judged);
     match core.store.insert(step.record).await.map_err(store_failed)? {

@@ -8,6 +8,7 @@
 //! signature exists. It ends as `signed` or as `possibly_signed`.
 
 mod approvals;
+mod checks;
 mod record;
 mod standing;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use limen_wire::ids::{NodeId, SessionId};
 use limen_wire::pb;
 
 pub use approvals::HeldApproval;
+pub use checks::HeldCheck;
 pub use limen_wire::request::RequestState as State;
 pub use record::{OpenSession, Opinion, Record};
 pub use standing::Committee;
@@ -82,6 +84,8 @@ pub enum Event {
     },
     /// A person has said something about it. The caller has checked that it is their own.
     Approved(HeldApproval),
+    /// An external checker has found something out. The caller has checked that the finding is its own.
+    Checked(HeldCheck),
     /// The pause before asking the signers again is over.
     Due,
     /// The requester wants it stopped.
@@ -184,6 +188,7 @@ impl Machine<'_> {
             Event::Opinion { node, opinion } => self.opinion(node, opinion),
             Event::Cancel(envelope) => self.cancel(envelope),
             Event::Approved(held) => self.approved(held),
+            Event::Checked(held) => self.checked(held),
             Event::StopAnswered { possibly_signed } => self.stop_answered(possibly_signed),
             _ if self.record.state.is_end() => self.actions.push(Action::End),
             Event::Evaluated { effects, decision } => self.evaluated(effects, decision),
@@ -218,7 +223,8 @@ impl Machine<'_> {
 
     fn opinion(&mut self, node: NodeId, opinion: Opinion) {
         let judged = opinion.decision.allowed || opinion.refusal == Some(Code::PolicyDenied);
-        let ours = self.record.decision.as_ref().map(|decision| decision.allowed);
+        // What depends on the moment may well be seen otherwise by another clock.
+        let ours = self.record.decision.as_ref().filter(|ours| !ours.timed).map(|ours| ours.allowed);
         if judged && ours.is_some_and(|allowed| allowed != opinion.decision.allowed) {
             self.actions.push(Action::Alarm(node.clone()));
         }
@@ -304,6 +310,19 @@ impl Machine<'_> {
         self.record.approvals.push(held);
         self.changed(Change::Durable);
         // Also while a session runs: bad news must not wait for its end.
+        if self.record.state != State::Submitted {
+            self.actions.push(Action::Announce);
+        }
+    }
+
+    fn checked(&mut self, held: HeldCheck) {
+        if self.record.outdates(&held) {
+            return;
+        }
+        if let Err(error) = self.record.take_check(held) {
+            return self.actions.push(Action::Refuse(error));
+        }
+        self.changed(Change::Durable);
         if self.record.state != State::Submitted {
             self.actions.push(Action::Announce);
         }

@@ -301,7 +301,8 @@ impl Driver {
         let (core, key, envelope) = (Arc::clone(&self.core), Arc::clone(&self.key), self.record.envelope.clone());
         self.jobs.spawn(async move {
             let opened = Intent::open(&envelope).map_err(|error| ApiError::new(Code::Malformed, error.to_string()));
-            let judged = opened.and_then(|(intent, _)| judge(&core.charter, &key.statement, intent));
+            let judged =
+                opened.and_then(|(intent, _)| judge(&core.charter, &key.statement, intent, core.clock.now_secs()));
             Done::Judged(Box::new(judged))
         });
     }
@@ -328,7 +329,7 @@ impl Driver {
         }
         let opened = Intent::open(&self.record.envelope);
         let (intent, _) = opened.map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
-        let judged = Arc::new(judge(&self.core.charter, &self.key.statement, intent)?);
+        let judged = Arc::new(judge(&self.core.charter, &self.key.statement, intent, self.core.clock.now_secs())?);
         self.judged = Some(Arc::clone(&judged));
         Ok(judged)
     }
@@ -345,8 +346,8 @@ impl Driver {
                 }
                 Ok(())
             }
-            Command::Approve(held, reply) => {
-                self.feed(Event::Approved(held)).await?;
+            Command::Said(event, reply) => {
+                self.feed(*event).await?;
                 // Whoever handed it in may have gone away; it is kept.
                 let _ = reply.send(self.refused.take().map_or(Ok(()), Err));
                 Ok(())

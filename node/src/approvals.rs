@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use limen_policy::approval::{Verified, verify};
 use limen_policy::charter::Charter;
-use limen_wire::approval::{SignedApproval, Verdict as Said};
-use limen_wire::ids::{ApprovalId, PersonId};
+use limen_policy::check::{self, Finding};
+use limen_wire::approval::{SignedApproval, Verdict};
+use limen_wire::ids::{ApprovalId, CheckerId, PersonId};
 use limen_wire::{limits, pb};
 use prost::Message as _;
 
 use crate::clock::{Now, Uptime};
-use crate::guard::{self, Examined, Progress};
+use crate::guard::{self, Examined, Progress, Said};
 use crate::store::journal::Event;
 use crate::store::rows::{Delays, LiveIntent};
 use crate::store::{StoreError, Txn};
@@ -37,8 +38,17 @@ impl Held {
 
     /// Bad news counts whether it can be kept or not.
     fn is_bad_news(&self) -> bool {
-        self.verified.approval().verdict != Said::Approve
+        self.verified.approval().verdict != Verdict::Approve
     }
+}
+
+/// What is shown with an intent, not yet believed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Papers<'a> {
+    /// Signed approvals, rejections and withdrawals.
+    pub approvals: &'a [pb::Envelope],
+    /// Signed findings of external checkers.
+    pub checks: &'a [pb::Envelope],
 }
 
 /// Verdicts that hold for one intent at one moment, each once. What does not hold is dropped: it may be forged, lapsed, for
@@ -48,28 +58,32 @@ pub struct Shown {
     held: Vec<Held>,
     /// Verdicts that need no further look.
     looked_at: BTreeSet<ApprovalId>,
-    /// How many were dropped.
+    /// What external checkers found. Findings are shown anew each time; nothing of them is kept.
+    findings: Vec<Finding>,
+    /// How many papers were dropped.
     pub dropped: usize,
 }
 
 impl Shown {
-    /// Reads verdicts as they come from a coordinator, after those that this signer holds already.
+    /// Reads papers as they come from a coordinator, after the verdicts that this signer holds already.
     pub fn read(
         charter: &Charter,
         examined: &Examined,
         live: Option<&LiveIntent>,
-        envelopes: &[pb::Envelope],
+        papers: &Papers<'_>,
         now: Now,
     ) -> Self {
         let mut shown = Self::default();
-        if examined.decision().requirements.is_empty() {
-            shown.dropped = envelopes.len();
+        let envelopes = papers.approvals;
+        if examined.decision().asking.is_empty() {
+            shown.dropped = envelopes.len().saturating_add(papers.checks.len());
             return shown;
         }
+        shown.find(charter, examined, papers.checks, now);
         if let Some(live) = live {
             shown.add_held(charter, examined, live, now);
         }
-        shown.dropped = envelopes.len().saturating_sub(limits::APPROVALS);
+        shown.dropped = shown.dropped.saturating_add(envelopes.len().saturating_sub(limits::APPROVALS));
         for envelope in envelopes.iter().take(limits::APPROVALS) {
             if !shown.add(charter, examined, envelope, envelope.encode_to_vec(), now) {
                 shown.dropped = shown.dropped.saturating_add(1);
@@ -81,7 +95,22 @@ impl Shown {
     /// How far they would meet the requirements of an intent that is seen for the first time now.
     pub fn progress(&self, charter: &Charter, examined: &Examined, now: Now) -> Progress {
         let verified: Vec<Verified> = self.held.iter().map(|held| held.verified.clone()).collect();
-        guard::progress(charter, examined, &verified, &Delays::new(), now.uptime, now)
+        let said = Said { approvals: &verified, findings: &self.findings };
+        guard::progress(charter, examined, &said, &Delays::new(), now.uptime, now)
+    }
+
+    /// Findings that are asked for and hold.
+    fn find(&mut self, charter: &Charter, examined: &Examined, checks: &[pb::Envelope], now: Now) {
+        let requirements = &examined.decision().requirements;
+        let asked: BTreeSet<&CheckerId> = requirements.iter().flat_map(|one| &one.needs.checks).collect();
+        let (id, now_secs) = (examined.intent().id, now.wall.as_secs());
+        for envelope in checks.iter().take(limits::EXTERNAL_CHECKS) {
+            match check::verify(envelope, charter, &id, now_secs) {
+                Ok(finding) if asked.contains(finding.checker()) => self.findings.push(finding),
+                _ => self.dropped = self.dropped.saturating_add(1),
+            }
+        }
+        self.dropped = self.dropped.saturating_add(checks.len().saturating_sub(limits::EXTERNAL_CHECKS));
     }
 
     fn add_held(&mut self, charter: &Charter, examined: &Examined, live: &LiveIntent, now: Now) {
@@ -121,9 +150,9 @@ impl Shown {
     }
 }
 
-/// Whether any requirement of the intent names a group that the person is in.
+/// Whether any rule that asks for something, now or at another time, names a group that the person is in.
 fn has_a_say(charter: &Charter, examined: &Examined, person: &PersonId) -> bool {
-    let formulas = examined.decision().requirements.iter().filter_map(|one| one.needs.approvals.as_ref());
+    let formulas = examined.decision().asking.iter().filter_map(|one| one.needs.approvals.as_ref());
     let member = |leaf: &limen_policy::formula::Leaf| {
         charter.roster.groups.get(&leaf.group).is_some_and(|group| group.members.contains(person))
     };
@@ -132,7 +161,7 @@ fn has_a_say(charter: &Charter, examined: &Examined, person: &PersonId) -> bool 
 
 /// What is kept with an intent.
 struct Kept {
-    by_id: BTreeMap<ApprovalId, (PersonId, Said)>,
+    by_id: BTreeMap<ApprovalId, (PersonId, Verdict)>,
 }
 
 impl Kept {
@@ -142,7 +171,7 @@ impl Kept {
         Self { by_id: signed.map(|one| (one.digest(), (one.person, one.verdict))).collect() }
     }
 
-    fn count(&self, fits: impl Fn(&PersonId, Said) -> bool) -> usize {
+    fn count(&self, fits: impl Fn(&PersonId, Verdict) -> bool) -> usize {
         self.by_id.values().filter(|(person, said)| fits(person, *said)).count()
     }
 
@@ -152,13 +181,13 @@ impl Kept {
         if self.by_id.contains_key(&id) {
             return false;
         }
-        let theirs = |who: &PersonId, what: Said| who == person && what == Said::Approve;
-        if said == Said::Approve {
+        let theirs = |who: &PersonId, what: Verdict| who == person && what == Verdict::Approve;
+        if said == Verdict::Approve {
             let full = self.count(theirs) >= APPROVALS_OF_ONE || self.count(|_, what| what == said) >= APPROVALS_OF_ALL;
             if full {
                 return false;
             }
-        } else if self.count(|who, what| who == person && what != Said::Approve) >= APPROVALS_OF_ONE
+        } else if self.count(|who, what| who == person && what != Verdict::Approve) >= APPROVALS_OF_ONE
             || live.approvals.len() >= limits::APPROVALS
         {
             let Some(old) = self.by_id.iter().find(|(_, (who, what))| theirs(who, *what)).map(|(id, _)| *id) else {
@@ -186,7 +215,7 @@ pub fn settle(
     mut shown: Shown,
     now: Now,
 ) -> Result<Progress, StoreError> {
-    if examined.decision().requirements.is_empty() {
+    if examined.decision().asking.is_empty() {
         return Ok(Progress::default());
     }
     let id = examined.intent().id;
@@ -205,12 +234,21 @@ pub fn settle(
             txn.append(now.wall, Event::Approval { intent: row.id, approval })?;
         }
     }
+    if examined.decision().requirements.is_empty() {
+        // Not at this moment: what was said is kept, and what runs goes on.
+        let rejected = live.rejected.clone();
+        if *live != before {
+            txn.put_intent(sequence, &row)?;
+        }
+        return Ok(Progress { rejected, news, ..Progress::default() });
+    }
     let pick = |fits: &dyn Fn(&Held) -> bool| -> Vec<Verified> {
         shown.held.iter().filter(|held| fits(held)).map(|held| held.verified.clone()).collect()
     };
     let first_seen = Uptime(live.first_seen_uptime);
     let look = |approvals: &[Verified], delays: &Delays| {
-        guard::progress(charter, examined, approvals, delays, first_seen, now)
+        let said = Said { approvals, findings: &shown.findings };
+        guard::progress(charter, examined, &said, delays, first_seen, now)
     };
     // First as it stood until now: a delay ends if the approvals had stopped being enough, also if new ones came since.
     let stood = pick(&|held: &Held| held.is_bad_news() || durable.contains(&held.verified.id()));

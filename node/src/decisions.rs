@@ -16,7 +16,7 @@ use limen_wire::pb;
 use prost::Message as _;
 
 use crate::admission::{self, Decided};
-use crate::approvals::{self, Shown};
+use crate::approvals::{self, Papers, Shown};
 use crate::clock::Now;
 use crate::guard::{self, Examined, KeyFacts, Progress, SignCall};
 use crate::recent::Recent;
@@ -74,23 +74,23 @@ impl Decisions<'_> {
     pub fn examine(&self, envelope: &pb::Envelope) -> Result<Examined, ApiError> {
         let name = Recent::name(envelope);
         if let Some(examined) = name.as_ref().and_then(|name| self.recent.get(name, |key| self.key(key))) {
-            return Ok(examined);
+            return Ok(examined.at(self.charter, self.now));
         }
-        let examined = guard::examine(self.charter, |key| self.key(key), envelope)?;
+        let examined = guard::examine(self.charter, |key| self.key(key), envelope, self.now)?;
         if let Some(name) = name {
             self.recent.put(name, examined.clone());
         }
         Ok(examined)
     }
 
-    /// The approvals that came with an intent and those held here before, verified outside the writer's turn.
-    pub fn show(&self, examined: &Examined, approvals: &[pb::Envelope]) -> Result<Shown, ApiError> {
-        let live = if examined.decision().requirements.is_empty() {
+    /// What came with an intent and what is held here of before, verified outside the writer's turn.
+    pub fn show(&self, examined: &Examined, papers: &Papers<'_>) -> Result<Shown, ApiError> {
+        let live = if examined.decision().asking.is_empty() {
             None
         } else {
             self.row(&examined.intent().id)?.and_then(|row| row.live)
         };
-        Ok(Shown::read(self.charter, examined, live.as_ref(), approvals, self.now))
+        Ok(Shown::read(self.charter, examined, live.as_ref(), papers, self.now))
     }
 
     /// The signature that this signer holds already: found without a write and without a session.
@@ -156,7 +156,7 @@ impl Decisions<'_> {
         let (allowed, live) = self.row(&id)?.and_then(|row| Some((row.allowed, row.live?))).ok_or_else(unknown)?;
         let envelope = pb::Envelope::decode(live.envelope.as_slice()).unwrap_or_default();
         let examined = self.examine(&envelope)?;
-        let shown = self.show(&examined, &[record])?;
+        let shown = self.show(&examined, &Papers { approvals: &[record], checks: &[] })?;
         let dropped = shown.dropped;
         let (charter, now) = (Arc::clone(self.charter), self.now);
         let settling = self.store.write(move |txn| approvals::settle(txn, &charter, &examined, shown, now));

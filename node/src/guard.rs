@@ -20,14 +20,14 @@ use limen_wire::ids::{IntentId, KeyId, NodeId, PartyIndex, RequesterId, SessionI
 
 use crate::store::rows::{ClaimKey, StoredSignature};
 
-pub(crate) use examine::public_key_bytes;
+pub(crate) use examine::{public_key_bytes, when};
 
 pub use admit::{FirstSight, admit_sign, first_sight};
 pub use examine::{Examined, SignCall, examine, sign_call};
 pub use keygen::{ExaminedOrder, KeygenVerdict, admit_keygen, examine_order};
 pub use meter::Meter;
 pub use presign::{PresignCall, admit_presign, presign_call};
-pub use requirements::{Progress, facts, progress};
+pub use requirements::{Progress, Said, facts, progress};
 pub use token::{KeygenToken, PresignToken, SignToken};
 
 /// The guard's answer.

@@ -13,7 +13,7 @@ use limen_wire::pb::signer_server::Signer;
 use limen_wire::tls;
 use tonic::{Request, Response, Status};
 
-use crate::approvals::Shown;
+use crate::approvals::{Papers, Shown};
 use crate::decisions::Announced;
 use crate::guard::{Examined, Progress};
 use crate::shared::{CallerKind, Shared, parse_caller};
@@ -68,7 +68,8 @@ impl Signer for SignerService {
         let request = request.into_inner();
         let envelope = request.intent.unwrap_or_default();
         let examined = self.examine(&envelope)?;
-        let shown = signing::show(&self.shared, &examined, &request.approvals).map_err(|error| self.status(error))?;
+        let papers = Papers { approvals: &request.approvals, checks: &request.external_checks };
+        let shown = signing::show(&self.shared, &examined, &papers).map_err(|error| self.status(error))?;
         let announcing = self.shared.decisions().announce(examined, envelope, shown).await;
         let Announced { examined, first_seen_ms, progress } = announcing.map_err(|error| self.status(error))?;
         tell(&self.shared, &progress.news);
@@ -82,7 +83,8 @@ impl Signer for SignerService {
         self.coordinator(&request)?;
         let request = request.into_inner();
         let examined = self.examine(&request.intent.unwrap_or_default())?;
-        let shown = Shown::read(&self.shared.charter, &examined, None, &request.approvals, self.shared.time());
+        let papers = Papers { approvals: &request.approvals, checks: &request.external_checks };
+        let shown = Shown::read(&self.shared.charter, &examined, None, &papers, self.shared.time());
         Ok(announced(&examined, 0, shown.progress(&self.shared.charter, &examined, self.shared.time())))
     }
 

@@ -11,7 +11,7 @@ use limen_wire::pb;
 use prost::Message as _;
 use tokio::time::Instant;
 
-use crate::approvals::Shown;
+use crate::approvals::{Papers, Shown};
 use crate::guard::{self, Examined, KeyFacts, SignCall, SignToken, Verdict};
 use crate::metrics::{Reason, SessionLabels};
 use crate::nonces::Reference;
@@ -38,9 +38,9 @@ impl From<ApiError> for Refusal {
     }
 }
 
-/// The approvals that came with an intent, and those held here before; what does not count is counted.
-pub(crate) fn show(shared: &Shared, examined: &Examined, approvals: &[pb::Envelope]) -> Result<Shown, ApiError> {
-    let shown = shared.decisions().show(examined, approvals)?;
+/// What came with an intent, and what is held here of before; what does not count is counted.
+pub(crate) fn show(shared: &Shared, examined: &Examined, papers: &Papers<'_>) -> Result<Shown, ApiError> {
+    let shown = shared.decisions().show(examined, papers)?;
     if shown.dropped > 0 {
         shared.metrics.dropped_approvals.inc_by(shown.dropped as u64);
     }
@@ -80,7 +80,8 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     let deadline = deadline_in(shared.limits.sign_timeout(request.timeout_ms));
     // The inbox opens first: frames of members that are quicker than our disk go straight to it.
     let inbox = open(&shared, &call, &members)?;
-    let shown = show(&shared, &examined, &authorization.approvals)?;
+    let papers = Papers { approvals: &authorization.approvals, checks: &authorization.external_checks };
+    let shown = show(&shared, &examined, &papers)?;
     let kept = examined.clone();
     let decided = shared.decisions().sign(examined, call, envelope, shown).await?;
     service::tell(&shared, &decided.news);

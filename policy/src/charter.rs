@@ -6,6 +6,7 @@
 
 mod file;
 pub mod governance;
+pub mod hours;
 mod ledger;
 pub mod people;
 pub mod rule;
@@ -17,7 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use limen_wire::effects::{Address, Asset, ChainId};
-use limen_wire::ids::{CharterHash, ClusterId, IdError, LedgerId, LimitId, NodeId, PartyIndex, PersonId, RequesterId};
+use limen_wire::ids::{
+    CharterHash, CheckerId, ClusterId, IdError, LedgerId, LimitId, NodeId, PartyIndex, PersonId, RequesterId,
+};
 use limen_wire::keys::{KeyError, PublicKey};
 
 use crate::ledger::Committee;
@@ -125,6 +128,17 @@ pub struct Requester {
     pub people: BTreeSet<PersonId>,
 }
 
+/// A program outside the cluster that looks at requests, such as a screening of destinations, and signs what it found.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Checker {
+    /// Its name.
+    pub id: CheckerId,
+    /// The key that signs its findings.
+    pub public_key: PublicKey,
+    /// For how long a finding counts, in seconds, whatever longer expiry it names.
+    pub max_age_secs: u64,
+}
+
 /// An asset that rules can name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssetEntry {
@@ -165,6 +179,8 @@ pub struct Charter {
     pub assets: BTreeMap<String, AssetEntry>,
     /// Who approves.
     pub roster: Roster,
+    /// What else is asked.
+    pub checkers: BTreeMap<CheckerId, Checker>,
     /// Where value is.
     pub vaults: Vaults,
     /// Where it may go.

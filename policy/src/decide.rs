@@ -2,11 +2,16 @@
 //!
 //! Every rule that matches an effect counts: one that denies beats all others, one that allows is needed, and the
 //! requirements of all of them add up. In doubt a rule that allows does not match, and every other rule does.
+//!
+//! Rules about hours and ages match at one moment and not at another. What approvals are bound to, the slice, has them all,
+//! so that what people said holds however late it is.
 
 mod charge;
 mod matching;
+mod requirement;
 #[cfg(test)]
 mod tests;
+mod when;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,12 +21,14 @@ use limen_wire::intent::Intent;
 use limen_wire::pb;
 
 use crate::charter::people::{Group, Person};
-use crate::charter::rule::{Class, DelayFrom, Needs, Rule, Verb};
+use crate::charter::rule::{Class, Rule, Verb};
 use crate::charter::vault::Limit;
 use crate::charter::{Charter, Duty};
 
 pub use charge::Charge;
 use matching::{Fit, describe};
+pub use requirement::{Evidence, Requirement};
+pub use when::{InForce, Settled, Unknown, When};
 
 /// Most rules that one denied effect is explained by.
 const MAX_EXPLAINED: usize = 16;
@@ -37,19 +44,15 @@ pub struct Decision {
     pub reasons: Vec<String>,
     /// What must be met before anything is signed, in the order of the rules' names. Empty if denied.
     pub requirements: Vec<Requirement>,
+    /// What every rule asks for that matches now or at another time: whoever has a say in one of them is heard at any time.
+    /// Empty if denied for good.
+    pub asking: Vec<Requirement>,
     /// What it takes of the limits, in order. Empty if denied.
     pub charges: Vec<Charge>,
     /// Hash of the charter's slice that was consulted: an approval given under another slice has lapsed.
     pub slice: SliceHash,
-}
-
-/// What one rule asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Requirement {
-    /// The rule.
-    pub rule: String,
-    /// What it asks for.
-    pub needs: Needs,
+    /// A rule about hours or ages was consulted: at another moment the same bytes may be decided otherwise.
+    pub timed: bool,
 }
 
 impl Decision {
@@ -62,23 +65,14 @@ impl Decision {
             requirements: self.requirements.iter().map(Requirement::to_wire).collect(),
             charges: self.charges.iter().map(Charge::to_wire).collect(),
             slice_hash: self.slice.as_bytes().to_vec().into(),
+            timed: self.timed,
         }
     }
 
-    fn denied(rules: Vec<String>, reasons: Vec<String>, slice: SliceHash) -> Self {
-        Self { allowed: false, rules, reasons, requirements: Vec::new(), charges: Vec::new(), slice }
-    }
-}
-
-impl Requirement {
-    fn to_wire(&self) -> pb::Requirement {
-        pb::Requirement {
-            rule: self.rule.clone(),
-            approvals: self.needs.approvals.as_ref().map(ToString::to_string).unwrap_or_default(),
-            delay_secs: self.needs.delay_secs,
-            delay_from_first_sight: self.needs.delay_from == DelayFrom::FirstSight,
-            not_by_requester: self.needs.not_by_requester,
-        }
+    fn denied(reasons: Vec<String>) -> Self {
+        let (rules, requirements, asking, charges) = Default::default();
+        let slice = SliceHash::new([0; 32]);
+        Self { allowed: false, rules, reasons, requirements, asking, charges, slice, timed: false }
     }
 }
 
@@ -93,11 +87,21 @@ struct Case<'a> {
     effects: &'a Effects,
     totals: Totals<'a>,
     vault: Option<&'a VaultId>,
+    when: When<'a>,
+}
+
+/// The rules that matched anything, each once.
+#[derive(Default)]
+struct Matched<'a> {
+    /// Now.
+    now: BTreeMap<&'a str, &'a Rule>,
+    /// At this or another time.
+    ever: BTreeMap<&'a str, &'a Rule>,
 }
 
 /// Decides. The intent's requester must be enrolled with the duty to request; their signature is the guard's business.
-pub fn decide(charter: &Charter, intent: &Intent, effects: &Effects) -> Decision {
-    let refuse = |reason: String| Decision::denied(Vec::new(), vec![reason], SliceHash::new([0; 32]));
+pub fn decide(charter: &Charter, intent: &Intent, effects: &Effects, when: &When<'_>) -> Decision {
+    let refuse = |reason: String| Decision::denied(vec![reason]);
     if charter.requester(&intent.requester, Duty::Request).is_none() {
         return refuse(format!("requester {} is not enrolled to request signatures", intent.requester));
     }
@@ -110,28 +114,40 @@ pub fn decide(charter: &Charter, intent: &Intent, effects: &Effects) -> Decision
     {
         return refuse(format!("it names vault {named}, but key {} does not belong to it", intent.key_id));
     }
-    let case = Case { charter, intent, effects, totals: totals(&effects.list), vault };
+    let case = Case { charter, intent, effects, totals: totals(&effects.list), vault, when: *when };
     let (matched, mut reasons) = case.judge();
     let charged = charge::charges(&case);
     let limits: Vec<&Limit> = charged.iter().flatten().filter_map(|one| charter.limits.get(&one.limit)).collect();
-    let rules: Vec<String> = matched.iter().map(|rule| rule.name.clone()).collect();
-    let slice = match case.slice(&matched, &limits) {
+    let rules: Vec<String> = matched.now.keys().map(|name| (*name).to_owned()).collect();
+    let consulted: Vec<&Rule> = matched.ever.into_values().collect();
+    let timed = consulted.iter().any(|rule| rule.is_timed());
+    let slice = match case.slice(&consulted, &limits) {
         Ok(slice) => slice,
         Err(error) => return refuse(format!("the consulted rules cannot be hashed: {error}")),
     };
+    let asking = requirements(consulted.into_iter());
+    let denied = |reasons: Vec<String>| {
+        let asking = if timed { asking.clone() } else { Vec::new() };
+        let rules = rules.clone();
+        Decision { rules, asking, slice, timed, ..Decision::denied(reasons) }
+    };
     match charged {
         Ok(charges) if reasons.is_empty() => {
-            let asking = matched.iter().filter(|rule| !rule.needs.is_empty());
-            let requirements =
-                asking.map(|rule| Requirement { rule: rule.name.clone(), needs: rule.needs.clone() }).collect();
-            Decision { allowed: true, rules, reasons, requirements, charges, slice }
+            let requirements = requirements(matched.now.into_values());
+            Decision { allowed: true, rules, reasons, requirements, asking, charges, slice, timed }
         }
-        Ok(_) => Decision::denied(rules, reasons, slice),
+        Ok(_) => denied(reasons),
         Err(why) => {
             reasons.push(why);
-            Decision::denied(rules, reasons, slice)
+            denied(reasons)
         }
     }
+}
+
+/// What the rules among them ask for that ask for anything.
+fn requirements<'a>(rules: impl Iterator<Item = &'a Rule>) -> Vec<Requirement> {
+    let asking = rules.filter(|rule| !rule.needs.is_empty());
+    asking.map(|rule| Requirement { rule: rule.name.clone(), needs: rule.needs.clone() }).collect()
 }
 
 fn totals(list: &[Effect]) -> Totals<'_> {
@@ -146,17 +162,23 @@ fn totals(list: &[Effect]) -> Totals<'_> {
 }
 
 impl<'a> Case<'a> {
-    /// The rules that matched anything, by name, and what speaks against the request.
-    fn judge(&self) -> (Vec<&'a Rule>, Vec<String>) {
-        let mut matched: BTreeMap<&str, &Rule> = BTreeMap::new();
+    /// The rules that matched anything, and what speaks against the request.
+    fn judge(&self) -> (Matched<'a>, Vec<String>) {
+        let mut matched = Matched::default();
         let mut reasons = Vec::new();
         for effect in &self.effects.list {
             let mut allowed = false;
             for rule in &self.charter.rules {
-                if !matches!(self.fit(rule, effect), Fit::Yes) {
-                    continue;
+                match self.fit(rule, effect) {
+                    Fit::Yes => {}
+                    Fit::NotNow(_) => {
+                        matched.ever.insert(&rule.name, rule);
+                        continue;
+                    }
+                    Fit::OtherClass | Fit::No(_) => continue,
                 }
-                matched.insert(&rule.name, rule);
+                matched.ever.insert(&rule.name, rule);
+                matched.now.insert(&rule.name, rule);
                 match rule.verb {
                     Verb::Allow => allowed = true,
                     Verb::Require => {}
@@ -169,7 +191,7 @@ impl<'a> Case<'a> {
         }
         reasons.sort();
         reasons.dedup();
-        (matched.into_values().collect(), reasons)
+        (matched, reasons)
     }
 
     /// How far each rule was from allowing the effect.
@@ -178,7 +200,7 @@ impl<'a> Case<'a> {
         let allowing = self.charter.rules.iter().filter(|rule| rule.verb == Verb::Allow);
         let mut misses: Vec<String> = allowing
             .filter_map(|rule| match self.fit(rule, effect) {
-                Fit::No(why) => Some(format!("rule {:?} {why}", rule.name)),
+                Fit::No(why) | Fit::NotNow(why) => Some(format!("rule {:?} {why}", rule.name)),
                 Fit::Yes | Fit::OtherClass => None,
             })
             .collect();
@@ -192,8 +214,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Hash of everything that was consulted: matched rules, the groups that they name with their members' credentials,
-    /// the people behind the requester, the limits charged.
+    /// Hash of everything that was consulted: the rules that match now or at another time, the groups that they name with
+    /// their members' credentials, the checkers that they name, the people behind the requester, the limits charged.
     fn slice(&self, rules: &[&Rule], limits: &[&Limit]) -> Result<SliceHash, postcard::Error> {
         let roster = &self.charter.roster;
         let formulas = rules.iter().filter_map(|rule| rule.needs.approvals.as_ref());
@@ -202,7 +224,9 @@ impl<'a> Case<'a> {
         let members: BTreeSet<_> = groups.iter().flat_map(|group| &group.members).collect();
         let people: Vec<&Person> = members.iter().filter_map(|id| roster.people.get(*id)).collect();
         let requester = self.charter.requesters.get(&self.intent.requester).map(|requester| &requester.people);
-        let consulted = postcard::to_stdvec(&(rules, groups, people, requester, limits))?;
-        Ok(SliceHash::new(tagged_hash("limen policy slice v1", [consulted.as_slice()])))
+        let asked: BTreeSet<_> = rules.iter().flat_map(|rule| &rule.needs.checks).collect();
+        let checkers: Vec<_> = asked.iter().filter_map(|id| self.charter.checkers.get(*id)).collect();
+        let consulted = postcard::to_stdvec(&(rules, groups, people, requester, limits, checkers))?;
+        Ok(SliceHash::new(tagged_hash("limen policy slice v2", [consulted.as_slice()])))
     }
 }

@@ -46,6 +46,7 @@ pub fn diff(old: &Charter, new: &Charter) -> Vec<Change> {
     requesters(&mut changes, old, new);
     people(&mut changes, old, new);
     groups(&mut changes, old, new);
+    checkers(&mut changes, old, new);
     places(&mut changes, old, new);
     limits(&mut changes, old, new);
     rules::rules(&mut changes, &old.rules, &new.rules);
@@ -234,6 +235,16 @@ fn groups(changes: &mut Changes, old: &Charter, new: &Charter) {
             (true, false) => changes.add(Tightens, format!("{what} takes no synced passkeys any more")),
             _ => {}
         }
+    });
+}
+
+/// A checker that no rule asks says nothing; a rule that asks for one more, or one less, is a change of that rule.
+fn checkers(changes: &mut Changes, old: &Charter, new: &Charter) {
+    let neutral = (Direction::Neutral, Direction::Neutral);
+    changes.named("checker", (&old.checkers, &new.checkers), neutral, |changes, old, new| {
+        changes.same(&format!("the key of checker {}", new.id), &old.public_key, &new.public_key);
+        let what = format!("for how many seconds a finding of checker {} counts", new.id);
+        changes.least(&what, &old.max_age_secs, &new.max_age_secs);
     });
 }
 

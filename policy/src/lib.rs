@@ -16,6 +16,7 @@
 
 pub mod approval;
 pub mod charter;
+pub mod check;
 pub mod decide;
 pub mod diff;
 pub mod formula;

@@ -25,6 +25,8 @@ pub enum PayloadType {
     NonceBatch,
     /// [`pb::SignedApproval`].
     Approval,
+    /// [`pb::Check`].
+    Check,
     /// [`pb::LedgerEntry`].
     LedgerEntry,
     /// [`pb::LedgerClosing`].
@@ -43,6 +45,7 @@ impl PayloadType {
             Self::KeyStatement => "application/vnd.limen.key-statement.v1+protobuf",
             Self::NonceBatch => "application/vnd.limen.nonce-batch.v1+protobuf",
             Self::Approval => "application/vnd.limen.approval.v1+protobuf",
+            Self::Check => "application/vnd.limen.check.v1+protobuf",
             Self::LedgerEntry => "application/vnd.limen.ledger-entry.v1+protobuf",
             Self::LedgerClosing => "application/vnd.limen.ledger-closing.v1+protobuf",
             Self::LedgerVoid => "application/vnd.limen.ledger-void.v1+protobuf",

@@ -150,6 +150,10 @@ name!(
     GroupId, "group id", 64
 );
 name!(
+    /// Names an external checker.
+    CheckerId, "checker id", 64
+);
+name!(
     /// Names an entry of the address book.
     BookEntryId, "address book entry", 64
 );

@@ -22,6 +22,8 @@ pub const CLIENT_DATA_BYTES: usize = 4096;
 pub const ASSERTION_SIGNATURE_BYTES: usize = 72;
 /// Approvals, rejections and withdrawals of one intent.
 pub const APPROVALS: usize = 128;
+/// External checkers of a charter, and findings of them that go with one intent.
+pub const EXTERNAL_CHECKS: usize = 32;
 /// Steps of a derivation path.
 pub const PATH_STEPS: usize = 10;
 /// A protocol message in a session frame.

@@ -3,7 +3,7 @@
 use limen_chain::evm;
 use limen_mpc::{DerivationPath, Point, SignInput, Signature, derive_public};
 use limen_policy::charter::Charter;
-use limen_policy::decide::{Decision, decide};
+use limen_policy::decide::{Decision, When, decide};
 use limen_wire::effects::{Address, ChainId, Effects};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::Scheme;
@@ -26,8 +26,9 @@ pub(crate) struct Judged {
     input: SignInput,
 }
 
-/// Decodes the bytes for the key's account and decides.
-pub(crate) fn judge(charter: &Charter, key: &KeyStatement, intent: Intent) -> Result<Judged, ApiError> {
+/// Decodes the bytes for the key's account and decides, as advice: what takes knowing since when something is in force is
+/// left to the signers. `now_secs` is in seconds since 1970.
+pub(crate) fn judge(charter: &Charter, key: &KeyStatement, intent: Intent, now_secs: u64) -> Result<Judged, ApiError> {
     let wrong_scheme = |why: String| ApiError::new(Code::WrongScheme, why);
     let child = child_key(key, &intent.path)?;
     let chain = intent.chain.clone().unwrap_or_else(ChainId::offchain);
@@ -42,7 +43,7 @@ pub(crate) fn judge(charter: &Charter, key: &KeyStatement, intent: Intent) -> Re
         Scheme::EcdsaSecp256k1 => SignInput::Digest(bytes.try_into().map_err(|_| cannot())?),
         Scheme::EddsaEd25519 | Scheme::SchnorrBip340 => SignInput::Message(bytes.to_vec()),
     };
-    let decision = decide(charter, &intent, &decoded.effects);
+    let decision = decide(charter, &intent, &decoded.effects, &When::advice(now_secs));
     Ok(Judged { effects: decoded.effects, decision, scheme: key.scheme, account, child, input, intent })
 }
 

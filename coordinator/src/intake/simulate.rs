@@ -16,12 +16,12 @@ pub async fn simulate(core: &Arc<Core>, envelope: pb::Envelope) -> Result<pb::Si
     let intent = checked_intent(core, &envelope)?;
     let id = intent.id;
     let key = active_key(core, &intent)?;
-    let judged = judge::judge(&core.charter, &key.statement, intent)?;
+    let judged = judge::judge(&core.charter, &key.statement, intent, core.clock.now_secs())?;
     let mut calls = JoinSet::new();
     for signer in core.signers.among(&key.committee.members).filter(|signer| signer.is_reachable()) {
         let (signer, bound, intent) = (Arc::clone(signer), core.timing.call_timeout, Some(envelope.clone()));
         calls.spawn(async move {
-            let call = signer.port().simulate(pb::AnnounceRequest { intent, approvals: Vec::new() });
+            let call = signer.port().simulate(pb::AnnounceRequest { intent, ..Default::default() });
             (signer.node.to_string(), signer.within(bound, call).await)
         });
     }

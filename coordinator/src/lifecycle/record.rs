@@ -10,6 +10,7 @@ use limen_wire::pb;
 use limen_wire::request::RequestState as State;
 
 use super::approvals::HeldApproval;
+use super::checks::HeldCheck;
 
 /// A signing session whose end is not yet known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,14 +32,14 @@ pub struct Opinion {
     pub requirements: Vec<pb::RequirementStatus>,
     /// The live freezes, as it hashes them: 32 bytes, or empty.
     pub freeze_epoch: Bytes,
-    /// How many of the record's approvals it had been shown.
+    /// How much of what people said and checkers found it had been shown: see [`Record::said`].
     pub seen: usize,
     /// Milliseconds since 1970, on the coordinator's clock, at which it said so.
     pub said_at_ms: u64,
 }
 
 impl Opinion {
-    /// From the answer to an announcement that showed so many approvals.
+    /// From the answer to an announcement that showed so much.
     pub fn from_response(response: pb::AnnounceResponse, seen: usize, now_ms: u64) -> Self {
         let decision = response.decision.unwrap_or_default();
         let refusal = (!decision.allowed).then_some(Code::PolicyDenied);
@@ -78,6 +79,10 @@ pub struct Record {
     pub opinions: BTreeMap<NodeId, Opinion>,
     /// What people said, in the order in which it came; each once.
     pub approvals: Vec<HeldApproval>,
+    /// The newest finding of each external checker.
+    pub checks: Vec<HeldCheck>,
+    /// How many findings were taken in so far.
+    pub checks_taken: usize,
     /// Milliseconds since 1970 at which it was stored.
     pub created_at_ms: u64,
     /// Milliseconds since 1970 at which it last changed.
@@ -115,6 +120,8 @@ impl Record {
             decision: None,
             opinions: BTreeMap::new(),
             approvals: Vec::new(),
+            checks: Vec::new(),
+            checks_taken: 0,
             created_at_ms: now_ms,
             updated_at_ms: now_ms,
             version: 1,
@@ -133,10 +140,15 @@ impl Record {
         now_ms / 1000 >= self.expires_at_secs
     }
 
-    /// Whether this signer has said all that it can say for now: it refuses, or it has been shown every approval.
+    /// Whether this signer has said all that it can say for now: it refuses, or it has been shown all that was said.
     pub fn has_heard(&self, node: &NodeId) -> bool {
-        let current = |opinion: &Opinion| opinion.refusal.is_some() || opinion.seen >= self.approvals.len();
+        let current = |opinion: &Opinion| opinion.refusal.is_some() || opinion.seen >= self.said();
         self.opinions.get(node).is_some_and(current)
+    }
+
+    /// How much has been said about it so far, by people and by checkers.
+    pub const fn said(&self) -> usize {
+        self.approvals.len().saturating_add(self.checks_taken)
     }
 
     /// The bytes of all that people said.
@@ -170,6 +182,7 @@ impl Record {
             result: self.result.clone(),
             error: self.error.as_ref().map(ApiError::to_wire),
             approvals: self.approval_envelopes(),
+            external_checks: self.check_envelopes(),
         }
     }
 }

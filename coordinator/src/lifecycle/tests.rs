@@ -28,6 +28,8 @@ fn submitted() -> Record {
         decision: None,
         opinions: BTreeMap::new(),
         approvals: Vec::new(),
+        checks: Vec::new(),
+        checks_taken: 0,
         created_at_ms: NOW,
         updated_at_ms: NOW,
         version: 1,

@@ -67,7 +67,7 @@ pub(super) async fn take_over(
         Err(error) => return Ok(Taken::Invalid(format!("intent {id}: {error}"))),
     };
     let Some(key) = core.keys.find(&intent.key_id) else { return Ok(Taken::WaitsForKey(intent.key_id)) };
-    let judged = match judge(&core.charter, &key.statement, intent) {
+    let judged = match judge(&core.charter, &key.statement, intent, core.clock.now_secs()) {
         Ok(judged) => judged,
         Err(error) => return Ok(Taken::Outdated(error)),
     };
@@ -179,10 +179,11 @@ async fn merge(core: &Arc<Core>, known: Entry, fact: &Fact) -> Result<Taken, Sto
     if let Some(result) = fact.result.as_ref().filter(|result| Some(&result.signature) != held) {
         let Some(key) = core.keys.find(&record.key_id) else { return Ok(Taken::WaitsForKey(record.key_id.clone())) };
         let opened = Intent::open(&record.envelope).map_err(|error| ApiError::new(Code::Malformed, error.to_string()));
-        let judged = match opened.and_then(|(intent, _)| judge(&core.charter, &key.statement, intent)) {
-            Ok(judged) => judged,
-            Err(error) => return Ok(Taken::Outdated(error)),
-        };
+        let judged =
+            match opened.and_then(|(intent, _)| judge(&core.charter, &key.statement, intent, core.clock.now_secs())) {
+                Ok(judged) => judged,
+                Err(error) => return Ok(Taken::Outdated(error)),
+            };
         match signing::verified(core, &judged, node, result) {
             Ok(result) => signing::found(core, record.id, result).await?,
             Err(error) => return Ok(Taken::Invalid(format!("intent {}: {error}", record.id))),

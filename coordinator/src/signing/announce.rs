@@ -20,7 +20,7 @@ impl Driver {
     /// Shows the intent and what people said to every member that has not heard it, or `again` to all that do not refuse.
     pub(super) fn announce(&mut self, again: bool) {
         let bound = self.core.timing.call_timeout;
-        let (approvals, seen) = (self.record.approval_envelopes(), self.record.approvals.len());
+        let (approvals, seen) = (self.record.approval_envelopes(), self.record.said());
         for signer in self.core.signers.among(&self.key.committee.members) {
             let node = &signer.node;
             let refuses = self.record.opinions.get(node).is_some_and(|opinion| opinion.refusal.is_some());
@@ -30,8 +30,8 @@ impl Driver {
             }
             self.trouble.remove(node);
             let signer = Arc::clone(signer);
-            let request =
-                pb::AnnounceRequest { intent: Some(self.record.envelope.clone()), approvals: approvals.clone() };
+            let (intent, external_checks) = (Some(self.record.envelope.clone()), self.record.check_envelopes());
+            let request = pb::AnnounceRequest { intent, approvals: approvals.clone(), external_checks };
             self.jobs.spawn(async move {
                 let answer = signer.within(bound, signer.port().announce(request)).await;
                 Done::Announced { node: signer.node.clone(), seen, answer: Box::new(answer) }

@@ -135,9 +135,9 @@ impl Driver {
         // Who has heard what people said keeps it.
         let all_heard = members.iter().all(|member| self.record.has_heard(&member.signer.node));
         let approvals = if all_heard { Vec::new() } else { self.record.approval_envelopes() };
-        let intent = Some(self.record.envelope.clone());
+        let (intent, external_checks) = (Some(self.record.envelope.clone()), self.record.check_envelopes());
         let request = pb::SignRequest {
-            authorization: Some(pb::Authorization { intent, approvals, ..Default::default() }),
+            authorization: Some(pb::Authorization { intent, approvals, external_checks, ..Default::default() }),
             session_id: id.as_bytes().to_vec().into(),
             signers,
             nonces,

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::StoreError;
 use crate::keys::{KeyPhase, KeyRecord};
-use crate::lifecycle::{HeldApproval, OpenSession, Opinion, Record, State};
+use crate::lifecycle::{HeldApproval, HeldCheck, OpenSession, Opinion, Record, State};
 
 /// Version of everything in this file. Raise it with every change that an older binary would misread; see the README.
 pub(super) const SCHEMA_VERSION: u64 = 2;
@@ -73,6 +73,11 @@ struct StoredRequest {
     /// Since version 2.
     #[prost(message, repeated, tag = "24")]
     approvals: Vec<pb::Envelope>,
+    /// This and the following are absent in older records of version 2.
+    #[prost(message, repeated, tag = "25")]
+    checks: Vec<pb::Envelope>,
+    #[prost(uint32, tag = "26")]
+    checks_taken: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -189,6 +194,8 @@ pub(super) fn encode_request(entry: &Entry) -> Vec<u8> {
         number: entry.number,
         sequence: entry.sequence,
         approvals: record.approval_envelopes(),
+        checks: record.check_envelopes(),
+        checks_taken: u32::try_from(record.checks_taken).unwrap_or(u32::MAX),
     })
 }
 
@@ -216,6 +223,7 @@ pub(super) fn decode_request(bytes: &[u8]) -> Result<Entry, StoreError> {
         opinions.insert(node, read);
     }
     let approvals = stored.approvals.iter().map(HeldApproval::open).collect::<Result<_, _>>();
+    let checks = stored.checks.iter().map(HeldCheck::open).collect::<Result<_, _>>();
     let record = Record {
         id: IntentId::from_slice(&stored.id).map_err(|_| damaged("id"))?,
         requester: RequesterId::new(stored.requester).map_err(|_| damaged("requester"))?,
@@ -228,6 +236,8 @@ pub(super) fn decode_request(bytes: &[u8]) -> Result<Entry, StoreError> {
         decision: stored.decision,
         opinions,
         approvals: approvals.map_err(|_| damaged("approvals"))?,
+        checks: checks.map_err(|_| damaged("checks"))?,
+        checks_taken: usize::try_from(stored.checks_taken).unwrap_or_default(),
         created_at_ms: stored.created_at_ms,
         updated_at_ms: stored.updated_at_ms,
         version: stored.version,

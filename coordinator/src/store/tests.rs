@@ -54,6 +54,8 @@ fn record(number: u8, name: &str) -> Record {
         decision: Some(pb::Decision { allowed: true, ..Default::default() }),
         opinions: BTreeMap::from([(node, opinion)]),
         approvals: vec![approval(number)],
+        checks: Vec::new(),
+        checks_taken: 0,
         created_at_ms: 6,
         updated_at_ms: 7,
         version: 8,

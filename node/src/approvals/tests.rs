@@ -1,5 +1,7 @@
 //! A signer's own view of people's approvals and of delays, against its real store.
 
+mod findings;
+
 use limen_wire::approval::{Approval, Proof, Verdict as Said};
 use limen_wire::error::Code;
 use limen_wire::ids::{ApprovalId, ClusterId, CredentialId, FreezeEpoch, IntentId, NodeId, PersonId, SliceHash};
@@ -39,6 +41,8 @@ struct Bench {
     raw: pb::Intent,
     now: Now,
     session: u8,
+    /// What external checkers found, shown with everything.
+    checks: Vec<pb::Envelope>,
 }
 
 fn open(folder: &tempfile::TempDir) -> Store {
@@ -68,7 +72,7 @@ impl Bench {
         let mut raw = transfer(1, "a");
         raw.expires_at_secs = WALL.as_secs() + 3600;
         let now = Now { wall: WALL, uptime: Uptime(5_000) };
-        Self { folder, store, charter: with_rules(RULE), raw, now, session: 0 }
+        Self { folder, store, charter: with_rules(RULE), raw, now, session: 0, checks: Vec::new() }
     }
 
     fn store(&self) -> &Store {
@@ -110,7 +114,8 @@ impl Bench {
 
     fn announce(&mut self, approvals: &[pb::Envelope]) -> Progress {
         let (charter, examined, now) = (self.charter.clone(), self.examined(), self.now);
-        let (shown, envelope) = (Shown::read(&charter, &examined, None, approvals, now), sealed(&self.raw));
+        let papers = Papers { approvals, checks: &self.checks };
+        let (shown, envelope) = (Shown::read(&charter, &examined, None, &papers, now), sealed(&self.raw));
         let settled = self.store().write_blocking(move |txn| {
             admission::note(txn, &charter, &examined, &envelope, now)?.unwrap();
             settle(txn, &charter, &examined, shown, now)
@@ -122,7 +127,8 @@ impl Bench {
         self.session += 1;
         let call = sign_call(&[self.session; 32], &[1, 2]).unwrap();
         let (charter, examined, now) = (self.charter.clone(), self.examined(), self.now);
-        let (shown, envelope) = (Shown::read(&charter, &examined, None, approvals, now), sealed(&self.raw));
+        let papers = Papers { approvals, checks: &self.checks };
+        let (shown, envelope) = (Shown::read(&charter, &examined, None, &papers, now), sealed(&self.raw));
         let decided = self
             .store()
             .write_blocking(move |txn| admission::sign(txn, &charter, examined, call, (&envelope, shown), now));
@@ -306,7 +312,14 @@ fn an_approval_that_was_altered_does_not_count() {
         let altered = signed.to_envelope();
         let (charter, examined) = (bench.charter.clone(), bench.examined());
         assert_eq!(
-            Shown::read(&charter, &examined, None, std::slice::from_ref(&altered), bench.now).dropped,
+            Shown::read(
+                &charter,
+                &examined,
+                None,
+                &Papers { approvals: std::slice::from_ref(&altered), checks: &[] },
+                bench.now
+            )
+            .dropped,
             1,
             "{field}"
         );
@@ -395,7 +408,7 @@ fn another_spelling_of_a_proof_hides_no_verdict() {
     forged.proof = Proof::Signature([7; 64]);
     let (charter, examined) = (bench.charter.clone(), bench.examined());
     let both = [forged.to_envelope(), no];
-    let shown = Shown::read(&charter, &examined, None, &both, bench.now);
+    let shown = Shown::read(&charter, &examined, None, &Papers { approvals: &both, checks: &[] }, bench.now);
     assert_eq!((shown.dropped, shown.progress(&charter, &examined, bench.now).rejected.is_some()), (1, true));
     assert_eq!(bench.refused(&both).0, Code::Rejected);
 }

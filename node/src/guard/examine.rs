@@ -5,7 +5,7 @@ use std::sync::Arc;
 use limen_chain::{Decoded, SigningInput};
 use limen_mpc::{ChildKey, DerivationPath, Point, SignInput, derive_public};
 use limen_policy::charter::{Charter, Duty};
-use limen_policy::decide::{Decision, decide};
+use limen_policy::decide::{Decision, When, decide};
 use limen_wire::effects::{Address, ChainId};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{PartyIndex, Scheme, SessionId, SignerSet};
@@ -13,6 +13,7 @@ use limen_wire::intent::{Intent, Payload};
 use limen_wire::pb;
 
 use super::KeyFacts;
+use crate::clock::Now;
 use crate::store::rows::ClaimKey;
 
 /// An intent whose signature, bytes and effects this signer has checked itself. The decision may still be "no".
@@ -37,6 +38,14 @@ impl Examined {
     /// What the charter's rules say.
     pub const fn decision(&self) -> &Decision {
         &self.decision
+    }
+    /// Decides again where the answer depends on the moment.
+    #[must_use]
+    pub fn at(mut self, charter: &Charter, now: Now) -> Self {
+        if self.decision.timed {
+            self.decision = decide(charter, &self.intent, &self.decoded.effects, &when(now));
+        }
+        self
     }
     /// Whether it could be signed as it stands: a rule allows it, and asks for nothing.
     pub const fn is_free(&self) -> bool {
@@ -74,6 +83,11 @@ impl Examined {
     }
 }
 
+/// The moment of a decision. Since when entries and credentials are in force is not known here yet: they are new.
+pub(crate) const fn when(now: Now) -> When<'static> {
+    When::at(now.wall.as_secs())
+}
+
 /// The public key as the API writes it.
 pub(crate) fn public_key_bytes(scheme: Scheme, point: &Point) -> Vec<u8> {
     let bytes = point.as_bytes();
@@ -89,6 +103,7 @@ pub fn examine(
     charter: &Charter,
     key: impl FnOnce(&limen_wire::ids::KeyId) -> Option<Arc<KeyFacts>>,
     envelope: &pb::Envelope,
+    now: Now,
 ) -> Result<Examined, ApiError> {
     let (intent, opened) = Intent::open(envelope).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
     if intent.cluster != charter.cluster {
@@ -107,11 +122,11 @@ pub fn examine(
     }
     let key = key(&intent.key_id)
         .ok_or_else(|| ApiError::new(Code::UnknownKey, format!("this signer has no share of key {}", intent.key_id)))?;
-    judge(charter, intent, key)
+    judge(charter, intent, key, now)
 }
 
 /// Bytes to effects to decision.
-fn judge(charter: &Charter, intent: Intent, key: Arc<KeyFacts>) -> Result<Examined, ApiError> {
+fn judge(charter: &Charter, intent: Intent, key: Arc<KeyFacts>, now: Now) -> Result<Examined, ApiError> {
     let scheme = key.public.scheme;
     let path =
         DerivationPath::new(intent.path.clone()).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
@@ -124,7 +139,7 @@ fn judge(charter: &Charter, intent: Intent, key: Arc<KeyFacts>) -> Result<Examin
     let decoded = limen_chain::decode(&payload(&intent.payload), &chain, &account, &kinds)
         .map_err(|error| ApiError::new(Code::Undecodable, error.to_string()))?;
     let input = sign_input(&decoded.signing, scheme)?;
-    let decision = decide(charter, &intent, &decoded.effects);
+    let decision = decide(charter, &intent, &decoded.effects, &when(now));
     let effects_digest = decoded.effects.digest();
     Ok(Examined { intent, key, path, child, account, decoded, input, decision, effects_digest })
 }

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use limen_policy::approval::{Facts, Question, Tally, Verified};
+use limen_policy::approval::{Facts, Tally, Verified};
 use limen_policy::charter::Charter;
 use limen_policy::charter::rule::DelayFrom;
-use limen_policy::decide::Requirement;
+use limen_policy::check::Finding;
+use limen_policy::decide::{Evidence, Requirement};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{ApprovalId, FreezeEpoch};
 use limen_wire::pb;
 
-use super::Examined;
+use super::{Examined, when};
 use crate::clock::{Now, Uptime};
 use crate::store::rows::{Delays, Started};
 
@@ -63,19 +64,29 @@ pub fn facts(charter: &Charter, examined: &Examined) -> Facts {
     }
 }
 
+/// What others say of an intent, verified.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    /// What people said.
+    pub approvals: &'a [Verified],
+    /// What external checkers found.
+    pub findings: &'a [Finding],
+}
+
 /// Looks at every requirement. `delays` are those that ran so far, `first_seen` is when this signer first held the intent.
 pub fn progress(
     charter: &Charter,
     examined: &Examined,
-    approvals: &[Verified],
+    said: &Said<'_>,
     delays: &Delays,
     first_seen: Uptime,
     now: Now,
 ) -> Progress {
-    let facts = facts(charter, examined);
+    let (facts, intent) = (facts(charter, examined), &examined.intent);
+    let Said { approvals, findings } = *said;
+    let evidence = Evidence { charter, intent, facts: &facts, approvals, findings, when: when(now) };
     let requirements = &examined.decision.requirements;
-    let tallies: Vec<Tally> =
-        requirements.iter().map(|one| tally(charter, examined, &facts, one, approvals, now)).collect();
+    let tallies: Vec<Tally> = requirements.iter().map(|one| one.tally(&evidence)).collect();
     // A delay that counts from the approvals counts from all of them: nobody waits out one rule before another is met.
     let all_met = tallies.iter().all(|tally| matches!(tally, Tally::Met { .. }));
     let mut progress = Progress::default();
@@ -89,7 +100,9 @@ pub fn progress(
                 progress.delays.extend(kept.map(|started| (requirement.rule.clone(), started)));
                 let elapsed = now.uptime.0.saturating_sub(since.0);
                 let wait_ms = requirement.needs.delay_secs.saturating_mul(1000).saturating_sub(elapsed);
-                pb::RequirementStatus { met: true, wait_ms, ..pb::RequirementStatus::default() }
+                // A check may come as late as it likes: no delay waits for it.
+                let missing = requirement.unchecked(findings).unwrap_or_default();
+                pb::RequirementStatus { met: missing.is_empty(), missing, wait_ms, ..pb::RequirementStatus::default() }
             }
             Tally::Wanting { missing } => lacks(missing.to_string()),
             Tally::TooMany { found } => lacks(format!("{found} approvals are more than are counted")),
@@ -105,22 +118,6 @@ pub fn progress(
 
 fn lacks(missing: String) -> pb::RequirementStatus {
     pb::RequirementStatus { missing, ..pb::RequirementStatus::default() }
-}
-
-fn tally(
-    charter: &Charter,
-    examined: &Examined,
-    facts: &Facts,
-    requirement: &Requirement,
-    approvals: &[Verified],
-    now: Now,
-) -> Tally {
-    let Some(formula) = &requirement.needs.approvals else { return Tally::Met { by: Default::default() } };
-    let nobody = BTreeSet::new();
-    let requester = charter.requesters.get(&examined.intent.requester).filter(|_| requirement.needs.not_by_requester);
-    let excluded = requester.map_or(&nobody, |requester| &requester.people);
-    let now_secs = now.wall.as_secs();
-    Question { formula, roster: &charter.roster, excluded, facts, now_secs }.tally(approvals)
 }
 
 /// From when a requirement's delay runs, and what of that must be remembered. A delay that counts from the approvals begins

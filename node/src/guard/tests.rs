@@ -17,6 +17,7 @@ use super::*;
 use crate::clock::{Millis, Now, Uptime};
 
 const NOW: Millis = Millis(1_000_000_000);
+const MOMENT: Now = Now { wall: NOW, uptime: Uptime(5_000) };
 
 #[derive(Default)]
 struct FakeView {
@@ -125,7 +126,7 @@ pub(crate) fn examined(raw: &pb::Intent) -> Examined {
 
 pub(crate) fn examined_under(charter: &Charter, raw: &pb::Intent) -> Examined {
     let envelope = sealed(raw);
-    examine(charter, |_| Some(Arc::new(facts())), &envelope).unwrap()
+    examine(charter, |_| Some(Arc::new(facts())), &envelope, MOMENT).unwrap()
 }
 
 /// A journal that has noted the intent and nothing else.
@@ -305,6 +306,6 @@ fn no_byte_of_a_signed_intent_can_change() {
         let mut payload = envelope.payload.to_vec();
         payload[position] ^= 1;
         let changed = pb::Envelope { payload: payload.into(), ..envelope.clone() };
-        assert!(examine(&charter(), |_| Some(Arc::new(facts())), &changed).is_err(), "byte {position}");
+        assert!(examine(&charter(), |_| Some(Arc::new(facts())), &changed, MOMENT).is_err(), "byte {position}");
     }
 }

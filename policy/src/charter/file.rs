@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use limen_wire::effects::{Address, Asset, ChainId};
-use limen_wire::ids::{CharterHash, ClusterId, IdError, NodeId, RequesterId};
+use limen_wire::ids::{CharterHash, CheckerId, ClusterId, IdError, NodeId, RequesterId};
 use limen_wire::keys::PublicKey;
 use limen_wire::limits;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::people::Roster;
-use super::{AssetEntry, Bounds, Charter, CharterError, Coordinator, Duty, MAX_BYTES, Node, Requester};
+use super::{AssetEntry, Bounds, Charter, CharterError, Checker, Coordinator, Duty, MAX_BYTES, Node, Requester};
 
 mod governance;
+mod hours;
 mod ledgers;
 mod people;
 mod rules;
@@ -40,6 +41,8 @@ struct File {
     people: Vec<people::FilePerson>,
     #[serde(default)]
     groups: BTreeMap<String, people::FileGroup>,
+    #[serde(default)]
+    checkers: Vec<FileChecker>,
     #[serde(default)]
     vaults: Vec<vaults::FileVault>,
     #[serde(default)]
@@ -105,6 +108,17 @@ struct FileAsset {
     decimals: u8,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileChecker {
+    id: String,
+    public_key: String,
+    max_age_secs: u64,
+}
+
+/// Most external checkers of a charter.
+const MAX_CHECKERS: usize = limits::EXTERNAL_CHECKS;
+
 fn invalid(place: impl Into<String>, reason: impl Into<String>) -> CharterError {
     CharterError::Invalid { place: place.into(), reason: reason.into() }
 }
@@ -141,6 +155,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
     ledgers::all_used(&witnesses, &ledgers)?;
     let roster = people::read(file.people, file.groups)?;
     let requesters = requesters(file.requesters, &roster)?;
+    let checkers = checkers(file.checkers, &requesters, &roster)?;
     let assets = file
         .assets
         .into_iter()
@@ -149,8 +164,14 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
     let vaults = vaults::vaults(file.vaults)?;
     let book = vaults::book(file.address_book)?;
     let limits = vaults::limits(file.limits, &assets, &vaults, &requesters, &ledgers)?;
-    let known =
-        rules::Known { assets: &assets, requesters: &requesters, roster: &roster, vaults: &vaults, book: &book };
+    let known = rules::Known {
+        assets: &assets,
+        requesters: &requesters,
+        roster: &roster,
+        checkers: &checkers,
+        vaults: &vaults,
+        book: &book,
+    };
     let rules = rules::read(file.rules, &known)?;
     let governance = file.governance.map(|raw| governance::read(raw, &roster)).transpose()?;
     Ok(Charter {
@@ -162,6 +183,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
         requesters,
         assets,
         roster,
+        checkers,
         vaults,
         book,
         limits,
@@ -250,6 +272,38 @@ fn requesters(raw: Vec<FileRequester>, roster: &Roster) -> Result<BTreeMap<Reque
         }
     }
     Ok(requesters)
+}
+
+/// A checker is nobody who asks or approves: its word is to be one more.
+fn checkers(
+    raw: Vec<FileChecker>,
+    requesters: &BTreeMap<RequesterId, Requester>,
+    roster: &Roster,
+) -> Result<BTreeMap<CheckerId, Checker>, CharterError> {
+    if raw.len() > MAX_CHECKERS {
+        return Err(invalid("checkers", format!("{} checkers, at most {MAX_CHECKERS} are possible", raw.len())));
+    }
+    let credentials = roster.people.values().flat_map(|person| person.credentials.values());
+    let taken = requesters.values().map(|one| one.public_key).chain(credentials.map(|one| one.public_key));
+    let mut keys: BTreeSet<String> = taken.map(|key| key.to_string()).collect();
+    let mut checkers = BTreeMap::new();
+    for raw in raw {
+        let place = format!("checker {:?}", raw.id);
+        let id = name(&place, CheckerId::new(raw.id))?;
+        let public_key = key(&place, &raw.public_key)?;
+        if !keys.insert(public_key.to_string()) {
+            return Err(invalid(place, "a requester, a credential or another checker has the same public key"));
+        }
+        if !(1..=limits::MAX_EXPIRY_SECS).contains(&raw.max_age_secs) {
+            let limit = limits::MAX_EXPIRY_SECS;
+            return Err(invalid(place, format!("max_age_secs: 1 to {limit} are possible")));
+        }
+        let checker = Checker { id: id.clone(), public_key, max_age_secs: raw.max_age_secs };
+        if checkers.insert(id, checker).is_some() {
+            return Err(invalid(place, "named twice"));
+        }
+    }
+    Ok(checkers)
 }
 
 fn address(place: &str, text: &str) -> Result<Address, CharterError> {

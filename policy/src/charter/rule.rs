@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use limen_wire::effects::{Address, Amount, Asset};
-use limen_wire::ids::{BookEntryId, KeyId, RequesterId, VaultId};
+use limen_wire::effects::{Address, Amount, Asset, ChainId};
+use limen_wire::ids::{BookEntryId, CheckerId, KeyId, RequesterId, VaultId};
 use serde::{Deserialize, Serialize};
 
+use super::hours::Hours;
 use crate::formula::Formula;
 
 /// What a rule does with what it matches.
@@ -126,6 +127,29 @@ pub enum Destinations {
     Except(BTreeSet<Destination>),
 }
 
+/// For how long the address-book entry of a destination has been in force, on the signer's own running time. A signer that
+/// does not know takes it for new, and a destination without an entry is new for ever.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub enum EntryAge {
+    /// However long.
+    #[default]
+    Any,
+    /// At least so many seconds; in rules that allow.
+    AtLeast(u64),
+    /// Less than so many seconds; in rules that ask or deny.
+    LessThan(u64),
+}
+
+impl fmt::Display for EntryAge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("any age"),
+            Self::AtLeast(secs) => write!(f, "at least {secs} s"),
+            Self::LessThan(secs) => write!(f, "less than {secs} s"),
+        }
+    }
+}
+
 /// What must be, besides the match, before a request is signed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Needs {
@@ -137,12 +161,17 @@ pub struct Needs {
     pub delay_from: DelayFrom,
     /// The people behind the requester do not count as approvers.
     pub not_by_requester: bool,
+    /// For how many seconds, on the signer's own running time, a credential must have been in force before what it approves
+    /// counts.
+    pub credentials_for_secs: u64,
+    /// Which external checks must have passed.
+    pub checks: BTreeSet<CheckerId>,
 }
 
 impl Needs {
     /// Nothing is asked for.
-    pub const fn is_empty(&self) -> bool {
-        self.approvals.is_none() && self.delay_secs == 0
+    pub fn is_empty(&self) -> bool {
+        self.approvals.is_none() && self.delay_secs == 0 && self.checks.is_empty()
     }
 }
 
@@ -177,8 +206,21 @@ pub struct Rule {
     pub keys: BTreeSet<KeyId>,
     /// From which vaults; empty means from anywhere.
     pub vaults: BTreeSet<VaultId>,
+    /// On which chains; empty means on all.
+    pub chains: BTreeSet<ChainId>,
     /// To where.
     pub destinations: Destinations,
+    /// For how long the destination has been in the address book.
+    pub entry_age: EntryAge,
+    /// When.
+    pub hours: Hours,
     /// What it asks for.
     pub needs: Needs,
+}
+
+impl Rule {
+    /// Whether what it makes of a request depends on when it is looked at.
+    pub fn is_timed(&self) -> bool {
+        self.entry_age != EntryAge::Any || self.hours != Hours::Always
+    }
 }

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use limen_wire::effects::{Address, Amount, Asset, Effect};
+use limen_wire::effects::{Address, Amount, Asset, ChainId, Effect};
 use limen_wire::ids::{KeyId, RequesterId, VaultId};
 
 use super::Case;
-use crate::charter::rule::{Class, Destination, Destinations, Rule, Verb};
+use crate::charter::hours::Hours;
+use crate::charter::rule::{Class, Destination, Destinations, EntryAge, Rule, Verb};
+use crate::charter::vault::BookEntry;
 
 /// How a rule stands to an effect.
 pub(super) enum Fit<'a> {
@@ -17,6 +19,8 @@ pub(super) enum Fit<'a> {
     OtherClass,
     /// It is about this class but not about this case.
     No(Miss<'a>),
+    /// It is about this case, but not at this moment.
+    NotNow(Miss<'a>),
 }
 
 /// The first criterion of a rule that is not met. Displayed, it follows on the rule's name.
@@ -29,6 +33,10 @@ pub(super) enum Miss<'a> {
     Owner { ours: &'a Address, found: &'a Address },
     NoDestination,
     Destination(&'a Address),
+    Chain(&'a ChainId),
+    TooNew { to: &'a Address, at_least: u64, found: Option<u64> },
+    TooOld { to: &'a Address, less_than: u64 },
+    Hours(&'a Hours),
     TooMuch { max: Amount, found: Amount },
     TooLittle { more_than: Amount, found: Amount },
     Overflow,
@@ -45,6 +53,13 @@ impl fmt::Display for Miss<'_> {
             Self::Owner { ours, found } => write!(f, "covers the account {ours} only, not {found}"),
             Self::NoDestination => f.write_str("needs a contract that the bytes name"),
             Self::Destination(to) => write!(f, "does not cover the destination {to}"),
+            Self::Chain(chain) => write!(f, "is not for chain {chain}"),
+            Self::TooNew { to, at_least, found } => {
+                let found = found.map_or_else(|| "an unknown time".to_owned(), |secs| format!("{secs} s"));
+                write!(f, "covers {to} once it has been in the address book for {at_least} s, observed {found}")
+            }
+            Self::TooOld { to, less_than } => write!(f, "is for entries newer than {less_than} s, which {to} is not"),
+            Self::Hours(hours) => write!(f, "covers {hours}, which it is not now"),
             Self::TooMuch { max, found } => write!(f, "covers at most {max} in one request, observed {found}"),
             Self::TooLittle { more_than, found } => {
                 write!(f, "covers more than {more_than} in one request, observed {found}")
@@ -111,6 +126,15 @@ fn name(effect: &Effect) -> Option<&str> {
     }
 }
 
+/// Whether a destination means this entry, or its address.
+fn names(destination: &Destination, entry: &BookEntry) -> bool {
+    match destination {
+        Destination::Address(address) => *address == entry.address,
+        Destination::Entry(id) => *id == entry.id,
+        Destination::Tag(tag) => entry.tags.contains(tag),
+    }
+}
+
 impl<'a> Case<'a> {
     pub(super) fn fit(&self, rule: &'a Rule, effect: &'a Effect) -> Fit<'a> {
         if rule.class != class(effect) {
@@ -125,10 +149,13 @@ impl<'a> Case<'a> {
             .misses_who(rule, effect)
             .or_else(|| self.misses_destination(rule, effect))
             .or_else(|| self.misses_amount(rule, effect));
-        miss.map_or(Fit::Yes, Fit::No)
+        match miss {
+            Some(miss) => Fit::No(miss),
+            None => self.misses_moment(rule, effect).map_or(Fit::Yes, Fit::NotNow),
+        }
     }
 
-    fn misses_who(&self, rule: &Rule, effect: &'a Effect) -> Option<Miss<'a>> {
+    fn misses_who(&self, rule: &'a Rule, effect: &'a Effect) -> Option<Miss<'a>> {
         let intent = self.intent;
         if !rule.names.is_empty() && !name(effect).is_some_and(|name| rule.names.contains(name)) {
             return Some(Miss::Name(name(effect)));
@@ -145,6 +172,9 @@ impl<'a> Case<'a> {
                 Some(vault) => return Some(Miss::Vault(vault)),
                 None => return Some(Miss::NoVault(&intent.key_id)),
             }
+        }
+        if !rule.chains.is_empty() && !rule.chains.contains(&self.effects.chain) {
+            return Some(Miss::Chain(&self.effects.chain));
         }
         // What moves or is owned must be the signing account's: anything else is not understood, so not allowed.
         let ours = &self.effects.account;
@@ -170,12 +200,39 @@ impl<'a> Case<'a> {
     }
 
     fn is(&self, destination: &Destination, address: &Address) -> bool {
-        let mut entries = self.charter.book.at(&self.effects.chain, address);
         match destination {
             Destination::Address(named) => named == address,
-            Destination::Entry(id) => entries.any(|entry| entry.id == *id),
-            Destination::Tag(tag) => entries.any(|entry| entry.tags.contains(tag)),
+            named => self.charter.book.at(&self.effects.chain, address).any(|entry| names(named, entry)),
         }
+    }
+
+    /// What changes by itself as time goes by.
+    fn misses_moment(&self, rule: &'a Rule, effect: &'a Effect) -> Option<Miss<'a>> {
+        if !rule.hours.hold(self.when.now_secs) {
+            return Some(Miss::Hours(&rule.hours));
+        }
+        let to = destination(effect)?;
+        let known = || self.known_secs(rule, to);
+        match rule.entry_age {
+            EntryAge::Any => None,
+            EntryAge::AtLeast(at_least) => {
+                let found = known();
+                found.is_none_or(|found| found < at_least).then_some(Miss::TooNew { to, at_least, found })
+            }
+            EntryAge::LessThan(less_than) => {
+                known().is_some_and(|found| found >= less_than).then_some(Miss::TooOld { to, less_than })
+            }
+        }
+    }
+
+    /// For how long the oldest of the entries by which the rule knows the destination has been in force.
+    fn known_secs(&self, rule: &Rule, to: &Address) -> Option<u64> {
+        let meant = |entry: &&BookEntry| match &rule.destinations {
+            Destinations::Only(list) => list.iter().any(|one| names(one, entry)),
+            Destinations::Anywhere | Destinations::Except(_) => true,
+        };
+        let entries = self.charter.book.at(&self.effects.chain, to).filter(meant);
+        entries.filter_map(|entry| self.when.in_force.entry_secs(&entry.id)).max()
     }
 
     fn misses_amount(&self, rule: &Rule, effect: &'a Effect) -> Option<Miss<'a>> {

@@ -1,10 +1,17 @@
+mod moments;
+mod properties;
+
 use limen_wire::effects::{Address, AllowanceChange, ChainId};
 use limen_wire::ids::{ClusterId, IntentId, KeyId, LimitId, RequesterId};
 use limen_wire::intent::Payload;
-use proptest::prelude::*;
 
 use super::*;
 use crate::charter::vault::Per;
+
+/// At a moment that no rule of these tests asks for.
+fn decide(charter: &Charter, intent: &Intent, effects: &Effects) -> Decision {
+    super::decide(charter, intent, effects, &When::at(0))
+}
 
 const ALICE: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 const MALLORY: &str = "0x90F79bf6EB2c4f870365E785982E1f101E93b906";
@@ -345,42 +352,5 @@ fn the_slice_changes_with_what_was_consulted_only() {
         ),
     ] {
         assert_eq!(slice(&edited(from, to), "reserve"), before, "{from} → {to}");
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
-
-    /// Neither the order of rules nor that of effects changes whether something is allowed, nor by which rules.
-    #[test]
-    fn order_never_matters(
-        amounts in proptest::collection::vec((0u128..12 * ETHER, 0usize..3, 0usize..2), 0..6),
-        rules in Just((0..charter().rules.len()).collect::<Vec<_>>()).prop_shuffle(),
-        seed in any::<u64>(),
-    ) {
-        let list: Vec<_> = amounts.iter().map(|(amount, what, to)| match what {
-            0 => transfer(eth(), *amount, [ALICE, MALLORY][*to]),
-            1 => transfer(token(), *amount % 10_000_000, [ALICE, MALLORY][*to]),
-            _ => fee(*amount / 1000),
-        }).collect();
-        let first = decision(list.clone());
-        let mut shuffled = charter();
-        shuffled.rules = rules.iter().map(|i| charter().rules[*i].clone()).collect();
-        let mut other = list;
-        if !other.is_empty() {
-            let middle = usize::try_from(seed).unwrap_or(0) % other.len();
-            other.rotate_left(middle);
-        }
-        let second = decide(&shuffled, &intent("backend", "treasury"), &effects(other));
-        prop_assert_eq!(first.allowed, second.allowed);
-        prop_assert_eq!(first.rules, second.rules);
-    }
-
-    /// Raising an amount never turns a denial into an allowance.
-    #[test]
-    fn more_is_never_allowed_where_less_is_not(amount in 0u128..20 * ETHER, more in 0u128..20 * ETHER) {
-        let small = decision(vec![transfer(eth(), amount, ALICE)]).allowed;
-        let large = decision(vec![transfer(eth(), amount + more, ALICE)]).allowed;
-        prop_assert!(small || !large);
     }
 }

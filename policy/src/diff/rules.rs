@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use super::Direction::{Loosens, Tightens};
 use super::{Changes, Direction, debug, shown};
-use crate::charter::rule::{DelayFrom, Destinations, Needs, Rule, Verb};
+use crate::charter::rule::{DelayFrom, Destinations, EntryAge, Needs, Rule, Verb};
 
 pub(super) fn rules(changes: &mut Changes, old: &[Rule], new: &[Rule]) {
     let named = |rules: &[Rule]| -> BTreeMap<String, Rule> {
@@ -61,6 +61,12 @@ fn changed(changes: &mut Changes, old: &Rule, new: &Rule) {
     list("vaults", Reach::of_list(from, to), shown(from, everything), shown(to, everything));
     let (from, to) = (&old.destinations, &new.destinations);
     list("destinations", Reach::of_destinations(from, to), where_to(from), where_to(to));
+    let (from, to) = (&old.chains, &new.chains);
+    list("chains", Reach::of_list(from, to), shown(from, everything), shown(to, everything));
+    let (from, to) = (old.entry_age, new.entry_age);
+    list("the age of the destination's entry", Reach::of_age(from, to), from.to_string(), to.to_string());
+    let (from, to) = (&old.hours, &new.hours);
+    list("hours", Reach::of_minutes(&from.week(), &to.week()), from.to_string(), to.to_string());
     needs(changes, name, &old.needs, &new.needs);
 }
 
@@ -88,6 +94,10 @@ fn needs(changes: &mut Changes, name: &str, old: &Needs, new: &Needs) {
         }
         _ => {}
     }
+    let what = format!("the age of credentials that rule {name:?} asks for in seconds");
+    changes.most(&what, &old.credentials_for_secs, &new.credentials_for_secs);
+    let directions = (Tightens, Loosens);
+    changes.members(&format!("checks of rule {name:?}"), (&old.checks, &new.checks), directions);
     match (old.not_by_requester, new.not_by_requester) {
         (true, false) => changes.add(Loosens, format!("rule {name:?} lets requesters approve what they ask for")),
         (false, true) => changes.add(Tightens, format!("rule {name:?} takes no approvals of its requesters")),
@@ -144,6 +154,41 @@ impl Reach {
             // More exceptions match less.
             (Destinations::Except(old), Destinations::Except(new)) => Self::of_sets(new, old),
             _ => Self::Other,
+        }
+    }
+
+    fn of_age(old: EntryAge, new: EntryAge) -> Self {
+        use EntryAge::{Any, AtLeast, LessThan};
+        match (old, new) {
+            (old, new) if old == new => Self::Same,
+            (Any, _) => Self::Narrower,
+            (_, Any) => Self::Wider,
+            (AtLeast(old), AtLeast(new)) => {
+                if new < old {
+                    Self::Wider
+                } else {
+                    Self::Narrower
+                }
+            }
+            (LessThan(old), LessThan(new)) => {
+                if new > old {
+                    Self::Wider
+                } else {
+                    Self::Narrower
+                }
+            }
+            _ => Self::Other,
+        }
+    }
+
+    /// Minutes of a week, one by one.
+    fn of_minutes(old: &[bool], new: &[bool]) -> Self {
+        let within = |inner: &[bool], outer: &[bool]| inner.iter().zip(outer).all(|(inner, outer)| !inner || *outer);
+        match (within(old, new), within(new, old)) {
+            (true, true) => Self::Same,
+            (true, false) => Self::Wider,
+            (false, true) => Self::Narrower,
+            (false, false) => Self::Other,
         }
     }
 

@@ -207,3 +207,31 @@ fn ledgers_loosen_however_they_change_and_witnesses_say_nothing() {
     let (there, back) = both_ways("127.0.0.1:7004", "127.0.0.1:7005");
     assert!(is_only(&there, Direction::Neutral) && is_only(&back, Direction::Neutral));
 }
+
+/// Hours, ages and checks: what narrows a rule that allows tightens, and what it asks for more as well.
+#[test]
+fn dimensions_of_moments_and_checks() {
+    for (from, to) in
+        [("credentials_for_secs = 3600", "credentials_for_secs = 3601"), ("max_age_secs = 600", "max_age_secs = 599")]
+    {
+        let (forth, back) = both_ways(from, to);
+        assert!(is_only(&forth, Direction::Tightens), "{from} → {to}: {forth:?}");
+        assert!(is_only(&back, Direction::Loosens), "{to} → {from}: {back:?}");
+    }
+    // This rule asks for approvals: what it matches less may be allowed by another rule that asks for none.
+    for (from, to) in [
+        ("from = \"08:00\"", "from = \"09:00\""),
+        ("until = \"18:00\"", "until = \"17:00\""),
+        ("utc_offset = \"+01:00\"", "utc_offset = \"+02:00\""),
+        ("chains = [\"eip155:31337\"]\ndest", "chains = [\"eip155:1\"]\ndest"),
+        ("checks = [\"screening\"]\n", ""),
+        ("entry_at_least_secs = 86400", "entry_at_least_secs = 86401"),
+    ] {
+        let (forth, _) = both_ways(from, to);
+        assert!(is_only(&forth, Direction::Loosens), "{from} → {to}: {forth:?}");
+    }
+    let gas = "name = \"gas\"\nallow = \"fee\"";
+    let office = "hours = { from = \"08:00\", until = \"18:00\", utc_offset = \"+01:00\" }";
+    let (forth, back) = both_ways(gas, &format!("{gas}\n{office}"));
+    assert!(is_only(&forth, Direction::Tightens) && is_only(&back, Direction::Loosens), "{forth:?} {back:?}");
+}

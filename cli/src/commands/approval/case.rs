@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use limen_client::decode_intent;
 use limen_policy::approval::{Facts, Verified, verify};
 use limen_policy::charter::{self, Charter};
-use limen_policy::decide::{Decision, decide};
+use limen_policy::decide::{Decision, When, decide};
 use limen_wire::approval::{SignedApproval, Verdict};
 use limen_wire::effects::{Address, ChainId, Effects};
 use limen_wire::ids::{FreezeEpoch, NodeId};
@@ -45,7 +45,7 @@ pub(super) fn load(args: &CaseArgs, papers: Papers, now_secs: u64) -> Result<Cas
         certificate(&certified, &charter, &intent).with_context(|| format!("the certificate in {proof} is refused"))?;
     let kinds = |chain: &ChainId, contract: &Address| charter.token_kind(chain, contract);
     let effects = decode_intent(&intent, &key, &kinds).context("the intent's bytes cannot be read")?.effects;
-    let decision = decide(&charter, &intent, &effects);
+    let decision = decide(&charter, &intent, &effects, &When::advice(now_secs));
     let own_freezes = (!args.freezes.is_empty()).then(|| FreezeEpoch::of(args.freezes.iter().copied()));
     let freezes = own_freezes.or(freeze_epoch);
     let facts = Facts {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use limen_chain::Payload as ChainPayload;
 use limen_client::{Client, Request, RequestState, SignedIntent};
 use limen_policy::charter::Charter;
-use limen_policy::decide::decide;
+use limen_policy::decide::{When, decide};
 use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict};
 use limen_wire::effects::{Address, ChainId};
 use limen_wire::error::Code;
@@ -71,7 +71,7 @@ impl Desk {
             intent_id: intent.id,
             effects_digest: decoded.effects.digest(),
             decoder_version: decoded.effects.decoder_version,
-            slice: decide(&self.charter, intent, &decoded.effects).slice,
+            slice: decide(&self.charter, intent, &decoded.effects, &When::at(1)).slice,
             freeze_epoch: FreezeEpoch::NONE,
             person: PersonId::new(person).unwrap(),
             credential: CredentialId::new(format!("{person}-terminal")).unwrap(),

@@ -2,23 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use limen_wire::effects::Amount;
-use limen_wire::ids::{BookEntryId, KeyId, RequesterId};
+use limen_wire::effects::{Amount, ChainId};
+use limen_wire::ids::{BookEntryId, CheckerId, KeyId, RequesterId};
 use serde::Deserialize;
 
+use super::hours::{FileHours, hours};
 use super::vaults::{known_requesters, known_vaults, tag};
-use super::{address, invalid, name};
+use super::{address, chain, invalid, name};
 use crate::charter::people::Roster;
-use crate::charter::rule::{AmountRange, Class, DelayFrom, Destination, Destinations, Needs, Rule, Verb};
+use crate::charter::rule::{AmountRange, Class, DelayFrom, Destination, Destinations, EntryAge, Needs, Rule, Verb};
 use crate::charter::vault::{Book, Vaults};
-use crate::charter::{AssetEntry, CharterError, Requester};
+use crate::charter::{AssetEntry, CharterError, Checker, Requester};
 use crate::formula::Formula;
 
 /// Most rules of a charter.
 const MAX_RULES: usize = 10_000;
 /// Most names, and most destinations, of one rule.
 const MAX_LIST: usize = 1000;
-/// Longest delay, in seconds: 366 days.
+/// Longest delay, and longest age that is asked for, in seconds: 366 days.
 const MAX_DELAY_SECS: u64 = 366 * 86_400;
 
 /// What rules can name.
@@ -26,6 +27,7 @@ pub(super) struct Known<'a> {
     pub(super) assets: &'a BTreeMap<String, AssetEntry>,
     pub(super) requesters: &'a BTreeMap<RequesterId, Requester>,
     pub(super) roster: &'a Roster,
+    pub(super) checkers: &'a BTreeMap<CheckerId, Checker>,
     pub(super) vaults: &'a Vaults,
     pub(super) book: &'a Book,
 }
@@ -67,6 +69,17 @@ pub(super) struct FileRule {
     #[serde(default)]
     destinations_except: Option<Vec<String>>,
     #[serde(default)]
+    chains: Vec<String>,
+    /// For how long the destination must have been in the address book.
+    #[serde(default)]
+    entry_at_least_secs: Option<u64>,
+    #[serde(default)]
+    entry_less_than_secs: Option<u64>,
+    #[serde(default)]
+    hours: Option<FileHours>,
+    #[serde(default)]
+    hours_except: Option<FileHours>,
+    #[serde(default)]
     approvals: Option<String>,
     #[serde(default)]
     not_by_requester: bool,
@@ -74,6 +87,10 @@ pub(super) struct FileRule {
     delay_secs: u64,
     #[serde(default)]
     delay_from: DelayFrom,
+    #[serde(default)]
+    credentials_for_secs: u64,
+    #[serde(default)]
+    checks: Vec<String>,
 }
 
 pub(super) fn read(raw: Vec<FileRule>, known: &Known<'_>) -> Result<Vec<Rule>, CharterError> {
@@ -119,7 +136,9 @@ fn rule(raw: FileRule, known: &Known<'_>) -> Result<Rule, CharterError> {
     }
     let (verb, class) = verb(&place, &raw)?;
     let amount = amount(&place, verb, class, &raw, known.assets)?;
-    let needs = needs(&place, verb, &raw, known.roster)?;
+    let needs = needs(&place, verb, &raw, known)?;
+    let hours = hours(&place, raw.hours.as_ref(), raw.hours_except.as_ref())?;
+    let entry_age = entry_age(&place, verb, class, &raw)?;
     let keys = raw.keys.into_iter().map(|id| name(&place, KeyId::new(id))).collect::<Result<BTreeSet<_>, _>>()?;
     if class == Class::Raw && verb == Verb::Allow && keys.is_empty() {
         return Err(invalid(place, "bare digests can be allowed for named keys only"));
@@ -132,6 +151,9 @@ fn rule(raw: FileRule, known: &Known<'_>) -> Result<Rule, CharterError> {
         verb,
         class,
         amount,
+        entry_age,
+        hours,
+        chains: chains(&place, raw.chains)?,
         names: names(&place, class, raw.names)?,
         requesters: known_requesters(&place, raw.requesters, known.requesters)?,
         keys,
@@ -182,24 +204,68 @@ fn amount(
     }
 }
 
-fn needs(place: &str, verb: Verb, raw: &FileRule, roster: &Roster) -> Result<Needs, CharterError> {
-    let approvals = raw.approvals.as_ref().map(|text| formula(place, text, roster)).transpose()?;
+/// How old the entry of a destination must be. In doubt a rule that allows does not match, and every other one does: so the
+/// two ask the two opposite questions.
+fn entry_age(place: &str, verb: Verb, class: Class, raw: &FileRule) -> Result<EntryAge, CharterError> {
+    let bounded = |secs: u64| match (class.has_destination(), secs) {
+        (false, _) => Err(invalid(place, "the age of an entry means nothing for this class: leave it out")),
+        (true, 1..=MAX_DELAY_SECS) => Ok(secs),
+        _ => Err(invalid(place, format!("the age of an entry: 1 to {MAX_DELAY_SECS} seconds are possible"))),
+    };
+    match (verb, raw.entry_at_least_secs, raw.entry_less_than_secs) {
+        (_, None, None) => Ok(EntryAge::Any),
+        (Verb::Allow, Some(secs), None) => bounded(secs).map(EntryAge::AtLeast),
+        (Verb::Require | Verb::Deny, None, Some(secs)) => bounded(secs).map(EntryAge::LessThan),
+        (Verb::Allow, ..) => Err(invalid(place, "a rule that allows says entry_at_least_secs")),
+        _ => Err(invalid(place, "a rule that asks or denies says entry_less_than_secs")),
+    }
+}
+
+fn chains(place: &str, raw: Vec<String>) -> Result<BTreeSet<ChainId>, CharterError> {
+    if raw.len() > MAX_LIST {
+        return Err(invalid(place, format!("at most {MAX_LIST} chains are possible")));
+    }
+    raw.into_iter().map(|text| chain(place, text)).collect()
+}
+
+fn checks(
+    place: &str,
+    raw: &[String],
+    known: &BTreeMap<CheckerId, Checker>,
+) -> Result<BTreeSet<CheckerId>, CharterError> {
+    let one = |text: &String| {
+        let id = name(place, CheckerId::new(text.clone()))?;
+        if known.contains_key(&id) { Ok(id) } else { Err(invalid(place, format!("there is no checker {id}"))) }
+    };
+    raw.iter().map(one).collect()
+}
+
+fn needs(place: &str, verb: Verb, raw: &FileRule, known: &Known<'_>) -> Result<Needs, CharterError> {
+    let approvals = raw.approvals.as_ref().map(|text| formula(place, text, known.roster)).transpose()?;
     if raw.delay_secs > MAX_DELAY_SECS {
         return Err(invalid(place, format!("delay_secs: at most {MAX_DELAY_SECS} are possible")));
     }
     if raw.not_by_requester && approvals.is_none() {
         return Err(invalid(place, "not_by_requester means nothing without approvals"));
     }
+    if raw.credentials_for_secs > 0 && approvals.is_none() {
+        return Err(invalid(place, "credentials_for_secs means nothing without approvals"));
+    }
+    if raw.credentials_for_secs > MAX_DELAY_SECS {
+        return Err(invalid(place, format!("credentials_for_secs: at most {MAX_DELAY_SECS} are possible")));
+    }
     let needs = Needs {
         approvals,
         delay_secs: raw.delay_secs,
         delay_from: raw.delay_from,
         not_by_requester: raw.not_by_requester,
+        credentials_for_secs: raw.credentials_for_secs,
+        checks: checks(place, &raw.checks, known.checkers)?,
     };
     match verb {
         Verb::Deny if !needs.is_empty() => Err(invalid(place, "a rule that denies asks for nothing: leave it out")),
         Verb::Require if needs.is_empty() => {
-            Err(invalid(place, "it asks for nothing: approvals or delay_secs are needed"))
+            Err(invalid(place, "it asks for nothing: approvals, delay_secs or checks are needed"))
         }
         _ => Ok(needs),
     }

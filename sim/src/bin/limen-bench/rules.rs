@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use limen_policy::charter::Charter;
-use limen_policy::decide::decide;
+use limen_policy::decide::{When, decide};
 use limen_wire::effects::{Address, Amount, Asset, ChainId, Effect, Effects};
 use limen_wire::ids::{ClusterId, IntentId, KeyId, RequesterId};
 use limen_wire::intent::{Intent, Payload};
@@ -77,12 +77,12 @@ fn payment() -> Result<(Intent, Effects)> {
 
 fn time(rules: usize, each: Duration) -> Result<Rules> {
     let (charter, (intent, effects)) = (charter(rules)?, payment()?);
-    let first = decide(&charter, &intent, &effects);
+    let first = decide(&charter, &intent, &effects, &When::at(1));
     anyhow::ensure!(first.allowed, "the payment is not allowed: {:?}", first.reasons);
     let started = Instant::now();
     let mut count = 0_u32;
     while started.elapsed() < each {
-        black_box(decide(&charter, black_box(&intent), &effects));
+        black_box(decide(&charter, black_box(&intent), &effects, &When::at(1)));
         count = count.saturating_add(1);
     }
     Ok(Rules { rules, micros: started.elapsed().as_secs_f64() * 1e6 / f64::from(count) })

@@ -1,0 +1,145 @@
+//! Findings, each field spoiled, and every bound.
+
+use limen_wire::check::Check;
+use limen_wire::envelope::{PayloadType, seal};
+use limen_wire::keys::SigningKey;
+use prost::Message as _;
+
+use super::*;
+
+const NOW: u64 = 1_000_000;
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::ed25519_from_seed(&[seed; 32].into())
+}
+
+const SAMPLE: &str = include_str!("../../development.sample.toml");
+
+/// The line with the checker's key.
+fn key_line() -> &'static str {
+    let start = SAMPLE.find("id = \"screening\"").unwrap();
+    SAMPLE[start..].lines().find(|line| line.starts_with("public_key")).unwrap()
+}
+
+fn charter() -> Charter {
+    let ours = format!("public_key = \"{}\"", key(9).public_key());
+    Charter::from_toml(&SAMPLE.replace(key_line(), &ours)).unwrap()
+}
+
+fn id() -> IntentId {
+    IntentId::new([7; 32])
+}
+
+fn check() -> Check {
+    Check {
+        cluster: ClusterId::new("sample").unwrap(),
+        intent_id: id(),
+        charter: charter().hash(),
+        checker: CheckerId::new("screening").unwrap(),
+        checked_at_secs: NOW,
+        expires_at_secs: NOW + 300,
+        objection: None,
+    }
+}
+
+fn verified(check: &Check, now_secs: u64) -> Result<Finding, CheckError> {
+    verify(&check.seal(&key(9)), &charter(), &id(), now_secs)
+}
+
+#[test]
+fn a_finding_counts_for_its_own_time_and_no_longer_than_the_charter_says() {
+    let finding = verified(&check(), NOW).unwrap();
+    assert_eq!((finding.checker().as_str(), finding.objection()), ("screening", None));
+    assert!(verified(&check(), NOW + 299).is_ok());
+    assert!(matches!(verified(&check(), NOW + 300), Err(CheckError::Expired { .. })));
+    let long = Check { expires_at_secs: NOW + 100_000, ..check() };
+    assert!(verified(&long, NOW + 599).is_ok());
+    assert!(matches!(verified(&long, NOW + 600), Err(CheckError::Expired { .. })));
+    assert!(verified(&check(), NOW - SKEW_SECS).is_ok());
+    assert!(matches!(verified(&check(), NOW - SKEW_SECS - 1), Err(CheckError::FromTheFuture { .. })));
+}
+
+#[test]
+fn an_objection_outlasts_a_pass() {
+    let no = Check { objection: Some("on a list".to_owned()), expires_at_secs: NOW + 100_000, ..check() };
+    assert_eq!(verified(&no, NOW + 99_999).unwrap().objection(), Some("on a list"));
+    assert!(matches!(verified(&no, NOW + 100_000), Err(CheckError::Expired { .. })));
+}
+
+#[test]
+fn a_finding_about_anything_else_is_none() {
+    let other = CheckerId::new("nobody").unwrap();
+    type Fits = fn(&CheckError) -> bool;
+    let cases: [(Check, Fits); 4] = [
+        (Check { cluster: ClusterId::new("x").unwrap(), ..check() }, |e| matches!(e, CheckError::OtherCluster { .. })),
+        (Check { intent_id: IntentId::new([8; 32]), ..check() }, |e| matches!(e, CheckError::OtherIntent { .. })),
+        (Check { charter: CharterHash::new([8; 32]), ..check() }, |e| matches!(e, CheckError::OtherCharter { .. })),
+        (Check { checker: other, ..check() }, |e| matches!(e, CheckError::NotEnrolled { .. })),
+    ];
+    for (spoiled, fits) in cases {
+        let error = verified(&spoiled, NOW).unwrap_err();
+        assert!(fits(&error), "{error}");
+    }
+}
+
+#[test]
+fn only_the_checkers_own_key_speaks_for_it() {
+    let (charter, sealed) = (charter(), check().seal(&key(8)));
+    assert!(matches!(verify(&sealed, &charter, &id(), NOW), Err(CheckError::Signature { .. })));
+    let good = check().seal(&key(9));
+    let mut unsigned = good.clone();
+    unsigned.signatures.clear();
+    assert!(matches!(verify(&unsigned, &charter, &id(), NOW), Err(CheckError::Signature { .. })));
+    for position in 0..good.payload.len() {
+        let mut bytes = good.payload.to_vec();
+        bytes[position] ^= 1;
+        let spoiled = pb::Envelope { payload: bytes.into(), ..good.clone() };
+        assert!(verify(&spoiled, &charter, &id(), NOW).is_err(), "byte {position}");
+    }
+    for position in 0..good.signatures[0].signature.len() {
+        let mut spoiled = good.clone();
+        let mut bytes = spoiled.signatures[0].signature.to_vec();
+        bytes[position] ^= 1;
+        spoiled.signatures[0].signature = bytes.into();
+        assert!(verify(&spoiled, &charter, &id(), NOW).is_err(), "signature byte {position}");
+    }
+}
+
+#[test]
+fn what_is_not_well_formed_is_refused() {
+    let raw = || pb::Check::decode(check().seal(&key(9)).payload).unwrap();
+    let long = "x".repeat(257);
+    for (what, spoiled) in [
+        ("version", pb::Check { version: 2, ..raw() }),
+        ("a pass with a reason", pb::Check { reason: "but".to_owned(), ..raw() }),
+        ("an objection without one", pb::Check { passed: false, ..raw() }),
+        ("a blank reason", pb::Check { passed: false, reason: " ".to_owned(), ..raw() }),
+        ("a long reason", pb::Check { passed: false, reason: long, ..raw() }),
+        ("a control character", pb::Check { passed: false, reason: "a\nb".to_owned(), ..raw() }),
+        ("no expiry", pb::Check { expires_at_secs: NOW, ..raw() }),
+        ("a short intent id", pb::Check { intent_id: vec![1; 31].into(), ..raw() }),
+        ("a short charter hash", pb::Check { charter_hash: vec![1; 31].into(), ..raw() }),
+        ("a bad name", pb::Check { checker: "A b".to_owned(), ..raw() }),
+        ("no cluster", pb::Check { cluster: String::new(), ..raw() }),
+    ] {
+        let sealed = seal(PayloadType::Check, spoiled.encode_to_vec(), "screening", &key(9));
+        let error = verify(&sealed, &charter(), &id(), NOW).unwrap_err();
+        assert!(matches!(error, CheckError::Malformed(_)), "{what}: {error}");
+    }
+}
+
+#[test]
+fn checkers_must_make_sense() {
+    let anna = "public_key = \"ed25519:db995fe25169d141cab9bbba92baa01f9f2e1ece7df4cb2ac05190f37fcc1f9d\"".to_owned();
+    let (line, entry) = (key_line(), "[[checkers]]\nid = \"screening\"");
+    for (from, to, says) in [
+        (line, anna, "has the same public key"),
+        ("max_age_secs = 600", "max_age_secs = 0".to_owned(), "1 to"),
+        ("id = \"screening\"", "id = \"Screening\"".to_owned(), "checker id"),
+        (entry, format!("[[checkers]]\nid = \"other\"\n{line}\nmax_age_secs = 1\n\n{entry}"), "same public key"),
+    ] {
+        assert!(SAMPLE.contains(from), "{from}");
+        let error = Charter::from_toml(&SAMPLE.replacen(from, &to, 1)).unwrap_err().to_string();
+        assert!(error.contains(says), "{from} → {to}: {error}");
+    }
+}
