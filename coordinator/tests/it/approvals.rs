@@ -13,7 +13,7 @@ use crate::disk::{Disk, Moment};
 use crate::fake::{Asks, FREEZE_EPOCH, Mode};
 use crate::world::{PEOPLE, Running, START_SECS, World, identity, until};
 
-const PEOPLE_ONLY: Asks = Asks { people: 2, delay_ms: 0 };
+pub(crate) const PEOPLE_ONLY: Asks = Asks { people: 2, delay_ms: 0 };
 const BOTH: Asks = Asks { people: 2, delay_ms: 5000 };
 
 fn key_of(person: &str) -> SigningKey {
@@ -53,14 +53,14 @@ fn says(world: &World, record: &Record, person: &str, verdict: Verdict) -> pb::E
 }
 
 /// Approved by these, one after the other.
-async fn approved(world: &World, running: &Running, record: &Record, people: &[&str]) {
+pub(crate) async fn approved(world: &World, running: &Running, record: &Record, people: &[&str]) {
     for person in people {
         intake::approve(&running.core, says(world, record, person, Verdict::Approve)).await.unwrap();
     }
 }
 
 /// A request that waits for people, in a cluster whose rules ask for this.
-async fn waiting(world: &World, asks: Asks) -> (Disk, Running, Record) {
+pub(crate) async fn waiting(world: &World, asks: Asks) -> (Disk, Running, Record) {
     *world.shared.asks.lock().unwrap() = Some(asks);
     let (disk, running) = world.with_key().await;
     let (entry, _) = running.submit(&world.transfer("one")).await.unwrap();

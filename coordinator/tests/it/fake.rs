@@ -85,6 +85,8 @@ pub(crate) struct Memory {
     pub(crate) intents: Vec<pb::IntentRecord>,
     pub(crate) keys: BTreeMap<String, pb::KeyShareRecord>,
     pub(crate) announced: u64,
+    /// Findings that it was shown last.
+    pub(crate) checks: Vec<pb::Envelope>,
     pub(crate) nonces: Vec<(KeyId, u64)>,
     pub(crate) refused_nonces: u64,
     pub(crate) presigned: u32,
@@ -396,6 +398,7 @@ impl SignerPort for FakeSigner {
         let mode = self.enter(false).await?;
         self.memory.lock().unwrap().announced += 1;
         self.hear(&request.approvals);
+        self.memory.lock().unwrap().checks = request.external_checks;
         let envelope = request.intent.unwrap();
         let (intent, _) = self.remember(&envelope);
         match self.rejected(&intent.id) {
@@ -416,6 +419,7 @@ impl SignerPort for FakeSigner {
         let envelope = request.authorization.clone().unwrap().intent.unwrap();
         let (intent, record) = self.remember(&envelope);
         self.hear(&request.authorization.as_ref().unwrap().approvals);
+        self.memory.lock().unwrap().checks = request.authorization.as_ref().unwrap().external_checks.clone();
         if let Some(result) = record.result {
             let outcome = Some(pb::sign_response::Outcome::Signature(result));
             return Ok(pb::SignResponse { outcome, ..Default::default() });

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set its stage has failed")]
 
 mod approvals;
+mod checks;
 mod crash;
 mod disk;
 mod fake;

@@ -31,6 +31,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who approves, in these tests.
 pub(crate) const PEOPLE: [&str; 3] = ["anna", "ben", "carol"];
+/// The number of the external checker's key.
+pub(crate) const CHECKER: u8 = 120;
 
 /// Requesters sign with Ed25519 keys, machines with P-256 keys.
 pub(crate) fn identity(number: u8) -> SigningKey {
@@ -61,6 +63,8 @@ fn charter(signers: u8) -> Charter {
         text += &format!("[[people]]\nid = \"{person}\"\n[[people.credentials]]\nid = \"{person}-laptop\"\n");
         text += &format!("public_key = \"{key}\"\nclass = \"terminal\"\n");
     }
+    let key = identity(CHECKER).public_key();
+    text += &format!("[[checkers]]\nid = \"screening\"\npublic_key = \"{key}\"\nmax_age_secs = 600\n");
     text += "[groups.ops]\nmembers = [\"anna\", \"ben\", \"carol\"]\n";
     text += "[assets.eth]\nchain = \"eip155:31337\"\nsymbol = \"ETH\"\ndecimals = 18\n";
     text += "[[rules]]\nname = \"eth\"\nallow = \"transfer\"\nasset = \"eth\"\nmax_amount = \"10\"\ndestinations = \"anywhere\"\n";

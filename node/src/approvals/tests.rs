@@ -80,7 +80,7 @@ impl Bench {
     }
 
     fn examined(&self) -> Examined {
-        examined_under(&self.charter, &self.raw)
+        examined_under(&self.charter, &self.raw).at(&self.charter, self.now)
     }
 
     /// Lets the node run for a while; the wall clock goes with it.
