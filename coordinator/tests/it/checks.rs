@@ -44,7 +44,7 @@ async fn the_newest_finding_of_a_checker_is_shown_to_every_signer() {
     shown(&world, std::slice::from_ref(&new)).await;
     let disk = running.stop(&disk).await;
     let running = world.start(&disk).await;
-    assert_eq!(running.record(&record.id).to_wire().external_checks, [new.clone()]);
+    assert_eq!(running.record(&record.id).to_wire().external_checks, std::slice::from_ref(&new));
     approved(&world, &running, &record, &["anna", "ben"]).await;
     running.in_state(&record.id, State::Signed).await;
     shown(&world, std::slice::from_ref(&new)).await;
