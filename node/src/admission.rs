@@ -30,6 +30,7 @@ impl JournalView for Txn<'_> {
         let known = |row: IntentRow| KnownIntent {
             sessions: row.sessions(),
             allowed: row.allowed,
+            life_ends: row.life_ends(),
             ended: row.live.is_none(),
             nonce_claim: row.live.as_ref().and_then(|live| live.nonce_claim),
             requester: row.live.map(|live| live.requester),
@@ -150,13 +151,13 @@ pub fn sign(
     let progress = approvals::settle(txn, charter, &examined, shown, time)?;
     let nonce_claim = examined.nonce_claim();
     let charges = examined.decision().charges.clone();
-    let life_ms = examined.intent().expires_at_secs.saturating_mul(1000).saturating_sub(now.0);
     let verdict = guard::admit_sign(txn, charter, examined, call, &progress, time)?;
     if let Verdict::Allowed(token) = &verdict {
         let (sequence, mut row) =
             Txn::intent(txn, &id)?.ok_or_else(|| StoreError::Damaged(format!("intent {id} vanished")))?;
         if !std::mem::replace(&mut row.allowed, true) {
-            spend(txn, charter, &charges, life_ms, time)?;
+            let life_ends = row.life_ends().unwrap_or(time.uptime);
+            spend(txn, charter, &charges, life_ends.0.saturating_sub(time.uptime.0), time)?;
         }
         if let Some(live) = &mut row.live {
             // People or another charter allow it now.

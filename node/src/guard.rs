@@ -18,6 +18,7 @@ use limen_policy::decide::Charge;
 use limen_wire::error::ApiError;
 use limen_wire::ids::{IntentId, KeyId, NodeId, PartyIndex, RequesterId, SessionId};
 
+use crate::clock::Uptime;
 use crate::store::rows::{ClaimKey, StoredSignature};
 
 pub(crate) use examine::{public_key_bytes, when};
@@ -68,6 +69,8 @@ pub struct KnownIntent {
     pub sessions: u32,
     /// It has been allowed at least once.
     pub allowed: bool,
+    /// The running time at which its life is over; `None` once it has shrunk.
+    pub life_ends: Option<Uptime>,
     /// It has shrunk to a tombstone: it will never start a session again.
     pub ended: bool,
     /// Its signature, if this node has one.

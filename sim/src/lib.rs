@@ -1,12 +1,15 @@
-//! Distance, weather and chance for tests: a TCP proxy that adds delay, and a mesh that runs sessions in memory.
+//! Distance, weather, chance and malice for tests: a TCP proxy that adds delay, a mesh that runs sessions in memory, and a
+//! hostile coordinator with a judge.
 //!
 //! Lives here: what stands between processes or sessions in tests and measurements. May not live here: anything that a
 //! daemon links. Everything random comes from a seed, so that a failure replays. Start reading at [`DelayProxy`] for
-//! real processes, at [`Mesh`] for sessions without any.
+//! real processes, at [`Mesh`] for sessions without any, at `hostile` for signers under attack.
 
 #[cfg(feature = "cluster")]
 pub mod cluster;
 pub mod dice;
+#[cfg(feature = "hostile")]
+pub mod hostile;
 pub mod mesh;
 pub mod proxy;
 

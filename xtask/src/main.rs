@@ -6,6 +6,7 @@
 mod bench;
 mod command;
 mod setup;
+mod sim;
 mod tidy;
 mod up;
 mod verify;
@@ -29,6 +30,8 @@ Commands:
                  documentation, build, tests. Options: --quick (no dependency check, no documentation),
                  --offline (install nothing; say which phases are skipped)
   bench [args…]  build with optimisation and measure; every argument goes to `limen-bench`
+  sim [args…]    play programs of a hostile coordinator against signers and judge every signature:
+                 --seeds N, --from K, --statistics; --seed N replays one
   tidy           crate arrows, lengths, links, to-do form, machine paths, wire schema, ADRs, purity.
                  Options: --accept-proto (record additions to the wire schema), --shrink (lower the
                  allowed lengths to what they are now)
@@ -62,6 +65,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "up" => up::main(&workspace, rest),
         "test" => verify::main(&workspace, rest),
         "bench" => bench::main(&workspace, rest),
+        "sim" => sim::main(&workspace, rest),
         "tidy" => tidy::main(&workspace, rest),
         "setup" => setup::main(&workspace, rest),
         "fmt" => {

@@ -542,6 +542,9 @@ fn what_is_allowed_is_charged_once_and_counted_across_restarts() {
     assert!(message.contains("21009 of this signer's share of 30009 is used, this request takes 21009"), "{message}");
     // its life, the window, and at most one step of the count
     bench.now.uptime.0 += 10_000 + 60_000 + 60_000 / 64 + 1;
+    assert_eq!(bench.refused(&[]).0, Code::Expired, "its life ends by the running time too");
+    bench.raw = transfer(3, "c");
+    bench.raw.expires_at_secs = bench.now.wall.as_secs() + 10;
     assert!(matches!(bench.sign(&[]), Verdict::Allowed(_)));
 }
 

@@ -97,6 +97,12 @@ pub fn admit_sign<V: JournalView>(
         let message = format!("intent {id} was not noted before it was to be signed");
         return Ok(Verdict::Refused(ApiError::new(Code::Internal, message)));
     };
+    // What is counted against limits is counted until then.
+    if let Some(ends) = known.life_ends.filter(|ends| *ends <= time.uptime) {
+        let late = time.uptime.0.saturating_sub(ends.0).div_ceil(1000);
+        let message = format!("its life, counted from first sight, ended {late} s ago by this signer's running time");
+        return Ok(Verdict::Refused(ApiError::new(Code::Expired, message)));
+    }
     if view.session_seen(&call.session)? {
         let message = format!("session {} was used before; a session is never computed twice", call.session);
         return Ok(Verdict::Refused(ApiError::new(Code::SessionDead, message)));

@@ -146,7 +146,15 @@ fn call(session: u8) -> SignCall {
 }
 
 fn known() -> KnownIntent {
-    KnownIntent { sessions: 0, allowed: false, ended: false, result: None, nonce_claim: None, requester: None }
+    KnownIntent {
+        sessions: 0,
+        allowed: false,
+        life_ends: None,
+        ended: false,
+        result: None,
+        nonce_claim: None,
+        requester: None,
+    }
 }
 
 impl FakeView {
@@ -207,6 +215,11 @@ fn whatever_single_thing_is_wrong_there_is_no_token() {
     assert_eq!(refused(admit(&view, good(), call(1), NOW)), Code::TooManySessions);
     view.intents.borrow_mut().insert(good().intent.id, KnownIntent { ended: true, ..known() });
     assert_eq!(refused(admit(&view, good(), call(1), NOW)), Code::TooManySessions);
+    let view = fresh();
+    view.intents.borrow_mut().insert(good().intent.id, KnownIntent { life_ends: Some(Uptime(0)), ..known() });
+    assert_eq!(refused(admit(&view, good(), call(1), NOW)), Code::Expired, "by the running time");
+    view.intents.borrow_mut().insert(good().intent.id, KnownIntent { life_ends: Some(Uptime(1)), ..known() });
+    assert!(matches!(admit(&view, good(), call(1), NOW), Verdict::Allowed(_)), "a millisecond is left");
     let mut inactive = good();
     inactive.key = Arc::new(KeyFacts { active: false, ..facts() });
     assert_eq!(refused(admit(&fresh(), inactive, call(1), NOW)), Code::KeyNotActive);

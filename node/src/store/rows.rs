@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
+use crate::clock::Uptime;
 
 /// Version of every row encoding in this release.
 const ROW_VERSION: u8 = 1;
@@ -133,6 +134,13 @@ impl IntentRow {
     /// The id, typed.
     pub const fn intent_id(&self) -> IntentId {
         IntentId::new(self.id)
+    }
+    /// The running time at which its life is over, counted from first sight, so that no wall clock turned back makes it longer.
+    /// `None` for a tombstone.
+    pub fn life_ends(&self) -> Option<Uptime> {
+        let live = self.live.as_ref()?;
+        let life = live.expires_at_secs.saturating_mul(1000).saturating_sub(self.first_seen_ms);
+        Some(Uptime(live.first_seen_uptime.saturating_add(life)))
     }
     /// Sessions allowed so far; a tombstone has used up all.
     pub fn sessions(&self) -> u32 {

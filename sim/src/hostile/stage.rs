@@ -1,0 +1,224 @@
+//! Where a program plays: honest signers, people, requesters, time, and what travels between them.
+
+mod asking;
+mod hearing;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use limen_node::guard::SignToken;
+use limen_policy::charter::Charter;
+use limen_wire::approval::SignedApproval;
+use limen_wire::ids::IntentId;
+use limen_wire::pb;
+
+use super::flaw::Flaw;
+use super::judge::{Judge, Moment, Violation};
+use super::plan::Plan;
+use super::program::{Label, Step};
+use super::shares::Shares;
+use super::signer::Signer;
+use crate::Dice;
+
+/// When every simulation begins: milliseconds since 1970 on every wall clock.
+const BEGIN_MS: u64 = 1_800_000_000_000;
+
+/// How often each thing happened in a run, by a fixed word.
+pub type Counts = BTreeMap<&'static str, u64>;
+
+/// A request that a requester signed.
+struct Asked {
+    envelope: pb::Envelope,
+    id: IntentId,
+}
+
+/// What a person said.
+struct Said {
+    signed: SignedApproval,
+    envelope: pb::Envelope,
+    request: Label,
+}
+
+/// A last message that an honest signer let go, with its permission.
+struct Token {
+    signer: u8,
+    request: Label,
+    session: usize,
+    set: Vec<u8>,
+    permit: SignToken,
+}
+
+/// The stage.
+pub(crate) struct Stage {
+    plan: Plan,
+    charters: Vec<Arc<Charter>>,
+    signers: Vec<Signer>,
+    flaw: Option<Flaw>,
+    shares: Arc<Shares>,
+    dice: Dice,
+    elapsed_ms: u64,
+    asked: BTreeMap<Label, Asked>,
+    said: BTreeMap<Label, Said>,
+    cancellations: Vec<(pb::Envelope, Label)>,
+    noted: BTreeSet<(u8, Label)>,
+    tokens: Vec<Token>,
+    signed: BTreeSet<Label>,
+    /// Permissions that should not have been given, by session: no loss before there is a signature.
+    wrong: BTreeMap<usize, Violation>,
+    news: VecDeque<(u8, pb::Envelope)>,
+    /// Judges.
+    pub judge: Judge,
+    /// What happened.
+    pub counts: Counts,
+    /// What each step came to, in words.
+    pub trace: Vec<String>,
+}
+
+impl Stage {
+    /// All honest signers run under the first version of the charter.
+    pub(crate) fn new(plan: Plan, shares: Arc<Shares>, flaw: Option<Flaw>) -> Self {
+        // A flawed signer reads another charter than the judge.
+        let read = flaw.map_or_else(|| plan.clone(), |flaw| flaw.charter(&plan));
+        let charters: Vec<Arc<Charter>> =
+            (0..plan.versions.len()).map(|version| Arc::new(super::charter(&read, version))).collect();
+        let signers = (1..=plan.honest()).map(|index| {
+            let mut signer = Signer::new(shares.facts(&plan, index), BEGIN_MS);
+            signer.start(&charters[0], 0);
+            signer
+        });
+        Self {
+            signers: signers.collect(),
+            judge: Judge::new(plan.clone()),
+            charters,
+            flaw,
+            shares,
+            dice: Dice::new(1),
+            elapsed_ms: 0,
+            asked: BTreeMap::new(),
+            said: BTreeMap::new(),
+            cancellations: Vec::new(),
+            noted: BTreeSet::new(),
+            tokens: Vec::new(),
+            signed: BTreeSet::new(),
+            wrong: BTreeMap::new(),
+            news: VecDeque::new(),
+            counts: Counts::new(),
+            trace: Vec::new(),
+            plan,
+        }
+    }
+
+    /// What has been signed so far.
+    #[cfg(test)]
+    pub(crate) const fn signed(&self) -> &BTreeSet<Label> {
+        &self.signed
+    }
+
+    /// How much time has passed, in milliseconds.
+    #[cfg(test)]
+    pub(crate) const fn elapsed_ms(&self) -> u64 {
+        self.elapsed_ms
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    fn note(&mut self, line: impl Into<String>) {
+        self.trace.push(line.into());
+    }
+
+    fn signer(&self, index: u8) -> Option<&Signer> {
+        self.signers.get(usize::from(index).checked_sub(1)?)
+    }
+
+    fn signer_mut(&mut self, index: u8) -> Option<&mut Signer> {
+        self.signers.get_mut(usize::from(index).checked_sub(1)?)
+    }
+
+    /// The true moment at a signer that runs.
+    fn moment(&self, index: u8) -> Option<Moment> {
+        let signer = self.signer(index)?;
+        let version = signer.version()?;
+        Some(Moment { uptime: signer.true_uptime, wall_secs: signer.wall_secs(), version })
+    }
+
+    /// The seconds since 1970 that passed time makes, whatever anybody's clock says.
+    fn now_secs(&self) -> u64 {
+        (BEGIN_MS + self.elapsed_ms) / 1000
+    }
+
+    /// Plays one step.
+    pub(crate) fn play(&mut self, step: &Step) -> Result<(), Violation> {
+        self.note(step.to_string());
+        match step {
+            Step::Ask(label, draft) => self.ask(*label, draft),
+            Step::Say { .. } => self.say(step),
+            Step::Announce { signer, request, papers, spoil } => {
+                return self.announce(*signer, *request, papers, *spoil);
+            }
+            Step::Sign { .. } => return self.sign(step),
+            Step::Cancel { signer, request, requester, forged } => self.cancel(*signer, *request, *requester, *forged),
+            Step::Tell { signer, paper } => self.tell(*signer, *paper),
+            Step::Deliver => {
+                if let Some((signer, record)) = self.news.pop_front() {
+                    self.count("news delivered");
+                    self.hand(signer, record, false);
+                }
+            }
+            Step::Lose => {
+                if self.news.pop_front().is_some() {
+                    self.count("news lost");
+                }
+            }
+            Step::Wait(millis) => {
+                self.elapsed_ms += millis;
+                self.signers.iter_mut().for_each(|signer| signer.pass(*millis));
+            }
+            Step::Turn(signer, seconds) => {
+                if let Some(signer) = self.signer(*signer) {
+                    signer.turn(*seconds);
+                    self.count("clock turned");
+                }
+            }
+            Step::Kill(signer, power) => self.kill(*signer, *power),
+            Step::Start(signer, version) => self.start(*signer, *version),
+            Step::Tick(signer) => self.signer(*signer).into_iter().for_each(Signer::tick),
+            Step::Compact(signer, seconds) => {
+                if let Some(one) = self.signer(*signer) {
+                    one.compact(*seconds);
+                    self.judge.compacted(*signer);
+                    self.count("compacted");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn kill(&mut self, index: u8, power: bool) {
+        let mut dice = self.dice.clone();
+        let forgets = self.flaw == Some(Flaw::ForgetsAtRestart);
+        let Some(signer) = self.signer_mut(index) else { return };
+        signer.kill(power.then_some(&mut dice));
+        if forgets {
+            signer.wipe();
+        }
+        self.dice = dice;
+        self.count(if power { "power cut" } else { "stopped in order" });
+    }
+
+    fn start(&mut self, index: u8, version: usize) {
+        let version = version % self.charters.len();
+        let charter = Arc::clone(&self.charters[version]);
+        let before = self.signer(index).and_then(Signer::version);
+        if let Some(signer) = self.signer_mut(index)
+            && before.is_none()
+        {
+            signer.start(&charter, version);
+            self.count("started");
+            if version > 0 {
+                self.count("started under another charter");
+            }
+        }
+    }
+}

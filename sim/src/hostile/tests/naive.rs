@@ -1,0 +1,60 @@
+//! The harness bites: naive signers are found, and by a short program.
+
+use crate::hostile::{Case, Flaw, Rank};
+
+/// The first violation among some seeds, made small.
+fn found(flaw: Flaw, seeds: u64) -> Option<(Rank, usize)> {
+    (0..seeds).find_map(|seed| {
+        let case = Case::of(seed);
+        let rank = case.play(Some(flaw)).violation?.rank;
+        let small = case.shrunk(rank, Some(flaw));
+        assert_eq!(small.play(Some(flaw)).violation.map(|violation| violation.rank), Some(rank));
+        Some((rank, small.program.len()))
+    })
+}
+
+fn is_found(flaw: Flaw, seeds: u64, ranks: &[Rank], steps: usize) {
+    let Some((rank, found)) = found(flaw, seeds) else { panic!("{flaw:?} was not found among {seeds} seeds") };
+    assert!(ranks.contains(&rank), "{flaw:?} was found as {rank:?}");
+    assert!(found <= steps, "{flaw:?} takes {found} steps");
+}
+
+#[test]
+fn signers_that_count_alone_are_found() {
+    is_found(Flaw::CountsAlone, 1000, &[Rank::Limit], 14);
+}
+
+#[test]
+fn signers_that_count_nothing_are_found() {
+    is_found(Flaw::CountsNothing, 300, &[Rank::Limit, Rank::Rules], 10);
+}
+
+#[test]
+fn signers_that_never_wait_are_found() {
+    is_found(Flaw::NeverWaits, 300, &[Rank::Delay], 8);
+}
+
+#[test]
+fn signers_that_ask_nobody_are_found() {
+    is_found(Flaw::AsksNobody, 300, &[Rank::Approvals, Rank::Rejected], 6);
+}
+
+#[test]
+fn signers_that_deny_nothing_are_found() {
+    is_found(Flaw::DeniesNothing, 600, &[Rank::Rules], 6);
+}
+
+#[test]
+fn deaf_signers_are_found() {
+    is_found(Flaw::Deaf, 1000, &[Rank::Rejected, Rank::Cancelled, Rank::Approvals, Rank::Delay], 10);
+}
+
+#[test]
+fn signers_that_forget_at_a_restart_are_found() {
+    is_found(
+        Flaw::ForgetsAtRestart,
+        1000,
+        &[Rank::Sessions, Rank::Limit, Rank::Delay, Rank::Rejected, Rank::Nonce, Rank::Idempotency, Rank::Cancelled],
+        10,
+    );
+}
