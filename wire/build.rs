@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use protox::prost::Message as _;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "limen/v1/types.proto",
     "limen/v1/approval.proto",
     "limen/v1/check.proto",
     "limen/v1/ledger.proto",
+    "limen/v1/stops.proto",
     "limen/v1/custody.proto",
     "limen/v1/admin.proto",
     "limen/v1/signer.proto",

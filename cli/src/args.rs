@@ -1,6 +1,7 @@
 //! The command line.
 
 mod approval;
+mod stop;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use limen_wire::ids::{IntentId, KeyId, Protocol, Scheme};
 use crate::dev::DevCommand;
 
 pub(crate) use approval::{ApprovalArgs, CaseArgs, RejectArgs, SignerArgs, WithdrawArgs};
+pub(crate) use stop::{FreezeArgs, ToSigners, UnfreezeArgs, WordArgs};
 
 const EXAMPLES: &str = "Examples:
   limen dev up                                  a development cluster on this machine
@@ -72,6 +74,15 @@ pub(crate) enum Command {
     /// Take back your approval of an intent
     #[command(after_help = approval::EXAMPLES)]
     Withdraw(WithdrawArgs),
+    /// Stop everything in a scope, alone and at once, as a guardian
+    #[command(after_help = stop::EXAMPLES)]
+    Freeze(FreezeArgs),
+    /// Say that freezes may be lifted; enough people and a delay lift them
+    #[command(after_help = stop::EXAMPLES)]
+    Unfreeze(UnfreezeArgs),
+    /// What is frozen, by whom, and which signers know
+    #[command(after_help = stop::EXAMPLES)]
+    Freezes(ToSigners),
     /// What a charter says and what a new one changes, offline
     #[command(subcommand, after_help = CHARTER_EXAMPLES)]
     Charter(CharterCommand),
@@ -316,6 +327,8 @@ pub(crate) enum RequestCommand {
         /// Why
         #[arg(long, default_value = "")]
         reason: String,
+        #[command(flatten)]
+        to: ToSigners,
     },
 }
 

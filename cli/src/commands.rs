@@ -6,6 +6,7 @@ mod key;
 pub(crate) mod parse;
 mod request;
 mod status;
+mod stop;
 mod submit;
 pub(crate) mod verify;
 mod view;
@@ -36,6 +37,7 @@ pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
         Command::Charter(command) => charter::run(command, output)?,
         Command::Verify(command) => verify::run(command, output)?,
         Command::Completion { shell } => completion(*shell, output),
+        bad_news if stop::is_straight(bad_news) => stop::run(bad_news, &arguments.config, output).await?,
         decided if approval::is_offline(decided) => approval::run(decided, None, output).await?,
         other => {
             let config = ClientConfig::from_file(&arguments.config)?;
@@ -76,6 +78,7 @@ async fn in_session(command: &Command, session: &Session) -> Result<()> {
         Command::Approve(_) | Command::Reject(_) | Command::Withdraw(_) => {
             approval::run(command, Some(session), session.output).await
         }
+        Command::Freeze(_) | Command::Unfreeze(_) | Command::Freezes(_) => Ok(()),
         Command::Charter(_) | Command::Verify(_) | Command::Dev(_) | Command::Completion { .. } => Ok(()),
     }
 }

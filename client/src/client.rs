@@ -207,8 +207,8 @@ impl Client {
         Ok(verify::verify(&request.intent, &key, result)?)
     }
 
-    /// Ends a request that has not reached signing.
-    pub async fn cancel(&self, id: IntentId, reason: &str) -> Result<Request, Error> {
+    /// Our signed cancellation of a request of ours: any signer takes it.
+    pub fn cancellation(&self, id: IntentId, reason: &str) -> pb::Envelope {
         let record = pb::Cancellation {
             version: 1,
             cluster: self.shared.cluster.to_string(),
@@ -216,8 +216,12 @@ impl Client {
             intent_id: Bytes::copy_from_slice(id.as_bytes()),
             reason: reason.to_owned(),
         };
-        let question =
-            pb::CancelRequest { envelope: Some(self.seal(PayloadType::Cancellation, record.encode_to_vec())) };
+        self.seal(PayloadType::Cancellation, record.encode_to_vec())
+    }
+
+    /// Ends a request that has not reached signing.
+    pub async fn cancel(&self, id: IntentId, reason: &str) -> Result<Request, Error> {
+        let question = pb::CancelRequest { envelope: Some(self.cancellation(id, reason)) };
         let answer = self
             .retry
             .run("Cancel", || {

@@ -52,6 +52,9 @@ pub struct PinnedNode {
     pub id: NodeId,
     /// Its public key, `p256:HEX` or `ed25519:HEX`.
     pub public_key: PublicKey,
+    /// Where it listens, as `host:port`: stop records go there directly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
 }
 
 /// How to reach a chain.

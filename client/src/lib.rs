@@ -17,6 +17,7 @@ mod patience;
 mod request;
 mod requirement;
 mod retry;
+pub mod signers;
 mod stream;
 mod verify;
 
@@ -31,5 +32,6 @@ pub use patience::Patience;
 pub use request::{Filter, KeyInfo, Page, Request, Simulation, Submitted};
 pub use requirement::{Progress, Requirement};
 pub use retry::Retry;
+pub use signers::Signers;
 pub use stream::Watch;
 pub use verify::{Signed, decode_intent};

@@ -2,6 +2,7 @@
 
 use limen_policy::charter::Charter;
 use limen_policy::decide::Charge;
+use limen_policy::freeze::Freezes;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{IntentId, KeyId, NodeId, RequesterId, SessionId};
 use limen_wire::intent::Cancellation;
@@ -53,6 +54,10 @@ impl JournalView for Txn<'_> {
     fn stopped(&self, intent: &IntentId, requester: &RequesterId) -> Result<bool, StoreError> {
         let marked = || Ok(Txn::intent(self, intent)?.is_some_and(|(_, row)| row.stopped));
         if Txn::stopped(self, intent, requester.as_str())? { Ok(true) } else { marked() }
+    }
+
+    fn freezes(&self) -> Result<Freezes, StoreError> {
+        Txn::freezes(self)
     }
 
     fn denied(&self, requester: &RequesterId) -> Result<u64, StoreError> {
@@ -143,6 +148,7 @@ pub fn sign(
     time: Now,
 ) -> Result<Decided, StoreError> {
     let (id, now) = (examined.intent().id, time.wall);
+    let examined = examined.under(charter, &Txn::freezes(txn)?);
     if Txn::intent(txn, &id)?.is_none()
         && let Err(error) = note(txn, charter, &examined, envelope, time)?
     {
@@ -219,6 +225,7 @@ pub fn stop(
         }
         txn.count_up(Tally::StopsAhead, requester)?;
         txn.put_stop(&id, requester, record)?;
+        txn.log_stop(cancellation.id.as_bytes(), record)?;
         txn.append(now, event)?;
         return Ok(Ok(false));
     };
@@ -230,6 +237,7 @@ pub fn stop(
     if !row.stopped {
         row.stopped = true;
         txn.put_stop(&id, requester, record)?;
+        txn.log_stop(cancellation.id.as_bytes(), record)?;
         txn.append(now, event)?;
         txn.put_intent(sequence, &row)?;
     }

@@ -222,15 +222,30 @@ pub fn settle(
     let Some((sequence, mut row)) = Txn::intent(txn, &id)? else { return Ok(Progress::default()) };
     // A tombstone starts no session: nothing is left to approve.
     let Some(live) = &mut row.live else { return Ok(Progress::default()) };
+    // Approvals hold for the freezes of this very moment.
+    let freezes = Txn::freezes(txn)?;
+    let examined = &examined.clone().under(charter, &freezes);
     let before = live.clone();
+    // What came before the intent was seen is heard now.
+    let ahead = txn.said_ahead(&id)?;
+    if !ahead.is_empty() {
+        txn.put_said_ahead(&id, &[])?;
+    }
+    for bytes in ahead {
+        let envelope = pb::Envelope::decode(bytes.as_slice()).unwrap_or_default();
+        shown.add(charter, examined, &envelope, bytes, now);
+    }
     let mut kept = Kept::of(live);
     let durable: BTreeSet<ApprovalId> = kept.by_id.keys().copied().collect();
     shown.add_held(charter, examined, live, now);
     let mut news = Vec::new();
     for held in &shown.held {
         if kept.keep(live, held) {
-            news.extend(held.is_bad_news().then(|| pb::Envelope::decode(held.bytes.as_slice()).unwrap_or_default()));
             let approval = *held.verified.id().as_bytes();
+            if held.is_bad_news() {
+                news.push(pb::Envelope::decode(held.bytes.as_slice()).unwrap_or_default());
+                txn.log_stop(&approval, &held.bytes)?;
+            }
             txn.append(now.wall, Event::Approval { intent: row.id, approval })?;
         }
     }

@@ -56,6 +56,9 @@ pub struct Config {
     pub danger_trace_partials: Option<PathBuf>,
     /// Certificate and key.
     pub identity: Identity,
+    /// The authority behind the certificates of people who hand stop records in; nobody does without it.
+    #[serde(default)]
+    pub client_authority: Option<PathBuf>,
     /// What wraps the sealing key.
     pub provider: Provider,
     /// Bounds.
@@ -228,7 +231,7 @@ impl Config {
         }
         let Provider::DangerSoftware { key_file } = &mut config.provider;
         *key_file = base.join(&key_file);
-        if let Some(path) = &mut config.danger_trace_partials {
+        for path in [&mut config.danger_trace_partials, &mut config.client_authority].into_iter().flatten() {
             *path = base.join(&path);
         }
         config.check()?;

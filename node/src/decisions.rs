@@ -7,13 +7,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use limen_policy::charter::Charter;
-use limen_wire::approval::{SignedApproval, Verdict as Said};
-use limen_wire::envelope::PayloadType;
-use limen_wire::error::{ApiError, Code};
+use limen_policy::freeze::Freezes;
+use limen_wire::error::ApiError;
 use limen_wire::ids::{IntentId, KeyId};
-use limen_wire::intent::Cancellation;
 use limen_wire::pb;
-use prost::Message as _;
 
 use crate::admission::{self, Decided};
 use crate::approvals::{self, Papers, Shown};
@@ -21,8 +18,8 @@ use crate::clock::Now;
 use crate::guard::{self, Examined, KeyFacts, Progress, SignCall};
 use crate::recent::Recent;
 use crate::shared::Shared;
-use crate::store::Store;
 use crate::store::rows::{IntentRow, StoredSignature};
+use crate::store::{Store, StoreError, Txn};
 
 /// Public facts of every key with a share here.
 pub type Keys = RwLock<HashMap<KeyId, Arc<KeyFacts>>>;
@@ -51,6 +48,8 @@ pub struct Announced {
     pub first_seen_ms: u64,
     /// How far its requirements are met.
     pub progress: Progress,
+    /// The freezes that stop it.
+    pub frozen: Vec<pb::RequirementStatus>,
 }
 
 /// What came of a stop record.
@@ -62,6 +61,8 @@ pub struct Heard {
     pub answer: Result<bool, ApiError>,
     /// Verdicts that do not count.
     pub dropped: usize,
+    /// It was not kept only because nothing can be written now.
+    pub again: bool,
 }
 
 impl Decisions<'_> {
@@ -85,12 +86,12 @@ impl Decisions<'_> {
 
     /// What came with an intent and what is held here of before, verified outside the writer's turn.
     pub fn show(&self, examined: &Examined, papers: &Papers<'_>) -> Result<Shown, ApiError> {
-        let live = if examined.decision().asking.is_empty() {
-            None
-        } else {
-            self.row(&examined.intent().id)?.and_then(|row| row.live)
-        };
-        Ok(Shown::read(self.charter, examined, live.as_ref(), papers, self.now))
+        if examined.decision().asking.is_empty() {
+            return Ok(Shown::read(self.charter, examined, None, papers, self.now));
+        }
+        let live = self.row(&examined.intent().id)?.and_then(|row| row.live);
+        let examined = examined.clone().under(self.charter, &self.freezes()?);
+        Ok(Shown::read(self.charter, &examined, live.as_ref(), papers, self.now))
     }
 
     /// The signature that this signer holds already: found without a write and without a session.
@@ -98,7 +99,21 @@ impl Decisions<'_> {
         Ok(self.row(&examined.intent().id)?.and_then(|row| row.result))
     }
 
-    fn row(&self, id: &IntentId) -> Result<Option<IntentRow>, ApiError> {
+    fn freezes(&self) -> Result<Freezes, ApiError> {
+        self.store.view().and_then(|view| view.freezes()).map_err(|error| Shared::store_error(&error))
+    }
+
+    /// What would come of showing an intent that has not been seen; leaves no trace.
+    pub fn imagine(&self, examined: Examined, papers: &Papers<'_>) -> Result<Announced, ApiError> {
+        let freezes = self.freezes()?;
+        let examined = examined.under(self.charter, &freezes);
+        let shown = Shown::read(self.charter, &examined, None, papers, self.now);
+        let progress = shown.progress(self.charter, &examined, self.now);
+        let frozen = guard::frozen(self.charter, &examined, &freezes);
+        Ok(Announced { examined, first_seen_ms: 0, progress, frozen })
+    }
+
+    pub(crate) fn row(&self, id: &IntentId) -> Result<Option<IntentRow>, ApiError> {
         let view = self.store.view().map_err(|error| Shared::store_error(&error))?;
         Ok(view.intent(id).map_err(|error| Shared::store_error(&error))?.map(|(_, row)| row))
     }
@@ -116,8 +131,11 @@ impl Decisions<'_> {
                 Ok(first_seen_ms) => first_seen_ms,
                 Err(error) => return Ok(Err(error)),
             };
+            let freezes = Txn::freezes(txn)?;
+            let examined = examined.under(&charter, &freezes);
             let progress = approvals::settle(txn, &charter, &examined, shown, now)?;
-            Ok(Ok(Announced { examined, first_seen_ms, progress }))
+            let frozen = guard::frozen(&charter, &examined, &freezes);
+            Ok(Ok(Announced { examined, first_seen_ms, progress, frozen }))
         });
         noting.await.map_err(|error| Shared::store_error(&error))?
     }
@@ -135,57 +153,18 @@ impl Decisions<'_> {
             self.store.write(move |txn| admission::sign(txn, &charter, examined, call, (&envelope, shown), now));
         deciding.await.map_err(|error| Shared::store_error(&error))
     }
-
-    /// Takes a stop record: signed by the intent's own requester, or by a person who has a say.
-    pub async fn stop(&self, record: pb::Envelope) -> Heard {
-        if record.payload_type == PayloadType::Approval.as_str() {
-            return self.hear(record).await.unwrap_or_else(Heard::refused);
-        }
-        self.cancel(record).await.unwrap_or_else(Heard::refused)
-    }
-
-    /// A rejection or a withdrawal of an intent that is known here.
-    async fn hear(&self, record: pb::Envelope) -> Result<Heard, ApiError> {
-        let signed =
-            SignedApproval::open(&record).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
-        if signed.approval.verdict == Said::Approve {
-            return Err(ApiError::new(Code::Malformed, "an approval stops nothing: it comes with its intent"));
-        }
-        let id = signed.approval.intent_id;
-        let unknown = || ApiError::new(Code::UnknownRequest, format!("intent {id} is not waiting here"));
-        let (allowed, live) = self.row(&id)?.and_then(|row| Some((row.allowed, row.live?))).ok_or_else(unknown)?;
-        let envelope = pb::Envelope::decode(live.envelope.as_slice()).unwrap_or_default();
-        let examined = self.examine(&envelope)?;
-        let shown = self.show(&examined, &Papers { approvals: &[record], checks: &[] })?;
-        let dropped = shown.dropped;
-        let (charter, now) = (Arc::clone(self.charter), self.now);
-        let settling = self.store.write(move |txn| approvals::settle(txn, &charter, &examined, shown, now));
-        let progress = settling.await.map_err(|error| Shared::store_error(&error))?;
-        Ok(Heard { pass_on: progress.news, answer: Ok(allowed), dropped })
-    }
-
-    /// A cancellation.
-    async fn cancel(&self, record: pb::Envelope) -> Result<Heard, ApiError> {
-        let malformed = |error: String| ApiError::new(Code::Malformed, error);
-        let (cancellation, opened) = Cancellation::open(&record).map_err(|error| malformed(error.to_string()))?;
-        if cancellation.cluster != self.charter.cluster {
-            return Err(ApiError::new(Code::WrongCluster, format!("the stop record is for {}", cancellation.cluster)));
-        }
-        let requester = self.charter.requesters.get(&cancellation.requester).ok_or_else(|| {
-            ApiError::new(Code::NotEnrolled, format!("requester {} is not in the charter", cancellation.requester))
-        })?;
-        opened
-            .verify(cancellation.requester.as_str(), &requester.public_key)
-            .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
-        let (bytes, now) = (record.encode_to_vec(), self.now.wall);
-        let writing = self.store.write(move |txn| admission::stop(txn, &cancellation, &bytes, now));
-        let answer = writing.await.map_err(|error| Shared::store_error(&error)).flatten();
-        Ok(Heard { pass_on: vec![record], answer, dropped: 0 })
-    }
 }
 
 impl Heard {
-    fn refused(error: ApiError) -> Self {
-        Self { pass_on: Vec::new(), answer: Err(error), dropped: 0 }
+    pub(crate) fn refused(error: ApiError) -> Self {
+        Self { pass_on: Vec::new(), answer: Err(error), dropped: 0, again: false }
+    }
+
+    pub(crate) fn later(error: &StoreError) -> Self {
+        Self { again: true, ..Self::refused(Shared::store_error(error)) }
+    }
+
+    pub(crate) const fn kept(pass_on: Vec<pb::Envelope>, possibly_signed: bool) -> Self {
+        Self { pass_on, answer: Ok(possibly_signed), dropped: 0, again: false }
     }
 }

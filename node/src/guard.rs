@@ -7,6 +7,7 @@
 
 mod admit;
 mod examine;
+mod freeze;
 mod keygen;
 mod meter;
 mod presign;
@@ -15,6 +16,7 @@ mod token;
 
 use limen_mpc::KeyPublic;
 use limen_policy::decide::Charge;
+use limen_policy::freeze::Freezes;
 use limen_wire::error::ApiError;
 use limen_wire::ids::{IntentId, KeyId, NodeId, PartyIndex, RequesterId, SessionId};
 
@@ -25,6 +27,7 @@ pub(crate) use examine::{public_key_bytes, when};
 
 pub use admit::{FirstSight, admit_sign, first_sight};
 pub use examine::{Examined, SignCall, examine, sign_call};
+pub use freeze::frozen;
 pub use keygen::{ExaminedOrder, KeygenVerdict, admit_keygen, examine_order};
 pub use meter::Meter;
 pub use presign::{PresignCall, admit_presign, presign_call};
@@ -93,6 +96,8 @@ pub trait JournalView {
     fn session_seen(&self, session: &SessionId) -> Result<bool, Self::Error>;
     /// Whether the intent was stopped by its requester.
     fn stopped(&self, intent: &IntentId, requester: &RequesterId) -> Result<bool, Self::Error>;
+    /// Every freeze that is held here.
+    fn freezes(&self) -> Result<Freezes, Self::Error>;
     /// Intents of this requester that are known here although no rule allowed them.
     fn denied(&self, requester: &RequesterId) -> Result<u64, Self::Error>;
     /// What of a limit this node has allowed by itself.

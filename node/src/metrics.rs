@@ -65,6 +65,8 @@ pub struct Metrics {
     pub store_commits: Counter,
     /// Time of commits.
     pub store_commit_seconds: CommitTime,
+    /// Live freezes.
+    pub freezes: Gauge,
     /// Peers banned by this node.
     pub banned_peers: Gauge,
     /// Nonces shared ahead and unused.
@@ -110,6 +112,7 @@ impl Metrics {
         r.register("store_operations", "Operations made durable", self.store_operations.clone());
         r.register("store_commits", "Commits of the store", self.store_commits.clone());
         r.register_with_unit("store_commit", "Time of commits", seconds, self.store_commit_seconds.0.clone());
+        r.register("freezes", "Freezes that stop something", self.freezes.clone());
         r.register("banned_peers", "Peers that this node has banned", self.banned_peers.clone());
         r.register("nonces", "FROST nonces shared ahead and unused", self.nonces.clone());
         r.register("presignatures", "CGGMP24 presignatures in memory", self.presignatures.clone());

@@ -7,16 +7,20 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use limen_policy::charter::{Charter, CharterError};
+use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::NodeId;
-use limen_wire::limits::GRPC_MESSAGE_BYTES;
+use limen_wire::limits::{GRPC_MESSAGE_BYTES, STOP_RECORD_BYTES};
 use limen_wire::pb;
 use limen_wire::pb::peer_server::PeerServer;
 use limen_wire::pb::signer_server::SignerServer;
+use limen_wire::pb::stops_server::StopsServer;
 use limen_wire::tls::{self, Pins, TlsError, TlsIdentity};
 use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::Status;
+use tonic::service::interceptor::InterceptedService;
 
 use crate::clock::{Clock, Running};
 use crate::config::{Config, Provider};
@@ -27,9 +31,10 @@ use crate::nonces::Nonces;
 use crate::presigning::Presignatures;
 use crate::primes::PrimePool;
 use crate::recent::Recent;
-use crate::service::{PeerService, SignerService};
+use crate::service::{PeerService, SignerService, StopsService};
 use crate::sessions::Sessions;
 use crate::shared::{CallerKind, Shared, caller_name};
+use crate::stops::exchange;
 use crate::store::{Options, Store, StoreError};
 use crate::trace::PartialTrace;
 use crate::vault::provider::{DangerSoftware, KeyProvider, ProviderError, check_mode};
@@ -292,6 +297,7 @@ fn assemble(
         pins: pins(&charter),
         charter,
         limits: limits.clone(),
+        client_authority: config.client_authority.clone(),
         identity: key,
         clock: Running::new(clock, uptime),
         boot,
@@ -316,7 +322,7 @@ fn assemble(
 }
 
 /// What a new link begins with: every certificate, so that a signer that missed one catches up without a coordinator,
-/// and every unused nonce commitment.
+/// every unused nonce commitment, and the question for stop records that came meanwhile.
 fn greeting(store: &Store, nonces: &Nonces, peer: &NodeId) -> Vec<pb::PeerMessage> {
     let keys = store.view().and_then(|view| view.keys()).unwrap_or_default();
     let certificates = keys.into_iter().filter(|(_, row)| !row.certificate.is_empty());
@@ -324,8 +330,23 @@ fn greeting(store: &Store, nonces: &Nonces, peer: &NodeId) -> Vec<pb::PeerMessag
         .filter_map(|(_, row)| pb::Envelope::decode(row.certificate.as_slice()).ok())
         .map(pb::peer_message::Kind::KeyCertificate)
         .chain(nonces.greeting(peer).into_iter().map(pb::peer_message::Kind::NonceBatch))
+        .chain(exchange::question(store, peer).ok().map(pb::peer_message::Kind::StopsAfter))
         .map(|kind| pb::PeerMessage { kind: Some(kind) })
         .collect()
+}
+
+/// Keeps clients out of what is for machines of the charter.
+fn machines_only(
+    shared: &Arc<Shared>,
+) -> impl FnMut(tonic::Request<()>) -> Result<tonic::Request<()>, Status> + Clone + use<> {
+    let shared = Arc::clone(shared);
+    move |request| match tls::caller(&request, &shared.pins) {
+        Some(_) => Ok(request),
+        None => {
+            let error = ApiError::new(Code::NotEnrolled, "only machines of the charter may call this");
+            Err(shared.refuse(error).into())
+        }
+    }
 }
 
 fn serve(
@@ -341,7 +362,9 @@ fn serve(
             tracing::warn!(%remote, reason, count, "refused a connection");
         }
     };
-    let incoming = tls::incoming(listener, tls::pinned_server(identity, shared.pins.clone())?, refused);
+    let authority = shared.client_authority.as_deref();
+    let door = tls::pinned_or_authority_server(identity, shared.pins.clone(), authority)?;
+    let incoming = tls::incoming(listener, door, refused);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(limen_wire::FILE_DESCRIPTORS)
         .build_v1()
@@ -351,6 +374,9 @@ fn serve(
         .max_encoding_message_size(GRPC_MESSAGE_BYTES);
     let peer = PeerServer::new(PeerService::new(Arc::clone(shared)))
         .max_decoding_message_size(GRPC_MESSAGE_BYTES)
+        .max_encoding_message_size(GRPC_MESSAGE_BYTES);
+    let stops = StopsServer::new(StopsService::new(Arc::clone(shared)))
+        .max_decoding_message_size(STOP_RECORD_BYTES)
         .max_encoding_message_size(GRPC_MESSAGE_BYTES);
     let (health, health_service) = tonic_health::server::health_reporter();
     let stopping = shared.stopping.clone();
@@ -365,10 +391,11 @@ fn serve(
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(8 << 20)
-        .add_service(health_service)
-        .add_service(reflection)
+        .add_service(InterceptedService::new(health_service, machines_only(shared)))
+        .add_service(InterceptedService::new(reflection, machines_only(shared)))
         .add_service(signer)
-        .add_service(peer);
+        .add_service(peer)
+        .add_service(stops);
     let stopped = async move { stop.cancelled().await };
     Ok(tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped)))
 }

@@ -2,24 +2,25 @@
 
 mod listing;
 mod peer;
+mod stops;
 
 use std::sync::Arc;
 
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::FreezeEpoch;
 use limen_wire::pb;
 use limen_wire::pb::sign_response::Outcome;
 use limen_wire::pb::signer_server::Signer;
 use limen_wire::tls;
 use tonic::{Request, Response, Status};
 
-use crate::approvals::{Papers, Shown};
+use crate::approvals::Papers;
 use crate::decisions::Announced;
-use crate::guard::{Examined, Progress};
+use crate::guard::Examined;
 use crate::shared::{CallerKind, Shared, parse_caller};
-use crate::{keygen, presigning, signing};
+use crate::{keygen, presigning, signing, stops as records};
 
 pub use peer::PeerService;
+pub use stops::StopsService;
 
 /// The service for coordinators.
 #[derive(Debug, Clone)]
@@ -50,13 +51,15 @@ impl SignerService {
     }
 }
 
-fn announced(examined: &Examined, first_seen_ms: u64, progress: Progress) -> Response<pb::AnnounceResponse> {
+fn announced(announced: Announced) -> Response<pb::AnnounceResponse> {
+    let Announced { examined, first_seen_ms, progress, frozen } = announced;
     Response::new(pb::AnnounceResponse {
         intent_id: examined.intent().id.as_bytes().to_vec().into(),
         decision: Some(examined.decision().to_wire()),
         first_seen_ms,
-        requirements: progress.statuses,
-        freeze_epoch: FreezeEpoch::NONE.as_bytes().to_vec().into(),
+        // Whoever waits for people waits for those who lift a freeze too.
+        requirements: progress.statuses.into_iter().chain(frozen).collect(),
+        freeze_epoch: examined.freeze_epoch().as_bytes().to_vec().into(),
     })
 }
 
@@ -71,12 +74,12 @@ impl Signer for SignerService {
         let papers = Papers { approvals: &request.approvals, checks: &request.external_checks };
         let shown = signing::show(&self.shared, &examined, &papers).map_err(|error| self.status(error))?;
         let announcing = self.shared.decisions().announce(examined, envelope, shown).await;
-        let Announced { examined, first_seen_ms, progress } = announcing.map_err(|error| self.status(error))?;
-        tell(&self.shared, &progress.news);
-        if progress.rejected.is_some() {
-            progress.check().map_err(|error| self.status(error))?;
+        let shown = announcing.map_err(|error| self.status(error))?;
+        records::tell(&self.shared, &shown.progress.news);
+        if shown.progress.rejected.is_some() {
+            shown.progress.check().map_err(|error| self.status(error))?;
         }
-        Ok(announced(&examined, first_seen_ms, progress))
+        Ok(announced(shown))
     }
 
     async fn simulate(&self, request: Request<pb::AnnounceRequest>) -> Result<Response<pb::AnnounceResponse>, Status> {
@@ -84,8 +87,8 @@ impl Signer for SignerService {
         let request = request.into_inner();
         let examined = self.examine(&request.intent.unwrap_or_default())?;
         let papers = Papers { approvals: &request.approvals, checks: &request.external_checks };
-        let shown = Shown::read(&self.shared.charter, &examined, None, &papers, self.shared.time());
-        Ok(announced(&examined, 0, shown.progress(&self.shared.charter, &examined, self.shared.time())))
+        let imagined = self.shared.decisions().imagine(examined, &papers);
+        Ok(announced(imagined.map_err(|error| self.status(error))?))
     }
 
     async fn sign(&self, request: Request<pb::SignRequest>) -> Result<Response<pb::SignResponse>, Status> {
@@ -145,7 +148,7 @@ impl Signer for SignerService {
     async fn stop(&self, request: Request<pb::StopRequest>) -> Result<Response<pb::StopResponse>, Status> {
         self.coordinator(&request)?;
         let record = request.into_inner().record.unwrap_or_default();
-        let possibly_signed = stop(&self.shared, record, true).await.map_err(|error| self.status(error))?;
+        let possibly_signed = records::take(&self.shared, record, true).await.map_err(|error| self.status(error))?;
         Ok(Response::new(pb::StopResponse { possibly_signed }))
     }
 
@@ -172,22 +175,4 @@ impl Signer for SignerService {
         self.coordinator(&request)?;
         listing::key_shares(&self.shared).map(Response::new).map_err(|error| self.status(error))
     }
-}
-
-/// Tells the peers what somebody said against an intent, so that no coordinator can keep it to itself.
-pub(crate) fn tell(shared: &Shared, news: &[pb::Envelope]) {
-    for record in news {
-        shared.mesh.send_all(&pb::peer_message::Kind::StopRecord(record.clone()));
-    }
-}
-
-/// Takes a stop record: signed by the intent's own requester, or by a person who has a say. True if a last-round message may
-/// have left before it.
-pub(crate) async fn stop(shared: &Arc<Shared>, record: pb::Envelope, pass_on: bool) -> Result<bool, ApiError> {
-    let heard = shared.decisions().stop(record).await;
-    shared.metrics.dropped_approvals.inc_by(heard.dropped as u64);
-    if pass_on {
-        tell(shared, &heard.pass_on);
-    }
-    heard.answer
 }

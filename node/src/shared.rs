@@ -1,5 +1,6 @@
 //! What all parts of one signer share: made once at start, changed by nobody else than the part that owns it.
 
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use limen_policy::charter::Charter;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub charter: Arc<Charter>,
     /// Bounds.
     pub limits: Limits,
+    /// Whose certificates let people in to hand stop records in.
+    pub client_authority: Option<PathBuf>,
     /// Names by pinned TLS key, as [`caller_name`] writes them.
     pub pins: Pins,
     /// Signs statements and nonce batches.

@@ -21,7 +21,7 @@ use crate::store::StoreError;
 use crate::store::journal::Event;
 use crate::store::rows::{BanRow, StoredSignature};
 use crate::trace::TraceContext;
-use crate::{admission, entropy, nonces, presigning, service};
+use crate::{admission, entropy, nonces, presigning, stops};
 
 /// A refusal, and which signers were waited for in vain or are suspected.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     let shown = show(&shared, &examined, &papers)?;
     let kept = examined.clone();
     let decided = shared.decisions().sign(examined, call, envelope, shown).await?;
-    service::tell(&shared, &decided.news);
+    stops::tell(&shared, &decided.news);
     let token = match decided.verdict {
         Verdict::Allowed(token) => token,
         Verdict::Repeat(stored) => {

@@ -8,6 +8,7 @@ pub mod compaction;
 pub mod journal;
 pub mod rows;
 mod schema;
+pub mod stops;
 mod txn;
 mod view;
 mod writer;

@@ -11,6 +11,7 @@ use crate::clock::Millis;
 use crate::guard::KeyFacts;
 use crate::nonces;
 use crate::shared::Shared;
+use crate::stops::{self, exchange};
 use crate::store::compaction::{self, Compacted};
 use crate::store::journal::Event;
 use crate::store::{StoreError, Txn};
@@ -20,6 +21,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const META_CHARTER: &str = "charter-hash";
 /// What a crash takes of the running time at most: delays only get longer by it.
 const UPTIME_EVERY: Duration = Duration::from_secs(10);
+/// How long a signer may lack a stop record that it could have heard.
+const EXCHANGE_EVERY: Duration = Duration::from_secs(2);
 const COMPACT_EVERY: Duration = Duration::from_secs(600);
 
 /// Records the boot and starts the recurring work.
@@ -34,6 +37,16 @@ pub async fn begin(shared: &Arc<Shared>, retention: Duration) -> Result<(), Stor
     let bans = shared.store.view()?.bans()?.len();
     shared.metrics.banned_peers.set(i64::try_from(bans).unwrap_or(i64::MAX));
     every(shared, SWEEP_EVERY, |shared| async move { shared.sessions.sweep() });
+    every(shared, SWEEP_EVERY, |shared| async move {
+        if let Err(error) = stops::lift_due(&shared).await {
+            tracing::debug!(%error, "freezes are lifted later");
+        }
+    });
+    every(shared, EXCHANGE_EVERY, |shared| async move {
+        if let Err(error) = exchange::ask(&shared) {
+            tracing::debug!(%error, "the peers are asked for stop records later");
+        }
+    });
     every(shared, UPTIME_EVERY, |shared| async move {
         let uptime = shared.time().uptime;
         if let Err(error) = shared.store.write_later(move |txn| txn.put_uptime(uptime)) {

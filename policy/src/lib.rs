@@ -20,6 +20,7 @@ pub mod check;
 pub mod decide;
 pub mod diff;
 pub mod formula;
+pub mod freeze;
 pub mod key_order;
 pub mod ledger;
 pub mod lint;

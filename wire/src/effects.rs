@@ -103,6 +103,30 @@ impl Asset {
             | Self::Collection(chain, _) => chain,
         }
     }
+
+    /// The contract, if it is one's.
+    pub const fn contract(&self) -> Option<&Address> {
+        match self {
+            Self::Native(_) => None,
+            Self::Erc20(_, contract)
+            | Self::Erc721(_, contract, _)
+            | Self::Erc1155(_, contract, _)
+            | Self::Collection(_, contract) => Some(contract),
+        }
+    }
+
+    /// From the text form, in its one spelling. Single tokens of a collection are not read: the collection stands for them.
+    pub fn from_caip19(text: &str) -> Option<Self> {
+        let (chain, asset) = text.split_once('/')?;
+        let chain = ChainId::new(chain)?;
+        let (kind, name) = asset.split_once(':')?;
+        match (kind, name) {
+            ("slip44", "60") => Some(Self::Native(chain)),
+            ("erc20", contract) => Some(Self::Erc20(chain, Address::from_canonical(contract)?)),
+            ("nft", contract) => Some(Self::Collection(chain, Address::from_canonical(contract)?)),
+            _ => None,
+        }
+    }
 }
 impl fmt::Display for Asset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -27,6 +27,10 @@ pub enum PayloadType {
     Approval,
     /// [`pb::Check`].
     Check,
+    /// [`pb::Freeze`].
+    Freeze,
+    /// [`pb::Unfreeze`].
+    Unfreeze,
     /// [`pb::LedgerEntry`].
     LedgerEntry,
     /// [`pb::LedgerClosing`].
@@ -46,6 +50,8 @@ impl PayloadType {
             Self::NonceBatch => "application/vnd.limen.nonce-batch.v1+protobuf",
             Self::Approval => "application/vnd.limen.approval.v1+protobuf",
             Self::Check => "application/vnd.limen.check.v1+protobuf",
+            Self::Freeze => "application/vnd.limen.freeze.v1+protobuf",
+            Self::Unfreeze => "application/vnd.limen.unfreeze.v1+protobuf",
             Self::LedgerEntry => "application/vnd.limen.ledger-entry.v1+protobuf",
             Self::LedgerClosing => "application/vnd.limen.ledger-closing.v1+protobuf",
             Self::LedgerVoid => "application/vnd.limen.ledger-void.v1+protobuf",
@@ -126,12 +132,17 @@ pub fn payload_id(payload_type: PayloadType, payload: &[u8]) -> IntentId {
 /// Wraps and signs a payload.
 pub fn seal(payload_type: PayloadType, payload: Vec<u8>, signer: &str, key: &SigningKey) -> pb::Envelope {
     let signature = key.sign(&pre_authentication_encoding(payload_type.as_str(), &payload));
+    attach(payload_type, payload, signer, &signature)
+}
+
+/// Wraps a payload together with a signature over its pre-authentication encoding that was made elsewhere.
+pub fn attach(payload_type: PayloadType, payload: Vec<u8>, signer: &str, signature: &[u8; 64]) -> pb::Envelope {
     pb::Envelope {
         payload_type: payload_type.as_str().to_owned(),
         payload: Bytes::from(payload),
         signatures: vec![pb::EnvelopeSignature {
             signer: signer.to_owned(),
-            signature: Bytes::copy_from_slice(&signature),
+            signature: Bytes::copy_from_slice(signature),
         }],
     }
 }

@@ -78,6 +78,8 @@ table! {
     Rejected, "rejected", FailedPrecondition, false, "Read the reason; submit a new intent if it is still wanted.";
     /// A delay has not run out.
     TimeLocked, "time_locked", FailedPrecondition, true, "Wait: the request goes on by itself when the delay is over.";
+    /// A guardian has stopped what it touches.
+    Frozen, "frozen", FailedPrecondition, true, "Wait, or have enough people lift the freeze: `limen freezes` shows it, `limen unfreeze` lifts it. The request goes on by itself.";
     /// A limit is used up.
     LimitReached, "limit_reached", ResourceExhausted, true, "Wait until enough of the limit's window has passed, or have the charter changed.";
     /// The expiry has passed.

@@ -270,6 +270,18 @@ impl FreezeEpoch {
         }
         Self::new(tagged_hash("limen/freeze-epoch/v1", ids.iter().map(|id| id.as_bytes().as_slice())))
     }
+
+    /// The same with the freezes that were lifted: what was approved before a freeze does not hold after it.
+    /// [`tagged_hash`] with domain `limen/freeze-history/v1` over [`Self::of`] the live ones and the sorted ids of the lifted
+    /// ones; without lifted ones [`Self::of`] itself.
+    pub fn with_lifted(live: impl IntoIterator<Item = IntentId>, lifted: impl IntoIterator<Item = IntentId>) -> Self {
+        let (live, lifted) = (Self::of(live), lifted.into_iter().collect::<std::collections::BTreeSet<_>>());
+        if lifted.is_empty() {
+            return live;
+        }
+        let ids = lifted.iter().map(|id| id.as_bytes().as_slice());
+        Self::new(tagged_hash("limen/freeze-history/v1", std::iter::once(live.as_bytes().as_slice()).chain(ids)))
+    }
 }
 
 /// Domain-separated SHA-256 over length-prefixed parts: injective, so that no two lists of parts share an input.

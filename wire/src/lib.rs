@@ -9,6 +9,7 @@ pub mod check;
 pub mod effects;
 pub mod envelope;
 pub mod error;
+pub mod freeze;
 pub mod ids;
 pub mod intent;
 pub mod keys;

@@ -24,6 +24,12 @@ pub const ASSERTION_SIGNATURE_BYTES: usize = 72;
 pub const APPROVALS: usize = 128;
 /// External checkers of a charter, and findings of them that go with one intent.
 pub const EXTERNAL_CHECKS: usize = 32;
+/// Freezes that one unfreeze names.
+pub const UNFREEZES: usize = 64;
+/// A stop record as it is handed in.
+pub const STOP_RECORD_BYTES: usize = 32 * 1024;
+/// Stop records in one page between signers.
+pub const STOPS_PAGE: usize = 256;
 /// Steps of a derivation path.
 pub const PATH_STEPS: usize = 10;
 /// A protocol message in a session frame.

@@ -232,9 +232,66 @@ impl ClientCertVerifier for PinnedVerifier {
     }
 }
 
+/// Accepts pinned keys, and clients of an authority.
+#[derive(Debug)]
+struct EitherVerifier {
+    pinned: Arc<PinnedVerifier>,
+    clients: Arc<dyn ClientCertVerifier>,
+}
+
+impl ClientCertVerifier for EitherVerifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        match self.pinned.check(end_entity) {
+            Ok(()) => Ok(ClientCertVerified::assertion()),
+            Err(_) => self.clients.verify_client_cert(end_entity, intermediates, now),
+        }
+    }
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        ClientCertVerifier::verify_tls12_signature(&*self.pinned, message, certificate, signature)
+    }
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        ClientCertVerifier::verify_tls13_signature(&*self.pinned, message, certificate, signature)
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        ClientCertVerifier::supported_verify_schemes(&*self.pinned)
+    }
+}
+
 /// Server side for machines of the cluster: only pinned keys get in.
 pub fn pinned_server(identity: &TlsIdentity, pins: Pins) -> Result<Arc<ServerConfig>, TlsError> {
     server(identity, PinnedVerifier::new(pins))
+}
+
+/// Server side for machines of the cluster and, where an authority is given, for clients with a certificate of it. Who is
+/// who tells [`caller`]: a client has no name.
+pub fn pinned_or_authority_server(
+    identity: &TlsIdentity,
+    pins: Pins,
+    authority: Option<&Path>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let Some(authority) = authority else { return pinned_server(identity, pins) };
+    let clients = WebPkiClientVerifier::builder_with_provider(roots(authority)?, provider())
+        .build()
+        .map_err(|error| TlsError::Authority(error.to_string()))?;
+    server(identity, Arc::new(EitherVerifier { pinned: PinnedVerifier::new(pins), clients }))
 }
 
 /// Server side for clients: certificates of this authority get in.
@@ -397,6 +454,12 @@ async fn handshake(acceptor: &TlsAcceptor, socket: TcpStream) -> Result<ServerSt
 pub fn caller<T>(request: &tonic::Request<T>, pins: &Pins) -> Option<String> {
     let certificates = request.peer_certs()?;
     pins.name_of(certificates.first()?).map(str::to_owned)
+}
+
+/// The SHA-256 of the caller's public key, whoever vouches for it; `None` without TLS.
+pub fn caller_key<T>(request: &tonic::Request<T>) -> Option<[u8; 32]> {
+    let certificates = request.peer_certs()?;
+    Some(crate::effects::sha256(&spki_of(certificates.first()?).ok()?))
 }
 
 /// How to reach a server.

@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 use limen_wire::ids::{CredentialId, IntentId};
 
+use super::ToSigners;
+
 pub(super) const EXAMPLES: &str = "Examples:
   limen approve 1f0c… --charter charter.toml --key me.pem
   limen approve --intent intent.bin --certificate key.bin --charter charter.toml --key me.pem --out approval.bin
   limen approve … --ssh-agent --after annas-approval.bin --out approval.bin
   limen reject … --ssh-agent --reason 'the customer denies having asked' --out rejection.bin
+  limen reject 1f0c… --charter charter.toml --key me.pem --reason 'not this' --signer signer-1     with the coordinator down
 
 What is shown is decoded here from the intent's own bytes. Compare the words with those on your other screen before you sign.";
 
@@ -63,6 +66,8 @@ pub(crate) struct ApprovalArgs {
     /// For how long an approval counts, in seconds; never longer than the intent
     #[arg(long, default_value_t = 3600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) valid_for: u64,
+    #[command(flatten)]
+    pub(crate) to: ToSigners,
     /// Sign without asking: you have read card and words elsewhere
     #[arg(long)]
     pub(crate) yes: bool,

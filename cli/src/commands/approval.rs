@@ -5,9 +5,9 @@
 
 mod agent;
 mod card;
-mod case;
+pub(super) mod case;
 mod papers;
-mod signer;
+pub(super) mod signer;
 
 use std::io::{BufRead as _, IsTerminal as _};
 

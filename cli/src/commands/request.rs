@@ -18,7 +18,7 @@ pub(crate) async fn run(session: &Session, command: &RequestCommand) -> Result<(
         RequestCommand::Show { id } => show(session, *id).await,
         RequestCommand::Watch { id } => watch(session, *id).await,
         RequestCommand::Export { id, dir } => export(session, *id, dir).await,
-        RequestCommand::Cancel { id, reason } => {
+        RequestCommand::Cancel { id, reason, .. } => {
             let request = session.client.cancel(*id, reason).await?;
             session.output.result(&view::request_json(&request), || view::request_line(&request))
         }

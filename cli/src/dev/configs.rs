@@ -33,7 +33,7 @@ fn node(signer: &Signer, wishes: Wishes) -> String {
     format!(
         "# Written by `limen dev up` at each start; changes are lost.\n\
          node = \"{name}\"\nlisten = \"127.0.0.1:{port}\"\nmetrics = \"127.0.0.1:{metrics}\"\n\
-         data_dir = \"data\"\ncharter = \"../charter.toml\"\n{trace}\
+         data_dir = \"data\"\ncharter = \"../charter.toml\"\nclient_authority = \"../ca/ca.crt\"\n{trace}\
          \n[identity]\ncertificate = \"node.crt\"\nkey = \"node.key\"\n\
          \n[provider]\nkind = \"danger_software\"\nkey_file = \"share-wrapping.key\"\n\
          \n[limits]\nprime_sets = {}\n",
@@ -67,7 +67,11 @@ fn client(state: &State, charter: &Charter) -> Result<ClientConfig> {
         nodes: charter
             .nodes
             .iter()
-            .map(|node| PinnedNode { id: node.id.clone(), public_key: node.public_key })
+            .map(|node| PinnedNode {
+                id: node.id.clone(),
+                public_key: node.public_key,
+                address: Some(node.address.clone()),
+            })
             .collect(),
         chains: [(format!("eip155:{CHAIN_NUMBER}"), chain)].into(),
     })

@@ -4,6 +4,7 @@ mod approvals;
 mod cluster;
 mod crashes;
 mod deciding;
+mod freezes;
 mod memory;
 mod needles;
 mod operator;

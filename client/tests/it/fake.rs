@@ -390,7 +390,7 @@ fn write_identities(folder: &std::path::Path, endpoint: &str, nodes: &[SigningKe
         nodes: nodes
             .iter()
             .enumerate()
-            .map(|(index, key)| PinnedNode { id: node_id(index), public_key: key.public_key() })
+            .map(|(index, key)| PinnedNode { id: node_id(index), public_key: key.public_key(), address: None })
             .collect(),
         chains: BTreeMap::new(),
     }

@@ -172,7 +172,7 @@ impl Session {
         }
         match error.code {
             Code::NonceUnavailable => progress.nonce_missed = true,
-            Code::ApprovalsMissing | Code::TimeLocked => progress.early.push(node.clone()),
+            Code::ApprovalsMissing | Code::TimeLocked | Code::Frozen => progress.early.push(node.clone()),
             // Waiting for somebody else in vain is no fault of this member.
             Code::SessionTimeout | Code::SessionAborted | Code::TooFewSigners => {}
             code if speaks_for_itself(code) => progress.refusals.push((node.clone(), error.clone())),
@@ -220,6 +220,7 @@ const fn was_refused_before_allowing(code: Code) -> bool {
             code,
             Code::ApprovalsMissing
                 | Code::TimeLocked
+                | Code::Frozen
                 | Code::LimitReached
                 | Code::KeyNotActive
                 | Code::BadSignerSet

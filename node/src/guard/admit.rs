@@ -5,6 +5,7 @@ use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::IntentId;
 
 use super::examine::check_set;
+use super::freeze::check_freezes;
 use super::meter::fits;
 use super::{Examined, JournalView, Progress, SignCall, SignToken, Verdict};
 use crate::clock::{Millis, Now, Uptime};
@@ -109,6 +110,9 @@ pub fn admit_sign<V: JournalView>(
     }
     if view.stopped(&id, &examined.intent.requester)? {
         return Ok(Verdict::Refused(ApiError::new(Code::Stopped, format!("a stop record names intent {id}"))));
+    }
+    if let Err(error) = check_freezes(charter, &examined, &view.freezes()?) {
+        return Ok(Verdict::Refused(error));
     }
     let bound = charter.bounds.max_sessions;
     if known.ended || known.sessions >= bound {

@@ -8,7 +8,7 @@ use limen_policy::charter::{Charter, Duty};
 use limen_policy::decide::{Decision, When, decide};
 use limen_wire::effects::{Address, ChainId};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{PartyIndex, Scheme, SessionId, SignerSet};
+use limen_wire::ids::{FreezeEpoch, PartyIndex, Scheme, SessionId, SignerSet};
 use limen_wire::intent::{Intent, Payload};
 use limen_wire::pb;
 
@@ -28,6 +28,7 @@ pub struct Examined {
     pub(super) input: SignInput,
     pub(super) decision: Decision,
     pub(super) effects_digest: [u8; 32],
+    pub(super) freeze_epoch: FreezeEpoch,
 }
 
 impl Examined {
@@ -141,7 +142,8 @@ fn judge(charter: &Charter, intent: Intent, key: Arc<KeyFacts>, now: Now) -> Res
     let input = sign_input(&decoded.signing, scheme)?;
     let decision = decide(charter, &intent, &decoded.effects, &when(now));
     let effects_digest = decoded.effects.digest();
-    Ok(Examined { intent, key, path, child, account, decoded, input, decision, effects_digest })
+    let freeze_epoch = FreezeEpoch::NONE;
+    Ok(Examined { intent, key, path, child, account, decoded, input, decision, effects_digest, freeze_epoch })
 }
 
 fn payload(payload: &Payload) -> limen_chain::Payload<'_> {

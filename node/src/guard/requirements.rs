@@ -8,7 +8,7 @@ use limen_policy::charter::rule::DelayFrom;
 use limen_policy::check::Finding;
 use limen_policy::decide::{Evidence, Requirement};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{ApprovalId, FreezeEpoch};
+use limen_wire::ids::ApprovalId;
 use limen_wire::pb;
 
 use super::{Examined, when};
@@ -60,7 +60,7 @@ pub fn facts(charter: &Charter, examined: &Examined) -> Facts {
         effects_digest: examined.effects_digest,
         decoder_version: examined.decoded.effects.decoder_version,
         slice: examined.decision.slice,
-        freeze_epoch: FreezeEpoch::NONE,
+        freeze_epoch: examined.freeze_epoch,
     }
 }
 

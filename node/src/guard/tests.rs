@@ -26,6 +26,7 @@ struct FakeView {
     sessions: BTreeSet<SessionId>,
     stopped: BTreeSet<IntentId>,
     denied: u64,
+    freezes: Freezes,
     banned: BTreeSet<NodeId>,
     key_names: usize,
     key_order: Option<(IntentId, bool)>,
@@ -44,6 +45,9 @@ impl JournalView for FakeView {
     }
     fn stopped(&self, intent: &IntentId, requester: &RequesterId) -> Result<bool, Infallible> {
         Ok(requester.as_str() == "backend" && self.stopped.contains(intent))
+    }
+    fn freezes(&self) -> Result<Freezes, Infallible> {
+        Ok(self.freezes.clone())
     }
     fn denied(&self, _requester: &RequesterId) -> Result<u64, Infallible> {
         Ok(self.denied)

@@ -80,6 +80,7 @@ impl SignToken {
             replaces: intent.replaces.map(|id| *id.as_bytes()),
             evidence: Evidence {
                 approvals: self.approvals.iter().map(|id| *id.as_bytes()).collect(),
+                freeze: Some(*self.examined.freeze_epoch.as_bytes()),
                 ..Evidence::default()
             },
         }

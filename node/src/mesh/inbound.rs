@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use limen_wire::ids::NodeId;
 use limen_wire::pb;
 use limen_wire::pb::peer_message::Kind;
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
@@ -16,7 +18,7 @@ use crate::metrics::Reason;
 /// Answers that wait for the transport; a peer that does not take them gets no more.
 const ANSWERS: usize = 16;
 
-/// Signed things that peers pass on among themselves.
+/// What peers pass on among themselves.
 #[derive(Debug)]
 pub enum PassedOn {
     /// Nonce commitments shared ahead.
@@ -25,6 +27,10 @@ pub enum PassedOn {
     KeyCertificate(pb::Envelope),
     /// A stop record.
     StopRecord(pb::Envelope),
+    /// A question for the stop records that the peer has not read.
+    StopsAfter(pb::StopsAfter),
+    /// Some of the peer's stop records.
+    StopsPage(pb::StopsPage),
 }
 
 impl PassedOn {
@@ -34,20 +40,38 @@ impl PassedOn {
             Self::NonceBatch(_) => "nonce_batch",
             Self::KeyCertificate(_) => "certificate",
             Self::StopRecord(_) => "stop_record",
+            Self::StopsAfter(_) => "stops_after",
+            Self::StopsPage(_) => "stops_page",
         }
     }
 
-    /// The same, to change.
-    pub const fn envelope_mut(&mut self) -> &mut pb::Envelope {
+    /// Its size in bytes.
+    pub fn bytes(&self) -> usize {
         match self {
-            Self::NonceBatch(envelope) | Self::KeyCertificate(envelope) | Self::StopRecord(envelope) => envelope,
+            Self::NonceBatch(envelope) | Self::KeyCertificate(envelope) | Self::StopRecord(envelope) => {
+                envelope.encoded_len()
+            }
+            Self::StopsAfter(question) => question.encoded_len(),
+            Self::StopsPage(page) => page.encoded_len(),
         }
     }
 
-    /// What was signed.
-    pub const fn envelope(&self) -> &pb::Envelope {
+    /// Copies what is part of the transport's whole buffer, which is longer than what was counted.
+    pub fn detach(&mut self) {
+        let copy = |bytes: &mut Bytes| *bytes = Bytes::copy_from_slice(bytes);
+        let detach = |envelope: &mut pb::Envelope| {
+            copy(&mut envelope.payload);
+            envelope.signatures.iter_mut().for_each(|one| copy(&mut one.signature));
+        };
         match self {
-            Self::NonceBatch(envelope) | Self::KeyCertificate(envelope) | Self::StopRecord(envelope) => envelope,
+            Self::NonceBatch(envelope) | Self::KeyCertificate(envelope) | Self::StopRecord(envelope) => {
+                detach(envelope);
+            }
+            Self::StopsAfter(question) => copy(&mut question.head),
+            Self::StopsPage(page) => {
+                copy(&mut page.head);
+                page.records.iter_mut().for_each(detach);
+            }
         }
     }
 }
@@ -56,7 +80,7 @@ impl PassedOn {
 pub trait PeerEvents: Send + Sync + 'static {
     /// A session frame.
     fn frame(&self, from: &NodeId, frame: pb::SessionFrame);
-    /// Something signed.
+    /// Something to be read.
     fn passed_on(&self, from: &NodeId, message: PassedOn);
     /// A message without meaning here.
     fn garbage(&self, from: &NodeId);
@@ -100,6 +124,8 @@ where
                     Kind::NonceBatch(batch) => events.passed_on(&peer, PassedOn::NonceBatch(batch)),
                     Kind::KeyCertificate(sealed) => events.passed_on(&peer, PassedOn::KeyCertificate(sealed)),
                     Kind::StopRecord(record) => events.passed_on(&peer, PassedOn::StopRecord(record)),
+                    Kind::StopsAfter(question) => events.passed_on(&peer, PassedOn::StopsAfter(question)),
+                    Kind::StopsPage(page) => events.passed_on(&peer, PassedOn::StopsPage(page)),
                     // standing comes with a later version; a pong has no place on this side
                     Kind::Standing(_) | Kind::Pong(_) => events.garbage(&peer),
                 },

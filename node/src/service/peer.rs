@@ -3,20 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::NodeId;
 use limen_wire::pb;
 use limen_wire::pb::peer_server::Peer;
 use limen_wire::tls;
-use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::mesh::{self, PassedOn, PeerEvents};
 use crate::shared::{CallerKind, Shared, parse_caller};
-use crate::{keygen, service, upkeep};
+use crate::stops::{self, exchange};
+use crate::{keygen, upkeep};
 
 /// What one peer has passed on and nobody has read yet; more is dropped and counted.
 const WAITING: usize = 1024;
@@ -116,14 +115,9 @@ impl Desk {
 
     /// `false` if there is no room.
     fn put(&self, mut message: PassedOn) -> bool {
-        let bytes = u32::try_from(message.envelope().encoded_len()).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(message.bytes()).unwrap_or(u32::MAX);
         let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(bytes) else { return false };
-        // The bytes are parts of the transport's whole buffer, which is longer than what was counted.
-        let envelope = message.envelope_mut();
-        envelope.payload = Bytes::copy_from_slice(&envelope.payload);
-        for signature in &mut envelope.signatures {
-            signature.signature = Bytes::copy_from_slice(&signature.signature);
-        }
+        message.detach();
         self.queue.try_send((message, room)).is_ok()
     }
 }
@@ -137,7 +131,9 @@ async fn read(shared: &Arc<Shared>, from: &NodeId, message: PassedOn) -> Result<
             shared.crypto.run(move || upkeep::keep_nonces(&task, &peer, &batch)).await.map_err(lost)?
         }
         PassedOn::KeyCertificate(certificate) => keygen::activate(shared, certificate).await,
-        PassedOn::StopRecord(record) => service::stop(shared, record, false).await.map(drop),
+        PassedOn::StopRecord(record) => stops::take(shared, record, false).await.map(drop),
+        PassedOn::StopsAfter(question) => exchange::answer(shared, from, &question),
+        PassedOn::StopsPage(page) => exchange::read(shared, from, page).await,
     }
 }
 

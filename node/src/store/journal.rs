@@ -165,6 +165,21 @@ pub enum Event {
         /// Digest of the approval.
         approval: [u8; 32],
     },
+    /// A freeze is in force here from now on.
+    Frozen {
+        /// Its id.
+        freeze: [u8; 32],
+    },
+    /// Somebody's word that freezes may be lifted is held from now on.
+    Unfreeze {
+        /// Id of the record.
+        record: [u8; 32],
+    },
+    /// A freeze is lifted here.
+    Lifted {
+        /// Its id.
+        freeze: [u8; 32],
+    },
 }
 
 /// A record: an event with its time.

@@ -203,13 +203,15 @@ pub(super) fn meter_name(limit: &str, subject: &str) -> [u8; 32] {
     tagged_hash("limen node meter v1", [limit.as_bytes(), subject.as_bytes()])
 }
 
-/// What is counted for each requester, so that none of them fills the disk.
+/// What is counted for each requester and person, so that none of them fills the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tally {
     /// Intents noted although no rule allowed them or people had yet to approve them, neither allowed nor compacted since.
     Denied,
     /// Stop records for intents that have not been seen.
     StopsAhead,
+    /// What a person said about freezes and about intents that have not been seen.
+    Said,
 }
 
 impl Tally {
@@ -217,6 +219,7 @@ impl Tally {
         match self {
             Self::Denied => format!("denied/{requester}"),
             Self::StopsAhead => format!("stops-ahead/{requester}"),
+            Self::Said => format!("said/{requester}"),
         }
     }
 }

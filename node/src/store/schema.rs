@@ -6,7 +6,7 @@ use redb::{Database, ReadableDatabase as _, TableDefinition};
 use super::{Options, StoreError};
 
 /// The store format that this program writes.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Sequence number → record.
@@ -31,6 +31,20 @@ pub(super) const STOPS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition:
 pub(super) const TALLIES: TableDefinition<'_, &str, u64> = TableDefinition::new("tallies");
 /// Limit and subject → what was allowed here without a certificate.
 pub(super) const METERS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("meters");
+/// Every stop record in the order in which it was taken, from 0.
+pub(super) const STOP_LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("stop-log");
+/// Id of a stop record → its place.
+pub(super) const STOP_IDS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("stop-ids");
+/// Live freezes by id.
+pub(super) const FREEZES: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("freezes");
+/// Scope → ids of its freezes that were lifted.
+pub(super) const LIFTED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("lifted");
+/// Freeze that has not come yet → who says that it may be lifted.
+pub(super) const EARLY_LIFTERS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("early-lifters");
+/// Intent that has not been seen → what people said against it.
+pub(super) const AHEAD: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("verdicts-ahead");
+/// Peer → how far its stop records have been read.
+pub(super) const CURSORS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("cursors");
 pub(super) const BANS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("bans");
 
 pub(super) const META_FORMAT: &str = "format";
@@ -99,5 +113,6 @@ fn create(db: &Database, owner: &str) -> Result<(), StoreError> {
         ($($table:ident)*) => { $(txn.open_table($table).map_err(StoreError::engine)?;)* };
     }
     make!(JOURNAL INTENTS TOMBSTONES INTENT_IDS CLAIMS SESSIONS KEYS SHARES STOPS TALLIES METERS BANS);
+    make!(STOP_LOG STOP_IDS FREEZES LIFTED EARLY_LIFTERS AHEAD CURSORS);
     txn.commit().map_err(StoreError::engine)
 }

@@ -8,8 +8,8 @@ use super::rows::{
     BanRow, ClaimKey, IntentRow, KeyRow, Sequence, Tally, decode, encode, meter_name, share_name, stop_name,
 };
 use super::schema::{
-    BANS, CLAIMS, INTENT_IDS, INTENTS, JOURNAL, KEYS, META, META_HEAD, META_UPTIME, METERS, SESSIONS, SHARES, STOPS,
-    TALLIES, TOMBSTONES, chunk_of,
+    AHEAD, BANS, CLAIMS, CURSORS, EARLY_LIFTERS, FREEZES, INTENT_IDS, INTENTS, JOURNAL, KEYS, LIFTED, META, META_HEAD,
+    META_UPTIME, METERS, SESSIONS, SHARES, STOP_IDS, STOP_LOG, STOPS, TALLIES, TOMBSTONES, chunk_of,
 };
 use super::{StoreError, view};
 use crate::clock::{Millis, Uptime};
@@ -30,6 +30,13 @@ pub struct Txn<'t> {
     tallies: Table<'t, &'static str, u64>,
     meters: Table<'t, &'static [u8; 32], &'static [u8]>,
     bans: Table<'t, &'static str, &'static [u8]>,
+    pub(super) stop_log: Table<'t, u64, &'static [u8]>,
+    pub(super) stop_ids: Table<'t, &'static [u8; 32], u64>,
+    pub(super) freezes: Table<'t, &'static [u8; 32], &'static [u8]>,
+    pub(super) lifted: Table<'t, &'static str, &'static [u8]>,
+    pub(super) early_lifters: Table<'t, &'static [u8; 32], &'static [u8]>,
+    pub(super) ahead: Table<'t, &'static [u8; 32], &'static [u8]>,
+    pub(super) cursors: Table<'t, &'static str, &'static [u8]>,
     head: Head,
 }
 
@@ -58,6 +65,13 @@ impl<'t> Txn<'t> {
             tallies: open!(TALLIES),
             meters: open!(METERS),
             bans: open!(BANS),
+            stop_log: open!(STOP_LOG),
+            stop_ids: open!(STOP_IDS),
+            freezes: open!(FREEZES),
+            lifted: open!(LIFTED),
+            early_lifters: open!(EARLY_LIFTERS),
+            ahead: open!(AHEAD),
+            cursors: open!(CURSORS),
             head,
         })
     }

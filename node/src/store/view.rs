@@ -9,7 +9,7 @@ use super::journal::{Head, Record};
 use super::rows::{BanRow, ClaimKey, IntentRow, KeyRow, Sequence, decode, share_name, stop_name};
 use super::schema::{
     BANS, CHUNK, CLAIMS, INTENT_IDS, INTENTS, JOURNAL, KEYS, META, META_CHECKPOINT, META_HEAD, META_UPTIME, SESSIONS,
-    SHARES, STOPS, TOMBSTONES, chunk_of,
+    SHARES, STOP_IDS, STOP_LOG, STOPS, TOMBSTONES, chunk_of,
 };
 use crate::clock::Uptime;
 
@@ -95,7 +95,7 @@ impl View {
         Ok(Self { txn })
     }
 
-    fn table<K: redb::Key + 'static, V: redb::Value + 'static>(
+    pub(super) fn table<K: redb::Key + 'static, V: redb::Value + 'static>(
         &self,
         table: TableDefinition<'static, K, V>,
     ) -> Result<redb::ReadOnlyTable<K, V>, StoreError> {
@@ -209,7 +209,7 @@ impl View {
         }
         sizes!(
             "journal" JOURNAL, "intents" INTENTS, "tombstones" TOMBSTONES, "intent-ids" INTENT_IDS, "claims" CLAIMS, "sessions" SESSIONS,
-            "keys" KEYS, "shares" SHARES, "stops" STOPS
+            "keys" KEYS, "shares" SHARES, "stops" STOPS, "stop-log" STOP_LOG, "stop-ids" STOP_IDS
         )
     }
 

@@ -44,6 +44,20 @@ pub(crate) fn machine(folder: &Path, name: &str) -> Machine {
     Machine { certificate: cert_path, key: key_path, public }
 }
 
+/// Makes an authority, and a client with a certificate of it.
+fn authority(folder: &Path) {
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+    std::fs::write(folder.join("ca.crt"), params.self_signed(&pair).unwrap().pem()).unwrap();
+    let issuer = rcgen::Issuer::new(params, pair);
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["somebody".to_owned()]).unwrap();
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    std::fs::write(folder.join("client.crt"), params.signed_by(&pair, &issuer).unwrap().pem()).unwrap();
+    write_private(&folder.join("client.key"), &pair.serialize_pem());
+}
+
 pub(crate) fn write_private(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::write(path, text).unwrap();
@@ -106,6 +120,7 @@ impl Cluster {
             extra_config: limits.to_owned(),
             top_config: top.to_owned(),
         };
+        authority(cluster.folder.path());
         std::fs::write(cluster.path("charter.toml"), cluster.charter()).unwrap();
         for (index, listener) in listeners.into_iter().enumerate() {
             let config = cluster.config(index);
@@ -136,6 +151,8 @@ impl Cluster {
         text += &format!(
             "[[people]]\nid = \"anna\"\n[[people.credentials]]\nid = \"anna-terminal\"\nclass = \"terminal\"\n\
              public_key = \"{anna}\"\n[groups.risk]\nmembers = [\"anna\"]\n\
+             [governance]\nnumber = 1\nquorum = \"1 of risk\"\nloosening_delay_secs = 0\nguardians = \"risk\"\n\
+             unfreeze = \"1 of risk\"\nunfreeze_delay_secs = 0\n\
              [[rules]]\nname = \"asked\"\nrequire = \"message\"\nkeys = [\"asked\"]\napprovals = \"1 of risk\"\n"
         );
         text + "[assets.eth]\nchain = \"eip155:31337\"\nsymbol = \"ETH\"\ndecimals = 18\n\
@@ -152,6 +169,7 @@ impl Cluster {
         }
         format!(
             "{}node = \"n{n}\"\nlisten = \"{}\"\ndata_dir = \"n{n}\"\ncharter = \"charter.toml\"\ndanger_trace_partials = \"n{n}.partials\"\n\
+             client_authority = \"ca.crt\"\n\
              [identity]\ncertificate = \"n{n}.crt\"\nkey = \"n{n}.key\"\n\
              [provider]\nkind = \"danger_software\"\nkey_file = \"n{n}.wrap\"\n[limits]\n{}\n",
             self.top_config, self.addresses[index], self.extra_config

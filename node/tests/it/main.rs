@@ -12,3 +12,4 @@ mod doors;
 mod failures;
 mod rest;
 mod signing;
+mod stops;

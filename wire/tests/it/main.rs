@@ -4,6 +4,7 @@
 
 mod approval;
 mod envelope;
+mod freeze;
 mod frozen;
 mod intent;
 mod keys;

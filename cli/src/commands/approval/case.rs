@@ -99,7 +99,7 @@ fn preceding(path: &Path, charter: &Charter, facts: &Facts, now_secs: u64) -> Re
     Ok(seen)
 }
 
-pub(super) fn envelope(path: &Path) -> Result<pb::Envelope> {
+pub(in crate::commands) fn envelope(path: &Path) -> Result<pb::Envelope> {
     // An envelope's payload is the greatest part of it.
     let bytes = read(path, limits::ENVELOPE_PAYLOAD_BYTES.saturating_mul(2))?;
     pb::Envelope::decode(bytes.as_slice()).with_context(|| format!("{} holds no envelope", path.display()))
@@ -114,7 +114,7 @@ fn read(path: &Path, limit: usize) -> Result<Vec<u8>> {
 }
 
 /// Writes the signed verdict into a new file, so that none is overwritten.
-pub(super) fn write(path: &Path, signed: &SignedApproval) -> Result<()> {
+pub(in crate::commands) fn write(path: &Path, signed: &SignedApproval) -> Result<()> {
     let failed = || format!("could not write {}: name a new file", path.display());
     let mut file = std::fs::File::create_new(path).with_context(failed)?;
     file.write_all(&signed.to_envelope().encode_to_vec()).and_then(|()| file.sync_all()).with_context(failed)

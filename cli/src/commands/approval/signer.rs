@@ -14,9 +14,9 @@ use super::check_kind;
 use crate::args::SignerArgs;
 
 /// A key that can sign, with its enrolled name.
-pub(super) struct Signer {
-    pub(super) person: PersonId,
-    pub(super) credential: CredentialId,
+pub(in crate::commands) struct Signer {
+    pub(in crate::commands) person: PersonId,
+    pub(in crate::commands) credential: CredentialId,
     source: Source,
 }
 
@@ -26,7 +26,7 @@ enum Source {
 }
 
 impl Signer {
-    pub(super) fn sign(&mut self, message: &[u8]) -> Result<[u8; 64]> {
+    pub(in crate::commands) fn sign(&mut self, message: &[u8]) -> Result<[u8; 64]> {
         match &mut self.source {
             Source::File(key) => Ok(key.sign(message)),
             Source::Agent(agent, key) => agent.sign(key, message),
@@ -35,7 +35,7 @@ impl Signer {
 }
 
 /// Finds the key and whose it is.
-pub(super) fn open(args: &SignerArgs, roster: &Roster) -> Result<Signer> {
+pub(in crate::commands) fn open(args: &SignerArgs, roster: &Roster) -> Result<Signer> {
     match &args.key {
         Some(path) => from_file(path, args, roster),
         None => from_agent(args, roster),

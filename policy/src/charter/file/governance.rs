@@ -47,6 +47,11 @@ pub(super) fn read(raw: FileGovernance, roster: &Roster) -> Result<Governance, C
     if !roster.groups.contains_key(&guardians) {
         return Err(invalid(PLACE, format!("there is no group {guardians}")));
     }
+    let unfreeze = formula("governance.unfreeze", &raw.unfreeze, roster)?;
+    // Whoever lifts a freeze does not sign what others said before: nobody could tell the order.
+    if unfreeze.is_ordered() {
+        return Err(invalid("governance.unfreeze", "lifting a freeze has no order: write `and` instead of `then`"));
+    }
     Ok(Governance {
         number: raw.number,
         parents,
@@ -54,7 +59,7 @@ pub(super) fn read(raw: FileGovernance, roster: &Roster) -> Result<Governance, C
         quorum: formula("governance.quorum", &raw.quorum, roster)?,
         loosening_delay_secs: raw.loosening_delay_secs,
         guardians,
-        unfreeze: formula("governance.unfreeze", &raw.unfreeze, roster)?,
+        unfreeze,
         unfreeze_delay_secs: raw.unfreeze_delay_secs,
     })
 }

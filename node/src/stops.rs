@@ -1,0 +1,253 @@
+//! Stop records: bad news that a signer takes from whoever brings it, keeps for ever, and passes on.
+//!
+//! What is kept is decided by signatures alone: a coordinator, a peer and somebody at a terminal are heard alike.
+
+pub mod exchange;
+pub mod quota;
+
+use std::sync::Arc;
+
+use limen_policy::approval::{Facts, verify};
+use limen_policy::freeze::{FreezeError, verify_freeze, verify_unfreeze};
+use limen_wire::approval::{Approval, SignedApproval, Verdict};
+use limen_wire::envelope::PayloadType;
+use limen_wire::error::{ApiError, Code};
+use limen_wire::freeze::{Freeze, Unfreeze};
+use limen_wire::ids::{FreezeEpoch, SliceHash};
+use limen_wire::intent::{Cancellation, IntentError};
+use limen_wire::pb;
+use prost::Message as _;
+
+use crate::approvals::Papers;
+use crate::clock::Now;
+use crate::decisions::{Decisions, Heard};
+use crate::shared::Shared;
+use crate::store::{StoreError, Txn};
+use crate::{admission, approvals, freezes};
+
+/// Verdicts on one intent that has not been seen.
+const SAID_AHEAD: usize = 64;
+
+/// Why a record was not taken.
+#[derive(Debug)]
+enum NotTaken {
+    /// It does not count here, and will not if it comes again.
+    Refused(ApiError),
+    /// It could not be kept now.
+    Store(StoreError),
+}
+
+impl From<ApiError> for NotTaken {
+    fn from(error: ApiError) -> Self {
+        Self::Refused(error)
+    }
+}
+impl From<StoreError> for NotTaken {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+impl From<IntentError> for NotTaken {
+    fn from(error: IntentError) -> Self {
+        Self::Refused(ApiError::new(Code::Malformed, error.to_string()))
+    }
+}
+impl From<FreezeError> for NotTaken {
+    fn from(error: FreezeError) -> Self {
+        let code = match &error {
+            FreezeError::OtherCluster { .. } => Code::WrongCluster,
+            FreezeError::NoGovernance | FreezeError::NoSay { .. } => Code::NotPermitted,
+            FreezeError::NotEnrolled { .. } => Code::NotEnrolled,
+            FreezeError::Signature(_) => Code::BadSignature,
+        };
+        Self::Refused(ApiError::new(code, error.to_string()))
+    }
+}
+
+impl From<NotTaken> for Heard {
+    fn from(error: NotTaken) -> Self {
+        match error {
+            NotTaken::Refused(error) => Self::refused(error),
+            NotTaken::Store(error) => Self::later(&error),
+        }
+    }
+}
+
+/// Tells the peers what somebody said, so that no coordinator can keep it to itself.
+pub(crate) fn tell(shared: &Shared, news: &[pb::Envelope]) {
+    for record in news {
+        shared.mesh.send_all(&pb::peer_message::Kind::StopRecord(record.clone()));
+    }
+}
+
+/// Takes a stop record of any kind. True if a last-round message may have left before it.
+pub(crate) async fn take(shared: &Shared, record: pb::Envelope, pass_on: bool) -> Result<bool, ApiError> {
+    let heard = shared.decisions().stop(record).await;
+    shared.metrics.dropped_approvals.inc_by(heard.dropped as u64);
+    if pass_on {
+        tell(shared, &heard.pass_on);
+    }
+    heard.answer
+}
+
+/// Tells operators how much is frozen.
+fn count(shared: &Shared) -> Result<(), StoreError> {
+    let live = shared.store.view()?.freeze_rows()?.len();
+    shared.metrics.freezes.set(i64::try_from(live).unwrap_or(i64::MAX));
+    Ok(())
+}
+
+/// Begins and ends the delays of freezes that people lift.
+pub(crate) async fn lift_due(shared: &Arc<Shared>) -> Result<(), StoreError> {
+    count(shared)?;
+    if shared.store.view()?.freeze_rows()?.iter().all(|(_, row)| row.lifters.is_empty()) {
+        return Ok(());
+    }
+    let (charter, now) = (Arc::clone(&shared.charter), shared.time());
+    for id in shared.store.write(move |txn| freezes::lift_due(txn, &charter, now)).await? {
+        tracing::warn!(freeze = %id, "a freeze is lifted: enough people said so, and the delay is over");
+    }
+    Ok(())
+}
+
+impl Decisions<'_> {
+    /// Takes a stop record, whoever brings it.
+    pub async fn stop(&self, record: pb::Envelope) -> Heard {
+        let kind = record.payload_type.as_str();
+        let taken = if kind == PayloadType::Approval.as_str() {
+            self.hear(record).await
+        } else if kind == PayloadType::Freeze.as_str() {
+            self.freeze(record).await
+        } else if kind == PayloadType::Unfreeze.as_str() {
+            self.unfreeze(record).await
+        } else {
+            self.cancel(record).await
+        };
+        taken.unwrap_or_else(Heard::from)
+    }
+
+    /// A guardian's freeze: at once.
+    async fn freeze(&self, record: pb::Envelope) -> Result<Heard, NotTaken> {
+        let (freeze, opened) = Freeze::open(&record)?;
+        verify_freeze(self.charter, &freeze, &opened)?;
+        let (charter, bytes, now) = (Arc::clone(self.charter), record.encode_to_vec(), self.now);
+        let (id, scope, person) = (freeze.id, freeze.scope.clone(), freeze.person.clone());
+        let taking = self.store.write(move |txn| freezes::take_freeze(txn, &charter, &freeze, &bytes, now));
+        let new = taking.await??;
+        if new {
+            tracing::warn!(freeze = %id, %scope, %person, "FROZEN: nothing that this touches is signed");
+        }
+        Ok(Heard::kept(if new { vec![record] } else { Vec::new() }, false))
+    }
+
+    /// Somebody's word that freezes may be lifted.
+    async fn unfreeze(&self, record: pb::Envelope) -> Result<Heard, NotTaken> {
+        let (unfreeze, opened) = Unfreeze::open(&record)?;
+        verify_unfreeze(self.charter, &unfreeze, &opened)?;
+        let (charter, bytes, now) = (Arc::clone(self.charter), record.encode_to_vec(), self.now);
+        let (person, named) = (unfreeze.person.clone(), unfreeze.freezes.clone());
+        let taking = self.store.write(move |txn| freezes::take_unfreeze(txn, &charter, &unfreeze, &bytes, now));
+        let new = taking.await??;
+        if new {
+            tracing::info!(%person, freezes = ?named, "somebody says that these freezes may be lifted");
+        }
+        Ok(Heard::kept(if new { vec![record] } else { Vec::new() }, false))
+    }
+
+    /// A rejection or a withdrawal.
+    async fn hear(&self, record: pb::Envelope) -> Result<Heard, NotTaken> {
+        let signed = SignedApproval::open(&record)?;
+        if signed.approval.verdict == Verdict::Approve {
+            return Err(ApiError::new(Code::Malformed, "an approval stops nothing: it comes with its intent").into());
+        }
+        let id = signed.approval.intent_id;
+        let Some((_, row)) = self.store.view()?.intent(&id)? else { return self.hear_ahead(signed, record).await };
+        let ended = || ApiError::new(Code::UnknownRequest, format!("intent {id} is not waiting here"));
+        let (allowed, live) = (row.allowed, row.live.ok_or_else(ended)?);
+        let envelope = pb::Envelope::decode(live.envelope.as_slice()).unwrap_or_default();
+        let examined = self.examine(&envelope)?;
+        let shown = self.show(&examined, &Papers { approvals: &[record], checks: &[] })?;
+        if shown.dropped > 0 {
+            let who = &signed.approval.person;
+            let message = format!("what {who} says of intent {id} does not count: forged, or nobody asks them");
+            let refused = Heard::refused(ApiError::new(Code::NotPermitted, message));
+            return Ok(Heard { dropped: shown.dropped, ..refused });
+        }
+        let (charter, now) = (Arc::clone(self.charter), self.now);
+        let settling = self.store.write(move |txn| approvals::settle(txn, &charter, &examined, shown, now));
+        Ok(Heard::kept(settling.await?.news, allowed))
+    }
+
+    /// Keeps what a person says of an intent that has not come here: it is heard when the intent comes.
+    async fn hear_ahead(&self, signed: SignedApproval, record: pb::Envelope) -> Result<Heard, NotTaken> {
+        let now = self.now;
+        // Bad news holds whatever its person believed, but for cluster and intent.
+        let believed = Facts {
+            cluster: self.charter.cluster.clone(),
+            intent_id: signed.approval.intent_id,
+            effects_digest: [0; 32],
+            decoder_version: 0,
+            slice: SliceHash::new([0; 32]),
+            freeze_epoch: FreezeEpoch::NONE,
+        };
+        verify(&signed, &self.charter.roster, &believed, now.wall.as_secs())
+            .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
+        let bytes = record.encode_to_vec();
+        let taking = self.store.write(move |txn| take_ahead(txn, &signed.approval, bytes, now));
+        let new = taking.await??;
+        Ok(Heard::kept(if new { vec![record] } else { Vec::new() }, false))
+    }
+
+    /// A cancellation: signed by the intent's own requester.
+    async fn cancel(&self, record: pb::Envelope) -> Result<Heard, NotTaken> {
+        let (cancellation, opened) = Cancellation::open(&record)?;
+        if cancellation.cluster != self.charter.cluster {
+            let message = format!("the stop record is for {}", cancellation.cluster);
+            return Err(ApiError::new(Code::WrongCluster, message).into());
+        }
+        let requester = self.charter.requesters.get(&cancellation.requester).ok_or_else(|| {
+            ApiError::new(Code::NotEnrolled, format!("requester {} is not in the charter", cancellation.requester))
+        })?;
+        opened
+            .verify(cancellation.requester.as_str(), &requester.public_key)
+            .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
+        let (bytes, now) = (record.encode_to_vec(), self.now.wall);
+        let taken = self.store.write(move |txn| admission::stop(txn, &cancellation, &bytes, now)).await;
+        let heard = taken.map_or_else(
+            |error| Heard::later(&error),
+            |taken| match taken {
+                Ok(possibly_signed) => Heard::kept(Vec::new(), possibly_signed),
+                Err(error) => Heard::refused(error),
+            },
+        );
+        // Passed on whatever becomes of it here: every signer decides for itself.
+        Ok(Heard { pass_on: vec![record], ..heard })
+    }
+}
+
+/// False if it is known, or the intent has come meanwhile: then the peers hear it from whoever keeps it.
+fn take_ahead(
+    txn: &mut Txn<'_>,
+    approval: &Approval,
+    bytes: Vec<u8>,
+    now: Now,
+) -> Result<Result<bool, ApiError>, StoreError> {
+    let (id, intent) = (approval.digest(), approval.intent_id);
+    if txn.stop_known(id.as_bytes())? {
+        return Ok(Ok(false));
+    }
+    let mut said = txn.said_ahead(&intent)?;
+    if said.len() >= SAID_AHEAD {
+        let message = format!("more than {SAID_AHEAD} verdicts wait for intent {intent}, which has not come here");
+        return Ok(Err(ApiError::new(Code::Overloaded, message)));
+    }
+    if let Err(error) = freezes::count_said(txn, &approval.person)? {
+        return Ok(Err(error));
+    }
+    txn.log_stop(id.as_bytes(), &bytes)?;
+    let event = crate::store::journal::Event::Approval { intent: *intent.as_bytes(), approval: *id.as_bytes() };
+    txn.append(now.wall, event)?;
+    said.push(bytes);
+    txn.put_said_ahead(&intent, &said)?;
+    Ok(Ok(true))
+}

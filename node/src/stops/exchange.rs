@@ -1,0 +1,112 @@
+//! What signers owe each other: every stop record that one has and the other lacks, whoever was down when it came.
+//!
+//! Each keeps its records in the order in which it took them, under a running hash, and asks every peer now and then for what
+//! comes after what it has read of that peer's. Pages are bounded; where the hash is another one, reading begins anew.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use limen_wire::approval::SignedApproval;
+use limen_wire::envelope::{self, PayloadType};
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::NodeId;
+use limen_wire::pb::peer_message::Kind;
+use limen_wire::{limits, pb};
+use prost::Message as _;
+
+use crate::shared::Shared;
+use crate::store::stops::StopHead;
+use crate::store::{Store, StoreError};
+
+/// Bytes of the records of one page.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// The question for what a peer has and we have not read.
+pub fn question(store: &Store, peer: &NodeId) -> Result<pb::StopsAfter, StoreError> {
+    let read = store.view()?.cursor(peer)?;
+    Ok(pb::StopsAfter { length: read.length, head: Bytes::copy_from_slice(&read.hash) })
+}
+
+/// Asks every peer.
+pub(crate) fn ask(shared: &Shared) -> Result<(), StoreError> {
+    for node in shared.charter.nodes.iter().filter(|node| node.id != shared.me) {
+        shared.mesh.send(&node.id, Kind::StopsAfter(question(&shared.store, &node.id)?));
+    }
+    Ok(())
+}
+
+/// Answers a peer's question; says nothing if it has read everything.
+pub(crate) fn answer(shared: &Shared, from: &NodeId, question: &pb::StopsAfter) -> Result<(), ApiError> {
+    if let Some(page) = page(&shared.store, question).map_err(|error| Shared::store_error(&error))? {
+        shared.mesh.send(from, Kind::StopsPage(page));
+    }
+    Ok(())
+}
+
+fn page(store: &Store, question: &pb::StopsAfter) -> Result<Option<pb::StopsPage>, StoreError> {
+    let view = store.view()?;
+    let newest = view.stop_head()?;
+    let known = view.stop_head_at(question.length)?.filter(|head| head.hash[..] == question.head[..]);
+    // Whoever has read what we do not have has read it of another store: it begins anew.
+    let after = known.unwrap_or_default();
+    if known == Some(newest) {
+        return Ok(None);
+    }
+    let rows = view.stops_after(after.length, limits::STOPS_PAGE, PAGE_BYTES)?;
+    let head = rows.last().map_or(after.hash, |row| row.hash);
+    let records = rows.iter().map(|row| pb::Envelope::decode(row.envelope.as_slice()));
+    let records = records.collect::<Result<_, _>>().map_err(|error| StoreError::Damaged(error.to_string()))?;
+    let head = Bytes::copy_from_slice(&head);
+    Ok(Some(pb::StopsPage { after: after.length, records, length: newest.length, head }))
+}
+
+/// The name under which a record is kept; `None` if it is none.
+fn record_id(record: &pb::Envelope) -> Option<[u8; 32]> {
+    if record.payload_type == PayloadType::Approval.as_str() {
+        return SignedApproval::open(record).ok().map(|signed| *signed.approval.digest().as_bytes());
+    }
+    let kinds = [PayloadType::Cancellation, PayloadType::Freeze, PayloadType::Unfreeze];
+    let kind = kinds.into_iter().find(|kind| record.payload_type == kind.as_str())?;
+    envelope::open(record, kind).ok().map(|opened| *opened.id().as_bytes())
+}
+
+/// Reads a peer's page: takes what counts, passes over what does not, and notes how far it got.
+pub(crate) async fn read(shared: &Arc<Shared>, from: &NodeId, page: pb::StopsPage) -> Result<(), ApiError> {
+    let wrong = |what: &str| Err(ApiError::new(Code::Malformed, format!("a page of stop records {what}")));
+    if page.records.len() > limits::STOPS_PAGE {
+        return wrong("has too many");
+    }
+    let read = shared.store.view().and_then(|view| view.cursor(from)).map_err(|error| Shared::store_error(&error))?;
+    let start = match page.after {
+        0 => StopHead::default(),
+        after if after == read.length => read,
+        // An answer to a question that was asked twice.
+        _ => return Ok(()),
+    };
+    let ids: Option<Vec<[u8; 32]>> = page.records.iter().map(record_id).collect();
+    let Some(ids) = ids else { return wrong("holds something else") };
+    let end = ids.iter().fold(start, |head, id| head.after(id));
+    if page.head[..] != end.hash[..] || end.length > page.length {
+        return wrong("does not give the hash that it names");
+    }
+    for record in page.records {
+        let heard = shared.decisions().stop(record).await;
+        match heard.answer {
+            Ok(_) => {}
+            // The page is asked for again.
+            Err(error) if heard.again => return Err(error),
+            Err(error) => tracing::debug!(peer = %from, %error, "passed over a stop record of a peer"),
+        }
+    }
+    let peer = from.clone();
+    let noting = shared.store.write(move |txn| txn.put_cursor(&peer, &end));
+    noting.await.map_err(|error| Shared::store_error(&error))?;
+    if end.length < page.length && end.length > start.length {
+        let more = pb::StopsAfter { length: end.length, head: Bytes::copy_from_slice(&end.hash) };
+        shared.mesh.send(from, Kind::StopsAfter(more));
+    }
+    Ok(())
+}
