@@ -1,11 +1,11 @@
 //! What all parts of the coordinator share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use limen_policy::charter::Charter;
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::IntentId;
+use limen_wire::ids::{IntentId, NodeId};
 use limen_wire::pb;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config::{Limits, Presign, Timing};
 use crate::keys::ring::KeyRing;
+use crate::ledger::{LedgerPort, Ledgers};
 use crate::lifecycle::Event;
 use crate::metrics::Metrics;
 use crate::signers::Signers;
@@ -95,6 +96,7 @@ pub struct Core {
     pub timing: Timing,
     /// Wanted presignatures.
     pub presign: Vec<Presign>,
+    pub(crate) ledgers: Ledgers,
     pub(crate) nonces: NoncePools,
     pub(crate) presignatures: PresignaturePools,
     pub(crate) drivers: Drivers,
@@ -117,6 +119,8 @@ pub struct Parts {
     pub store: Store,
     /// The signers.
     pub signers: Signers,
+    /// The ways to all members of ledger committees: signers and witnesses.
+    pub ledgers: BTreeMap<NodeId, Arc<dyn LedgerPort>>,
     /// Bounds.
     pub limits: Limits,
     /// Time-outs.
@@ -128,13 +132,15 @@ pub struct Parts {
 impl Core {
     /// Puts the parts together. Nothing runs before [`crate::run::start`].
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { charter, clock, store, signers, limits, timing, presign } = parts;
+        let Parts { charter, clock, store, signers, ledgers, limits, timing, presign } = parts;
+        let ledgers = Ledgers::new(&charter, ledgers);
         Arc::new(Self {
             charter,
             clock,
             store,
             signers,
             keys: KeyRing::default(),
+            ledgers,
             metrics: Metrics::new(),
             sessions: Arc::new(Semaphore::new(limits.max_running_sessions)),
             watches: Arc::new(Semaphore::new(limits.max_watches)),

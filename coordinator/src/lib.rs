@@ -9,6 +9,7 @@ pub mod config;
 pub mod context;
 pub mod intake;
 pub mod keys;
+pub mod ledger;
 pub mod lifecycle;
 pub mod metrics;
 mod rebuild;

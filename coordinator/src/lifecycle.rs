@@ -66,6 +66,11 @@ pub enum Event {
         /// What is missing, for people.
         message: String,
     },
+    /// Its charges are not reserved now.
+    Unreserved {
+        /// Why, for people.
+        error: ApiError,
+    },
     /// A session has ended.
     SessionEnded {
         /// Which one.
@@ -194,6 +199,7 @@ impl Machine<'_> {
             Event::Evaluated { effects, decision } => self.evaluated(effects, decision),
             Event::SessionPlanned(session) => self.session_planned(session),
             Event::TooFewSigners { message } => self.too_few(message),
+            Event::Unreserved { error } => self.unreserved(error),
             Event::Look => self.go_on(),
             Event::Due => self.ask_again(),
             Event::Restarted => self.restarted(),
@@ -383,6 +389,27 @@ impl Machine<'_> {
         self.actions.push(Action::AwaitSigners);
     }
 
+    /// It claims its amounts until they are reserved, or it expires.
+    fn unreserved(&mut self, error: ApiError) {
+        let shown = self.record.error.as_ref().map(|shown| shown.code);
+        if self.record.session.is_none() && (self.record.state != State::Reserved || shown != Some(error.code)) {
+            self.record.state = State::Reserved;
+            self.record.error = Some(error);
+            self.changed(Change::Durable);
+        }
+        self.go_on_later();
+    }
+
+    /// Goes on, but pauses before the next session.
+    fn go_on_later(&mut self) {
+        self.go_on();
+        for action in &mut self.actions {
+            if *action == Action::Plan {
+                *action = Action::PlanLater;
+            }
+        }
+    }
+
     fn session_ended(&mut self, id: SessionId, outcome: Outcome) {
         let ours = self.record.session.as_ref().is_some_and(|session| session.id == id);
         match outcome {
@@ -397,12 +424,7 @@ impl Machine<'_> {
                 }
                 self.record.error = Some(error);
                 self.changed(Change::Durable);
-                self.go_on();
-                for action in &mut self.actions {
-                    if *action == Action::Plan {
-                        *action = Action::PlanLater;
-                    }
-                }
+                self.go_on_later();
             }
             Outcome::Failed { .. } => {}
         }

@@ -9,6 +9,7 @@ use clap::Parser;
 use limen_coordinator::clock::Clock;
 use limen_coordinator::config::Config;
 use limen_coordinator::context::{Core, Parts};
+use limen_coordinator::ledger::GrpcLedgerPort;
 use limen_coordinator::signers::{GrpcPort, Signers};
 use limen_coordinator::store::Store;
 use limen_coordinator::{metrics, run, server};
@@ -105,6 +106,9 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
         Ok((node.id.clone(), node.public_key, port.shared()))
     });
     let signers = Signers::new(ports.collect::<Result<_, tls::TlsError>>()?);
+    let members = charter.nodes.iter().chain(&charter.witnesses);
+    let members = members.map(|node| Ok((node.id.clone(), GrpcLedgerPort::new(&identity, node)?.shared())));
+    let ledgers = members.collect::<Result<_, tls::TlsError>>()?;
     let timing = config.timing;
     let listener =
         TcpListener::bind(&config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
@@ -113,6 +117,7 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
         clock: Clock::system(),
         store: store.clone(),
         signers,
+        ledgers,
         limits: config.limits,
         timing,
         presign: config.presign,

@@ -8,6 +8,7 @@ use limen_wire::intent::KeyGeneration;
 use crate::context::Core;
 use crate::keys::ring::ActiveKey;
 use crate::keys::{KeyPhase, KeyRecord, drive};
+use crate::ledger::Ledgers;
 use crate::store::StoreError;
 use crate::{rebuild, signing};
 
@@ -42,6 +43,7 @@ pub async fn start(core: &Arc<Core>) -> Result<(), StoreError> {
             None => tracing::error!(intent = %entry.record.id, key = %entry.record.key_id, "no certified key"),
         }
     }
+    Ledgers::open(core);
     core.tasks.spawn(signing::presign::refill(Arc::clone(core)));
     core.ready.cancel();
     drop(books);

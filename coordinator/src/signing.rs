@@ -7,6 +7,7 @@ mod announce;
 pub(crate) mod nonces;
 mod plan;
 pub(crate) mod presign;
+mod reserve;
 pub(crate) mod select;
 mod session;
 
@@ -26,6 +27,7 @@ use crate::context::{Command, Core};
 use crate::intake::judge::{Judged, judge};
 use crate::intake::words;
 use crate::keys::ring::ActiveKey;
+use crate::ledger::Reservation;
 use crate::lifecycle::{self, Action, Change, Event, OpenSession, Record};
 use crate::signers::CallError;
 use crate::store::{Entry, StoreError};
@@ -36,6 +38,7 @@ enum Done {
     Announced { node: NodeId, seen: usize, answer: Box<Result<pb::AnnounceResponse, CallError>> },
     Stopped { possibly_signed: bool },
     Place(OwnedSemaphorePermit),
+    Reserved(Box<Result<Vec<Reservation>, ApiError>>),
     Judged(Box<Result<Judged, ApiError>>),
     Session(Box<Report>, Option<OwnedSemaphorePermit>),
 }
@@ -53,6 +56,7 @@ enum Wanted {
     Nothing,
     Session { salvage: bool, not_before: Option<Instant> },
     Place { salvage: bool },
+    Reservation,
 }
 
 struct Driver {
@@ -74,6 +78,9 @@ struct Driver {
     stopping: bool,
     leaving: bool,
     prepared: Option<(Prepared, OwnedSemaphorePermit)>,
+    reservations: Vec<Reservation>,
+    /// The next session tries what signers allow without a reservation.
+    uncertified: bool,
     failures: u32,
     two_rounds: bool,
     tried: BTreeSet<Vec<u32>>,
@@ -110,6 +117,8 @@ pub(crate) fn spawn(
         stopping: false,
         leaving: false,
         prepared: None,
+        reservations: Vec::new(),
+        uncertified: false,
         failures: 0,
         two_rounds: false,
         tried: BTreeSet::new(),
@@ -366,6 +375,7 @@ impl Driver {
             Done::Announced { node, seen, answer } => self.announced(node, seen, *answer).await,
             Done::Stopped { possibly_signed } => self.feed(Event::StopAnswered { possibly_signed }).await,
             Done::Place(place) => self.plan(place).await,
+            Done::Reserved(result) => self.reserved(*result).await,
             Done::Judged(judged) => self.evaluated(*judged).await,
             Done::Session(report, place) => {
                 drop(place);

@@ -4,7 +4,7 @@ use limen_policy::charter::Charter;
 use limen_policy::decide::Charge;
 use limen_policy::freeze::Freezes;
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{IntentId, KeyId, NodeId, RequesterId, SessionId};
+use limen_wire::ids::{IntentId, KeyId, LimitId, NodeId, RequesterId, SessionId};
 use limen_wire::intent::Cancellation;
 use limen_wire::pb;
 use prost::Message as _;
@@ -34,6 +34,12 @@ impl JournalView for Txn<'_> {
             life_ends: row.life_ends(),
             ended: row.live.is_none(),
             nonce_claim: row.live.as_ref().and_then(|live| live.nonce_claim),
+            metered: row
+                .live
+                .iter()
+                .flat_map(|live| &live.metered)
+                .filter_map(|id| LimitId::new(id.clone()).ok())
+                .collect(),
             requester: row.live.map(|live| live.requester),
             result: row.result,
         };
@@ -115,6 +121,7 @@ pub fn note(
             approvals: Vec::new(),
             delays: Delays::new(),
             rejected: None,
+            metered: Vec::new(),
         }),
     };
     let sequence = txn.add_intent(&row)?;
@@ -144,7 +151,7 @@ pub fn sign(
     charter: &Charter,
     examined: Examined,
     call: SignCall,
-    (envelope, shown): (&pb::Envelope, Shown),
+    (envelope, mut shown): (&pb::Envelope, Shown),
     time: Now,
 ) -> Result<Decided, StoreError> {
     let (id, now) = (examined.intent().id, time.wall);
@@ -154,23 +161,24 @@ pub fn sign(
     {
         return Ok(Decided { verdict: Verdict::Refused(error), news: Vec::new() });
     }
+    let reservations = std::mem::take(&mut shown.reservations);
     let progress = approvals::settle(txn, charter, &examined, shown, time)?;
     let nonce_claim = examined.nonce_claim();
-    let charges = examined.decision().charges.clone();
-    let verdict = guard::admit_sign(txn, charter, examined, call, &progress, time)?;
+    let verdict = guard::admit_sign(txn, charter, examined, call, (&progress, &reservations), time)?;
     if let Verdict::Allowed(token) = &verdict {
         let (sequence, mut row) =
             Txn::intent(txn, &id)?.ok_or_else(|| StoreError::Damaged(format!("intent {id} vanished")))?;
-        if !std::mem::replace(&mut row.allowed, true) {
-            let life_ends = row.life_ends().unwrap_or(time.uptime);
-            spend(txn, charter, &charges, life_ends.0.saturating_sub(time.uptime.0), time)?;
-        }
+        row.allowed = true;
+        // What a share takes over once is charged once, however many sessions it takes.
+        let life_ends = row.life_ends().unwrap_or(time.uptime);
+        spend(txn, charter, token.metered(), life_ends.0.saturating_sub(time.uptime.0), time)?;
         if let Some(live) = &mut row.live {
             // People or another charter allow it now.
             if std::mem::take(&mut live.denied) {
                 txn.count_down(Tally::Denied, &live.requester)?;
             }
             live.sessions = live.sessions.saturating_add(1);
+            live.metered.extend(token.metered().iter().map(|charge| charge.limit.to_string()));
         }
         txn.put_intent(sequence, &row)?;
         txn.put_session(token.session(), sequence)?;

@@ -14,7 +14,7 @@ use limen_wire::{limits, pb};
 use prost::Message as _;
 
 use crate::clock::{Now, Uptime};
-use crate::guard::{self, Examined, Progress, Said};
+use crate::guard::{self, Examined, Progress, Reservations, Said};
 use crate::store::journal::Event;
 use crate::store::rows::{Delays, LiveIntent};
 use crate::store::{StoreError, Txn};
@@ -62,6 +62,8 @@ pub struct Shown {
     findings: Vec<Finding>,
     /// How many papers were dropped.
     pub dropped: usize,
+    /// Certificates that came along.
+    pub reservations: Reservations,
 }
 
 impl Shown {

@@ -40,8 +40,11 @@ pub enum ConfigError {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// This signer's name.
+    /// This node's name.
     pub node: NodeId,
+    /// It holds no share and keeps ledgers only.
+    #[serde(default)]
+    pub witness: bool,
     /// Where coordinators and peers reach it.
     pub listen: SocketAddr,
     /// Where metrics are read; loopback only.
@@ -59,8 +62,9 @@ pub struct Config {
     /// The authority behind the certificates of people who hand stop records in; nobody does without it.
     #[serde(default)]
     pub client_authority: Option<PathBuf>,
-    /// What wraps the sealing key.
-    pub provider: Provider,
+    /// What wraps the sealing key; a witness has none.
+    #[serde(default)]
+    pub provider: Option<Provider>,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -229,8 +233,9 @@ impl Config {
         {
             *path = base.join(&path);
         }
-        let Provider::DangerSoftware { key_file } = &mut config.provider;
-        *key_file = base.join(&key_file);
+        if let Some(Provider::DangerSoftware { key_file }) = &mut config.provider {
+            *key_file = base.join(&key_file);
+        }
         for path in [&mut config.danger_trace_partials, &mut config.client_authority].into_iter().flatten() {
             *path = base.join(&path);
         }
@@ -244,6 +249,12 @@ impl Config {
             return value(
                 "metrics",
                 "metrics are served without authentication, so the address must be a loopback address",
+            );
+        }
+        if self.witness == self.provider.is_some() {
+            return value(
+                "provider",
+                "a signer needs one for its shares, and a witness, which has none, leaves it out",
             );
         }
         let limits = &self.limits;

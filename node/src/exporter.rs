@@ -9,9 +9,11 @@ use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::metrics::Metrics;
 use crate::node::StartError;
-use crate::shared::Shared;
 
 /// Longest request head that is read.
 const HEAD: usize = 4096;
@@ -20,14 +22,19 @@ const CONNECTIONS: usize = 8;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves the registry until the signer stops. Gives the address in use.
-pub async fn serve(shared: &Arc<Shared>, address: SocketAddr) -> Result<SocketAddr, StartError> {
+pub async fn serve(
+    metrics: &Metrics,
+    stop: &CancellationToken,
+    links: &TaskTracker,
+    address: SocketAddr,
+) -> Result<SocketAddr, StartError> {
     let failed = |source| StartError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    let registry = Arc::new(shared.metrics.registry());
-    let (stop, links) = (shared.mesh_stop.clone(), shared.links.clone());
+    let registry = Arc::new(metrics.registry());
+    let (stop, answers) = (stop.clone(), links.clone());
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    shared.links.spawn(async move {
+    links.spawn(async move {
         loop {
             let socket = tokio::select! {
                 () = stop.cancelled() => return,
@@ -42,7 +49,7 @@ pub async fn serve(shared: &Arc<Shared>, address: SocketAddr) -> Result<SocketAd
             };
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
             let registry = Arc::clone(&registry);
-            links.spawn(async move {
+            answers.spawn(async move {
                 let _place = place;
                 drop(tokio::time::timeout(TIMEOUT, answer(socket, &registry)).await);
             });

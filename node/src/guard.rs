@@ -12,26 +12,30 @@ mod keygen;
 mod meter;
 mod presign;
 mod requirements;
+mod reserve;
 mod token;
+
+use std::collections::BTreeSet;
 
 use limen_mpc::KeyPublic;
 use limen_policy::decide::Charge;
 use limen_policy::freeze::Freezes;
 use limen_wire::error::ApiError;
-use limen_wire::ids::{IntentId, KeyId, NodeId, PartyIndex, RequesterId, SessionId};
+use limen_wire::ids::{IntentId, KeyId, LimitId, NodeId, PartyIndex, RequesterId, SessionId};
 
 use crate::clock::Uptime;
 use crate::store::rows::{ClaimKey, StoredSignature};
 
 pub(crate) use examine::{public_key_bytes, when};
 
-pub use admit::{FirstSight, admit_sign, first_sight};
+pub use admit::{FirstSight, admit_claim, admit_sign, first_sight};
 pub use examine::{Examined, SignCall, examine, sign_call};
 pub use freeze::frozen;
 pub use keygen::{ExaminedOrder, KeygenVerdict, admit_keygen, examine_order};
 pub use meter::Meter;
 pub use presign::{PresignCall, admit_presign, presign_call};
 pub use requirements::{Progress, Said, facts, progress};
+pub use reserve::Reservations;
 pub use token::{KeygenToken, PresignToken, SignToken};
 
 /// The guard's answer.
@@ -52,7 +56,7 @@ pub struct KeyFacts {
     pub public: KeyPublic,
     /// The members in index order.
     pub nodes: Vec<NodeId>,
-    /// This node's index.
+    /// This node's index; one beyond every committee where it keeps a ledger and holds no share.
     pub me: PartyIndex,
     /// Certified by all members.
     pub active: bool,
@@ -82,6 +86,8 @@ pub struct KnownIntent {
     pub nonce_claim: Option<ClaimKey>,
     /// Who asked; `None` once it has shrunk.
     pub requester: Option<String>,
+    /// The limits that this node's own shares have counted it in.
+    pub metered: BTreeSet<LimitId>,
 }
 
 /// The journal as the guard sees it.

@@ -8,9 +8,10 @@ use clap::Parser;
 use limen_node::clock::SystemClock;
 use limen_node::config::{Config, Log, LogFormat};
 use limen_node::node::{Node, check};
+use limen_node::witness::Witness;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// One signer of a Limen cluster.
+/// One signer or witness of a Limen cluster.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -39,6 +40,29 @@ fn main() -> anyhow::Result<()> {
     result
 }
 
+/// What a configuration asks for.
+enum Running {
+    Signer(Box<Node>),
+    Witness(Witness),
+}
+
+impl Running {
+    async fn start(config: &Config) -> anyhow::Result<Self> {
+        let clock = Arc::new(SystemClock);
+        Ok(match config.witness {
+            true => Self::Witness(Witness::start(config, clock).await?),
+            false => Self::Signer(Box::new(Node::start(config, clock).await?)),
+        })
+    }
+
+    async fn stop(self) {
+        match self {
+            Self::Signer(node) => node.stop().await,
+            Self::Witness(witness) => witness.stop().await,
+        }
+    }
+}
+
 /// A core dump would write opened shares to disk.
 fn forbid_core_dumps() {
     use rustix::process::{Resource, Rlimit, setrlimit};
@@ -50,7 +74,7 @@ fn forbid_core_dumps() {
 async fn run(config: &Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("watching for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("watching for SIGINT")?;
-    let node = Node::start(config, Arc::new(SystemClock)).await?;
+    let node = Running::start(config).await?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -11,12 +11,14 @@ use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::NodeId;
 use limen_wire::limits::{GRPC_MESSAGE_BYTES, STOP_RECORD_BYTES};
 use limen_wire::pb;
+use limen_wire::pb::ledger_server::LedgerServer;
 use limen_wire::pb::peer_server::PeerServer;
 use limen_wire::pb::signer_server::SignerServer;
 use limen_wire::pb::stops_server::StopsServer;
 use limen_wire::tls::{self, Pins, TlsError, TlsIdentity};
 use prost::Message as _;
 use tokio::net::TcpListener;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
@@ -25,13 +27,14 @@ use tonic::service::interceptor::InterceptedService;
 use crate::clock::{Clock, Running};
 use crate::config::{Config, Provider};
 use crate::crypto::CryptoPool;
+use crate::ledger::Ledgers;
 use crate::mesh::{Mesh, Setup};
 use crate::metrics::Metrics;
 use crate::nonces::Nonces;
 use crate::presigning::Presignatures;
 use crate::primes::PrimePool;
 use crate::recent::Recent;
-use crate::service::{PeerService, SignerService, StopsService};
+use crate::service::{LedgerService, PeerService, SignerService, StopsService};
 use crate::sessions::Sessions;
 use crate::shared::{CallerKind, Shared, caller_name};
 use crate::stops::exchange;
@@ -61,7 +64,9 @@ pub enum StartError {
     #[error("the charter is refused: {0}")]
     Charter(#[from] CharterError),
     /// This node is not in it.
-    #[error("node {0} is not in the charter; check `node` in the configuration")]
+    #[error(
+        "the charter has no such signer node, or with `witness = true` no such witness, as {0}: check the configuration"
+    )]
     NotInCharter(String),
     /// The certificate's key is not the pinned one.
     #[error("the identity key is not the one that the charter pins for {0}; peers would refuse this signer")]
@@ -69,6 +74,9 @@ pub enum StartError {
     /// Identity files.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A signer without a provider.
+    #[error("a signer needs a [provider] that wraps the key of its share vault")]
+    NoProvider,
     /// The wrapping key or the mode of a secret file.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -106,7 +114,8 @@ pub fn read_charter(config: &Config) -> Result<Charter, StartError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| StartError::ReadCharter { path: path.display().to_string(), source })?;
     let charter = Charter::from_toml(&text)?;
-    if charter.node(&config.node).is_none() {
+    let here = if config.witness { charter.witness(&config.node) } else { charter.node(&config.node) };
+    if here.is_none() {
         return Err(StartError::NotInCharter(config.node.to_string()));
     }
     if config.danger_trace_partials.is_some() && !charter.is_development() {
@@ -116,7 +125,7 @@ pub fn read_charter(config: &Config) -> Result<Charter, StartError> {
 }
 
 fn provider(config: &Config, charter: &Charter) -> Result<Box<dyn KeyProvider>, StartError> {
-    let Provider::DangerSoftware { key_file } = &config.provider;
+    let Some(Provider::DangerSoftware { key_file }) = &config.provider else { return Err(StartError::NoProvider) };
     let provider = DangerSoftware::open(key_file, charter.is_development())?;
     tracing::warn!("DANGER: shares are sealed under a key in a file; for development only");
     Ok(Box::new(provider))
@@ -126,20 +135,23 @@ fn provider(config: &Config, charter: &Charter) -> Result<Box<dyn KeyProvider>, 
 pub fn check(config: &Config) -> Result<(), StartError> {
     let charter = read_charter(config)?;
     identity(config, &charter)?;
-    provider(config, &charter).map(drop)
+    if config.witness { Ok(()) } else { provider(config, &charter).map(drop) }
 }
 
-fn identity(config: &Config, charter: &Charter) -> Result<(TlsIdentity, limen_wire::keys::SigningKey), StartError> {
+pub(crate) fn identity(
+    config: &Config,
+    charter: &Charter,
+) -> Result<(TlsIdentity, limen_wire::keys::SigningKey), StartError> {
     check_mode(&config.identity.key)?;
     let tls = TlsIdentity::from_pem_files(&config.identity.certificate, &config.identity.key)?;
     let key = tls::read_signing_key(&config.identity.key)?;
-    if charter.node_key(&config.node) != Some(key.public_key()) {
+    if charter.machine(&config.node).map(|machine| machine.public_key) != Some(key.public_key()) {
         return Err(StartError::OtherIdentity(config.node.to_string()));
     }
     Ok((tls, key))
 }
 
-fn pins(charter: &Charter) -> Pins {
+pub(crate) fn pins(charter: &Charter) -> Pins {
     let coordinators =
         charter.coordinators.iter().map(|c| (caller_name(CallerKind::Coordinator, &c.id), &c.public_key));
     let nodes = charter.nodes.iter().map(|n| (caller_name(CallerKind::Node, &n.id), &n.public_key));
@@ -181,7 +193,10 @@ impl Node {
             upkeep::keep_pools_full(&shared);
         }
         let metrics_address = match config.metrics {
-            Some(address) => Some(exporter::serve(&shared, address).await?),
+            Some(address) => {
+                let Shared { metrics, mesh_stop, links, .. } = shared.as_ref();
+                Some(exporter::serve(metrics, mesh_stop, links, address).await?)
+            }
             None => None,
         };
         let server_stop = CancellationToken::new();
@@ -230,7 +245,11 @@ impl std::fmt::Debug for Node {
     }
 }
 
-async fn open_store(config: &Config, charter: &Charter, metrics: &Arc<Metrics>) -> Result<Store, StartError> {
+pub(crate) async fn open_store(
+    config: &Config,
+    charter: &Charter,
+    metrics: &Arc<Metrics>,
+) -> Result<Store, StartError> {
     let mut options = Options::new(config.node.clone(), charter.cluster.clone());
     options.check = config.store.check_at_start;
     let counted = Arc::clone(metrics);
@@ -305,6 +324,7 @@ fn assemble(
         vault,
         keys: RwLock::new(HashMap::new()),
         recent: Recent::default(),
+        ledgers: Ledgers::default(),
         sessions: Sessions::new(limits.sessions, limits.early_frames, early_for, Arc::clone(&metrics)),
         nonces,
         presignatures: Presignatures::new(limits.presignatures, Arc::clone(&metrics)),
@@ -355,16 +375,9 @@ fn serve(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<tokio::task::JoinHandle<Result<(), tonic::transport::Error>>, StartError> {
-    let metrics = Arc::clone(&shared.metrics);
-    let refused = move |remote: SocketAddr, reason: String| {
-        metrics.refused_connections.inc();
-        if let Some(count) = crate::ratelimit::WARNINGS.pass("refused_connection") {
-            tracing::warn!(%remote, reason, count, "refused a connection");
-        }
-    };
     let authority = shared.client_authority.as_deref();
-    let door = tls::pinned_or_authority_server(identity, shared.pins.clone(), authority)?;
-    let incoming = tls::incoming(listener, door, refused);
+    let checked = tls::pinned_or_authority_server(identity, shared.pins.clone(), authority)?;
+    let incoming = callers(checked, &shared.metrics, listener);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(limen_wire::FILE_DESCRIPTORS)
         .build_v1()
@@ -378,6 +391,9 @@ fn serve(
     let stops = StopsServer::new(StopsService::new(Arc::clone(shared)))
         .max_decoding_message_size(STOP_RECORD_BYTES)
         .max_encoding_message_size(GRPC_MESSAGE_BYTES);
+    let ledger = LedgerServer::new(LedgerService::new(Arc::clone(shared)))
+        .max_decoding_message_size(GRPC_MESSAGE_BYTES)
+        .max_encoding_message_size(GRPC_MESSAGE_BYTES);
     let (health, health_service) = tonic_health::server::health_reporter();
     let stopping = shared.stopping.clone();
     shared.links.spawn(async move {
@@ -385,17 +401,39 @@ fn serve(
         stopping.cancelled().await;
         health.set_not_serving::<SignerServer<SignerService>>().await;
     });
-    let router = tonic::transport::Server::builder()
+    let router = door()
+        .add_service(InterceptedService::new(health_service, machines_only(shared)))
+        .add_service(InterceptedService::new(reflection, machines_only(shared)))
+        .add_service(signer)
+        .add_service(ledger)
+        .add_service(peer)
+        .add_service(stops);
+    let stopped = async move { stop.cancelled().await };
+    Ok(tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped)))
+}
+
+/// Connections of those whom TLS lets in.
+pub(crate) fn callers(
+    checked: Arc<rustls::ServerConfig>,
+    metrics: &Arc<Metrics>,
+    listener: TcpListener,
+) -> ReceiverStream<Result<tls::ServerStream, std::io::Error>> {
+    let metrics = Arc::clone(metrics);
+    let refused = move |remote: SocketAddr, reason: String| {
+        metrics.refused_connections.inc();
+        if let Some(count) = crate::ratelimit::WARNINGS.pass("refused_connection") {
+            tracing::warn!(%remote, reason, count, "refused a connection");
+        }
+    };
+    tls::incoming(listener, checked, refused)
+}
+
+/// A gRPC server with this house's bounds.
+pub(crate) fn door() -> tonic::transport::Server {
+    tonic::transport::Server::builder()
         .max_concurrent_streams(STREAMS)
         .http2_keepalive_interval(Some(Duration::from_secs(5)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(8 << 20)
-        .add_service(InterceptedService::new(health_service, machines_only(shared)))
-        .add_service(InterceptedService::new(reflection, machines_only(shared)))
-        .add_service(signer)
-        .add_service(peer)
-        .add_service(stops);
-    let stopped = async move { stop.cancelled().await };
-    Ok(tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped)))
 }

@@ -1,5 +1,6 @@
 //! The gRPC door: who calls is what TLS proves; everything else goes to its module.
 
+mod ledger;
 mod listing;
 mod peer;
 mod stops;
@@ -19,6 +20,7 @@ use crate::guard::Examined;
 use crate::shared::{CallerKind, Shared, parse_caller};
 use crate::{keygen, presigning, signing, stops as records};
 
+pub use ledger::{Keeps, LedgerService};
 pub use peer::PeerService;
 pub use stops::StopsService;
 

@@ -16,6 +16,7 @@ use crate::config::Limits;
 use crate::crypto::CryptoPool;
 use crate::decisions::{Decisions, Keys};
 use crate::guard::KeyFacts;
+use crate::ledger::Ledgers;
 use crate::mesh::Mesh;
 use crate::metrics::Metrics;
 use crate::nonces::Nonces;
@@ -53,6 +54,8 @@ pub struct Shared {
     pub keys: Keys,
     /// Intents examined a moment ago.
     pub recent: Recent,
+    /// Ledgers that this node keeps.
+    pub ledgers: Ledgers,
     /// Running sessions.
     pub sessions: Arc<Sessions>,
     /// FROST nonces shared ahead.

@@ -12,7 +12,7 @@ use prost::Message as _;
 use tokio::time::Instant;
 
 use crate::approvals::{Papers, Shown};
-use crate::guard::{self, Examined, KeyFacts, SignCall, SignToken, Verdict};
+use crate::guard::{self, Examined, KeyFacts, Reservations, SignCall, SignToken, Verdict};
 use crate::metrics::{Reason, SessionLabels};
 use crate::nonces::Reference;
 use crate::sessions::{Drive, Ended, Inbox, OpenError, deadline_in, drive};
@@ -81,7 +81,10 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     // The inbox opens first: frames of members that are quicker than our disk go straight to it.
     let inbox = open(&shared, &call, &members)?;
     let papers = Papers { approvals: &authorization.approvals, checks: &authorization.external_checks };
-    let shown = show(&shared, &examined, &papers)?;
+    let mut shown = show(&shared, &examined, &papers)?;
+    let longest_ms = shared.limits.sign_timeout(request.timeout_ms).as_millis();
+    let session_ms = u64::try_from(longest_ms).unwrap_or(u64::MAX);
+    shown.reservations = Reservations::read(&shared.charter, &examined, &authorization.reservations, session_ms);
     let kept = examined.clone();
     let decided = shared.decisions().sign(examined, call, envelope, shown).await?;
     stops::tell(&shared, &decided.news);

@@ -6,6 +6,7 @@
 
 pub mod compaction;
 pub mod journal;
+mod ledgers;
 pub mod rows;
 mod schema;
 pub mod stops;

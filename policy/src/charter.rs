@@ -226,6 +226,11 @@ impl Charter {
         self.nodes.iter().chain(&self.witnesses).find(|node| node.id == *id)
     }
 
+    /// The witness of this name.
+    pub fn witness(&self, id: &NodeId) -> Option<&Node> {
+        self.witnesses.iter().find(|node| node.id == *id)
+    }
+
     /// The key pinned for a signer node.
     pub fn node_key(&self, id: &NodeId) -> Option<PublicKey> {
         self.node(id).map(|node| node.public_key)

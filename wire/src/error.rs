@@ -82,6 +82,8 @@ table! {
     Frozen, "frozen", FailedPrecondition, true, "Wait, or have enough people lift the freeze: `limen freezes` shows it, `limen unfreeze` lifts it. The request goes on by itself.";
     /// A limit is used up.
     LimitReached, "limit_reached", ResourceExhausted, true, "Wait until enough of the limit's window has passed, or have the charter changed.";
+    /// Neither a reservation nor a part set aside covers it.
+    ReservationMissing, "reservation_missing", FailedPrecondition, true, "It is reserved by itself while enough members of the ledger's committee can be reached; their logs say why not.";
     /// The expiry has passed.
     Expired, "expired", FailedPrecondition, false, "Sign a new intent with a later expiry.";
     /// The expiry lies too far ahead.

@@ -44,6 +44,10 @@ pub const LEDGER_ENTRY_BYTES: usize = 12 * 1024;
 pub const LEDGER_CHARGES: usize = 32;
 /// A limit's subject.
 pub const LEDGER_SUBJECT_BYTES: usize = 128;
+/// Certificates of a ledger in one message.
+pub const LEDGER_PAGE: usize = 64;
+/// Requests shown with an entry.
+pub const LEDGER_REQUESTS: usize = 256;
 /// Requests on one page.
 pub const PAGE: usize = 200;
 /// Intents on one page between signer and coordinator.

@@ -17,6 +17,8 @@ pub struct ActiveKey {
     pub statement: KeyStatement,
     /// Who signs with it.
     pub committee: Committee,
+    /// The statement with the signatures of all members.
+    pub certificate: pb::Envelope,
 }
 
 impl ActiveKey {
@@ -28,7 +30,7 @@ impl ActiveKey {
             required: usize::from(statement.size.signers_required()),
             max_sessions: charter.bounds.max_sessions,
         };
-        Ok(Self { statement, committee })
+        Ok(Self { statement, committee, certificate: certificate.clone() })
     }
 }
 

@@ -20,6 +20,7 @@ impl Driver {
     /// Shows the intent and what people said to every member that has not heard it, or `again` to all that do not refuse.
     pub(super) fn announce(&mut self, again: bool) {
         let bound = self.core.timing.call_timeout;
+        self.show_members();
         let (approvals, seen) = (self.record.approval_envelopes(), self.record.said());
         for signer in self.core.signers.among(&self.key.committee.members) {
             let node = &signer.node;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use limen_wire::error::ApiError;
+use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{Protocol, SessionId};
 use limen_wire::intent::Payload;
 use limen_wire::pb;
@@ -32,6 +32,9 @@ impl Driver {
     /// Waits for a place among the running sessions; the signer set is chosen when it is this request's turn.
     pub(super) fn take_place(&mut self) {
         if let Wanted::Session { salvage, .. } = self.wanted {
+            if !salvage && self.reserve_first() {
+                return;
+            }
             self.wanted = Wanted::Place { salvage };
             let places = Arc::clone(&self.core.sessions);
             self.jobs.spawn(async move {
@@ -136,8 +139,10 @@ impl Driver {
         let all_heard = members.iter().all(|member| self.record.has_heard(&member.signer.node));
         let approvals = if all_heard { Vec::new() } else { self.record.approval_envelopes() };
         let (intent, external_checks) = (Some(self.record.envelope.clone()), self.record.check_envelopes());
+        let reservations = self.reservations.iter().map(|one| one.certificate.clone()).collect();
+        let authorization = pb::Authorization { intent, approvals, reservations, external_checks };
         let request = pb::SignRequest {
-            authorization: Some(pb::Authorization { intent, approvals, external_checks, ..Default::default() }),
+            authorization: Some(authorization),
             session_id: id.as_bytes().to_vec().into(),
             signers,
             nonces,
@@ -158,6 +163,9 @@ impl Driver {
                 self.core.metrics.sessions_failed.inc();
             } else {
                 tracing::info!(intent = %self.record.id, session = %report.id, %error, "session came too early");
+            }
+            if error.code == Code::ReservationMissing {
+                self.reservations.clear();
             }
             if report.nonce_missed {
                 self.two_rounds = true;

@@ -174,7 +174,8 @@ impl Session {
             Code::NonceUnavailable => progress.nonce_missed = true,
             Code::ApprovalsMissing | Code::TimeLocked | Code::Frozen => progress.early.push(node.clone()),
             // Waiting for somebody else in vain is no fault of this member.
-            Code::SessionTimeout | Code::SessionAborted | Code::TooFewSigners => {}
+            // Nor is that a reservation has ended meanwhile.
+            Code::SessionTimeout | Code::SessionAborted | Code::TooFewSigners | Code::ReservationMissing => {}
             code if speaks_for_itself(code) => progress.refusals.push((node.clone(), error.clone())),
             _ => progress.suspects.push(index),
         }
@@ -222,6 +223,7 @@ const fn was_refused_before_allowing(code: Code) -> bool {
                 | Code::TimeLocked
                 | Code::Frozen
                 | Code::LimitReached
+                | Code::ReservationMissing
                 | Code::KeyNotActive
                 | Code::BadSignerSet
                 | Code::PeerBanned

@@ -171,6 +171,13 @@ impl Shared {
         limen_chain::decode(&payload, &chain, &account, &limen_chain::NoTokenKinds).unwrap()
     }
 
+    /// What an intent claims of ledgers.
+    pub(crate) fn claims(&self, intent: &Intent) -> BTreeMap<limen_wire::ids::LedgerId, limen_policy::ledger::Claim> {
+        let when = limen_policy::decide::When::advice(self.clock.now_secs());
+        let decision = limen_policy::decide::decide(&self.charter, intent, &self.decoded(intent).effects, &when);
+        self.charter.claims(intent, &decision)
+    }
+
     pub(crate) fn sign(&self, intent: &Intent) -> pb::SignatureResult {
         use ed25519_dalek::Signer as _;
         let (bytes, recovery_id) = match &intent.chain {
@@ -358,6 +365,22 @@ impl FakeSigner {
         tokio::time::timeout(Duration::from_millis(request.timeout_ms.into()), all).await.is_ok()
     }
 
+    /// Whether certificates reserve what it claims of ledgers.
+    fn is_reserved(&self, intent: &Intent, authorization: &pb::Authorization) -> bool {
+        let charter = &self.shared.charter;
+        if charter.ledgers.is_empty() {
+            return true;
+        }
+        let claims = self.shared.claims(intent);
+        let now_ms = self.shared.clock.now_ms();
+        claims.into_iter().all(|(ledger, claim)| {
+            authorization.reservations.iter().any(|envelope| {
+                let certificate = limen_policy::ledger::Certificate::verify(envelope, &charter.ledgers[&ledger]);
+                certificate.is_ok_and(|one| one.covers(&claim, &charter.hash(), now_ms).is_ok())
+            })
+        })
+    }
+
     /// Takes one nonce of its own if it has it; a used or unknown one is refused.
     fn take_nonce(&self, intent: &Intent, request: &pb::SignRequest) -> bool {
         let Some(mine) = request.nonces.iter().find(|nonce| nonce.signer == self.index) else { return true };
@@ -432,6 +455,9 @@ impl SignerPort for FakeSigner {
             Mode::SaysMet => return Ok(refusal(Code::ApprovalsMissing, "it never was")),
             _ if self.rejected(&intent.id).is_some() => return Ok(refusal(Code::Rejected, "rejected")),
             _ if self.too_early(&intent.id).is_some() => return Ok(self.too_early(&intent.id).unwrap()),
+            _ if !self.is_reserved(&intent, request.authorization.as_ref().unwrap()) => {
+                return Ok(refusal(Code::ReservationMissing, "no certificate"));
+            }
             _ if !self.take_nonce(&intent, &request) => return Ok(refusal(Code::NonceUnavailable, "no such nonce")),
             _ => {}
         }

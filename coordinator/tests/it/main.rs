@@ -8,6 +8,7 @@ mod disk;
 mod fake;
 mod grpc;
 mod keys;
+mod ledger;
 mod liars;
 mod rebuild;
 mod requests;

@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::disk::Disk;
 use crate::fake::{FakeSigner, Shared, Wire, seal};
+use crate::ledger::{self, FakeMember};
 
 pub(crate) const START_SECS: u64 = 1_700_000_000;
 pub(crate) const CHAIN: &str = "eip155:31337";
@@ -39,11 +40,11 @@ pub(crate) fn identity(number: u8) -> SigningKey {
     SigningKey::ed25519_from_seed(&Zeroizing::new([number; 32]))
 }
 
-fn machine(number: u8) -> SigningKey {
+pub(crate) fn machine(number: u8) -> SigningKey {
     SigningKey::P256(p256::ecdsa::SigningKey::from_slice(&[number; 32]).unwrap())
 }
 
-fn charter(signers: u8) -> Charter {
+fn charter(signers: u8, more: &str) -> Charter {
     let mut text =
         String::from("version = 1\ncluster = \"test\"\ndanger_development = true\n[bounds]\nmax_sessions = 6\n");
     for number in 1..=signers {
@@ -70,7 +71,7 @@ fn charter(signers: u8) -> Charter {
     text += "[[rules]]\nname = \"eth\"\nallow = \"transfer\"\nasset = \"eth\"\nmax_amount = \"10\"\ndestinations = \"anywhere\"\n";
     text += "[[rules]]\nname = \"gas\"\nallow = \"fee\"\nasset = \"eth\"\nmax_amount = \"1\"\n";
     text += "[[rules]]\nname = \"words\"\nallow = \"message\"\n";
-    Charter::from_toml(&text).unwrap()
+    Charter::from_toml(&(text + more)).unwrap()
 }
 
 pub(crate) struct World {
@@ -79,6 +80,7 @@ pub(crate) struct World {
     pub(crate) now_ms: Arc<AtomicU64>,
     pub(crate) clock: Clock,
     pub(crate) charter: Charter,
+    pub(crate) members: Vec<Arc<FakeMember>>,
 }
 
 /// One coordinator process.
@@ -88,13 +90,22 @@ pub(crate) struct Running {
 
 impl World {
     pub(crate) fn new(signers: u8) -> Self {
-        let charter = charter(signers);
+        Self::under(charter(signers, ""), signers)
+    }
+
+    /// Three signers and a witness that keep a limit.
+    pub(crate) fn with_ledger(limit: &str) -> Self {
+        Self::under(charter(3, &ledger::charter(limit)), 3)
+    }
+
+    fn under(charter: Charter, signers: u8) -> Self {
         let now_ms = Arc::new(AtomicU64::new(START_SECS * 1000));
         let reading = Arc::clone(&now_ms);
         let clock = Clock::new(move || reading.load(Ordering::SeqCst));
         let shared = Shared::new(charter.clone(), clock.clone());
         let signers = (1..=signers).map(|number| FakeSigner::new(number.into(), machine(number), &shared)).collect();
-        Self { signers, shared, now_ms, clock, charter }
+        let members = ledger::members(&shared);
+        Self { signers, shared, now_ms, clock, charter, members }
     }
 
     pub(crate) fn advance(&self, secs: u64) {
@@ -115,6 +126,7 @@ impl World {
             clock: self.clock.clone(),
             store,
             signers,
+            ledgers: self.members.iter().map(|member| (member.id.clone(), member.port(cut.clone()))).collect(),
             limits,
             timing: timing(),
             presign,

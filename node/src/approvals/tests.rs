@@ -500,7 +500,14 @@ fn the_guard_wants_to_see_the_requirements_looked_at() {
     assert!(progress.check().is_ok(), "an empty progress knows nothing");
     let view = crate::guard::tests::noted(&examined);
     let call = sign_call(&[1; 32], &[1, 2]).unwrap();
-    let Ok(verdict) = guard::admit_sign(&view, &bench.charter, examined, call, &progress, bench.now);
+    let Ok(verdict) = guard::admit_sign(
+        &view,
+        &bench.charter,
+        examined,
+        call,
+        (&progress, &guard::Reservations::default()),
+        bench.now,
+    );
     assert!(matches!(verdict, Verdict::Refused(error) if error.code == Code::Internal));
 }
 

@@ -51,3 +51,14 @@ fn the_signers_own_bound_wins() {
     assert_eq!(limits.sign_timeout(500), Duration::from_millis(500));
     assert_eq!(limits.sign_timeout(u32::MAX), Duration::from_secs(10));
 }
+
+#[test]
+fn a_witness_has_no_provider_and_a_signer_has_one() {
+    let provider = SAMPLE.split_once("\n[provider]\n").unwrap().1.split_once("[limits]").unwrap().0;
+    let without = SAMPLE.replace(&format!("\n[provider]\n{provider}"), "");
+    let witness = |text: &str| text.replace("witness = false", "witness = true");
+    assert!(Config::parse(&witness(&without), Path::new(".")).unwrap().witness);
+    for text in [without, witness(SAMPLE)] {
+        assert!(matches!(Config::parse(&text, Path::new(".")), Err(ConfigError::Value { key: "provider", .. })));
+    }
+}

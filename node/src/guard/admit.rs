@@ -6,9 +6,9 @@ use limen_wire::ids::IntentId;
 
 use super::examine::check_set;
 use super::freeze::check_freezes;
-use super::meter::fits;
-use super::{Examined, JournalView, Progress, SignCall, SignToken, Verdict};
-use crate::clock::{Millis, Now, Uptime};
+use super::reserve::cover;
+use super::{Examined, JournalView, KnownIntent, Progress, Reservations, SignCall, SignToken, Verdict};
+use crate::clock::{Millis, Now};
 
 /// What becomes of an intent that is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub fn admit_sign<V: JournalView>(
     charter: &Charter,
     examined: Examined,
     call: SignCall,
-    progress: &Progress,
+    (progress, reservations): (&Progress, &Reservations),
     time: Now,
 ) -> Result<Verdict<SignToken>, V::Error> {
     let now = time.wall;
@@ -91,7 +91,7 @@ pub fn admit_sign<V: JournalView>(
     if let Some(result) = known.as_ref().and_then(|known| known.result.clone()) {
         return Ok(Verdict::Repeat(result));
     }
-    if let Err(error) = check_facts(charter, &examined, &call, now) {
+    if let Err(error) = check_facts(charter, &examined, now).and_then(|()| check_set(&examined.key, &call.signers)) {
         return Ok(Verdict::Refused(error));
     }
     let Some(known) = known else {
@@ -108,37 +108,69 @@ pub fn admit_sign<V: JournalView>(
         let message = format!("session {} was used before; a session is never computed twice", call.session);
         return Ok(Verdict::Refused(ApiError::new(Code::SessionDead, message)));
     }
-    if view.stopped(&id, &examined.intent.requester)? {
-        return Ok(Verdict::Refused(ApiError::new(Code::Stopped, format!("a stop record names intent {id}"))));
-    }
-    if let Err(error) = check_freezes(charter, &examined, &view.freezes()?) {
+    if let Some(error) = check_standing(view, charter, &examined, &known, progress)? {
         return Ok(Verdict::Refused(error));
+    }
+    let cover = match cover(view, charter, &examined, &known, reservations, time)? {
+        Ok(cover) => cover,
+        Err(error) => return Ok(Verdict::Refused(error)),
+    };
+    if let Some(error) = check_bans(view, &examined, &call)? {
+        return Ok(Verdict::Refused(error));
+    }
+    let token = SignToken::new(examined, call, *charter.hash().as_bytes(), progress.counted.clone());
+    Ok(Verdict::Allowed(token.covered(cover)))
+}
+
+/// Whether a ledger may reserve something for an intent: it would be allowed now but for reservation, session and signers.
+pub fn admit_claim<V: JournalView>(
+    view: &V,
+    charter: &Charter,
+    examined: &Examined,
+    progress: &Progress,
+    now: Millis,
+) -> Result<Result<(), ApiError>, V::Error> {
+    let id = examined.intent.id;
+    if let Err(error) = check_facts(charter, examined, now) {
+        return Ok(Err(error));
+    }
+    let Some(known) = view.intent(&id)? else {
+        return Ok(Err(ApiError::new(Code::UnknownRequest, format!("intent {id} was not shown here"))));
+    };
+    if known.result.is_some() {
+        return Ok(Err(ApiError::new(Code::WrongState, format!("intent {id} is signed already"))));
+    }
+    Ok(check_standing(view, charter, examined, &known, progress)?.map_or(Ok(()), Err))
+}
+
+/// What the journal and people say of the intent itself, whoever takes part.
+fn check_standing<V: JournalView>(
+    view: &V,
+    charter: &Charter,
+    examined: &Examined,
+    known: &KnownIntent,
+    progress: &Progress,
+) -> Result<Option<ApiError>, V::Error> {
+    let id = examined.intent.id;
+    if view.stopped(&id, &examined.intent.requester)? {
+        return Ok(Some(ApiError::new(Code::Stopped, format!("a stop record names intent {id}"))));
+    }
+    if let Err(error) = check_freezes(charter, examined, &view.freezes()?) {
+        return Ok(Some(error));
     }
     let bound = charter.bounds.max_sessions;
     if known.ended || known.sessions >= bound {
         let message = format!("intent {id} has used up its {bound} sessions");
-        return Ok(Verdict::Refused(ApiError::new(Code::TooManySessions, message)));
+        return Ok(Some(ApiError::new(Code::TooManySessions, message)));
     }
-    if let Err(error) = check_requirements(&examined, progress) {
-        return Ok(Verdict::Refused(error));
+    if let Err(error) = check_requirements(examined, progress) {
+        return Ok(Some(error));
     }
-    // What was allowed once is charged once, however many sessions it takes.
-    if !known.allowed
-        && let Some(error) = check_charges(view, charter, &examined, time.uptime)?
-    {
-        return Ok(Verdict::Refused(error));
-    }
-    if let Some(error) = check_bans(view, &examined, &call)? {
-        return Ok(Verdict::Refused(error));
-    }
-    if let Some(error) = check_claims(view, &examined)? {
-        return Ok(Verdict::Refused(error));
-    }
-    Ok(Verdict::Allowed(SignToken::new(examined, call, *charter.hash().as_bytes(), progress.counted.clone())))
+    check_claims(view, examined)
 }
 
 /// What holds or not whatever the journal says.
-fn check_facts(charter: &Charter, examined: &Examined, call: &SignCall, now: Millis) -> Result<(), ApiError> {
+fn check_facts(charter: &Charter, examined: &Examined, now: Millis) -> Result<(), ApiError> {
     check_expired(examined.intent.expires_at_secs, now)?;
     if !examined.key.active {
         let message = format!("key {} is not certified by all its members yet", examined.intent.key_id);
@@ -151,7 +183,7 @@ fn check_facts(charter: &Charter, examined: &Examined, call: &SignCall, now: Mil
     if !examined.decision.allowed {
         return Err(ApiError::new(Code::PolicyDenied, examined.decision.reasons.join("; ")));
     }
-    check_set(&examined.key, &call.signers)
+    Ok(())
 }
 
 /// Approvals and delays.
@@ -161,21 +193,6 @@ fn check_requirements(examined: &Examined, progress: &Progress) -> Result<(), Ap
         return Err(ApiError::new(Code::Internal, message));
     }
     progress.check()
-}
-
-/// Limits, against what this signer has allowed by itself.
-fn check_charges<V: JournalView>(
-    view: &V,
-    charter: &Charter,
-    examined: &Examined,
-    now: Uptime,
-) -> Result<Option<ApiError>, V::Error> {
-    for charge in &examined.decision.charges {
-        if let Err(error) = fits(charter, charge, &view.meter(charge)?, now) {
-            return Ok(Some(error));
-        }
-    }
-    Ok(None)
 }
 
 fn check_bans<V: JournalView>(view: &V, examined: &Examined, call: &SignCall) -> Result<Option<ApiError>, V::Error> {

@@ -158,6 +158,7 @@ fn known() -> KnownIntent {
         result: None,
         nonce_claim: None,
         requester: None,
+        metered: BTreeSet::new(),
     }
 }
 
@@ -171,8 +172,14 @@ impl FakeView {
 }
 
 fn admit(view: &FakeView, examined: Examined, call: SignCall, now: Millis) -> Verdict<SignToken> {
-    let Ok(verdict) =
-        admit_sign(view, &charter(), examined, call, &Progress::default(), Now { wall: now, uptime: Uptime(0) });
+    let Ok(verdict) = admit_sign(
+        view,
+        &charter(),
+        examined,
+        call,
+        (&Progress::default(), &Reservations::default()),
+        Now { wall: now, uptime: Uptime(0) },
+    );
     verdict
 }
 

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use limen_mpc::{DerivationPath, SessionParams, SignInput};
+use limen_policy::decide::Charge;
 use limen_wire::effects::Address;
 use limen_wire::ids::{ApprovalId, IntentId, NodeId, PartyIndex, SessionId};
 use limen_wire::intent::{KeyGeneration, Payload};
 
+use super::reserve::Cover;
 use super::{Examined, KeyFacts, SignCall};
 use crate::store::journal::{Allowed, Evidence};
 
@@ -19,16 +21,19 @@ pub struct SignToken {
     call: SignCall,
     charter: [u8; 32],
     approvals: BTreeSet<ApprovalId>,
+    cover: Cover,
 }
 
 impl SignToken {
-    pub(super) const fn new(
-        examined: Examined,
-        call: SignCall,
-        charter: [u8; 32],
-        approvals: BTreeSet<ApprovalId>,
-    ) -> Self {
-        Self { examined, call, charter, approvals }
+    pub(super) fn new(examined: Examined, call: SignCall, charter: [u8; 32], approvals: BTreeSet<ApprovalId>) -> Self {
+        Self { examined, call, charter, approvals, cover: Cover::default() }
+    }
+    pub(super) fn covered(self, cover: Cover) -> Self {
+        Self { cover, ..self }
+    }
+    /// What this signer's own shares of limits take over with this permission.
+    pub fn metered(&self) -> &[Charge] {
+        &self.cover.metered
     }
     /// The examined intent.
     pub const fn examined(&self) -> &Examined {
@@ -81,6 +86,7 @@ impl SignToken {
             evidence: Evidence {
                 approvals: self.approvals.iter().map(|id| *id.as_bytes()).collect(),
                 freeze: Some(*self.examined.freeze_epoch.as_bytes()),
+                certificate: self.cover.certificate,
                 ..Evidence::default()
             },
         }

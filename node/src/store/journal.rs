@@ -180,6 +180,15 @@ pub enum Event {
         /// Its id.
         freeze: [u8; 32],
     },
+    /// An entry of a ledger was acknowledged, or numbers were given up.
+    Ledger {
+        /// Which ledger.
+        ledger: String,
+        /// The entry's number, or the last one given up.
+        number: u64,
+        /// The entry's hash; `None` where numbers were given up.
+        entry: Option<[u8; 32]>,
+    },
 }
 
 /// A record: an event with its time.

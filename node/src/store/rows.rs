@@ -116,6 +116,17 @@ pub struct LiveIntent {
     pub delays: Delays,
     /// Who rejected it, and why: for good, whatever becomes of their credential.
     pub rejected: Option<(String, String)>,
+    /// The limits in which this node's own shares count it.
+    pub metered: Vec<String>,
+}
+
+/// What the node remembers of a ledger that it keeps, besides certificates and acknowledged entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerRow {
+    /// Hash of the committee: another one's numbers are others.
+    pub committee: [u8; 32],
+    /// Nothing more is acknowledged at this number or below.
+    pub closed_through: u64,
 }
 
 /// Since when each rule's delay runs.

@@ -6,7 +6,7 @@ use redb::{Database, ReadableDatabase as _, TableDefinition};
 use super::{Options, StoreError};
 
 /// The store format that this program writes.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Sequence number → record.
@@ -45,6 +45,12 @@ pub(super) const EARLY_LIFTERS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDef
 pub(super) const AHEAD: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("verdicts-ahead");
 /// Peer → how far its stop records have been read.
 pub(super) const CURSORS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("cursors");
+/// Ledgers that this node keeps.
+pub(super) const LEDGERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("ledgers");
+/// Ledger and number → certificate, as protocol buffer.
+pub(super) const CERTIFICATES: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("ledger-certificates");
+/// Ledger and number → the entry that was acknowledged there and is not certified yet, in its exact bytes.
+pub(super) const PROMISES: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("ledger-promises");
 pub(super) const BANS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("bans");
 
 pub(super) const META_FORMAT: &str = "format";
@@ -114,5 +120,6 @@ fn create(db: &Database, owner: &str) -> Result<(), StoreError> {
     }
     make!(JOURNAL INTENTS TOMBSTONES INTENT_IDS CLAIMS SESSIONS KEYS SHARES STOPS TALLIES METERS BANS);
     make!(STOP_LOG STOP_IDS FREEZES LIFTED EARLY_LIFTERS AHEAD CURSORS);
+    make!(LEDGERS CERTIFICATES PROMISES);
     txn.commit().map_err(StoreError::engine)
 }

@@ -128,6 +128,7 @@ fn intent(n: u8, first_seen_ms: u64) -> IntentRow {
         approvals: Vec::new(),
         delays: rows::Delays::new(),
         rejected: None,
+        metered: Vec::new(),
     };
     IntentRow { id: [n; 32], first_seen_ms, allowed: true, stopped: false, result: None, live: Some(live) }
 }
@@ -290,6 +291,7 @@ fn finished(n: u64) -> IntentRow {
         approvals: Vec::new(),
         delays: rows::Delays::new(),
         rejected: None,
+        metered: Vec::new(),
     };
     IntentRow { id, first_seen_ms: n, allowed: true, stopped: false, result: Some(result), live: Some(live) }
 }

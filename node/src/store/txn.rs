@@ -8,8 +8,9 @@ use super::rows::{
     BanRow, ClaimKey, IntentRow, KeyRow, Sequence, Tally, decode, encode, meter_name, share_name, stop_name,
 };
 use super::schema::{
-    AHEAD, BANS, CLAIMS, CURSORS, EARLY_LIFTERS, FREEZES, INTENT_IDS, INTENTS, JOURNAL, KEYS, LIFTED, META, META_HEAD,
-    META_UPTIME, METERS, SESSIONS, SHARES, STOP_IDS, STOP_LOG, STOPS, TALLIES, TOMBSTONES, chunk_of,
+    AHEAD, BANS, CERTIFICATES, CLAIMS, CURSORS, EARLY_LIFTERS, FREEZES, INTENT_IDS, INTENTS, JOURNAL, KEYS, LEDGERS,
+    LIFTED, META, META_HEAD, META_UPTIME, METERS, PROMISES, SESSIONS, SHARES, STOP_IDS, STOP_LOG, STOPS, TALLIES,
+    TOMBSTONES, chunk_of,
 };
 use super::{StoreError, view};
 use crate::clock::{Millis, Uptime};
@@ -37,6 +38,9 @@ pub struct Txn<'t> {
     pub(super) early_lifters: Table<'t, &'static [u8; 32], &'static [u8]>,
     pub(super) ahead: Table<'t, &'static [u8; 32], &'static [u8]>,
     pub(super) cursors: Table<'t, &'static str, &'static [u8]>,
+    pub(super) ledgers: Table<'t, &'static str, &'static [u8]>,
+    pub(super) certificates: Table<'t, (&'static str, u64), &'static [u8]>,
+    pub(super) promises: Table<'t, (&'static str, u64), &'static [u8]>,
     head: Head,
 }
 
@@ -72,6 +76,9 @@ impl<'t> Txn<'t> {
             early_lifters: open!(EARLY_LIFTERS),
             ahead: open!(AHEAD),
             cursors: open!(CURSORS),
+            ledgers: open!(LEDGERS),
+            certificates: open!(CERTIFICATES),
+            promises: open!(PROMISES),
             head,
         })
     }

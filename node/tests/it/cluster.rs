@@ -80,6 +80,8 @@ pub(crate) struct Cluster {
     pub(crate) required: u32,
     pub(crate) extra_config: String,
     pub(crate) top_config: String,
+    /// More of the charter.
+    pub(crate) ledger: String,
 }
 
 impl Cluster {
@@ -90,15 +92,20 @@ impl Cluster {
 
     /// The same with more lines in each configuration's `[limits]`.
     pub(crate) async fn start_with(total: usize, required: u32, limits: &str) -> Self {
-        Self::start_configured(total, required, limits, "").await
+        Self::start_configured(total, required, limits, "", String::new()).await
+    }
+
+    /// With a ledger, as the rest of the charter says.
+    pub(crate) async fn start_with_ledger(total: usize, required: u32, ledger: String) -> Self {
+        Self::start_configured(total, required, "", "", ledger).await
     }
 
     /// With metrics on a port that the system chooses.
     pub(crate) async fn start_metrics(total: usize, required: u32) -> Self {
-        Self::start_configured(total, required, "", "metrics = \"127.0.0.1:0\"\n").await
+        Self::start_configured(total, required, "", "metrics = \"127.0.0.1:0\"\n", String::new()).await
     }
 
-    async fn start_configured(total: usize, required: u32, limits: &str, top: &str) -> Self {
+    async fn start_configured(total: usize, required: u32, limits: &str, top: &str, ledger: String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut listeners = Vec::new();
         for _ in 0..total {
@@ -119,6 +126,7 @@ impl Cluster {
             required,
             extra_config: limits.to_owned(),
             top_config: top.to_owned(),
+            ledger,
         };
         authority(cluster.folder.path());
         std::fs::write(cluster.path("charter.toml"), cluster.charter()).unwrap();
@@ -155,7 +163,8 @@ impl Cluster {
              unfreeze = \"1 of risk\"\nunfreeze_delay_secs = 0\n\
              [[rules]]\nname = \"asked\"\nrequire = \"message\"\nkeys = [\"asked\"]\napprovals = \"1 of risk\"\n"
         );
-        text + "[assets.eth]\nchain = \"eip155:31337\"\nsymbol = \"ETH\"\ndecimals = 18\n\
+        text + &self.ledger
+            + "[assets.eth]\nchain = \"eip155:31337\"\nsymbol = \"ETH\"\ndecimals = 18\n\
             [[rules]]\nname = \"eth\"\nallow = \"transfer\"\nasset = \"eth\"\nmax_amount = \"10\"\ndestinations = \"anywhere\"\n\
             [[rules]]\nname = \"gas\"\nallow = \"fee\"\nasset = \"eth\"\nmax_amount = \"1\"\n\
             [[rules]]\nname = \"words\"\nallow = \"message\"\n"

@@ -10,6 +10,7 @@
 mod cluster;
 mod doors;
 mod failures;
+mod ledger;
 mod rest;
 mod signing;
 mod stops;

@@ -126,6 +126,12 @@ impl Certificate {
         Ok(Self { entry, envelope: envelope.clone() })
     }
 
+    /// One that this machine has verified before it wrote it down; its signatures are not looked at again.
+    pub fn kept(envelope: pb::Envelope) -> Result<Self, CertificateError> {
+        let entry = Entry::decode(envelope.payload.clone())?;
+        Ok(Self { entry, envelope })
+    }
+
     /// The entry that counts.
     pub const fn entry(&self) -> &Entry {
         &self.entry

@@ -136,6 +136,16 @@ impl Sequencer {
         }
     }
 
+    /// The last certified number known.
+    pub const fn head(&self) -> u64 {
+        self.view.head.number
+    }
+
+    /// Whether nothing is on its way.
+    pub const fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle)
+    }
+
     /// Wants a request's charges reserved.
     pub fn submit(&mut self, claim: Claim) {
         if self.waiting.iter().all(|waiting| waiting.intent != claim.intent) {

@@ -32,7 +32,11 @@ fn ring() -> KeyRing {
             verifying_shares_hash: [0; 32],
             generation_id: IntentId::new([0; 32]),
         };
-        ring.insert(ActiveKey { statement, committee: Committee { members: nodes, required: 2, max_sessions: 1 } });
+        ring.insert(ActiveKey {
+            statement,
+            committee: Committee { members: nodes, required: 2, max_sessions: 1 },
+            certificate: pb::Envelope::default(),
+        });
     }
     ring
 }

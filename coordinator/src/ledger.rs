@@ -1,0 +1,95 @@
+//! Reservations: a desk for each ledger collects what requests claim, carries entries to the members of its committee, and
+//! hands certificates out.
+//!
+//! The desk is believed nothing and remembers nothing: a restart, or an empty disk, goes on from what the members show.
+
+mod desk;
+mod port;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use limen_policy::charter::Charter;
+use limen_policy::ledger::Claim;
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::{LedgerId, NodeId};
+use limen_wire::pb;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::context::Core;
+pub use port::{GrpcLedgerPort, LedgerPort};
+
+/// Wishes that wait for one desk.
+const WAITING: usize = 4096;
+
+/// A certificate that reserves a request's charges in one ledger.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Reservation {
+    pub(crate) ledger: LedgerId,
+    pub(crate) certificate: pb::Envelope,
+    pub(crate) expires_at_ms: u64,
+}
+
+/// What a desk is asked.
+enum Wish {
+    /// Reserve this.
+    Reserve { claim: Claim, requested: pb::LedgerRequested, reply: oneshot::Sender<Result<Reservation, ApiError>> },
+    /// Show a request to those members that do not hear of it as signers of its key: their delays begin.
+    Show { requested: pb::LedgerRequested, besides: Vec<NodeId> },
+}
+
+/// The ways to all members, and the desks.
+pub(crate) struct Ledgers {
+    ports: BTreeMap<NodeId, Arc<dyn LedgerPort>>,
+    desks: BTreeMap<LedgerId, mpsc::Sender<Wish>>,
+    /// Taken when the desks open.
+    waiting: Mutex<BTreeMap<LedgerId, mpsc::Receiver<Wish>>>,
+}
+
+impl Ledgers {
+    pub(crate) fn new(charter: &Charter, ports: BTreeMap<NodeId, Arc<dyn LedgerPort>>) -> Self {
+        let (mut desks, mut waiting) = (BTreeMap::new(), BTreeMap::new());
+        for ledger in charter.ledgers.keys() {
+            let (desk, wishes) = mpsc::channel(WAITING);
+            desks.insert(ledger.clone(), desk);
+            waiting.insert(ledger.clone(), wishes);
+        }
+        Self { ports, desks, waiting: Mutex::new(waiting) }
+    }
+
+    /// Opens every desk, once.
+    pub(crate) fn open(core: &Arc<Core>) {
+        let waiting = std::mem::take(&mut *core.ledgers.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        for (ledger, wishes) in waiting {
+            let Some(committee) = core.charter.ledgers.get(&ledger) else { continue };
+            let desk = desk::Desk::new(core, Arc::clone(committee), core.ledgers.ports.clone());
+            core.tasks.spawn(desk.run(wishes));
+        }
+    }
+
+    /// Reserves a claim; waits until the committee has certified it, or says why it does not.
+    pub(crate) async fn reserve(
+        core: &Core,
+        ledger: &LedgerId,
+        claim: Claim,
+        requested: pb::LedgerRequested,
+    ) -> Result<Reservation, ApiError> {
+        let missing = |why: &str| ApiError::new(Code::ReservationMissing, format!("ledger {ledger}: {why}"));
+        let desk = core.ledgers.desks.get(ledger).ok_or_else(|| missing("the charter has none of this name"))?;
+        let (reply, answer) = oneshot::channel();
+        desk.try_send(Wish::Reserve { claim, requested, reply }).map_err(|_| missing("too much waits for it"))?;
+        match tokio::time::timeout(core.timing.call_timeout, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(missing("its desk has closed")),
+            Err(_) => Err(missing("too few members of its committee answer")),
+        }
+    }
+
+    /// Shows a request to a ledger's members besides these.
+    pub(crate) fn show(core: &Core, ledger: &LedgerId, requested: pb::LedgerRequested, besides: Vec<NodeId>) {
+        if let Some(desk) = core.ledgers.desks.get(ledger) {
+            // If too much waits, the members hear of it with the entry.
+            let _ = desk.try_send(Wish::Show { requested, besides });
+        }
+    }
+}

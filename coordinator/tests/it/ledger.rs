@@ -1,0 +1,323 @@
+//! Requests whose limits a committee certifies: members that keep the real promises, and do as the test says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use limen_coordinator::ledger::LedgerPort;
+use limen_coordinator::lifecycle::State;
+use limen_coordinator::signers::CallError;
+use limen_policy::ledger::{
+    Certificate, Claim, Committee, Durable, Entry, Hint, Judge, KeySigners, Limit, Member, Price, Proposal, Refusal,
+    Scope,
+};
+use limen_wire::error::Code;
+use limen_wire::ids::{CharterHash, CommitteeHash, IntentId, NodeId};
+use limen_wire::intent::Intent;
+use limen_wire::keys::SigningKey;
+use limen_wire::pb;
+use tokio_util::sync::CancellationToken;
+use tonic::async_trait;
+
+use crate::disk::Disk;
+use crate::fake::Shared;
+use crate::world::{World, machine, until};
+
+/// The witness's key.
+const WITNESS: u8 = 50;
+
+/// A ledger of three signers and a witness, and a limit of what one day may cost.
+pub(crate) fn charter(limit: &str) -> String {
+    format!(
+        "[[witnesses]]\nid = \"witness-1\"\naddress = \"127.0.0.1:7050\"\npublic_key = \"{}\"\n\
+         [[ledgers]]\nid = \"main\"\nmembers = [\"signer-1\", \"signer-2\", \"signer-3\", \"witness-1\"]\nquorum = 3\n\
+         corrupt = 1\n[[limits]]\nid = \"eth\"\nasset = \"eth\"\nper = \"all\"\nwindow_secs = 86400\nledger = \"main\"\n{limit}\n",
+        machine(WITNESS).public_key()
+    )
+}
+
+pub(crate) fn members(shared: &Arc<Shared>) -> Vec<Arc<FakeMember>> {
+    let Some(committee) = shared.charter.ledgers.values().next() else { return Vec::new() };
+    let keys = (1..=3).chain([WITNESS]).map(machine);
+    let member = |(index, key): (usize, SigningKey)| {
+        let member = Member::new(Arc::clone(committee), Durable::genesis(committee));
+        Arc::new(FakeMember {
+            id: committee.members()[index].id.clone(),
+            key,
+            committee: Arc::clone(committee),
+            shared: Arc::clone(shared),
+            state: Mutex::new(Kept { member, shown: BTreeMap::new(), certificates: Vec::new() }),
+            down: AtomicBool::new(false),
+            calls: AtomicU64::new(0),
+        })
+    };
+    keys.enumerate().map(member).collect()
+}
+
+struct Kept {
+    member: Member,
+    shown: BTreeMap<IntentId, Claim>,
+    certificates: Vec<pb::Envelope>,
+}
+
+pub(crate) struct FakeMember {
+    pub(crate) id: NodeId,
+    key: SigningKey,
+    committee: Arc<Committee>,
+    shared: Arc<Shared>,
+    state: Mutex<Kept>,
+    down: AtomicBool,
+    calls: AtomicU64,
+}
+
+/// The way of one coordinator process.
+struct Way(Arc<FakeMember>, CancellationToken);
+
+struct Knows<'a>(&'a Shared, &'a BTreeMap<IntentId, Claim>, &'a Committee);
+
+impl Judge for Knows<'_> {
+    fn charter(&self) -> CharterHash {
+        self.0.charter.hash()
+    }
+    fn limit(&self, scope: &Scope) -> Option<Limit> {
+        self.0.charter.ledger_limit(self.2.ledger(), scope)
+    }
+    fn recompute(&self, _: &CharterHash, intent: &IntentId, _: &[Price]) -> Result<Claim, String> {
+        self.1.get(intent).cloned().ok_or_else(|| "was not shown".to_owned())
+    }
+    fn allows(&self, intent: &IntentId) -> Result<(), String> {
+        self.1.get(intent).map(drop).ok_or_else(|| "was not shown".to_owned())
+    }
+    fn signers(&self, _: &IntentId) -> Option<KeySigners> {
+        None
+    }
+    fn successor(&self) -> Option<CommitteeHash> {
+        None
+    }
+}
+
+impl FakeMember {
+    pub(crate) fn port(self: &Arc<Self>, cut: CancellationToken) -> Arc<dyn LedgerPort> {
+        Arc::new(Way(Arc::clone(self), cut))
+    }
+
+    fn refusal(&self, kept: &Kept, base: u64, refusal: &Refusal) -> pb::LedgerRefusal {
+        let mut told = pb::LedgerRefusal::default();
+        let after = usize::try_from(base).unwrap();
+        match Hint::of(refusal, || kept.certificates[after..].to_vec()) {
+            Hint::Behind { head } => {
+                told.set_hint(pb::LedgerHint::Behind);
+                told.number = head;
+            }
+            Hint::Certified(certificates) => {
+                told.set_hint(pb::LedgerHint::Certified);
+                told.certificates = certificates;
+            }
+            Hint::Bound { through } => {
+                told.set_hint(pb::LedgerHint::Bound);
+                told.number = through;
+            }
+            Hint::Unfit(intent) => {
+                told.set_hint(pb::LedgerHint::Unfit);
+                told.intent_id = intent.as_bytes().to_vec().into();
+            }
+            Hint::Other => {}
+        }
+        told
+    }
+
+    fn learn(&self, kept: &mut Kept, envelope: &pb::Envelope) -> Result<(), Refusal> {
+        let certificate = Certificate::verify(envelope, &self.committee).unwrap();
+        let step = kept.member.learn(&certificate)?;
+        if !step.changes().is_empty() {
+            kept.certificates.push(envelope.clone());
+        }
+        kept.member.commit(step);
+        Ok(())
+    }
+
+    fn promise(&self, kept: &mut Kept, request: &pb::LedgerReserveRequest) -> Result<Option<Entry>, Refusal> {
+        for envelope in request.certificates.iter().chain(&request.base) {
+            self.learn(kept, envelope)?;
+        }
+        if request.entry.is_empty() {
+            return Ok(None);
+        }
+        let base = request.base.as_ref().map(|base| Certificate::verify(base, &self.committee).unwrap());
+        let entry = Entry::decode(request.entry.clone()).unwrap();
+        let proposal = Proposal::check(entry, base.as_ref(), &self.committee).unwrap();
+        let now_ms = self.shared.clock.now_ms();
+        let step = kept.member.acknowledge(&proposal, now_ms, &Knows(&self.shared, &kept.shown, &self.committee))?;
+        Ok(Some(kept.member.commit(step)))
+    }
+}
+
+impl Way {
+    async fn enter(&self) -> Result<&FakeMember, CallError> {
+        if self.1.is_cancelled() {
+            std::future::pending::<()>().await;
+        }
+        self.0.calls.fetch_add(1, Ordering::SeqCst);
+        match self.0.down.load(Ordering::SeqCst) {
+            true => Err(CallError::Unreachable("connection refused".to_owned())),
+            false => Ok(&self.0),
+        }
+    }
+}
+
+#[async_trait]
+impl LedgerPort for Way {
+    async fn reserve(&self, request: pb::LedgerReserveRequest) -> Result<pb::LedgerReserveResponse, CallError> {
+        let member = self.enter().await?;
+        let mut kept = member.state.lock().unwrap();
+        for requested in &request.requests {
+            let (intent, _) = Intent::open(requested.intent.as_ref().unwrap()).unwrap();
+            assert!(requested.key_certificate.is_some(), "a witness needs it");
+            let claims = member.shared.claims(&intent);
+            kept.shown.extend(claims.into_values().map(|claim| (intent.id, claim)));
+        }
+        let base = request
+            .base
+            .as_ref()
+            .map_or(0, |base| Certificate::verify(base, &member.committee).unwrap().entry().number);
+        let answer = member.promise(&mut kept, &request);
+        let head = kept.member.durable().head.number;
+        Ok(match answer {
+            Ok(entry) => {
+                let acknowledgement = entry.map(|entry| entry.acknowledge(&member.id, &member.key));
+                pb::LedgerReserveResponse { acknowledgement, refusal: None, head }
+            }
+            Err(refusal) => {
+                let refusal = Some(member.refusal(&kept, base, &refusal));
+                pb::LedgerReserveResponse { acknowledgement: None, refusal, head }
+            }
+        })
+    }
+
+    async fn close(&self, request: pb::LedgerCloseRequest) -> Result<pb::LedgerCloseResponse, CallError> {
+        let member = self.enter().await?;
+        let mut kept = member.state.lock().unwrap();
+        let head = kept.member.durable().head.number;
+        match kept.member.close(request.through) {
+            Ok(step) => {
+                let closing = kept.member.commit(step);
+                let acknowledged = &kept.member.durable().acknowledged;
+                let named = closing.acknowledged.iter().map(|(number, _)| acknowledged[number].payload().clone());
+                let entries = named.collect();
+                let closing = Some(closing.sign(&member.committee, &member.id, &member.key));
+                Ok(pb::LedgerCloseResponse { closing, entries, refusal: None, head })
+            }
+            Err(refusal) => {
+                let refusal = Some(member.refusal(&kept, 0, &refusal));
+                Ok(pb::LedgerCloseResponse { refusal, head, ..Default::default() })
+            }
+        }
+    }
+
+    async fn show(&self, request: pb::LedgerShowRequest) -> Result<pb::LedgerShowResponse, CallError> {
+        let member = self.enter().await?;
+        let kept = member.state.lock().unwrap();
+        let after = usize::try_from(request.after).unwrap();
+        // Small pages, so that paging is tested.
+        let certificates = kept.certificates.iter().skip(after).take(2).cloned().collect();
+        Ok(pb::LedgerShowResponse { certificates, head: kept.member.durable().head.number })
+    }
+}
+
+impl World {
+    fn set_down(&self, member: usize, down: bool) {
+        self.members[member].down.store(down, Ordering::SeqCst);
+    }
+}
+
+const HOLDS_THREE: &str = "max_amount = \"3.5\"";
+
+#[tokio::test]
+async fn requests_are_reserved_and_signed_until_the_limit_is_reached() {
+    let world = World::with_ledger(HOLDS_THREE);
+    let (_disk, running) = world.with_key().await;
+    let mut ids = Vec::new();
+    for number in 0..5 {
+        let (entry, _) = running.submit(&world.transfer(&format!("r-{number}"))).await.unwrap();
+        ids.push(entry.record.id);
+    }
+    until("three signatures", || world.intents_signed() == 3).await;
+    let mut waiting = Vec::new();
+    for id in &ids {
+        let record = running.until(id, |one| one.state == State::Signed || one.state == State::Reserved).await;
+        waiting.extend((record.state == State::Reserved).then(|| record.error.unwrap()));
+    }
+    assert_eq!(waiting.len(), 2);
+    assert!(waiting.iter().all(|error| error.code == Code::LimitReached), "{waiting:?}");
+    assert_eq!(world.intents_signed(), 3);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_limit_expires() {
+    let world = World::with_ledger("max_amount = \"0.5\"");
+    let (_disk, running) = world.with_key().await;
+    // One request alone is more than the limit ever holds.
+    let (entry, _) = running.submit(&world.transfer("much")).await.unwrap();
+    assert_eq!(entry.record.state, State::Denied);
+    let world = World::with_ledger("max_count = 1");
+    let (_disk, running) = world.with_key().await;
+    let (first, _) = running.submit(&world.transfer("one")).await.unwrap();
+    running.in_state(&first.record.id, State::Signed).await;
+    let (second, _) = running.submit(&world.transfer("two")).await.unwrap();
+    running.in_state(&second.record.id, State::Reserved).await;
+    world.advance(120);
+    running.in_state(&second.record.id, State::Expired).await;
+    assert_eq!(world.intents_signed(), 1);
+}
+
+#[tokio::test]
+async fn any_one_member_may_be_down() {
+    for down in 0..4 {
+        let world = World::with_ledger(HOLDS_THREE);
+        let (_disk, running) = world.with_key().await;
+        world.set_down(down, true);
+        let (entry, _) = running.submit(&world.transfer("one")).await.unwrap();
+        running.in_state(&entry.record.id, State::Signed).await;
+        // Another goes, the first comes back and learns what it missed.
+        world.set_down(down, false);
+        world.set_down((down + 1) % 4, true);
+        let (entry, _) = running.submit(&world.transfer("two")).await.unwrap();
+        running.in_state(&entry.record.id, State::Signed).await;
+    }
+}
+
+#[tokio::test]
+async fn with_two_members_down_it_waits_and_goes_on_by_itself() {
+    let world = World::with_ledger(HOLDS_THREE);
+    let (_disk, running) = world.with_key().await;
+    world.set_down(0, true);
+    world.set_down(3, true);
+    let (entry, _) = running.submit(&world.transfer("one")).await.unwrap();
+    let record = running.in_state(&entry.record.id, State::Reserved).await;
+    assert_eq!(record.error.unwrap().code, Code::ReservationMissing);
+    assert_eq!(world.intents_signed(), 0);
+    world.set_down(3, false);
+    running.in_state(&entry.record.id, State::Signed).await;
+}
+
+/// A restart, and an empty disk, go on from what the members show: what counted still counts.
+#[tokio::test]
+async fn a_coordinator_that_has_lost_its_memory_goes_on() {
+    let world = World::with_ledger(HOLDS_THREE);
+    let (disk, running) = world.with_key().await;
+    for name in ["one", "two"] {
+        let (entry, _) = running.submit(&world.transfer(name)).await.unwrap();
+        running.in_state(&entry.record.id, State::Signed).await;
+    }
+    drop(running.stop(&disk).await);
+    let running = world.start(&Disk::default()).await;
+    until("its key", || running.key("treasury").is_some_and(|key| key.state == i32::from(pb::KeyState::Active))).await;
+    let (third, _) = running.submit(&world.transfer("three")).await.unwrap();
+    running.in_state(&third.record.id, State::Signed).await;
+    let (fourth, _) = running.submit(&world.transfer("four")).await.unwrap();
+    running.in_state(&fourth.record.id, State::Reserved).await;
+    assert_eq!(world.intents_signed(), 3);
+    let heads: BTreeSet<u64> =
+        world.members.iter().map(|member| member.state.lock().unwrap().member.durable().head.number).collect();
+    assert!(heads.last() >= Some(&3), "it went on where the members were: {heads:?}");
+}

@@ -1,0 +1,99 @@
+//! Reservations: what a ledger's committee has certified for a request.
+
+use std::collections::BTreeMap;
+
+use limen_policy::charter::Charter;
+use limen_policy::decide::Charge;
+use limen_policy::ledger::{Certificate, Claim};
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::LedgerId;
+use limen_wire::{limits, pb};
+
+use super::meter::fits;
+use super::{Examined, JournalView, KnownIntent};
+use crate::clock::{Millis, Now};
+
+/// Certificates that came with a request, verified outside the writer's turn; whether they cover it is asked within it.
+#[derive(Debug, Clone, Default)]
+pub struct Reservations {
+    by_ledger: BTreeMap<LedgerId, Result<Certificate, String>>,
+    session_ms: u64,
+}
+
+impl Reservations {
+    /// Verifies, for each ledger that keeps a limit of the intent, the certificate of its committee. `session_ms` is how
+    /// long a session may take: it ends before its reservation does.
+    pub fn read(charter: &Charter, examined: &Examined, envelopes: &[pb::Envelope], session_ms: u64) -> Self {
+        let mut by_ledger = BTreeMap::new();
+        for ledger in charter.claims(&examined.intent, &examined.decision).into_keys() {
+            let Some(committee) = charter.ledgers.get(&ledger) else { continue };
+            let mut found = Err(format!("no certificate of ledger {ledger} came with it"));
+            for envelope in envelopes.iter().take(limits::LEDGER_MEMBERS) {
+                found = Certificate::verify(envelope, committee).map_err(|error| error.to_string());
+                if found.is_ok() {
+                    break;
+                }
+            }
+            by_ledger.insert(ledger, found);
+        }
+        Self { by_ledger, session_ms }
+    }
+
+    /// The entry that reserves exactly this claim, now and until the session has ended; or why there is none.
+    fn covers(&self, charter: &Charter, ledger: &LedgerId, claim: &Claim, now: Millis) -> Result<[u8; 32], String> {
+        let found =
+            self.by_ledger.get(ledger).ok_or_else(|| format!("no certificate of ledger {ledger} came with it"))?;
+        let certificate = found.as_ref().map_err(Clone::clone)?;
+        for at_ms in [now.0, now.0.saturating_add(self.session_ms)] {
+            certificate.covers(claim, &charter.hash(), at_ms).map_err(|error| error.to_string())?;
+        }
+        Ok(*certificate.entry().hash().as_bytes())
+    }
+}
+
+/// On what the charges of an allowed request rest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Cover {
+    /// What this signer's own shares take over now.
+    pub(super) metered: Vec<Charge>,
+    /// The certified entry that reserves the rest.
+    pub(super) certificate: Option<[u8; 32]>,
+}
+
+/// Finds for every charge a reservation or a place in this signer's share. What a share took over in an earlier session
+/// stays there; a reservation is asked for again in every session, because it ends.
+pub(super) fn cover<V: JournalView>(
+    view: &V,
+    charter: &Charter,
+    examined: &Examined,
+    known: &KnownIntent,
+    reservations: &Reservations,
+    time: Now,
+) -> Result<Result<Cover, ApiError>, V::Error> {
+    let claims = charter.claims(&examined.intent, &examined.decision);
+    let mut cover = Cover::default();
+    for charge in &examined.decision.charges {
+        if known.metered.contains(&charge.limit) {
+            continue;
+        }
+        let ledger = charter.limits.get(&charge.limit).and_then(|limit| limit.ledger.as_ref());
+        let claimed = ledger.and_then(|ledger| Some((ledger, claims.get(ledger)?)));
+        let missing = match claimed.map(|(ledger, claim)| reservations.covers(charter, ledger, claim, time.wall)) {
+            Some(Ok(entry)) => {
+                cover.certificate = Some(entry);
+                continue;
+            }
+            Some(Err(why)) => Some(why),
+            None => None,
+        };
+        match (fits(charter, charge, &view.meter(charge)?, time.uptime), missing) {
+            (Ok(()), _) => cover.metered.push(charge.clone()),
+            (Err(error), None) => return Ok(Err(error)),
+            (Err(error), Some(why)) => {
+                let message = format!("{}; and {why}", error.message);
+                return Ok(Err(ApiError::new(Code::ReservationMissing, message)));
+            }
+        }
+    }
+    Ok(Ok(cover))
+}

@@ -1,0 +1,387 @@
+//! This node as a member of ledger committees: it acknowledges entries, gives numbers up, and shows certificates.
+//!
+//! What is promised is `limen_policy::ledger`'s business; here it becomes durable before it is signed. Requests are
+//! examined outside the writer's turn, noted and judged within it, by the guard that signs: whoever acknowledges an entry
+//! would allow its requests but for the certificate.
+
+mod judge;
+mod keys;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use limen_policy::charter::Charter;
+use limen_policy::ledger::{Certificate, Change, Closing, Committee, Durable, Entry, Hint, Member, Proposal, Refusal};
+use limen_wire::envelope::{self, PayloadType};
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::{IntentId, LedgerId, NodeId};
+use limen_wire::keys::SigningKey;
+use limen_wire::{limits, pb};
+use prost::Message as _;
+
+use crate::approvals::{self, Papers, Shown};
+use crate::clock::Now;
+use crate::decisions::Decisions;
+use crate::guard::{Examined, Progress};
+use crate::recent::Recent;
+use crate::shared::Shared;
+use crate::store::{StoreError, Txn, View};
+use crate::{admission, guard};
+use judge::Judging;
+use keys::Overseen;
+
+/// A page of certificates is about half a message at most.
+const PAGE_BYTES: usize = limits::GRPC_MESSAGE_BYTES / 2;
+
+/// The ledgers that this node keeps, as far as they have been asked for since the start.
+#[derive(Debug, Default)]
+pub struct Ledgers {
+    held: Mutex<BTreeMap<LedgerId, Arc<Mutex<Member>>>>,
+    overseen: Overseen,
+}
+
+/// What this node keeps ledgers with, at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Keeper<'a> {
+    /// What it decides with.
+    pub decisions: Decisions<'a>,
+    /// What it has promised.
+    pub ledgers: &'a Ledgers,
+    /// Its name.
+    pub me: &'a NodeId,
+    /// Signs what it promises.
+    pub identity: &'a SigningKey,
+}
+
+/// What came of showing an entry.
+#[derive(Debug)]
+pub struct Reserved {
+    /// The answer.
+    pub response: pb::LedgerReserveResponse,
+    /// Bad news about requests that the peers are to hear of.
+    pub news: Vec<pb::Envelope>,
+}
+
+/// One ledger with this node's part in it.
+#[derive(Debug, Clone)]
+struct Kept {
+    committee: Arc<Committee>,
+    member: Arc<Mutex<Member>>,
+}
+
+impl Kept {
+    fn id(&self) -> &LedgerId {
+        self.committee.ledger()
+    }
+    /// Taken in the writer's turn, or to look: nobody holds it while waiting.
+    fn member(&self) -> MutexGuard<'_, Member> {
+        self.member.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn write(&self, txn: &mut Txn<'_>, changes: &[Change], now: Now) -> Result<(), StoreError> {
+        txn.put_ledger((self.id(), self.committee.hash()), changes, now.wall)
+    }
+}
+
+/// A request that came with an entry.
+struct Request {
+    examined: Examined,
+    envelope: pb::Envelope,
+    said: Shown,
+}
+
+/// Everything of a call that needs no turn of the writer's.
+struct Read {
+    certificates: Vec<Certificate>,
+    requests: Vec<Request>,
+    proposal: Option<Proposal>,
+    /// What the entry claims something for, by what its bytes are, or why they cannot be judged.
+    claimed: BTreeMap<IntentId, Result<Examined, String>>,
+}
+
+/// What the writer's turn gave.
+struct Promised {
+    answer: Result<Option<Entry>, Refusal>,
+    head: u64,
+    news: Vec<pb::Envelope>,
+}
+
+fn malformed(error: impl ToString) -> ApiError {
+    ApiError::new(Code::Malformed, error.to_string())
+}
+
+fn failed(error: StoreError) -> ApiError {
+    Shared::store_error(&error)
+}
+
+impl Keeper<'_> {
+    /// Notes requests, learns certificates, and acknowledges an entry if it may.
+    pub async fn reserve(&self, request: pb::LedgerReserveRequest) -> Result<Reserved, ApiError> {
+        let kept = self.kept(&request.ledger)?;
+        let read = self.read(&kept, request)?;
+        let base = read.proposal.as_ref().map_or(0, |proposal| proposal.entry().base);
+        let (charter, now, turn) = (Arc::clone(self.decisions.charter), self.decisions.now, kept.clone());
+        let promising = self.decisions.store.write(move |txn| promise(txn, &charter, &turn, read, now));
+        let Promised { answer, head, news } = promising.await.map_err(failed)?;
+        let mut response = pb::LedgerReserveResponse { head, ..pb::LedgerReserveResponse::default() };
+        match answer {
+            Ok(entry) => response.acknowledgement = entry.map(|entry| entry.acknowledge(self.me, self.identity)),
+            Err(refusal) => response.refusal = Some(self.refusal(&kept, base, &refusal)?),
+        }
+        Ok(Reserved { response, news })
+    }
+
+    /// Gives numbers up.
+    pub async fn close(&self, request: pb::LedgerCloseRequest) -> Result<pb::LedgerCloseResponse, ApiError> {
+        let kept = self.kept(&request.ledger)?;
+        let (through, now, turn) = (request.through, self.decisions.now, kept.clone());
+        let closing = self.decisions.store.write(move |txn| {
+            let mut member = turn.member();
+            let answer = match member.close(through) {
+                Ok(step) => {
+                    turn.write(txn, step.changes(), now)?;
+                    let closing = member.commit(step);
+                    let named = named(&member, &closing);
+                    Ok((closing, named))
+                }
+                Err(refusal) => Err(refusal),
+            };
+            Ok((answer, member.durable().head.number))
+        });
+        let (answer, head) = closing.await.map_err(failed)?;
+        let mut response = pb::LedgerCloseResponse { head, ..pb::LedgerCloseResponse::default() };
+        match answer {
+            Ok((closing, entries)) => {
+                response.closing = Some(closing.sign(&kept.committee, self.me, self.identity));
+                response.entries = entries;
+            }
+            Err(refusal) => response.refusal = Some(self.refusal(&kept, through, &refusal)?),
+        }
+        Ok(response)
+    }
+
+    /// A page of certificates.
+    pub fn show(&self, request: &pb::LedgerShowRequest) -> Result<pb::LedgerShowResponse, ApiError> {
+        let kept = self.kept(&request.ledger)?;
+        let head = kept.member().durable().head.number;
+        Ok(pb::LedgerShowResponse { certificates: self.page(&kept, request.after)?, head })
+    }
+
+    fn page(&self, kept: &Kept, after: u64) -> Result<Vec<pb::Envelope>, ApiError> {
+        let view = self.decisions.store.view().map_err(failed)?;
+        let mut page = view.certificates(kept.id(), after, limits::LEDGER_PAGE).map_err(failed)?;
+        let mut bytes = 0usize;
+        let mut fits = |envelope: &pb::Envelope| {
+            bytes = bytes.saturating_add(envelope.encoded_len());
+            bytes <= PAGE_BYTES
+        };
+        // The first always fits: an envelope is an eighth of this.
+        let some = page.iter().map_while(|envelope| Some(envelope).filter(|one| fits(one))).count();
+        page.truncate(some.max(1));
+        Ok(page)
+    }
+
+    /// A refusal with what helps to go on.
+    fn refusal(&self, kept: &Kept, base: u64, refusal: &Refusal) -> Result<pb::LedgerRefusal, ApiError> {
+        if matches!(refusal, Refusal::Forked { .. }) {
+            tracing::error!(ledger = %kept.id(), %refusal, "ALARM: the ledger has forked");
+        }
+        let code = match refusal {
+            Refusal::Misfit(_) => Code::LimitReached,
+            _ => Code::WrongState,
+        };
+        let error = ApiError { node: self.me.to_string(), ..ApiError::new(code, refusal.to_string()) };
+        let mut told = pb::LedgerRefusal { error: Some(error.to_wire()), ..pb::LedgerRefusal::default() };
+        match Hint::of(refusal, Vec::new) {
+            Hint::Behind { head } => {
+                told.set_hint(pb::LedgerHint::Behind);
+                told.number = head;
+            }
+            Hint::Certified(_) => {
+                told.set_hint(pb::LedgerHint::Certified);
+                told.certificates = self.page(kept, base)?;
+            }
+            Hint::Bound { through } => {
+                told.set_hint(pb::LedgerHint::Bound);
+                told.number = through;
+            }
+            Hint::Unfit(intent) => {
+                told.set_hint(pb::LedgerHint::Unfit);
+                told.intent_id = Bytes::copy_from_slice(intent.as_bytes());
+            }
+            Hint::Other => {}
+        }
+        Ok(told)
+    }
+
+    /// A ledger that the charter has this node keep, with what was promised before.
+    fn kept(&self, ledger: &str) -> Result<Kept, ApiError> {
+        let id = LedgerId::new(ledger).map_err(malformed)?;
+        let stranger = || ApiError::new(Code::NotPermitted, format!("this node does not keep ledger {id}"));
+        let committee = self.decisions.charter.ledgers.get(&id).ok_or_else(stranger)?;
+        committee.key(self.me.as_str()).ok_or_else(stranger)?;
+        let mut held = self.ledgers.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let member = match held.get(&id) {
+            Some(member) => Arc::clone(member),
+            None => {
+                let view = self.decisions.store.view().map_err(failed)?;
+                let member = Arc::new(Mutex::new(load(&view, committee)?));
+                held.insert(id.clone(), Arc::clone(&member));
+                member
+            }
+        };
+        drop(held);
+        let kept = Kept { committee: Arc::clone(committee), member };
+        let same = kept.member().committee().hash() == committee.hash();
+        if same { Ok(kept) } else { Err(another_committee(&id)) }
+    }
+
+    fn read(&self, kept: &Kept, request: pb::LedgerReserveRequest) -> Result<Read, ApiError> {
+        if request.certificates.len() > limits::LEDGER_PAGE || request.requests.len() > limits::LEDGER_REQUESTS {
+            return Err(malformed("more certificates or requests than one call may show"));
+        }
+        let verify = |envelope| Certificate::verify(envelope, &kept.committee).map_err(malformed);
+        let mut certificates = request.certificates.iter().map(verify).collect::<Result<Vec<_>, _>>()?;
+        let proposal = if request.entry.is_empty() {
+            None
+        } else {
+            let base = request.base.as_ref().map(verify).transpose()?;
+            let entry = Entry::decode(request.entry).map_err(malformed)?;
+            let proposal = Proposal::check(entry, base.as_ref(), &kept.committee).map_err(malformed)?;
+            certificates.extend(base);
+            Some(proposal)
+        };
+        let (mut requests, mut claimed) = (Vec::new(), BTreeMap::new());
+        for requested in request.requests {
+            let envelope = requested.intent.unwrap_or_default();
+            let id = envelope::payload_id(PayloadType::Intent, &envelope.payload);
+            let read = self.examine(&envelope, requested.key_certificate.as_ref());
+            claimed.insert(id, read.clone().map_err(|error| error.to_string()));
+            if let Ok(examined) = read {
+                let papers = Papers { approvals: &requested.approvals, checks: &requested.external_checks };
+                let said = self.decisions.show(&examined, &papers)?;
+                requests.push(Request { examined, envelope, said });
+            }
+        }
+        for intent in proposal.iter().flat_map(|proposal| claimed_in(proposal.entry())) {
+            claimed.entry(intent).or_insert_with(|| self.remembered(&intent).map_err(|error| error.to_string()));
+        }
+        Ok(Read { certificates, requests, proposal, claimed })
+    }
+
+    /// A request by its bytes. Members without a share of its key learn the key from the certificate that comes along.
+    fn examine(&self, envelope: &pb::Envelope, certificate: Option<&pb::Envelope>) -> Result<Examined, ApiError> {
+        let charter = self.decisions.charter;
+        let key = |id: &_| self.decisions.key(id).or_else(|| self.ledgers.overseen.find(id));
+        let name = Recent::name(envelope);
+        if let Some(examined) = name.as_ref().and_then(|name| self.decisions.recent.get(name, key)) {
+            return Ok(examined.at(charter, self.decisions.now));
+        }
+        if let Some(certificate) = certificate {
+            self.ledgers.overseen.learn(charter, certificate, |id| self.decisions.key(id).is_some())?;
+        }
+        let examined = guard::examine(charter, key, envelope, self.decisions.now)?;
+        if let Some(name) = name {
+            self.decisions.recent.put(name, examined.clone());
+        }
+        Ok(examined)
+    }
+
+    /// A request that was shown earlier.
+    fn remembered(&self, id: &IntentId) -> Result<Examined, ApiError> {
+        let view = self.decisions.store.view().map_err(failed)?;
+        let live = view.intent(id).map_err(failed)?.and_then(|(_, row)| row.live);
+        let unknown = || ApiError::new(Code::UnknownRequest, format!("intent {id} was not shown here"));
+        let envelope = pb::Envelope::decode(live.ok_or_else(unknown)?.envelope.as_slice()).map_err(malformed)?;
+        self.examine(&envelope, None)
+    }
+}
+
+/// Every request that an entry says something about.
+fn claimed_in(entry: &Entry) -> impl Iterator<Item = IntentId> + '_ {
+    let carried = entry.carried.iter().flat_map(|carried| &carried.claims);
+    carried.chain(&entry.claims).map(|claim| claim.intent)
+}
+
+/// The bytes of the entries that a closing names.
+fn named(member: &Member, closing: &Closing) -> Vec<Bytes> {
+    let acknowledged = &member.durable().acknowledged;
+    let named = closing.acknowledged.iter().filter_map(|(number, _)| acknowledged.get(number));
+    named.map(|entry| entry.payload().clone()).collect()
+}
+
+fn another_committee(ledger: &LedgerId) -> ApiError {
+    let message = format!(
+        "ledger {ledger} was kept by another committee here: what it counts is not handed over in this release, so give \
+         the new committee a ledger of another name and wait until the windows of its limits have passed"
+    );
+    ApiError::new(Code::WrongState, message)
+}
+
+/// A member as the disk remembers it.
+fn load(view: &View, committee: &Arc<Committee>) -> Result<Member, ApiError> {
+    let damaged = |what: String| failed(StoreError::Damaged(what));
+    let (id, mut durable) = (committee.ledger(), Durable::genesis(committee));
+    let Some(row) = view.ledger(id).map_err(failed)? else { return Ok(Member::new(Arc::clone(committee), durable)) };
+    if row.committee != *committee.hash().as_bytes() {
+        return Err(another_committee(id));
+    }
+    for envelope in view.certificates(id, 0, usize::MAX).map_err(failed)? {
+        let certificate = Certificate::kept(envelope).map_err(|error| damaged(error.to_string()))?;
+        durable.apply(&Change::Learned(certificate));
+    }
+    durable.apply(&Change::Closed { through: row.closed_through });
+    for payload in view.promises(id).map_err(failed)? {
+        let entry = Entry::decode(payload.into()).map_err(|error| damaged(error.to_string()))?;
+        durable.apply(&Change::Acknowledged(entry));
+    }
+    Ok(Member::new(Arc::clone(committee), durable))
+}
+
+/// The writer's turn: note, learn, judge, promise.
+fn promise(txn: &mut Txn<'_>, charter: &Charter, kept: &Kept, read: Read, now: Now) -> Result<Promised, StoreError> {
+    let Read { certificates, requests, proposal, claimed } = read;
+    let (mut progress, mut news) = (BTreeMap::new(), Vec::new());
+    let freezes = Txn::freezes(txn)?;
+    for Request { examined, envelope, said } in requests {
+        let id = examined.intent().id;
+        // What cannot be noted is not known either, and is judged so.
+        if admission::note(txn, charter, &examined, &envelope, now)?.is_ok() {
+            let examined = examined.under(charter, &freezes);
+            let settled: Progress = approvals::settle(txn, charter, &examined, said, now)?;
+            news.extend(settled.news.iter().cloned());
+            progress.insert(id, settled);
+        }
+    }
+    let mut member = kept.member();
+    for certificate in &certificates {
+        match member.learn(certificate) {
+            Ok(step) => {
+                kept.write(txn, step.changes(), now)?;
+                member.commit(step);
+            }
+            Err(refusal) => {
+                return Ok(Promised { answer: Err(refusal), head: member.durable().head.number, news });
+            }
+        }
+    }
+    let answer = match proposal {
+        None => Ok(None),
+        Some(proposal) => {
+            let under = |one: Result<Examined, String>| one.map(|examined| examined.under(charter, &freezes));
+            let claimed = claimed.into_iter().map(|(intent, examined)| (intent, under(examined))).collect();
+            let judge = Judging::of(txn, (charter, kept.id()), proposal.entry(), (claimed, progress), now)?;
+            match member.acknowledge(&proposal, now.wall.0, &judge) {
+                Ok(step) => {
+                    kept.write(txn, step.changes(), now)?;
+                    Ok(Some(member.commit(step)))
+                }
+                Err(refusal) => Err(refusal),
+            }
+        }
+    };
+    Ok(Promised { answer, head: member.durable().head.number, news })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,326 @@
+//! Three signers and a witness with real stores and guards, and a coordinator made of calls.
+
+use std::sync::Arc;
+
+use limen_policy::ledger::{Certificate, Claim, Durable, Hint, Output, Sequencer};
+use limen_wire::ids::{ClusterId, CommitteeSize, Epoch, IntentId, KeyId, PartyIndex, Protocol, Scheme, SessionId};
+use limen_wire::intent::seal_intent;
+use limen_wire::statement::{KeyStatement, combine};
+
+use super::super::*;
+use crate::clock::{Millis, Uptime};
+use crate::decisions::Keys;
+use crate::guard::{KeyFacts, Reservations, SignToken, Verdict};
+use crate::store::{Options, Store};
+
+/// 2026-01-01, in milliseconds.
+pub(super) const NOW: u64 = 1_767_225_600_000;
+const GENERATOR: &str = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
+/// What each request of [`World::request`] takes, in wei: amount and largest fee.
+pub(super) const EACH: u64 = 1_000 + 21_000;
+pub(super) const WITNESS: usize = 3;
+
+pub(super) struct Machine {
+    pub(super) id: NodeId,
+    pub(super) key: SigningKey,
+    pub(super) folder: tempfile::TempDir,
+    pub(super) store: Option<Store>,
+    keys: Keys,
+    recent: Recent,
+    pub(super) ledgers: Ledgers,
+    pub(super) down: bool,
+}
+
+pub(super) struct World {
+    pub(super) charter: Arc<Charter>,
+    pub(super) text: String,
+    pub(super) machines: Vec<Machine>,
+    pub(super) certificate: pb::Envelope,
+    backend: SigningKey,
+    pub(super) now_ms: u64,
+    sessions: u64,
+}
+
+fn p256() -> SigningKey {
+    SigningKey::from_pkcs8_pem(&rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap()
+}
+
+fn text(keys: &[SigningKey], backend: &SigningKey, limit: &str) -> String {
+    let mut text = "version = 1\ncluster = \"test\"\ndanger_development = true\n\
+        [bounds]\nmax_sessions = 100\nmax_expiry_secs = 2000000\n"
+        .to_owned();
+    for (index, key) in keys.iter().enumerate() {
+        let (table, id) = if index == WITNESS { ("witnesses", "w".to_owned()) } else { ("nodes", format!("n{index}")) };
+        let key = key.public_key();
+        text += &format!("[[{table}]]\nid = \"{id}\"\naddress = \"h:{}\"\npublic_key = \"{key}\"\n", 7000 + index);
+    }
+    let (coordinator, backend) = (p256().public_key(), backend.public_key());
+    for ledger in ["main", "other"] {
+        text += &format!(
+            "[[ledgers]]\nid = \"{ledger}\"\nmembers = [\"n0\", \"n1\", \"n2\", \"w\"]\nquorum = 3\ncorrupt = 1\n\
+             reservation_secs = 60\n"
+        );
+    }
+    text + &format!(
+        "[[coordinators]]\nid = \"c\"\npublic_key = \"{coordinator}\"\n\
+         [[requesters]]\nid = \"backend\"\npublic_key = \"{backend}\"\nduties = [\"request\"]\n\
+         [assets.eth]\nchain = \"eip155:31337\"\nsymbol = \"ETH\"\ndecimals = 18\n\
+         [[limits]]\nid = \"eth\"\nasset = \"eth\"\nper = \"all\"\nwindow_secs = 3600\nledger = \"main\"\n{limit}\n\
+         [[rules]]\nname = \"eth\"\nallow = \"transfer\"\nasset = \"eth\"\nmax_amount = \"1\"\ndestinations = \"anywhere\"\n\
+         [[rules]]\nname = \"gas\"\nallow = \"fee\"\nasset = \"eth\"\nmax_amount = \"1\"\n"
+    )
+}
+
+/// So many requests' worth, as the charter writes it.
+pub(super) fn worth(requests: u64) -> String {
+    format!("0.{:018}", requests * EACH)
+}
+
+impl World {
+    /// A limit that holds so many requests, of which so many are set aside.
+    pub(super) fn new(holds: u64, aside: u64) -> Self {
+        Self::limited(&format!("max_amount = \"{}\"\nsplit_amount = \"{}\"", worth(holds), worth(aside)))
+    }
+
+    pub(super) fn limited(limit: &str) -> Self {
+        let backend = SigningKey::ed25519_from_seed(&zeroize::Zeroizing::new([1; 32]));
+        let keys: Vec<SigningKey> = (0..4).map(|_| p256()).collect();
+        let text = text(&keys, &backend, limit);
+        let charter = Arc::new(Charter::from_toml(&text).unwrap());
+        let nodes: Vec<NodeId> = charter.nodes.iter().map(|node| node.id.clone()).collect();
+        let statement = KeyStatement {
+            cluster: ClusterId::new("test").unwrap(),
+            key_id: KeyId::new("hot").unwrap(),
+            scheme: Scheme::EcdsaSecp256k1,
+            protocol: Protocol::Dkls23,
+            epoch: Epoch::FIRST,
+            size: CommitteeSize::new(2, 3).unwrap(),
+            nodes: nodes.clone(),
+            public_key: hex::decode(GENERATOR).unwrap(),
+            chain_code: [7; 32],
+            verifying_shares_hash: [8; 32],
+            generation_id: IntentId::new([9; 32]),
+        };
+        let stated: Vec<_> = nodes.iter().zip(&keys).map(|(node, key)| statement.sign(node, key)).collect();
+        let certificate = combine(&stated).unwrap();
+        let facts = keys::facts(statement).unwrap();
+        let ids = nodes.into_iter().chain([charter.witnesses[0].id.clone()]);
+        let machines =
+            ids.zip(keys).enumerate().map(|(index, (id, key))| Machine::new(index, id, key, &facts)).collect();
+        Self { charter, text, machines, certificate, backend, now_ms: NOW, sessions: 0 }
+    }
+
+    pub(super) fn keeper(&self, member: usize) -> Keeper<'_> {
+        let Machine { id, key, store, keys, recent, ledgers, .. } = &self.machines[member];
+        let now = Now { wall: Millis(self.now_ms), uptime: Uptime(self.now_ms - NOW) };
+        let store = store.as_ref().unwrap();
+        Keeper {
+            decisions: Decisions { charter: &self.charter, store, keys, recent, now },
+            ledgers,
+            me: id,
+            identity: key,
+        }
+    }
+
+    /// Kills a machine and starts it again from its disk.
+    pub(super) fn restart(&mut self, member: usize) {
+        let machine = &mut self.machines[member];
+        drop(machine.store.take());
+        machine.store = Some(open(&machine.folder, &machine.id));
+        (machine.recent, machine.ledgers) = (Recent::default(), Ledgers::default());
+    }
+
+    /// A signed transfer under its own number.
+    pub(super) fn request(&self, number: u64) -> pb::Envelope {
+        use limen_chain::evm::{Eip1559Fees, Transfer, transfer};
+        use limen_wire::effects::{Address, Amount, ChainId};
+        let to = Address::from_canonical("0x70997970C51812dc3A010C7d01b50e0d17dc79C8").unwrap();
+        let transfer_of = Transfer { chain: ChainId::eip155(31337), to, amount: Amount::from_u128(1_000) };
+        let fees = Eip1559Fees { nonce: number, gas_limit: 21_000, max_fee_per_gas: 1, max_priority_fee_per_gas: 1 };
+        let raw = pb::Intent {
+            version: 1,
+            cluster: "test".to_owned(),
+            requester: "backend".to_owned(),
+            idempotency_key: format!("r-{number}"),
+            key_id: "hot".to_owned(),
+            chain: "eip155:31337".to_owned(),
+            expires_at_secs: NOW / 1000 + 100_000,
+            payload: Some(pb::intent::Payload::EvmTransaction(transfer(&transfer_of, &fees).unwrap().into())),
+            ..pb::Intent::default()
+        };
+        seal_intent(&raw, &self.backend).unwrap().1
+    }
+
+    pub(super) fn requested(&self, envelope: &pb::Envelope) -> pb::LedgerRequested {
+        let key_certificate = Some(self.certificate.clone());
+        pb::LedgerRequested { intent: Some(envelope.clone()), key_certificate, ..Default::default() }
+    }
+
+    pub(super) fn claim(&self, envelope: &pb::Envelope) -> Claim {
+        let examined = self.keeper(0).decisions.examine(envelope).unwrap();
+        self.charter.claims(examined.intent(), examined.decision()).into_values().next().unwrap()
+    }
+
+    /// A signer's decision on signing with another one.
+    pub(super) async fn sign(
+        &mut self,
+        signer: usize,
+        envelope: &pb::Envelope,
+        reservations: &[pb::Envelope],
+    ) -> Result<SignToken, ApiError> {
+        self.sessions += 1;
+        let session = SessionId::new(limen_wire::ids::tagged_hash("test", [&self.sessions.to_be_bytes()[..]]));
+        let other = if signer == 0 { 2 } else { 1 };
+        let mut set = [u32::try_from(signer).unwrap() + 1, other];
+        set.sort_unstable();
+        let call = guard::sign_call(session.as_bytes(), &set).unwrap();
+        let decisions = self.keeper(signer).decisions;
+        let examined = decisions.examine(envelope).unwrap();
+        let mut shown = decisions.show(&examined, &approvals::Papers::default()).unwrap();
+        shown.reservations = Reservations::read(&self.charter, &examined, reservations, 10_000);
+        match decisions.sign(examined, call, envelope.clone(), shown).await.unwrap().verdict {
+            Verdict::Allowed(token) => Ok(token),
+            Verdict::Refused(error) => Err(error),
+            Verdict::Repeat(_) => panic!("nothing is kept here"),
+        }
+    }
+
+    pub(super) fn carrier(&self) -> Carrier {
+        let committee = Arc::clone(self.charter.ledgers.values().next().unwrap());
+        let view = Durable::genesis(&committee);
+        let sequencer = Sequencer::new(committee, self.charter.hash(), view, None, 1_000);
+        Carrier { sequencer, certified: Vec::new(), dropped: Vec::new(), requests: BTreeMap::new() }
+    }
+
+    /// Reserves one request through a carrier; its certificate.
+    pub(super) async fn reserve(&mut self, carrier: &mut Carrier, envelope: &pb::Envelope) -> Option<Certificate> {
+        let claim = self.claim(envelope);
+        carrier.submit(self, envelope);
+        carrier.work(self).await;
+        let found = |one: &&Certificate| one.entry().claims.contains(&claim);
+        carrier.certified.iter().rev().find(found).cloned()
+    }
+}
+
+impl Machine {
+    fn new(index: usize, id: NodeId, key: SigningKey, facts: &KeyFacts) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Some(open(&folder, &id));
+        let keys = Keys::default();
+        if index != WITNESS {
+            let me = PartyIndex::new(u16::try_from(index).unwrap() + 1).unwrap();
+            let held = KeyFacts { me, ..facts.clone() };
+            keys.write().unwrap().insert(held.public.key.clone(), Arc::new(held));
+        }
+        let (recent, ledgers) = (Recent::default(), Ledgers::default());
+        Self { id, key, folder, store, keys, recent, ledgers, down: false }
+    }
+}
+
+fn open(folder: &tempfile::TempDir, id: &NodeId) -> Store {
+    Store::open(folder.path(), Options::new(id.clone(), ClusterId::new("test").unwrap())).unwrap()
+}
+
+/// A coordinator of one ledger.
+pub(super) struct Carrier {
+    pub(super) sequencer: Sequencer,
+    pub(super) certified: Vec<Certificate>,
+    pub(super) dropped: Vec<IntentId>,
+    requests: BTreeMap<IntentId, pb::LedgerRequested>,
+}
+
+pub(super) fn call(entry: &Entry, base: Option<&Certificate>) -> pb::LedgerReserveRequest {
+    pb::LedgerReserveRequest {
+        ledger: entry.ledger.to_string(),
+        entry: entry.payload().clone(),
+        base: base.map(|base| base.envelope().clone()),
+        ..pb::LedgerReserveRequest::default()
+    }
+}
+
+fn hint(refusal: &pb::LedgerRefusal) -> Hint {
+    match refusal.hint() {
+        pb::LedgerHint::Behind => Hint::Behind { head: refusal.number },
+        pb::LedgerHint::Certified => Hint::Certified(refusal.certificates.clone()),
+        pb::LedgerHint::Bound => Hint::Bound { through: refusal.number },
+        pb::LedgerHint::Unfit => Hint::Unfit(IntentId::from_slice(&refusal.intent_id).unwrap()),
+        pb::LedgerHint::Unspecified => Hint::Other,
+    }
+}
+
+impl Carrier {
+    pub(super) fn submit(&mut self, world: &World, envelope: &pb::Envelope) {
+        let claim = world.claim(envelope);
+        self.requests.insert(claim.intent, world.requested(envelope));
+        self.sequencer.submit(claim);
+    }
+
+    /// Until nothing is on its way, or no more than so many rounds of waiting.
+    pub(super) async fn work(&mut self, world: &mut World) {
+        for _ in 0..40 {
+            let charter = Arc::clone(&world.charter);
+            let main = charter.ledgers.keys().next().unwrap();
+            let outputs = self.sequencer.tick(world.now_ms, &|scope| charter.ledger_limit(main, scope));
+            let quiet = outputs.is_empty() && self.sequencer.is_idle();
+            self.perform(world, outputs).await;
+            if quiet {
+                return;
+            }
+            world.now_ms += 250;
+        }
+    }
+
+    async fn perform(&mut self, world: &World, outputs: Vec<Output>) {
+        let mut waiting = std::collections::VecDeque::from(outputs);
+        while let Some(output) = waiting.pop_front() {
+            waiting.extend(self.one(world, output).await);
+        }
+    }
+
+    async fn one(&mut self, world: &World, output: Output) -> Vec<Output> {
+        let index = |to: &NodeId| world.machines.iter().position(|machine| machine.id == *to).unwrap();
+        match output {
+            Output::Propose { to, .. } | Output::Teach { to, .. } | Output::Close { to, .. }
+                if world.machines[index(&to)].down =>
+            {
+                Vec::new()
+            }
+            Output::Propose { to, entry, base } => {
+                let requests = claimed_in(&entry).filter_map(|id| self.requests.get(&id).cloned()).collect();
+                let call = pb::LedgerReserveRequest { requests, ..call(&entry, base.as_deref()) };
+                let answer = world.keeper(index(&to)).reserve(call).await.unwrap().response;
+                match (answer.acknowledgement, answer.refusal) {
+                    (Some(acknowledgement), _) => self.sequencer.acknowledged(&to, acknowledgement),
+                    (None, Some(refusal)) => self.sequencer.hinted(&to, hint(&refusal), world.now_ms),
+                    (None, None) => panic!("an entry was shown"),
+                }
+            }
+            Output::Teach { to, certificates } => {
+                for page in certificates.chunks(limits::LEDGER_PAGE) {
+                    let certificates = page.iter().map(|one| one.envelope().clone()).collect();
+                    let call =
+                        pb::LedgerReserveRequest { ledger: "main".to_owned(), certificates, ..Default::default() };
+                    world.keeper(index(&to)).reserve(call).await.unwrap();
+                }
+                Vec::new()
+            }
+            Output::Close { to, through } => {
+                let call = pb::LedgerCloseRequest { ledger: "main".to_owned(), through };
+                let answer = world.keeper(index(&to)).close(call).await.unwrap();
+                match (answer.closing, answer.refusal) {
+                    (Some(closing), _) => self.sequencer.closed(&to, closing, answer.entries, world.now_ms),
+                    (None, Some(refusal)) => self.sequencer.hinted(&to, hint(&refusal), world.now_ms),
+                    (None, None) => panic!("it closes or says why not"),
+                }
+            }
+            Output::Certified(certificate) => {
+                self.certified.push(*certificate);
+                Vec::new()
+            }
+            Output::Dropped { intent, .. } => {
+                self.dropped.push(intent);
+                Vec::new()
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! A witness: a node that holds no share and has no vault. It keeps ledgers, so that any one machine may be down, and
+//! serves nothing else but health and metrics.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use limen_policy::charter::Charter;
+use limen_wire::error::ApiError;
+use limen_wire::ids::NodeId;
+use limen_wire::keys::SigningKey;
+use limen_wire::limits::GRPC_MESSAGE_BYTES;
+use limen_wire::pb;
+use limen_wire::pb::ledger_server::LedgerServer;
+use limen_wire::tls::{self, Pins, TlsIdentity};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::{Clock, Now, Running};
+use crate::config::Config;
+use crate::decisions::{Decisions, Keys};
+use crate::ledger::{Keeper, Ledgers};
+use crate::metrics::{Metrics, Reason};
+use crate::node::{StartError, callers, door, identity, open_store, pins, read_charter};
+use crate::recent::Recent;
+use crate::service::{Keeps, LedgerService};
+use crate::store::{Store, compaction};
+use crate::{entropy, exporter, upkeep};
+
+const UPTIME_EVERY: Duration = Duration::from_secs(10);
+/// Looks at the uptime between two rounds of compaction.
+const COMPACT_EVERY: u32 = 60;
+/// How long calls may take to end after a stop was asked for.
+const STOP_PATIENCE: Duration = Duration::from_secs(15);
+
+/// The parts of a running witness.
+struct Parts {
+    me: NodeId,
+    charter: Arc<Charter>,
+    pins: Pins,
+    identity: SigningKey,
+    clock: Running,
+    store: Store,
+    /// None: it holds no share of any.
+    keys: Keys,
+    recent: Recent,
+    ledgers: Ledgers,
+    metrics: Arc<Metrics>,
+}
+
+impl Parts {
+    fn now(&self) -> Now {
+        self.clock.now()
+    }
+}
+
+impl Keeps for Parts {
+    fn keeper(&self) -> Result<Keeper<'_>, ApiError> {
+        let Self { charter, store, keys, recent, ledgers, me, identity, .. } = self;
+        let decisions = Decisions { charter, store, keys, recent, now: self.now() };
+        Ok(Keeper { decisions, ledgers, me, identity })
+    }
+    fn pins(&self) -> &Pins {
+        &self.pins
+    }
+    fn refuse(&self, mut error: ApiError) -> ApiError {
+        error.node = self.me.to_string();
+        self.metrics.refusals.get_or_create(&Reason { reason: error.code.as_str() }).inc();
+        error
+    }
+    fn tell(&self, _news: &[pb::Envelope]) {}
+}
+
+/// A witness that serves until it is stopped.
+pub struct Witness {
+    address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
+    server: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Witness {
+    /// Starts on the configured address.
+    pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let address = config.listen;
+        let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+        Self::start_on(config, clock, listener).await
+    }
+
+    /// Starts on a port that is already open.
+    pub async fn start_on(config: &Config, clock: Arc<dyn Clock>, listener: TcpListener) -> Result<Self, StartError> {
+        let charter = Arc::new(read_charter(config)?);
+        let (tls, identity) = identity(config, &charter)?;
+        let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
+        let metrics = Arc::new(Metrics::default());
+        let store = open_store(config, &charter, &metrics).await?;
+        let clock = Running::new(clock, store.view()?.uptime()?);
+        let (boot, hash, now) = (*entropy::random::<16>(), *charter.hash().as_bytes(), clock.now());
+        store.write(move |txn| upkeep::boot_record(txn, boot, hash, now.wall)).await?;
+        let parts = Arc::new(Parts {
+            me: config.node.clone(),
+            pins: pins(&charter),
+            charter,
+            identity,
+            clock,
+            store,
+            keys: Keys::default(),
+            recent: Recent::default(),
+            ledgers: Ledgers::default(),
+            metrics,
+        });
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        tasks.spawn(look_after(Arc::clone(&parts), config.store.retention(), stop.clone()));
+        let metrics_address = match config.metrics {
+            Some(address) => Some(exporter::serve(&parts.metrics, &stop, &tasks, address).await?),
+            None => None,
+        };
+        let server = serve(&parts, &tls, listener, (&stop, &tasks))?;
+        tracing::info!(node = %parts.me, %address, "witness started");
+        Ok(Self { address, metrics_address, server, stop, tasks })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where its metrics are read.
+    pub const fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    /// Ends calls, server and store.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        match tokio::time::timeout(STOP_PATIENCE, self.server).await {
+            Ok(Ok(Ok(()))) => tracing::info!("witness stopped"),
+            other => tracing::warn!(?other, "the server did not stop cleanly"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Witness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Witness({})", self.address)
+    }
+}
+
+/// Makes the running time durable now and then, and lets ended requests shrink.
+async fn look_after(parts: Arc<Parts>, retention: Duration, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(UPTIME_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for round in 0u32.. {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let Now { uptime, wall } = parts.now();
+        let kept = parts.store.write_later(move |txn| txn.put_uptime(uptime));
+        let shrunk = if round.is_multiple_of(COMPACT_EVERY) {
+            let before = wall.minus(retention);
+            parts.store.write_later(move |txn| compaction::step(txn, before, wall).map(drop))
+        } else {
+            Ok(())
+        };
+        if let Err(error) = kept.and(shrunk) {
+            tracing::debug!(%error, "upkeep goes on later");
+        }
+    }
+}
+
+fn serve(
+    parts: &Arc<Parts>,
+    identity: &TlsIdentity,
+    listener: TcpListener,
+    (stop, tasks): (&CancellationToken, &TaskTracker),
+) -> Result<tokio::task::JoinHandle<Result<(), tonic::transport::Error>>, StartError> {
+    let checked = tls::pinned_server(identity, parts.pins.clone())?;
+    let incoming = callers(checked, &parts.metrics, listener);
+    let ledger = LedgerServer::new(LedgerService::new(Arc::clone(parts)))
+        .max_decoding_message_size(GRPC_MESSAGE_BYTES)
+        .max_encoding_message_size(GRPC_MESSAGE_BYTES);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let stopping = stop.clone();
+    tasks.spawn(async move {
+        health.set_serving::<LedgerServer<LedgerService<Parts>>>().await;
+        stopping.cancelled().await;
+        health.set_not_serving::<LedgerServer<LedgerService<Parts>>>().await;
+    });
+    let router = door().add_service(health_service).add_service(ledger);
+    let stopped = stop.clone().cancelled_owned();
+    Ok(tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped)))
+}
