@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use protox::prost::Message as _;
 
-const FILES: [&str; 9] = [
+const FILES: &[&str] = &[
     "limen/v1/types.proto",
     "limen/v1/approval.proto",
     "limen/v1/check.proto",
     "limen/v1/ledger.proto",
     "limen/v1/stops.proto",
+    "limen/v1/charter.proto",
     "limen/v1/custody.proto",
     "limen/v1/admin.proto",
     "limen/v1/signer.proto",

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod approval;
+mod charter;
 mod stop;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use limen_wire::ids::{IntentId, KeyId, Protocol, Scheme};
 use crate::dev::DevCommand;
 
 pub(crate) use approval::{ApprovalArgs, CaseArgs, RejectArgs, SignerArgs, WithdrawArgs};
+pub(crate) use charter::{CharterCommand, SignCharterArgs, VersionArgs, VetoCharterArgs};
 pub(crate) use stop::{FreezeArgs, ToSigners, UnfreezeArgs, WordArgs};
 
 const EXAMPLES: &str = "Examples:
@@ -83,8 +85,8 @@ pub(crate) enum Command {
     /// What is frozen, by whom, and which signers know
     #[command(after_help = stop::EXAMPLES)]
     Freezes(ToSigners),
-    /// What a charter says and what a new one changes, offline
-    #[command(subcommand, after_help = CHARTER_EXAMPLES)]
+    /// What a charter says and what a new one changes; its versions on their way into force
+    #[command(subcommand)]
     Charter(CharterCommand),
     /// Verify what you were given, offline
     #[command(subcommand, after_help = VERIFY_EXAMPLES)]
@@ -113,28 +115,6 @@ const SIGN_EXAMPLES: &str = "Examples:
 const VERIFY_EXAMPLES: &str = "Examples:
   limen verify receipt order-17.receipt --trust prod-trust.toml
   limen --output json verify receipt order-17.receipt --trust prod-trust.toml --require-final";
-
-const CHARTER_EXAMPLES: &str = "Examples:
-  limen charter lint charter.toml               formulas nobody can meet, people and places that reach too far
-  limen charter diff charter.toml draft.toml    what widens and what narrows, in sentences";
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum CharterCommand {
-    /// Find what is wrong with a charter; exit code 1 if it has errors
-    #[command(after_help = CHARTER_EXAMPLES)]
-    Lint {
-        /// The charter
-        file: PathBuf,
-    },
-    /// Say what changes from one charter to another, and whether it loosens anything
-    #[command(after_help = CHARTER_EXAMPLES)]
-    Diff {
-        /// The charter in force
-        old: PathBuf,
-        /// The draft
-        new: PathBuf,
-    },
-}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum VerifyCommand {

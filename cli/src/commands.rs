@@ -34,7 +34,7 @@ pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
     match &arguments.command {
         Command::Dev(DevCommand::Up(args)) => dev::up(args, output).await?,
         Command::Dev(DevCommand::Child(_)) => {}
-        Command::Charter(command) => charter::run(command, output)?,
+        Command::Charter(command) if !command.needs_cluster() => charter::run(command, output)?,
         Command::Verify(command) => verify::run(command, output)?,
         Command::Completion { shell } => completion(*shell, output),
         bad_news if stop::is_straight(bad_news) => stop::run(bad_news, &arguments.config, output).await?,
@@ -79,7 +79,8 @@ async fn in_session(command: &Command, session: &Session) -> Result<()> {
             approval::run(command, Some(session), session.output).await
         }
         Command::Freeze(_) | Command::Unfreeze(_) | Command::Freezes(_) => Ok(()),
-        Command::Charter(_) | Command::Verify(_) | Command::Dev(_) | Command::Completion { .. } => Ok(()),
+        Command::Charter(command) => charter::run_in(session, command).await,
+        Command::Verify(_) | Command::Dev(_) | Command::Completion { .. } => Ok(()),
     }
 }
 

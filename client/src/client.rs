@@ -186,6 +186,37 @@ impl Client {
         self.same_intent(id, answer.request)
     }
 
+    /// Hands a signed version of the charter to every signer; says where the versions from its number on stand at each.
+    /// Safe to repeat.
+    pub async fn submit_charter(&self, signed: &pb::Envelope) -> Result<Vec<pb::SignerCharters>, Error> {
+        let question = pb::SubmitCharterRequest { signed: Some(signed.clone()) };
+        let call = || {
+            let (mut custody, question) = (self.custody.clone(), question.clone());
+            async move { Ok(custody.submit_charter(question).await?.into_inner()) }
+        };
+        Ok(self.retry.run("SubmitCharter", call).await?.signers)
+    }
+
+    /// Hands the veto of a version to every signer. Safe to repeat.
+    pub async fn veto_charter(&self, veto: &pb::Envelope) -> Result<Vec<pb::SignerCharters>, Error> {
+        let question = pb::VetoCharterRequest { veto: Some(veto.clone()) };
+        let call = || {
+            let (mut custody, question) = (self.custody.clone(), question.clone());
+            async move { Ok(custody.veto_charter(question).await?.into_inner()) }
+        };
+        Ok(self.retry.run("VetoCharter", call).await?.signers)
+    }
+
+    /// Where the versions of the charter from this number on stand at each signer.
+    pub async fn charter_status(&self, from_number: u64) -> Result<Vec<pb::SignerCharters>, Error> {
+        let question = pb::CharterStatusRequest { from_number };
+        let call = || {
+            let mut custody = self.custody.clone();
+            async move { Ok(custody.charter_status(question).await?.into_inner()) }
+        };
+        Ok(self.retry.run("CharterStatus", call).await?.signers)
+    }
+
     /// Submits, waits for the end, and verifies the signature against what the signers attest about the key.
     /// A request that ends without a signature becomes its error.
     pub async fn sign(&self, intent: &SignedIntent, patience: impl Into<Patience>) -> Result<Signed, Error> {

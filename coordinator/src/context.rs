@@ -1,7 +1,7 @@
 //! What all parts of the coordinator share.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use limen_policy::charter::Charter;
 use limen_wire::error::{ApiError, Code};
@@ -78,8 +78,7 @@ impl Drivers {
 
 /// What all parts of the coordinator share. One per process; tests make many.
 pub struct Core {
-    /// The charter in force.
-    pub charter: Charter,
+    pub(crate) charter: RwLock<Arc<Charter>>,
     /// The time.
     pub clock: Clock,
     /// The books.
@@ -135,7 +134,7 @@ impl Core {
         let Parts { charter, clock, store, signers, ledgers, limits, timing, presign } = parts;
         let ledgers = Ledgers::new(&charter, ledgers);
         Arc::new(Self {
-            charter,
+            charter: RwLock::new(Arc::new(charter)),
             clock,
             store,
             signers,

@@ -43,12 +43,13 @@ pub(crate) fn check_origin(
     duty: Duty,
     opened: &Opened<'_>,
 ) -> Result<(), ApiError> {
-    if *cluster != core.charter.cluster {
-        let message = format!("the record is for cluster {cluster}, this is {}", core.charter.cluster);
+    if *cluster != core.charter().cluster {
+        let message = format!("the record is for cluster {cluster}, this is {}", core.charter().cluster);
         return Err(ApiError::new(Code::WrongCluster, message));
     }
-    let known = core.charter.requesters.contains_key(requester);
-    let enrolled = core.charter.requester(requester, duty).ok_or_else(|| match known {
+    let known = core.charter().requesters.contains_key(requester);
+    let charter = core.charter();
+    let enrolled = charter.requester(requester, duty).ok_or_else(|| match known {
         true => ApiError::new(Code::NotPermitted, format!("requester {requester} lacks the duty for this call")),
         false => ApiError::new(Code::NotEnrolled, format!("requester {requester} is not enrolled")),
     })?;
@@ -69,7 +70,7 @@ fn active_key(core: &Core, intent: &Intent) -> Result<Arc<ActiveKey>, ApiError> 
 
 fn check_expiry(core: &Core, intent: &Intent) -> Result<(), ApiError> {
     let now = core.clock.now_secs();
-    let latest = now.saturating_add(core.charter.bounds.max_expiry_secs);
+    let latest = now.saturating_add(core.charter().bounds.max_expiry_secs);
     if intent.expires_at_secs <= now {
         return Err(ApiError::new(Code::Expired, format!("it expired {} s ago", now - intent.expires_at_secs)));
     }
@@ -95,7 +96,7 @@ pub async fn submit(core: &Arc<Core>, envelope: pb::Envelope) -> Result<(Entry, 
         let message = format!("{} requests are open, no more are taken", core.limits.max_open_requests);
         return Err(ApiError::new(Code::Overloaded, message));
     }
-    let judged = judge::judge(&core.charter, &key.statement, intent, core.clock.now_secs())?;
+    let judged = judge::judge(&core.charter(), &key.statement, intent, core.clock.now_secs())?;
     let record = Record::submitted(&judged.intent, envelope, core.clock.now_ms());
     let step = signing::first_step(core, &key, record, &judged);
     match core.store.insert(step.record).await.map_err(store_failed)? {

@@ -61,7 +61,8 @@ impl Ledgers {
     pub(crate) fn open(core: &Arc<Core>) {
         let waiting = std::mem::take(&mut *core.ledgers.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         for (ledger, wishes) in waiting {
-            let Some(committee) = core.charter.ledgers.get(&ledger) else { continue };
+            let charter = core.charter();
+            let Some(committee) = charter.ledgers.get(&ledger) else { continue };
             let desk = desk::Desk::new(core, Arc::clone(committee), core.ledgers.ports.clone());
             core.tasks.spawn(desk.run(wishes));
         }

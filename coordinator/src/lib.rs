@@ -4,6 +4,7 @@
 //! a lost disk. May not live here: any secret that could sign, and any decision that a signer takes over unchecked.
 //! Start reading at [`lifecycle`], then [`signing`], then [`intake`].
 
+pub mod charters;
 pub mod clock;
 pub mod config;
 pub mod context;

@@ -126,7 +126,7 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
         Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?),
         None => None,
     };
-    tracing::info!(id = %config.id, listen = %listener.local_addr()?, cluster = %core.charter.cluster, charter = %core.charter.hash(), "starting");
+    tracing::info!(id = %config.id, listen = %listener.local_addr()?, cluster = %core.charter().cluster, charter = %core.charter().hash(), "starting");
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
     let work = async {

@@ -10,7 +10,7 @@ use crate::keys::ring::ActiveKey;
 use crate::keys::{KeyPhase, KeyRecord, drive};
 use crate::ledger::Ledgers;
 use crate::store::StoreError;
-use crate::{rebuild, signing};
+use crate::{charters, rebuild, signing};
 
 /// Starts everything; the coordinator serves once the signers' memory has been read, where that is needed.
 pub async fn start(core: &Arc<Core>) -> Result<(), StoreError> {
@@ -43,6 +43,11 @@ pub async fn start(core: &Arc<Core>) -> Result<(), StoreError> {
             None => tracing::error!(intent = %entry.record.id, key = %entry.record.key_id, "no certified key"),
         }
     }
+    // Requests are judged beforehand by what is in force, not by the file: this is where it is usually found out.
+    if let Err(reason) = charters::catch_up(core).await {
+        tracing::warn!(reason, "requests are judged beforehand by the charter file");
+    }
+    core.tasks.spawn(charters::follow(Arc::clone(core)));
     Ledgers::open(core);
     core.tasks.spawn(signing::presign::refill(Arc::clone(core)));
     core.ready.cancel();
@@ -53,7 +58,7 @@ pub async fn start(core: &Arc<Core>) -> Result<(), StoreError> {
 
 fn take_into_use(core: &Core, record: &KeyRecord) {
     let Some(certificate) = &record.certificate else { return };
-    match ActiveKey::from_certificate(certificate, &core.charter) {
+    match ActiveKey::from_certificate(certificate, &core.charter()) {
         Ok(key) => core.keys.insert(key),
         Err(error) => tracing::error!(key = %record.key_id, %error, "a stored certificate does not verify"),
     }

@@ -50,6 +50,10 @@ pub trait SignerPort: Send + Sync + 'static {
     async fn presign(&self, request: pb::PresignRequest) -> Result<pb::PresignResponse, CallError>;
     /// Hands over a stop record.
     async fn stop(&self, request: pb::StopRequest) -> Result<pb::StopResponse, CallError>;
+    /// Hands over a signed version of the charter.
+    async fn take_charter(&self, request: pb::TakeCharterRequest) -> Result<pb::TakeCharterResponse, CallError>;
+    /// A page of the versions that it knows.
+    async fn list_charters(&self, request: pb::ListChartersRequest) -> Result<pb::ListChartersResponse, CallError>;
     /// Asks how it is.
     async fn status(&self) -> Result<pb::StatusResponse, CallError>;
     /// A page of the intents it remembers.

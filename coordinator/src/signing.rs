@@ -311,7 +311,7 @@ impl Driver {
         self.jobs.spawn(async move {
             let opened = Intent::open(&envelope).map_err(|error| ApiError::new(Code::Malformed, error.to_string()));
             let judged =
-                opened.and_then(|(intent, _)| judge(&core.charter, &key.statement, intent, core.clock.now_secs()));
+                opened.and_then(|(intent, _)| judge(&core.charter(), &key.statement, intent, core.clock.now_secs()));
             Done::Judged(Box::new(judged))
         });
     }
@@ -338,7 +338,7 @@ impl Driver {
         }
         let opened = Intent::open(&self.record.envelope);
         let (intent, _) = opened.map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
-        let judged = Arc::new(judge(&self.core.charter, &self.key.statement, intent, self.core.clock.now_secs())?);
+        let judged = Arc::new(judge(&self.core.charter(), &self.key.statement, intent, self.core.clock.now_secs())?);
         self.judged = Some(Arc::clone(&judged));
         Ok(judged)
     }
@@ -393,7 +393,7 @@ async fn sleep(pause: Option<Duration>) {
 }
 
 fn evaluated(core: &Core, judged: &Judged) -> Event {
-    let effects = words::views(&core.charter, &judged.effects);
+    let effects = words::views(&core.charter(), &judged.effects);
     Event::Evaluated { effects, decision: judged.decision.to_wire() }
 }
 

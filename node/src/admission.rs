@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::approvals::{self, Shown};
 use crate::clock::{Millis, Now};
 use crate::guard::{
-    self, Examined, ExaminedOrder, FirstSight, JournalView, KeygenVerdict, KnownIntent, Meter, PresignCall,
+    self, Examined, ExaminedOrder, FirstSight, InForce, JournalView, KeygenVerdict, KnownIntent, Meter, PresignCall,
     PresignToken, SignCall, SignToken, Verdict,
 };
 use crate::store::journal::Event;
@@ -26,6 +26,10 @@ pub const STOPS_AHEAD: u64 = 100_000;
 
 impl JournalView for Txn<'_> {
     type Error = StoreError;
+
+    fn in_force(&self) -> Result<InForce, StoreError> {
+        Txn::in_force(self)
+    }
 
     fn intent(&self, id: &IntentId) -> Result<Option<KnownIntent>, StoreError> {
         let known = |row: IntentRow| KnownIntent {
@@ -95,6 +99,10 @@ pub fn note(
     time: Now,
 ) -> Result<Result<u64, ApiError>, StoreError> {
     let (intent, now) = (examined.intent(), time.wall);
+    let in_force = Txn::in_force(txn)?;
+    if in_force.hash != examined.charter() {
+        return Ok(Err(guard::charter_changed(&in_force)));
+    }
     match guard::first_sight(txn, charter, examined, now)? {
         FirstSight::Refused(error) => return Ok(Err(error)),
         FirstSight::Known => {

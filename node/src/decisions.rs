@@ -25,10 +25,10 @@ use crate::store::{Store, StoreError, Txn};
 pub type Keys = RwLock<HashMap<KeyId, Arc<KeyFacts>>>;
 
 /// The parts of a signer that a decision needs, at one moment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Decisions<'a> {
     /// The charter in force.
-    pub charter: &'a Arc<Charter>,
+    pub charter: Arc<Charter>,
     /// Durable memory.
     pub store: &'a Store,
     /// The keys.
@@ -73,11 +73,11 @@ impl Decisions<'_> {
 
     /// Everything about an intent that needs no journal.
     pub fn examine(&self, envelope: &pb::Envelope) -> Result<Examined, ApiError> {
-        let name = Recent::name(envelope);
+        let name = Recent::name(self.charter.hash(), envelope);
         if let Some(examined) = name.as_ref().and_then(|name| self.recent.get(name, |key| self.key(key))) {
-            return Ok(examined.at(self.charter, self.now));
+            return Ok(examined.at(&self.charter, self.now));
         }
-        let examined = guard::examine(self.charter, |key| self.key(key), envelope, self.now)?;
+        let examined = guard::examine(&self.charter, |key| self.key(key), envelope, self.now)?;
         if let Some(name) = name {
             self.recent.put(name, examined.clone());
         }
@@ -87,11 +87,11 @@ impl Decisions<'_> {
     /// What came with an intent and what is held here of before, verified outside the writer's turn.
     pub fn show(&self, examined: &Examined, papers: &Papers<'_>) -> Result<Shown, ApiError> {
         if examined.decision().asking.is_empty() {
-            return Ok(Shown::read(self.charter, examined, None, papers, self.now));
+            return Ok(Shown::read(&self.charter, examined, None, papers, self.now));
         }
         let live = self.row(&examined.intent().id)?.and_then(|row| row.live);
-        let examined = examined.clone().under(self.charter, &self.freezes()?);
-        Ok(Shown::read(self.charter, &examined, live.as_ref(), papers, self.now))
+        let examined = examined.clone().under(&self.charter, &self.freezes()?);
+        Ok(Shown::read(&self.charter, &examined, live.as_ref(), papers, self.now))
     }
 
     /// The signature that this signer holds already: found without a write and without a session.
@@ -106,10 +106,10 @@ impl Decisions<'_> {
     /// What would come of showing an intent that has not been seen; leaves no trace.
     pub fn imagine(&self, examined: Examined, papers: &Papers<'_>) -> Result<Announced, ApiError> {
         let freezes = self.freezes()?;
-        let examined = examined.under(self.charter, &freezes);
-        let shown = Shown::read(self.charter, &examined, None, papers, self.now);
-        let progress = shown.progress(self.charter, &examined, self.now);
-        let frozen = guard::frozen(self.charter, &examined, &freezes);
+        let examined = examined.under(&self.charter, &freezes);
+        let shown = Shown::read(&self.charter, &examined, None, papers, self.now);
+        let progress = shown.progress(&self.charter, &examined, self.now);
+        let frozen = guard::frozen(&self.charter, &examined, &freezes);
         Ok(Announced { examined, first_seen_ms: 0, progress, frozen })
     }
 
@@ -125,7 +125,7 @@ impl Decisions<'_> {
         envelope: pb::Envelope,
         shown: Shown,
     ) -> Result<Announced, ApiError> {
-        let (charter, now) = (Arc::clone(self.charter), self.now);
+        let (charter, now) = (Arc::clone(&self.charter), self.now);
         let noting = self.store.write(move |txn| {
             let first_seen_ms = match admission::note(txn, &charter, &examined, &envelope, now)? {
                 Ok(first_seen_ms) => first_seen_ms,
@@ -148,7 +148,7 @@ impl Decisions<'_> {
         envelope: pb::Envelope,
         shown: Shown,
     ) -> Result<Decided, ApiError> {
-        let (charter, now) = (Arc::clone(self.charter), self.now);
+        let (charter, now) = (Arc::clone(&self.charter), self.now);
         let deciding =
             self.store.write(move |txn| admission::sign(txn, &charter, examined, call, (&envelope, shown), now));
         deciding.await.map_err(|error| Shared::store_error(&error))

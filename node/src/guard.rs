@@ -18,10 +18,11 @@ mod token;
 use std::collections::BTreeSet;
 
 use limen_mpc::KeyPublic;
+use limen_policy::charter::Charter;
 use limen_policy::decide::Charge;
 use limen_policy::freeze::Freezes;
-use limen_wire::error::ApiError;
-use limen_wire::ids::{IntentId, KeyId, LimitId, NodeId, PartyIndex, RequesterId, SessionId};
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::{CharterHash, IntentId, KeyId, LimitId, NodeId, PartyIndex, RequesterId, SessionId};
 
 use crate::clock::Uptime;
 use crate::store::rows::{ClaimKey, StoredSignature};
@@ -90,10 +91,39 @@ pub struct KnownIntent {
     pub metered: BTreeSet<LimitId>,
 }
 
+/// The charter that the journal says is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InForce {
+    /// Its hash.
+    pub hash: CharterHash,
+    /// A signed sibling that tightens and that this signer's line has passed by.
+    pub fork: Option<CharterHash>,
+}
+
+/// Refuses to decide under a charter that is not the one in force, and under none while two versions contradict each other.
+fn check_charter(in_force: &InForce, charter: &Charter, examined_under: CharterHash) -> Result<(), ApiError> {
+    if let Some(sibling) = in_force.fork {
+        let message = format!("charter {} is in force and {sibling}, signed too, is not joined with it", in_force.hash);
+        return Err(ApiError::new(Code::CharterFork, message));
+    }
+    if charter.hash() != in_force.hash || examined_under != in_force.hash {
+        return Err(charter_changed(in_force));
+    }
+    Ok(())
+}
+
+/// What was examined under a charter that is not in force is examined anew.
+pub fn charter_changed(in_force: &InForce) -> ApiError {
+    let message = format!("charter {} came into force while this was examined", in_force.hash);
+    ApiError::new(Code::CharterChanged, message)
+}
+
 /// The journal as the guard sees it.
 pub trait JournalView {
     /// Why it cannot be read.
     type Error;
+    /// The charter in force.
+    fn in_force(&self) -> Result<InForce, Self::Error>;
     /// What is known of an intent.
     fn intent(&self, id: &IntentId) -> Result<Option<KnownIntent>, Self::Error>;
     /// Which intent holds a claim.

@@ -29,11 +29,11 @@ use crate::{admission, entropy};
 pub async fn generate(shared: Arc<Shared>, request: pb::GenerateKeyRequest) -> Result<pb::Envelope, Refusal> {
     shared.check_running()?;
     let envelope = request.order.unwrap_or_default();
-    let examined = examine_order(&shared.charter, &shared.me, &envelope)?;
+    let examined = examine_order(&shared.charter(), &shared.me, &envelope)?;
     let session = SessionId::from_slice(&request.session_id)
         .map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
     let key = examined.order().key_id.clone();
-    let (charter, now) = (Arc::clone(&shared.charter), shared.now());
+    let (charter, now) = (shared.charter(), shared.now());
     let verdict =
         shared.store.write(move |txn| admission::keygen(txn, &charter, examined, &envelope, session, now)).await;
     let token = match verdict.map_err(|error| Shared::store_error(&error))? {
@@ -258,7 +258,7 @@ pub async fn activate(shared: &Arc<Shared>, certificate: pb::Envelope) -> Result
     if facts.active {
         return Ok(());
     }
-    let pinned = |node: &NodeId| shared.charter.node_key(node);
+    let pinned = |node: &NodeId| shared.charter().node_key(node);
     KeyStatement::from_certificate(&certificate, &pinned)
         .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
     let (name, now, payload) = (key.clone(), shared.now(), certificate.payload.clone());

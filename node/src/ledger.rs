@@ -42,7 +42,7 @@ pub struct Ledgers {
 }
 
 /// What this node keeps ledgers with, at one moment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Keeper<'a> {
     /// What it decides with.
     pub decisions: Decisions<'a>,
@@ -120,7 +120,7 @@ impl Keeper<'_> {
         let kept = self.kept(&request.ledger)?;
         let read = self.read(&kept, request)?;
         let base = read.proposal.as_ref().map_or(0, |proposal| proposal.entry().base);
-        let (charter, now, turn) = (Arc::clone(self.decisions.charter), self.decisions.now, kept.clone());
+        let (charter, now, turn) = (Arc::clone(&self.decisions.charter), self.decisions.now, kept.clone());
         let promising = self.decisions.store.write(move |txn| promise(txn, &charter, &turn, read, now));
         let Promised { answer, head, news } = promising.await.map_err(failed)?;
         let mut response = pb::LedgerReserveResponse { head, ..pb::LedgerReserveResponse::default() };
@@ -271,9 +271,9 @@ impl Keeper<'_> {
 
     /// A request by its bytes. Members without a share of its key learn the key from the certificate that comes along.
     fn examine(&self, envelope: &pb::Envelope, certificate: Option<&pb::Envelope>) -> Result<Examined, ApiError> {
-        let charter = self.decisions.charter;
+        let charter = &*self.decisions.charter;
         let key = |id: &_| self.decisions.key(id).or_else(|| self.ledgers.overseen.find(id));
-        let name = Recent::name(envelope);
+        let name = Recent::name(charter.hash(), envelope);
         if let Some(examined) = name.as_ref().and_then(|name| self.decisions.recent.get(name, key)) {
             return Ok(examined.at(charter, self.decisions.now));
         }

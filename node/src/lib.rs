@@ -16,6 +16,7 @@
 
 pub mod admission;
 pub mod approvals;
+pub mod charters;
 pub mod clock;
 pub mod config;
 pub mod crypto;

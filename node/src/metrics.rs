@@ -67,6 +67,12 @@ pub struct Metrics {
     pub store_commit_seconds: CommitTime,
     /// Live freezes.
     pub freezes: Gauge,
+    /// Number of the charter's version in force, 0 where it counts none.
+    pub charter_number: Gauge,
+    /// Versions of the charter whose delay runs.
+    pub charter_waiting: Gauge,
+    /// Signed versions of the charter that a sibling keeps from binding: people have to join or to void them.
+    pub charter_stuck: Gauge,
     /// Peers banned by this node.
     pub banned_peers: Gauge,
     /// Nonces shared ahead and unused.
@@ -113,6 +119,9 @@ impl Metrics {
         r.register("store_commits", "Commits of the store", self.store_commits.clone());
         r.register_with_unit("store_commit", "Time of commits", seconds, self.store_commit_seconds.0.clone());
         r.register("freezes", "Freezes that stop something", self.freezes.clone());
+        r.register("charter_number", "Number of the charter's version in force", self.charter_number.clone());
+        r.register("charter_waiting", "Versions of the charter whose delay runs", self.charter_waiting.clone());
+        r.register("charter_stuck", "Signed versions that a sibling keeps from binding", self.charter_stuck.clone());
         r.register("banned_peers", "Peers that this node has banned", self.banned_peers.clone());
         r.register("nonces", "FROST nonces shared ahead and unused", self.nonces.clone());
         r.register("presignatures", "CGGMP24 presignatures in memory", self.presignatures.clone());

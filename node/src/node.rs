@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use limen_policy::charter::{Charter, CharterError};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::NodeId;
+use limen_wire::ids::{CharterHash, NodeId};
 use limen_wire::limits::{GRPC_MESSAGE_BYTES, STOP_RECORD_BYTES};
 use limen_wire::pb;
 use limen_wire::pb::ledger_server::LedgerServer;
@@ -42,7 +42,7 @@ use crate::store::{Options, Store, StoreError};
 use crate::trace::PartialTrace;
 use crate::vault::provider::{DangerSoftware, KeyProvider, ProviderError, check_mode};
 use crate::vault::{Vault, VaultError};
-use crate::{entropy, exporter, keygen, upkeep};
+use crate::{charters, entropy, exporter, keygen, upkeep};
 
 /// Calls that one connection may have open: a coordinator's sign calls, each as long as its session.
 const STREAMS: u32 = 1024;
@@ -63,6 +63,17 @@ pub enum StartError {
     /// Its content.
     #[error("the charter is refused: {0}")]
     Charter(#[from] CharterError),
+    /// Another file than the one that this signer began with.
+    #[error(
+        "the charter file is {file}, which this signer has not taken as a version; {in_force} is in force: \
+         new versions come signed, by `limen charter submit`, not as files"
+    )]
+    OtherCharter {
+        /// The file's.
+        file: CharterHash,
+        /// What is in force.
+        in_force: CharterHash,
+    },
     /// This node is not in it.
     #[error(
         "the charter has no such signer node, or with `witness = true` no such witness, as {0}: check the configuration"
@@ -109,7 +120,7 @@ pub enum StartError {
 }
 
 /// Reads and checks the charter that a configuration names, and that it fits the configuration.
-pub fn read_charter(config: &Config) -> Result<Charter, StartError> {
+pub(crate) fn read_charter(config: &Config) -> Result<(Charter, String), StartError> {
     let path = &config.charter;
     let text = std::fs::read_to_string(path)
         .map_err(|source| StartError::ReadCharter { path: path.display().to_string(), source })?;
@@ -121,7 +132,7 @@ pub fn read_charter(config: &Config) -> Result<Charter, StartError> {
     if config.danger_trace_partials.is_some() && !charter.is_development() {
         return Err(StartError::TraceRefused);
     }
-    Ok(charter)
+    Ok((charter, text))
 }
 
 fn provider(config: &Config, charter: &Charter) -> Result<Box<dyn KeyProvider>, StartError> {
@@ -133,7 +144,7 @@ fn provider(config: &Config, charter: &Charter) -> Result<Box<dyn KeyProvider>, 
 
 /// Checks everything that can be checked without starting: files, charter, identity, provider.
 pub fn check(config: &Config) -> Result<(), StartError> {
-    let charter = read_charter(config)?;
+    let (charter, _) = read_charter(config)?;
     identity(config, &charter)?;
     if config.witness { Ok(()) } else { provider(config, &charter).map(drop) }
 }
@@ -177,11 +188,13 @@ impl Node {
 
     /// Starts on a port that is already open.
     pub async fn start_on(config: &Config, clock: Arc<dyn Clock>, listener: TcpListener) -> Result<Self, StartError> {
-        let charter = Arc::new(read_charter(config)?);
-        let (identity, key) = identity(config, &charter)?;
+        let (file, text) = read_charter(config)?;
+        let (identity, key) = identity(config, &file)?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
         let metrics = Arc::new(Metrics::default());
-        let store = open_store(config, &charter, &metrics).await?;
+        let store = open_store(config, &file, &metrics).await?;
+        let time = Running::new(Arc::clone(&clock), store.view()?.uptime()?).now();
+        let charter = Arc::new(charters::begin(&store, file, text, time).await?);
         let provider = provider(config, &charter)?;
         let (cluster, node, kept) = (charter.cluster.clone(), config.node.clone(), store.clone());
         let opening = tokio::task::spawn_blocking(move || Vault::open(cluster, node, provider.as_ref(), &kept));
@@ -314,7 +327,7 @@ fn assemble(
     Ok(Arc::new(Shared {
         me: config.node.clone(),
         pins: pins(&charter),
-        charter,
+        in_force: RwLock::new(charter),
         limits: limits.clone(),
         client_authority: config.client_authority.clone(),
         identity: key,
@@ -341,14 +354,18 @@ fn assemble(
     }))
 }
 
-/// What a new link begins with: every certificate, so that a signer that missed one catches up without a coordinator,
-/// every unused nonce commitment, and the question for stop records that came meanwhile.
+/// What a new link begins with: the newest versions of the charter and every certificate, so that a signer that missed one
+/// catches up without a coordinator, every unused nonce commitment, and the question for stop records that came meanwhile.
 fn greeting(store: &Store, nonces: &Nonces, peer: &NodeId) -> Vec<pb::PeerMessage> {
     let keys = store.view().and_then(|view| view.keys()).unwrap_or_default();
     let certificates = keys.into_iter().filter(|(_, row)| !row.certificate.is_empty());
-    certificates
-        .filter_map(|(_, row)| pb::Envelope::decode(row.certificate.as_slice()).ok())
-        .map(pb::peer_message::Kind::KeyCertificate)
+    charters::greeting(store)
+        .into_iter()
+        .chain(
+            certificates
+                .filter_map(|(_, row)| pb::Envelope::decode(row.certificate.as_slice()).ok())
+                .map(pb::peer_message::Kind::KeyCertificate),
+        )
         .chain(nonces.greeting(peer).into_iter().map(pb::peer_message::Kind::NonceBatch))
         .chain(exchange::question(store, peer).ok().map(pb::peer_message::Kind::StopsAfter))
         .map(|kind| pb::PeerMessage { kind: Some(kind) })

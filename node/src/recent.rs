@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use limen_wire::ids::tagged_hash;
+use limen_wire::ids::{CharterHash, tagged_hash};
 use limen_wire::pb;
 use prost::Message as _;
 
@@ -15,7 +15,7 @@ const MOST: usize = 512;
 /// Longer envelopes are examined anew each time.
 const BYTES: usize = 16 * 1024;
 
-/// The memory. It belongs to one charter; a key's facts are compared at each use.
+/// The memory. What is remembered belongs to one charter; a key's facts are compared at each use.
 #[derive(Debug, Default)]
 pub struct Recent(Mutex<Inner>);
 
@@ -33,10 +33,10 @@ impl Recent {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The name under which an envelope is remembered; none if it is too long for that.
-    pub fn name(envelope: &pb::Envelope) -> Option<Name> {
+    /// The name under which an envelope is remembered for a charter; none if it is too long for that.
+    pub fn name(charter: CharterHash, envelope: &pb::Envelope) -> Option<Name> {
         let bytes = envelope.encode_to_vec();
-        (bytes.len() <= BYTES).then(|| Name(tagged_hash("limen node examined v1", [&bytes[..]])))
+        (bytes.len() <= BYTES).then(|| Name(tagged_hash("limen node examined v1", [&charter.as_bytes()[..], &bytes])))
     }
 
     /// What was found before, if the key is still what it was. `key` looks a key up by name.

@@ -18,7 +18,7 @@ use crate::approvals::Papers;
 use crate::decisions::Announced;
 use crate::guard::Examined;
 use crate::shared::{CallerKind, Shared, parse_caller};
-use crate::{keygen, presigning, signing, stops as records};
+use crate::{charters, keygen, presigning, signing, stops as records};
 
 pub use ledger::{Keeps, LedgerService};
 pub use peer::PeerService;
@@ -152,6 +152,25 @@ impl Signer for SignerService {
         let record = request.into_inner().record.unwrap_or_default();
         let possibly_signed = records::take(&self.shared, record, true).await.map_err(|error| self.status(error))?;
         Ok(Response::new(pb::StopResponse { possibly_signed }))
+    }
+
+    async fn take_charter(
+        &self,
+        request: Request<pb::TakeCharterRequest>,
+    ) -> Result<Response<pb::TakeCharterResponse>, Status> {
+        self.coordinator(&request)?;
+        let signed = request.into_inner().signed.unwrap_or_default();
+        let hash = charters::take(&self.shared, signed, true).await.map_err(|error| self.status(error))?;
+        let version = charters::view_of(&self.shared, hash).map_err(|error| self.status(error))?;
+        Ok(Response::new(pb::TakeCharterResponse { version: Some(version) }))
+    }
+
+    async fn list_charters(
+        &self,
+        request: Request<pb::ListChartersRequest>,
+    ) -> Result<Response<pb::ListChartersResponse>, Status> {
+        self.coordinator(&request)?;
+        charters::list(&self.shared, request.get_ref()).map(Response::new).map_err(|error| self.status(error))
     }
 
     async fn status(&self, request: Request<pb::StatusRequest>) -> Result<Response<pb::StatusResponse>, Status> {

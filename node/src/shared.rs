@@ -1,7 +1,7 @@
 //! What all parts of one signer share: made once at start, changed by nobody else than the part that owns it.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use limen_policy::charter::Charter;
 use limen_wire::error::{ApiError, Code};
@@ -32,8 +32,7 @@ use crate::vault::Vault;
 pub struct Shared {
     /// Its name.
     pub me: NodeId,
-    /// The charter in force.
-    pub charter: Arc<Charter>,
+    pub(crate) in_force: RwLock<Arc<Charter>>,
     /// Bounds.
     pub limits: Limits,
     /// Whose certificates let people in to hand stop records in.
@@ -124,8 +123,8 @@ impl Shared {
 
     /// What this signer decides with, now.
     pub fn decisions(&self) -> Decisions<'_> {
-        let Self { charter, store, keys, recent, .. } = self;
-        Decisions { charter, store, keys, recent, now: self.time() }
+        let Self { store, keys, recent, .. } = self;
+        Decisions { charter: self.charter(), store, keys, recent, now: self.time() }
     }
 
     /// The facts of a key.

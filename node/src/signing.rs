@@ -84,7 +84,7 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     let mut shown = show(&shared, &examined, &papers)?;
     let longest_ms = shared.limits.sign_timeout(request.timeout_ms).as_millis();
     let session_ms = u64::try_from(longest_ms).unwrap_or(u64::MAX);
-    shown.reservations = Reservations::read(&shared.charter, &examined, &authorization.reservations, session_ms);
+    shown.reservations = Reservations::read(&shared.charter(), &examined, &authorization.reservations, session_ms);
     let kept = examined.clone();
     let decided = shared.decisions().sign(examined, call, envelope, shown).await?;
     stops::tell(&shared, &decided.news);

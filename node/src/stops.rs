@@ -23,7 +23,7 @@ use crate::clock::Now;
 use crate::decisions::{Decisions, Heard};
 use crate::shared::Shared;
 use crate::store::{StoreError, Txn};
-use crate::{admission, approvals, freezes};
+use crate::{admission, approvals, charters, freezes};
 
 /// Verdicts on one intent that has not been seen.
 const SAID_AHEAD: usize = 64;
@@ -82,6 +82,9 @@ pub(crate) fn tell(shared: &Shared, news: &[pb::Envelope]) {
 
 /// Takes a stop record of any kind. True if a last-round message may have left before it.
 pub(crate) async fn take(shared: &Shared, record: pb::Envelope, pass_on: bool) -> Result<bool, ApiError> {
+    if let Some(heard) = charters::veto(shared, &record).await {
+        return heard.map(|()| false);
+    }
     let heard = shared.decisions().stop(record).await;
     shared.metrics.dropped_approvals.inc_by(heard.dropped as u64);
     if pass_on {
@@ -103,7 +106,7 @@ pub(crate) async fn lift_due(shared: &Arc<Shared>) -> Result<(), StoreError> {
     if shared.store.view()?.freeze_rows()?.iter().all(|(_, row)| row.lifters.is_empty()) {
         return Ok(());
     }
-    let (charter, now) = (Arc::clone(&shared.charter), shared.time());
+    let (charter, now) = (shared.charter(), shared.time());
     for id in shared.store.write(move |txn| freezes::lift_due(txn, &charter, now)).await? {
         tracing::warn!(freeze = %id, "a freeze is lifted: enough people said so, and the delay is over");
     }
@@ -129,8 +132,8 @@ impl Decisions<'_> {
     /// A guardian's freeze: at once.
     async fn freeze(&self, record: pb::Envelope) -> Result<Heard, NotTaken> {
         let (freeze, opened) = Freeze::open(&record)?;
-        verify_freeze(self.charter, &freeze, &opened)?;
-        let (charter, bytes, now) = (Arc::clone(self.charter), record.encode_to_vec(), self.now);
+        verify_freeze(&self.charter, &freeze, &opened)?;
+        let (charter, bytes, now) = (Arc::clone(&self.charter), record.encode_to_vec(), self.now);
         let (id, scope, person) = (freeze.id, freeze.scope.clone(), freeze.person.clone());
         let taking = self.store.write(move |txn| freezes::take_freeze(txn, &charter, &freeze, &bytes, now));
         let new = taking.await??;
@@ -143,8 +146,8 @@ impl Decisions<'_> {
     /// Somebody's word that freezes may be lifted.
     async fn unfreeze(&self, record: pb::Envelope) -> Result<Heard, NotTaken> {
         let (unfreeze, opened) = Unfreeze::open(&record)?;
-        verify_unfreeze(self.charter, &unfreeze, &opened)?;
-        let (charter, bytes, now) = (Arc::clone(self.charter), record.encode_to_vec(), self.now);
+        verify_unfreeze(&self.charter, &unfreeze, &opened)?;
+        let (charter, bytes, now) = (Arc::clone(&self.charter), record.encode_to_vec(), self.now);
         let (person, named) = (unfreeze.person.clone(), unfreeze.freezes.clone());
         let taking = self.store.write(move |txn| freezes::take_unfreeze(txn, &charter, &unfreeze, &bytes, now));
         let new = taking.await??;
@@ -173,7 +176,7 @@ impl Decisions<'_> {
             let refused = Heard::refused(ApiError::new(Code::NotPermitted, message));
             return Ok(Heard { dropped: shown.dropped, ..refused });
         }
-        let (charter, now) = (Arc::clone(self.charter), self.now);
+        let (charter, now) = (Arc::clone(&self.charter), self.now);
         let settling = self.store.write(move |txn| approvals::settle(txn, &charter, &examined, shown, now));
         Ok(Heard::kept(settling.await?.news, allowed))
     }

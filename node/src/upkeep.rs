@@ -9,16 +9,14 @@ use limen_wire::pb;
 
 use crate::clock::Millis;
 use crate::guard::KeyFacts;
-use crate::nonces;
 use crate::shared::Shared;
 use crate::stops::{self, exchange};
 use crate::store::compaction::{self, Compacted};
 use crate::store::journal::Event;
 use crate::store::{StoreError, Txn};
+use crate::{charters, nonces};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// Hash of the charter that was in force last.
-const META_CHARTER: &str = "charter-hash";
 /// What a crash takes of the running time at most: delays only get longer by it.
 const UPTIME_EVERY: Duration = Duration::from_secs(10);
 /// How long a signer may lack a stop record that it could have heard.
@@ -28,12 +26,8 @@ const COMPACT_EVERY: Duration = Duration::from_secs(600);
 /// Records the boot and starts the recurring work.
 pub async fn begin(shared: &Arc<Shared>, retention: Duration) -> Result<(), StoreError> {
     let (boot, now) = (shared.boot, shared.now());
-    let charter = *shared.charter.hash().as_bytes();
-    let before = shared.store.write(move |txn| boot_record(txn, boot, charter, now));
-    if let Some(before) = before.await?.filter(|before| *before != charter) {
-        let (before, now) = (hex::encode(before), hex::encode(charter));
-        tracing::warn!(before, now, "the charter is not the one of the last start");
-    }
+    shared.store.write(move |txn| boot_record(txn, boot, now)).await?;
+    charters::consider(shared).await?;
     let bans = shared.store.view()?.bans()?.len();
     shared.metrics.banned_peers.set(i64::try_from(bans).unwrap_or(i64::MAX));
     every(shared, SWEEP_EVERY, |shared| async move { shared.sessions.sweep() });
@@ -45,6 +39,11 @@ pub async fn begin(shared: &Arc<Shared>, retention: Duration) -> Result<(), Stor
     every(shared, EXCHANGE_EVERY, |shared| async move {
         if let Err(error) = exchange::ask(&shared) {
             tracing::debug!(%error, "the peers are asked for stop records later");
+        }
+    });
+    every(shared, SWEEP_EVERY, |shared| async move {
+        if let Err(error) = charters::consider(&shared).await {
+            tracing::warn!(%error, "whether a version of the charter is due was not found out; it is tried again");
         }
     });
     every(shared, UPTIME_EVERY, |shared| async move {
@@ -61,20 +60,9 @@ pub async fn begin(shared: &Arc<Shared>, retention: Duration) -> Result<(), Stor
     Ok(())
 }
 
-/// Records that the process has started, and under which charter. Gives the hash of the charter of the last start.
-pub fn boot_record(
-    txn: &mut Txn<'_>,
-    boot: [u8; 16],
-    charter: [u8; 32],
-    now: Millis,
-) -> Result<Option<Vec<u8>>, StoreError> {
-    txn.append(now, Event::Boot { boot, version: env!("CARGO_PKG_VERSION").to_owned() })?;
-    let before = txn.meta(META_CHARTER)?;
-    if before.as_deref() != Some(&charter[..]) {
-        txn.put_meta(META_CHARTER, &charter)?;
-        txn.append(now, Event::Charter { hash: charter })?;
-    }
-    Ok(before)
+/// Records that the process has started.
+pub fn boot_record(txn: &mut Txn<'_>, boot: [u8; 16], now: Millis) -> Result<(), StoreError> {
+    txn.append(now, Event::Boot { boot, version: env!("CARGO_PKG_VERSION").to_owned() })
 }
 
 fn every<F, W>(shared: &Arc<Shared>, period: Duration, work: F)
@@ -98,8 +86,8 @@ where
 /// Checks and keeps a peer's nonce commitments.
 pub(crate) fn keep_nonces(shared: &Shared, from: &NodeId, batch: &pb::Envelope) -> Result<(), ApiError> {
     let unknown = || ApiError::new(Code::NotEnrolled, format!("{from} is not in the charter"));
-    let pinned = shared.charter.node_key(from).ok_or_else(unknown)?;
-    let cluster = &shared.charter.cluster;
+    let pinned = shared.charter().node_key(from).ok_or_else(unknown)?;
+    let cluster = &shared.charter().cluster;
     shared.nonces.keep(nonces::check_batch(cluster, from, &pinned, |key| shared.key(key), batch)?);
     Ok(())
 }

@@ -26,7 +26,7 @@ use crate::node::{StartError, callers, door, identity, open_store, pins, read_ch
 use crate::recent::Recent;
 use crate::service::{Keeps, LedgerService};
 use crate::store::{Store, compaction};
-use crate::{entropy, exporter, upkeep};
+use crate::{charters, entropy, exporter, upkeep};
 
 const UPTIME_EVERY: Duration = Duration::from_secs(10);
 /// Looks at the uptime between two rounds of compaction.
@@ -57,7 +57,8 @@ impl Parts {
 
 impl Keeps for Parts {
     fn keeper(&self) -> Result<Keeper<'_>, ApiError> {
-        let Self { charter, store, keys, recent, ledgers, me, identity, .. } = self;
+        let Self { store, keys, recent, ledgers, me, identity, .. } = self;
+        let charter = Arc::clone(&self.charter);
         let decisions = Decisions { charter, store, keys, recent, now: self.now() };
         Ok(Keeper { decisions, ledgers, me, identity })
     }
@@ -91,14 +92,15 @@ impl Witness {
 
     /// Starts on a port that is already open.
     pub async fn start_on(config: &Config, clock: Arc<dyn Clock>, listener: TcpListener) -> Result<Self, StartError> {
-        let charter = Arc::new(read_charter(config)?);
+        let (charter, text) = read_charter(config)?;
         let (tls, identity) = identity(config, &charter)?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
         let metrics = Arc::new(Metrics::default());
         let store = open_store(config, &charter, &metrics).await?;
         let clock = Running::new(clock, store.view()?.uptime()?);
-        let (boot, hash, now) = (*entropy::random::<16>(), *charter.hash().as_bytes(), clock.now());
-        store.write(move |txn| upkeep::boot_record(txn, boot, hash, now.wall)).await?;
+        let (boot, now) = (*entropy::random::<16>(), clock.now());
+        store.write(move |txn| upkeep::boot_record(txn, boot, now.wall)).await?;
+        let charter = Arc::new(charters::follow_file(&store, charter, text, now).await?);
         let parts = Arc::new(Parts {
             me: config.node.clone(),
             pins: pins(&charter),

@@ -198,7 +198,7 @@ pub struct Charter {
 }
 
 /// The longest charter that is read, in bytes.
-pub const MAX_BYTES: usize = 1024 * 1024;
+pub const MAX_BYTES: usize = limen_wire::limits::CHARTER_BYTES;
 
 impl Charter {
     /// Reads and checks a development charter.

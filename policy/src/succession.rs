@@ -20,7 +20,7 @@ use crate::charter::Charter;
 use crate::charter::governance::Governance;
 use crate::diff::{Direction, diff};
 
-pub use lineage::{Entry, Lineage, MAX_OPEN, Outlook, Waiting};
+pub use lineage::{Entry, Lineage, MAX_OPEN, Outlook, State, Waiting};
 
 /// Version of the text form that approvers read.
 const TEXT_VERSION: u32 = 1;

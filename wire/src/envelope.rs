@@ -37,6 +37,8 @@ pub enum PayloadType {
     LedgerClosing,
     /// [`pb::LedgerVoid`].
     LedgerVoid,
+    /// [`pb::SignedCharter`].
+    CharterVersion,
 }
 
 impl PayloadType {
@@ -55,6 +57,14 @@ impl PayloadType {
             Self::LedgerEntry => "application/vnd.limen.ledger-entry.v1+protobuf",
             Self::LedgerClosing => "application/vnd.limen.ledger-closing.v1+protobuf",
             Self::LedgerVoid => "application/vnd.limen.ledger-void.v1+protobuf",
+            Self::CharterVersion => "application/vnd.limen.charter-version.v1+protobuf",
+        }
+    }
+
+    const fn payload_bytes(self) -> usize {
+        match self {
+            Self::CharterVersion => limits::CHARTER_VERSION_BYTES,
+            _ => limits::ENVELOPE_PAYLOAD_BYTES,
         }
     }
 }
@@ -165,7 +175,7 @@ pub fn open(envelope: &pb::Envelope, expected: PayloadType) -> Result<Opened<'_>
     let within = |what, found: usize, limit: usize| {
         if found > limit { Err(EnvelopeError::TooLarge { what, found, limit }) } else { Ok(()) }
     };
-    within("payload", envelope.payload.len(), limits::ENVELOPE_PAYLOAD_BYTES)?;
+    within("payload", envelope.payload.len(), expected.payload_bytes())?;
     within("number of signatures", envelope.signatures.len(), limits::ENVELOPE_SIGNATURES)?;
     for signature in &envelope.signatures {
         within("signer name", signature.signer.len(), limits::NAME_BYTES)?;

@@ -84,6 +84,10 @@ table! {
     LimitReached, "limit_reached", ResourceExhausted, true, "Wait until enough of the limit's window has passed, or have the charter changed.";
     /// Neither a reservation nor a part set aside covers it.
     ReservationMissing, "reservation_missing", FailedPrecondition, true, "It is reserved by itself while enough members of the ledger's committee can be reached; their logs say why not.";
+    /// The charter changed meanwhile.
+    CharterChanged, "charter_changed", Aborted, true, "It is judged anew under the charter that is in force now, by itself.";
+    /// Two versions follow the same charter.
+    CharterFork, "charter_fork", FailedPrecondition, true, "Have a version signed that names both as parents; `limen charter status` shows them.";
     /// The expiry has passed.
     Expired, "expired", FailedPrecondition, false, "Sign a new intent with a later expiry.";
     /// The expiry lies too far ahead.

@@ -5,6 +5,7 @@
 //! Start reading at [`ids`], then [`envelope`], then [`intent`], then `proto/limen/v1`.
 
 pub mod approval;
+pub mod charter;
 pub mod check;
 pub mod effects;
 pub mod envelope;

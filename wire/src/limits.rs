@@ -2,6 +2,10 @@
 
 /// An envelope's payload.
 pub const ENVELOPE_PAYLOAD_BYTES: usize = 256 * 1024;
+/// A charter's text.
+pub const CHARTER_BYTES: usize = 1024 * 1024;
+/// A version of the charter with its approvals, as payload of an envelope.
+pub const CHARTER_VERSION_BYTES: usize = 2 * 1024 * 1024;
 /// Signatures on one envelope.
 pub const ENVELOPE_SIGNATURES: usize = 64;
 /// A name: cluster, key, node, requester, vault.

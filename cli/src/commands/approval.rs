@@ -4,7 +4,7 @@
 //! which this machine checks itself. How these reach the command is the business of [`papers`] alone.
 
 mod agent;
-mod card;
+pub(super) mod card;
 pub(super) mod case;
 mod papers;
 pub(super) mod signer;
@@ -170,7 +170,7 @@ fn draft(
     })
 }
 
-fn confirm(verdict: Verdict, output: Output) -> Result<()> {
+pub(super) fn confirm(verdict: Verdict, output: Output) -> Result<()> {
     let word = verdict.as_str();
     output.line(&format!("Type {word} to sign, anything else to leave:"));
     let mut answer = String::new();

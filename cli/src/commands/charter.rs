@@ -1,4 +1,6 @@
-//! `limen charter …`: what a charter says and what changes from one to the next, offline.
+//! `limen charter …`: what a charter says, what changes from one to the next, and how the next comes into force.
+
+mod versions;
 
 use std::path::{Path, PathBuf};
 
@@ -8,6 +10,7 @@ use limen_policy::diff::{Change, Direction, diff};
 use limen_policy::lint::{Finding, Severity, lint};
 use serde_json::json;
 
+use super::Session;
 use super::verify::read;
 use crate::args::CharterCommand;
 use crate::output::Output;
@@ -38,10 +41,23 @@ impl BadCharter {
     }
 }
 
+/// What needs no cluster.
 pub(crate) fn run(command: &CharterCommand, output: Output) -> Result<()> {
     match command {
         CharterCommand::Lint { file } => show_findings(file, output),
         CharterCommand::Diff { old, new } => show_changes(old, new, output),
+        CharterCommand::Sign(args) => versions::sign(args, output),
+        CharterCommand::Submit { .. } | CharterCommand::Status { .. } | CharterCommand::Veto(_) => Ok(()),
+    }
+}
+
+/// What speaks to the cluster.
+pub(crate) async fn run_in(session: &Session, command: &CharterCommand) -> Result<()> {
+    match command {
+        CharterCommand::Submit { file } => versions::submit(session, file).await,
+        CharterCommand::Status { from } => versions::status(session, *from).await,
+        CharterCommand::Veto(args) => versions::veto(session, args).await,
+        CharterCommand::Lint { .. } | CharterCommand::Diff { .. } | CharterCommand::Sign(_) => Ok(()),
     }
 }
 

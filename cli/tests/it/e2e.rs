@@ -17,3 +17,4 @@ mod secrets;
 mod shares;
 mod story;
 mod together;
+mod versions;

@@ -53,6 +53,7 @@ struct State {
     requests: BTreeMap<IntentId, pb::Request>,
     /// Every envelope that was ever submitted, repeats included.
     submitted: Vec<pb::Envelope>,
+    charters: Vec<pb::CharterView>,
 }
 
 /// The fake and what a client needs to reach it.
@@ -322,6 +323,38 @@ impl Custody for Fake {
         self.find(id.as_bytes())?;
         self.change(id, |request| request.approvals.push(envelope));
         Ok(Response::new(pb::ApproveResponse { request: Some(self.find(id.as_bytes())?) }))
+    }
+
+    async fn submit_charter(
+        &self,
+        request: Request<pb::SubmitCharterRequest>,
+    ) -> Result<Response<pb::CharterStatusResponse>, Status> {
+        self.rude()?;
+        let signed = request.into_inner().signed.unwrap_or_default();
+        limen_wire::charter::SignedCharter::open(&signed).map_err(|error| Status::internal(error.to_string()))?;
+        let version = pb::CharterView { signed: Some(signed), ..pb::CharterView::default() };
+        self.lock().charters.push(version);
+        self.charter_status(Request::new(pb::CharterStatusRequest::default())).await
+    }
+
+    async fn veto_charter(
+        &self,
+        request: Request<pb::VetoCharterRequest>,
+    ) -> Result<Response<pb::CharterStatusResponse>, Status> {
+        let veto = request.into_inner().veto.unwrap_or_default();
+        SignedApproval::open(&veto).map_err(|error| Status::internal(error.to_string()))?;
+        self.lock().charters.clear();
+        self.charter_status(Request::new(pb::CharterStatusRequest::default())).await
+    }
+
+    async fn charter_status(
+        &self,
+        _request: Request<pb::CharterStatusRequest>,
+    ) -> Result<Response<pb::CharterStatusResponse>, Status> {
+        self.rude()?;
+        let versions = self.lock().charters.clone();
+        let one = pb::SignerCharters { node: "n1".to_owned(), versions, ..pb::SignerCharters::default() };
+        Ok(Response::new(pb::CharterStatusResponse { signers: vec![one] }))
     }
 
     async fn simulate(&self, request: Request<pb::SimulateRequest>) -> Result<Response<pb::SimulateResponse>, Status> {

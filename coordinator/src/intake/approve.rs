@@ -59,7 +59,7 @@ async fn take_check(core: &Arc<Core>, envelope: pb::Envelope) -> Result<Entry, A
     }
     let envelope = held.envelope.clone();
     let counts = |record: &Record| {
-        let verified = check::verify(&envelope, &core.charter, &record.id, core.clock.now_secs());
+        let verified = check::verify(&envelope, &core.charter(), &record.id, core.clock.now_secs());
         verified.map(drop).map_err(|error| finding_refusal(&error))
     };
     let said = || tracing::info!(intent = %found.intent_id, checker = %found.checker, passed = found.objection.is_none(), "checked");
@@ -67,10 +67,10 @@ async fn take_check(core: &Arc<Core>, envelope: pb::Envelope) -> Result<Entry, A
 }
 
 fn check_cluster(core: &Core, found: &ClusterId) -> Result<(), ApiError> {
-    if *found == core.charter.cluster {
+    if *found == core.charter().cluster {
         return Ok(());
     }
-    let message = format!("it is for cluster {found}, this is {}", core.charter.cluster);
+    let message = format!("it is for cluster {found}, this is {}", core.charter().cluster);
     Err(ApiError::new(Code::WrongCluster, message))
 }
 
@@ -106,7 +106,7 @@ fn stored(core: &Core, id: &IntentId) -> Result<Entry, ApiError> {
 fn check(core: &Core, record: &Record, signed: &SignedApproval) -> Result<(), ApiError> {
     let Some(key) = core.keys.find(&record.key_id) else { return Ok(()) };
     let facts = facts(core, &key, record, &signed.approval)?;
-    verify(signed, &core.charter.roster, &facts, core.clock.now_secs()).map_err(|error| refusal(&error))?;
+    verify(signed, &core.charter().roster, &facts, core.clock.now_secs()).map_err(|error| refusal(&error))?;
     let agreed = key.committee.agreed_freeze_epoch(record);
     let other = agreed.is_some_and(|agreed| agreed != *signed.approval.freeze_epoch.as_bytes());
     if signed.approval.verdict == Verdict::Approve && other {
@@ -118,9 +118,9 @@ fn check(core: &Core, record: &Record, signed: &SignedApproval) -> Result<(), Ap
 /// The freezes are the signers' to know: here the approval's own word stands in.
 fn facts(core: &Core, key: &ActiveKey, record: &Record, approval: &Approval) -> Result<Facts, ApiError> {
     let (intent, _) = Intent::open(&record.envelope).map_err(malformed)?;
-    let judged = judge::judge(&core.charter, &key.statement, intent, core.clock.now_secs())?;
+    let judged = judge::judge(&core.charter(), &key.statement, intent, core.clock.now_secs())?;
     Ok(Facts {
-        cluster: core.charter.cluster.clone(),
+        cluster: core.charter().cluster.clone(),
         intent_id: record.id,
         effects_digest: judged.effects.digest(),
         decoder_version: judged.effects.decoder_version,

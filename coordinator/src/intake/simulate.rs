@@ -16,7 +16,7 @@ pub async fn simulate(core: &Arc<Core>, envelope: pb::Envelope) -> Result<pb::Si
     let intent = checked_intent(core, &envelope)?;
     let id = intent.id;
     let key = active_key(core, &intent)?;
-    let judged = judge::judge(&core.charter, &key.statement, intent, core.clock.now_secs())?;
+    let judged = judge::judge(&core.charter(), &key.statement, intent, core.clock.now_secs())?;
     let mut calls = JoinSet::new();
     for signer in core.signers.among(&key.committee.members).filter(|signer| signer.is_reachable()) {
         let (signer, bound, intent) = (Arc::clone(signer), core.timing.call_timeout, Some(envelope.clone()));
@@ -45,7 +45,7 @@ pub async fn simulate(core: &Arc<Core>, envelope: pb::Envelope) -> Result<pb::Si
     signer_decisions.sort_by(|a, b| a.node.cmp(&b.node));
     Ok(pb::SimulateResponse {
         intent_id: id.as_bytes().to_vec().into(),
-        effects: words::views(&core.charter, &judged.effects),
+        effects: words::views(&core.charter(), &judged.effects),
         decision: Some(judged.decision.to_wire()),
         signer_decisions,
     })

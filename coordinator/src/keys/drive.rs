@@ -181,7 +181,7 @@ impl Driver {
         }
         let certificate = combine(&statements);
         let checked =
-            certificate.as_ref().map(|certificate| ActiveKey::from_certificate(certificate, &self.core.charter));
+            certificate.as_ref().map(|certificate| ActiveKey::from_certificate(certificate, &self.core.charter()));
         match (certificate, checked) {
             (Some(certificate), Some(Ok(_))) => self.feed(KeyEvent::Certified(certificate)).await,
             (_, Some(Err(error))) => {
@@ -228,7 +228,8 @@ impl Driver {
     }
 
     fn is_certificate(&self, certificate: &pb::Envelope) -> bool {
-        ActiveKey::from_certificate(certificate, &self.core.charter).is_ok_and(|key| fits(&key.statement, &self.order))
+        ActiveKey::from_certificate(certificate, &self.core.charter())
+            .is_ok_and(|key| fits(&key.statement, &self.order))
     }
 
     /// Hands the certificate to every member that lacks it, once; called again until all have it.
@@ -280,7 +281,7 @@ impl Driver {
 
     fn take_into_use(&self) {
         let Some(certificate) = &self.record.certificate else { return };
-        if let Ok(key) = ActiveKey::from_certificate(certificate, &self.core.charter) {
+        if let Ok(key) = ActiveKey::from_certificate(certificate, &self.core.charter()) {
             self.core.keys.insert(key);
         }
     }

@@ -17,7 +17,7 @@ use crate::intake::check_origin;
 pub(crate) fn checked(core: &Core, envelope: &pb::Envelope) -> Result<KeyGeneration, ApiError> {
     let malformed = |error: limen_wire::intent::IntentError| ApiError::new(Code::Malformed, error.to_string());
     let (order, opened) = KeyGeneration::open(envelope).map_err(malformed)?;
-    key_order::check(&core.charter, &order).map_err(|error| {
+    key_order::check(&core.charter(), &order).map_err(|error| {
         let code = match error {
             KeyOrderError::WrongCluster { .. } => Code::WrongCluster,
             KeyOrderError::NotPermitted(_) => Code::NotPermitted,
@@ -56,12 +56,13 @@ fn check_new(core: &Core, order: &KeyGeneration) -> Result<(), ApiError> {
     if order.expires_at_secs <= now {
         return Err(ApiError::new(Code::Expired, "the order has expired"));
     }
-    let latest = now.saturating_add(core.charter.bounds.max_expiry_secs);
+    let latest = now.saturating_add(core.charter().bounds.max_expiry_secs);
     if order.expires_at_secs > latest {
         let message = format!("the order expires at {} s, the charter allows {latest} s", order.expires_at_secs);
         return Err(ApiError::new(Code::ExpiryTooFar, message));
     }
-    let mut places = core.charter.nodes.iter();
+    let charter = core.charter();
+    let mut places = charter.nodes.iter();
     if order.nodes.iter().all(|node| places.any(|known| known.id == *node)) {
         return Ok(());
     }

@@ -65,7 +65,7 @@ impl Desk {
         ports: BTreeMap<NodeId, Arc<dyn LedgerPort>>,
     ) -> Self {
         let view = Durable::genesis(&committee);
-        let sequencer = Sequencer::new(Arc::clone(&committee), core.charter.hash(), view, None, PATIENCE_MS);
+        let sequencer = Sequencer::new(Arc::clone(&committee), core.charter().hash(), view, None, PATIENCE_MS);
         Self {
             core: Arc::clone(core),
             committee,
@@ -145,7 +145,7 @@ impl Desk {
     fn tick(&mut self) {
         self.waiting.retain(|_, waiting| waiting.replies.iter().any(|reply| !reply.is_closed()));
         let (core, ledger) = (Arc::clone(&self.core), self.committee.ledger().clone());
-        let limit = |scope: &_| core.charter.ledger_limit(&ledger, scope);
+        let limit = |scope: &_| core.charter().ledger_limit(&ledger, scope);
         let outputs = self.sequencer.tick(self.core.clock.now_ms(), &limit);
         self.perform(outputs);
     }

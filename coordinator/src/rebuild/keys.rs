@@ -21,7 +21,7 @@ pub(super) async fn take_over(
     let Some(envelope) = &share.order else { return Ok(Ok(())) };
     // A certificate of all members speaks for itself, whoever may order keys today.
     let certified = KeyGeneration::open(envelope).ok().and_then(|(order, _)| {
-        let key = ActiveKey::from_certificate(share.certificate.as_ref()?, &core.charter).ok()?;
+        let key = ActiveKey::from_certificate(share.certificate.as_ref()?, &core.charter()).ok()?;
         fits(&key.statement, &order).then_some((order, key))
     });
     let (order, key) = match certified {

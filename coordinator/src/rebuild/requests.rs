@@ -67,7 +67,7 @@ pub(super) async fn take_over(
         Err(error) => return Ok(Taken::Invalid(format!("intent {id}: {error}"))),
     };
     let Some(key) = core.keys.find(&intent.key_id) else { return Ok(Taken::WaitsForKey(intent.key_id)) };
-    let judged = match judge(&core.charter, &key.statement, intent, core.clock.now_secs()) {
+    let judged = match judge(&core.charter(), &key.statement, intent, core.clock.now_secs()) {
         Ok(judged) => judged,
         Err(error) => return Ok(Taken::Outdated(error)),
     };
@@ -142,7 +142,7 @@ fn taken_over(
     let seen = facts.iter().map(|(_, fact)| first_seen(core, intent.expires_at_secs, fact)).min();
     let mut record = Record::submitted(intent, envelope, seen.unwrap_or(now));
     record.updated_at_ms = now.max(record.created_at_ms);
-    record.effects = words::views(&core.charter, &judged.effects);
+    record.effects = words::views(&core.charter(), &judged.effects);
     record.decision = Some(judged.decision.to_wire());
     record.exposed = facts.iter().any(|(_, fact)| fact.allowed);
     record.state = if signature.is_some() { State::Signed } else { State::Evaluated };
@@ -179,11 +179,12 @@ async fn merge(core: &Arc<Core>, known: Entry, fact: &Fact) -> Result<Taken, Sto
     if let Some(result) = fact.result.as_ref().filter(|result| Some(&result.signature) != held) {
         let Some(key) = core.keys.find(&record.key_id) else { return Ok(Taken::WaitsForKey(record.key_id.clone())) };
         let opened = Intent::open(&record.envelope).map_err(|error| ApiError::new(Code::Malformed, error.to_string()));
-        let judged =
-            match opened.and_then(|(intent, _)| judge(&core.charter, &key.statement, intent, core.clock.now_secs())) {
-                Ok(judged) => judged,
-                Err(error) => return Ok(Taken::Outdated(error)),
-            };
+        let judged = match opened
+            .and_then(|(intent, _)| judge(&core.charter(), &key.statement, intent, core.clock.now_secs()))
+        {
+            Ok(judged) => judged,
+            Err(error) => return Ok(Taken::Outdated(error)),
+        };
         match signing::verified(core, &judged, node, result) {
             Ok(result) => signing::found(core, record.id, result).await?,
             Err(error) => return Ok(Taken::Invalid(format!("intent {}: {error}", record.id))),
@@ -204,6 +205,6 @@ async fn remember(core: &Arc<Core>, known: &Record, fact: &pb::IntentRecord) -> 
 
 /// When the signer first saw it, within what the request's own expiry and our clock allow.
 fn first_seen(core: &Core, expires_at_secs: u64, fact: &pb::IntentRecord) -> u64 {
-    let earliest = expires_at_secs.saturating_sub(core.charter.bounds.max_expiry_secs).saturating_mul(1000);
+    let earliest = expires_at_secs.saturating_sub(core.charter().bounds.max_expiry_secs).saturating_mul(1000);
     fact.first_seen_ms.min(core.clock.now_ms()).max(earliest)
 }

@@ -9,7 +9,7 @@ use limen_wire::pb::custody_server::Custody;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::context::{Core, store_failed};
-use crate::{intake, keys, watch};
+use crate::{charters, intake, keys, watch};
 
 /// The door for clients.
 pub(super) struct CustodyService(pub(super) Arc<Core>);
@@ -63,6 +63,29 @@ impl Custody for CustodyService {
     async fn list_keys(&self, request: Request<pb::ListKeysRequest>) -> Result<Response<pb::ListKeysResponse>, Status> {
         Ok(Response::new(keys::list(&self.0, &request.into_inner())?))
     }
+
+    async fn submit_charter(
+        &self,
+        request: Request<pb::SubmitCharterRequest>,
+    ) -> Result<Response<pb::CharterStatusResponse>, Status> {
+        let signed = envelope(request.into_inner().signed)?;
+        Ok(Response::new(charters::submit(&self.0, signed).await?))
+    }
+
+    async fn veto_charter(
+        &self,
+        request: Request<pb::VetoCharterRequest>,
+    ) -> Result<Response<pb::CharterStatusResponse>, Status> {
+        let record = envelope(request.into_inner().veto)?;
+        Ok(Response::new(charters::veto(&self.0, record).await))
+    }
+
+    async fn charter_status(
+        &self,
+        request: Request<pb::CharterStatusRequest>,
+    ) -> Result<Response<pb::CharterStatusResponse>, Status> {
+        Ok(Response::new(charters::status(&self.0, request.into_inner().from_number).await))
+    }
 }
 
 #[async_trait]
@@ -98,9 +121,9 @@ fn status(core: &Core) -> Result<pb::ClusterStatusResponse, ApiError> {
         }
     });
     Ok(pb::ClusterStatusResponse {
-        cluster: core.charter.cluster.to_string(),
+        cluster: core.charter().cluster.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        charter_hash: core.charter.hash().as_bytes().to_vec().into(),
+        charter_hash: core.charter().hash().as_bytes().to_vec().into(),
         signers: signers.collect(),
         requests_open,
         requests_ended,

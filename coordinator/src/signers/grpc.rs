@@ -70,6 +70,12 @@ impl SignerPort for GrpcPort {
     async fn stop(&self, request: pb::StopRequest) -> Result<pb::StopResponse, CallError> {
         call!(self.stop(request))
     }
+    async fn take_charter(&self, request: pb::TakeCharterRequest) -> Result<pb::TakeCharterResponse, CallError> {
+        call!(self.take_charter(request))
+    }
+    async fn list_charters(&self, request: pb::ListChartersRequest) -> Result<pb::ListChartersResponse, CallError> {
+        call!(self.list_charters(request))
+    }
     async fn status(&self) -> Result<pb::StatusResponse, CallError> {
         call!(self.status(pb::StatusRequest {}))
     }

@@ -19,7 +19,7 @@ impl Driver {
     fn claims(&mut self) -> BTreeMap<LedgerId, Claim> {
         // What cannot be judged is refused when its session is prepared.
         let Ok(judged) = self.judged() else { return BTreeMap::new() };
-        self.core.charter.claims(&judged.intent, &judged.decision)
+        self.core.charter().claims(&judged.intent, &judged.decision)
     }
 
     fn requested(&self) -> pb::LedgerRequested {
@@ -83,7 +83,7 @@ impl Driver {
     fn part_is_set_aside(&mut self) -> bool {
         let Ok(judged) = self.judged() else { return false };
         judged.decision.charges.iter().all(|charge| {
-            self.core.charter.limits.get(&charge.limit).is_some_and(|limit| {
+            self.core.charter().limits.get(&charge.limit).is_some_and(|limit| {
                 (limit.max_amount.is_none() || limit.split_amount > Amount::ZERO)
                     && (limit.max_count.is_none() || limit.split_count > 0)
             })

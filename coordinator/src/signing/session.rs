@@ -172,7 +172,9 @@ impl Session {
         }
         match error.code {
             Code::NonceUnavailable => progress.nonce_missed = true,
-            Code::ApprovalsMissing | Code::TimeLocked | Code::Frozen => progress.early.push(node.clone()),
+            Code::ApprovalsMissing | Code::TimeLocked | Code::Frozen | Code::CharterChanged | Code::CharterFork => {
+                progress.early.push(node.clone());
+            }
             // Waiting for somebody else in vain is no fault of this member.
             // Nor is that a reservation has ended meanwhile.
             Code::SessionTimeout | Code::SessionAborted | Code::TooFewSigners | Code::ReservationMissing => {}
@@ -222,6 +224,8 @@ const fn was_refused_before_allowing(code: Code) -> bool {
             Code::ApprovalsMissing
                 | Code::TimeLocked
                 | Code::Frozen
+                | Code::CharterChanged
+                | Code::CharterFork
                 | Code::LimitReached
                 | Code::ReservationMissing
                 | Code::KeyNotActive

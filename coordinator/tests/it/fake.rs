@@ -542,6 +542,14 @@ impl SignerPort for FakeSigner {
         Ok(pb::StopResponse { possibly_signed })
     }
 
+    async fn take_charter(&self, _request: pb::TakeCharterRequest) -> Result<pb::TakeCharterResponse, CallError> {
+        Err(CallError::Refused(ApiError::new(Code::WrongState, "this signer takes no versions of the charter")))
+    }
+
+    async fn list_charters(&self, _request: pb::ListChartersRequest) -> Result<pb::ListChartersResponse, CallError> {
+        Ok(pb::ListChartersResponse::default())
+    }
+
     async fn status(&self) -> Result<pb::StatusResponse, CallError> {
         self.enter(true).await?;
         let nonce_pools = self.pools();
@@ -615,6 +623,12 @@ impl SignerPort for Wire {
     }
     async fn stop(&self, request: pb::StopRequest) -> Result<pb::StopResponse, CallError> {
         through!(self, self.signer.stop(request))
+    }
+    async fn take_charter(&self, request: pb::TakeCharterRequest) -> Result<pb::TakeCharterResponse, CallError> {
+        through!(self, self.signer.take_charter(request))
+    }
+    async fn list_charters(&self, request: pb::ListChartersRequest) -> Result<pb::ListChartersResponse, CallError> {
+        through!(self, self.signer.list_charters(request))
     }
     async fn status(&self) -> Result<pb::StatusResponse, CallError> {
         through!(self, self.signer.status())

@@ -2,7 +2,7 @@ use limen_wire::ids::ClusterId;
 
 use super::*;
 use crate::clock::Uptime;
-use crate::guard::tests::{charter, denied, examined, sealed, transfer};
+use crate::guard::tests::{charter, denied, examined, pin, sealed, transfer};
 use crate::store::compaction;
 use crate::store::{Options, Store};
 
@@ -11,7 +11,9 @@ const MOMENT: Now = Now { wall: NOW, uptime: Uptime(5_000) };
 
 fn store(folder: &tempfile::TempDir) -> Store {
     let owner = (NodeId::new("signer-1").unwrap(), ClusterId::new("sample").unwrap());
-    Store::open(folder.path(), Options::new(owner.0, owner.1)).unwrap()
+    let store = Store::open(folder.path(), Options::new(owner.0, owner.1)).unwrap();
+    pin(&store, &charter());
+    store
 }
 
 /// A charter under which two denied requests are remembered.

@@ -10,7 +10,7 @@ use limen_wire::keys::SigningKey;
 use super::*;
 use crate::admission;
 use crate::clock::{Millis, Uptime};
-use crate::guard::tests::{charter_text, examined_under, sealed, transfer};
+use crate::guard::tests::{charter_text, examined_under, pin, sealed, transfer};
 use crate::guard::{SignToken, Verdict, sign_call};
 use crate::store::{Options, Store};
 
@@ -112,7 +112,13 @@ impl Bench {
         signed(self.approval(person, said), person)
     }
 
+    /// The signer goes over to the charter that the test has set.
+    fn pin(&self) {
+        pin(self.store(), &self.charter);
+    }
+
     fn announce(&mut self, approvals: &[pb::Envelope]) -> Progress {
+        self.pin();
         let (charter, examined, now) = (self.charter.clone(), self.examined(), self.now);
         let papers = Papers { approvals, checks: &self.checks };
         let (shown, envelope) = (Shown::read(&charter, &examined, None, &papers, now), sealed(&self.raw));
@@ -124,6 +130,7 @@ impl Bench {
     }
 
     fn sign(&mut self, approvals: &[pb::Envelope]) -> Verdict<SignToken> {
+        self.pin();
         self.session += 1;
         let call = sign_call(&[self.session; 32], &[1, 2]).unwrap();
         let (charter, examined, now) = (self.charter.clone(), self.examined(), self.now);

@@ -14,7 +14,7 @@ use super::*;
 use crate::approvals::Papers;
 use crate::clock::Millis;
 use crate::decisions::{Decisions, Keys};
-use crate::guard::tests::{charter_text, facts, sealed, transfer};
+use crate::guard::tests::{charter_text, facts, pin, sealed, transfer};
 use crate::guard::{self, Verdict, sign_call};
 use crate::recent::Recent;
 use crate::store::{Options, Store};
@@ -89,7 +89,8 @@ impl Signer {
 
     fn decisions(&self) -> Decisions<'_> {
         let (charter, keys, recent) = (&self.charter, &self.keys, &self.recent);
-        Decisions { charter, store: self.store.as_ref().unwrap(), keys, recent, now: self.now }
+        pin(self.store.as_ref().unwrap(), charter);
+        Decisions { charter: Arc::clone(charter), store: self.store.as_ref().unwrap(), keys, recent, now: self.now }
     }
 
     fn hears(&self, record: &pb::Envelope) -> Result<bool, ApiError> {

@@ -7,7 +7,7 @@ use limen_wire::ids::IntentId;
 use super::examine::check_set;
 use super::freeze::check_freezes;
 use super::reserve::cover;
-use super::{Examined, JournalView, KnownIntent, Progress, Reservations, SignCall, SignToken, Verdict};
+use super::{Examined, JournalView, KnownIntent, Progress, Reservations, SignCall, SignToken, Verdict, check_charter};
 use crate::clock::{Millis, Now};
 
 /// What becomes of an intent that is shown.
@@ -91,6 +91,9 @@ pub fn admit_sign<V: JournalView>(
     if let Some(result) = known.as_ref().and_then(|known| known.result.clone()) {
         return Ok(Verdict::Repeat(result));
     }
+    if let Err(error) = check_charter(&view.in_force()?, charter, examined.charter) {
+        return Ok(Verdict::Refused(error));
+    }
     if let Err(error) = check_facts(charter, &examined, now).and_then(|()| check_set(&examined.key, &call.signers)) {
         return Ok(Verdict::Refused(error));
     }
@@ -131,7 +134,8 @@ pub fn admit_claim<V: JournalView>(
     now: Millis,
 ) -> Result<Result<(), ApiError>, V::Error> {
     let id = examined.intent.id;
-    if let Err(error) = check_facts(charter, examined, now) {
+    let facts = check_charter(&view.in_force()?, charter, examined.charter);
+    if let Err(error) = facts.and_then(|()| check_facts(charter, examined, now)) {
         return Ok(Err(error));
     }
     let Some(known) = view.intent(&id)? else {

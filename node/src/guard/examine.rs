@@ -8,7 +8,7 @@ use limen_policy::charter::{Charter, Duty};
 use limen_policy::decide::{Decision, When, decide};
 use limen_wire::effects::{Address, ChainId};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{FreezeEpoch, PartyIndex, Scheme, SessionId, SignerSet};
+use limen_wire::ids::{CharterHash, FreezeEpoch, PartyIndex, Scheme, SessionId, SignerSet};
 use limen_wire::intent::{Intent, Payload};
 use limen_wire::pb;
 
@@ -29,6 +29,7 @@ pub struct Examined {
     pub(super) decision: Decision,
     pub(super) effects_digest: [u8; 32],
     pub(super) freeze_epoch: FreezeEpoch,
+    pub(super) charter: CharterHash,
 }
 
 impl Examined {
@@ -39,6 +40,10 @@ impl Examined {
     /// What the charter's rules say.
     pub const fn decision(&self) -> &Decision {
         &self.decision
+    }
+    /// The charter under which it was examined.
+    pub const fn charter(&self) -> CharterHash {
+        self.charter
     }
     /// Decides again where the answer depends on the moment.
     #[must_use]
@@ -142,8 +147,8 @@ fn judge(charter: &Charter, intent: Intent, key: Arc<KeyFacts>, now: Now) -> Res
     let input = sign_input(&decoded.signing, scheme)?;
     let decision = decide(charter, &intent, &decoded.effects, &when(now));
     let effects_digest = decoded.effects.digest();
-    let freeze_epoch = FreezeEpoch::NONE;
-    Ok(Examined { intent, key, path, child, account, decoded, input, decision, effects_digest, freeze_epoch })
+    let (charter, freeze_epoch) = (charter.hash(), FreezeEpoch::NONE);
+    Ok(Examined { intent, key, path, child, account, decoded, input, decision, effects_digest, freeze_epoch, charter })
 }
 
 fn payload(payload: &Payload) -> limen_chain::Payload<'_> {

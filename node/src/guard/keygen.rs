@@ -3,12 +3,12 @@
 use limen_policy::charter::{Charter, index_in};
 use limen_policy::key_order::{self, KeyOrderError};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{NodeId, PartyIndex, SessionId};
+use limen_wire::ids::{CharterHash, NodeId, PartyIndex, SessionId};
 use limen_wire::intent::KeyGeneration;
 use limen_wire::{limits, pb};
 
 use super::admit::check_expiry;
-use super::{JournalView, KeygenToken};
+use super::{JournalView, KeygenToken, check_charter};
 use crate::clock::Millis;
 
 /// An order whose signature and content this signer has checked.
@@ -16,6 +16,7 @@ use crate::clock::Millis;
 pub struct ExaminedOrder {
     order: KeyGeneration,
     me: PartyIndex,
+    charter: CharterHash,
 }
 
 impl ExaminedOrder {
@@ -55,7 +56,7 @@ pub fn examine_order(charter: &Charter, me: &NodeId, envelope: &pb::Envelope) ->
     }
     let me = index_in(&order.nodes, me)
         .ok_or_else(|| ApiError::new(Code::BadSignerSet, format!("{me} is no member of key {}", order.key_id)))?;
-    Ok(ExaminedOrder { order, me })
+    Ok(ExaminedOrder { order, me, charter: charter.hash() })
 }
 
 /// The guard's answer to an order.
@@ -79,6 +80,9 @@ pub fn admit_keygen<V: JournalView>(
     now: Millis,
 ) -> Result<KeygenVerdict, V::Error> {
     let order = &examined.order;
+    if let Err(error) = check_charter(&view.in_force()?, charter, examined.charter) {
+        return Ok(KeygenVerdict::Refused(error));
+    }
     match view.key_order(&order.key_id)? {
         Some((id, _)) if id != order.id => {
             let message = format!("the name {} is taken by order {id}", order.key_id);

@@ -19,8 +19,8 @@ use crate::clock::{Millis, Now, Uptime};
 const NOW: Millis = Millis(1_000_000_000);
 const MOMENT: Now = Now { wall: NOW, uptime: Uptime(5_000) };
 
-#[derive(Default)]
 struct FakeView {
+    in_force: InForce,
     intents: RefCell<HashMap<IntentId, KnownIntent>>,
     holders: RefCell<HashMap<[u8; 16], IntentId>>,
     sessions: BTreeSet<SessionId>,
@@ -32,8 +32,28 @@ struct FakeView {
     key_order: Option<(IntentId, bool)>,
 }
 
+impl Default for FakeView {
+    fn default() -> Self {
+        Self {
+            in_force: InForce { hash: charter().hash(), fork: None },
+            freezes: Freezes::default(),
+            intents: RefCell::default(),
+            holders: RefCell::default(),
+            sessions: BTreeSet::new(),
+            stopped: BTreeSet::new(),
+            denied: 0,
+            banned: BTreeSet::new(),
+            key_names: 0,
+            key_order: None,
+        }
+    }
+}
+
 impl JournalView for FakeView {
     type Error = Infallible;
+    fn in_force(&self) -> Result<InForce, Infallible> {
+        Ok(self.in_force)
+    }
     fn intent(&self, id: &IntentId) -> Result<Option<KnownIntent>, Infallible> {
         Ok(self.intents.borrow().get(id).cloned())
     }
@@ -73,7 +93,18 @@ fn key(seed: u8) -> SigningKey {
 pub(crate) fn charter_text() -> String {
     let sample = include_str!("../../../policy/development.sample.toml");
     let backend = "ed25519:ed8c64439f826884c32facb6b4a93ceb29c863758bf8679a2eddbf0f30e9639b";
-    sample.replace(backend, &key(1).public_key().to_string())
+    let security = "ed25519:512905d6c7beb47434803eb885ed14ac7489dc5c643c1ff669594f677440ef99";
+    sample.replace(backend, &key(1).public_key().to_string()).replace(security, &key(2).public_key().to_string())
+}
+
+/// Makes a charter the one in force at a store that has none or another.
+pub(crate) fn pin(store: &crate::store::Store, charter: &Charter) {
+    let lineage = store.view().unwrap().lineage().unwrap();
+    if lineage.is_some_and(|lineage| lineage.in_force() == charter.hash()) {
+        return;
+    }
+    let (charter, time) = (charter.clone(), Now { wall: NOW, uptime: Uptime(0) });
+    store.write_blocking(move |txn| crate::charters::pin(txn, &charter, String::new(), time)).unwrap();
 }
 
 pub(crate) fn charter() -> Charter {
@@ -164,7 +195,8 @@ fn known() -> KnownIntent {
 
 impl FakeView {
     fn knowing(examined: &Examined) -> Self {
-        let view = Self::default();
+        let in_force = InForce { hash: examined.charter, fork: None };
+        let view = Self { in_force, ..Self::default() };
         view.intents.borrow_mut().insert(examined.intent.id, known());
         view.holders.borrow_mut().insert(examined.idempotency_claim().0, examined.intent.id);
         view
@@ -212,6 +244,17 @@ fn whatever_single_thing_is_wrong_there_is_no_token() {
     let later = Millis(NOW.0 + 61_000);
     assert_eq!(refused(admit(&fresh(), good(), call(1), later)), Code::Expired);
     assert_eq!(refused(admit(&FakeView::default(), good(), call(1), NOW)), Code::Internal, "never noted");
+    let other = CharterHash::new([9; 32]);
+    let view = FakeView { in_force: InForce { hash: other, fork: None }, ..fresh() };
+    assert_eq!(
+        refused(admit(&view, good(), call(1), NOW)),
+        Code::CharterChanged,
+        "the caller's charter is not in force"
+    );
+    let before = Examined { charter: other, ..good() };
+    assert_eq!(refused(admit(&fresh(), before, call(1), NOW)), Code::CharterChanged, "examined under another");
+    let forked = InForce { fork: Some(other), ..fresh().in_force };
+    assert_eq!(refused(admit(&FakeView { in_force: forked, ..fresh() }, good(), call(1), NOW)), Code::CharterFork);
     let view = FakeView { sessions: BTreeSet::from([SessionId::new([1; 32])]), ..fresh() };
     assert_eq!(refused(admit(&view, good(), call(1), NOW)), Code::SessionDead);
     let view = FakeView { stopped: BTreeSet::from([good().intent.id]), ..fresh() };

@@ -31,6 +31,8 @@ pub enum PassedOn {
     StopsAfter(pb::StopsAfter),
     /// Some of the peer's stop records.
     StopsPage(pb::StopsPage),
+    /// A signed version of the charter.
+    CharterVersion(pb::Envelope),
 }
 
 impl PassedOn {
@@ -42,15 +44,17 @@ impl PassedOn {
             Self::StopRecord(_) => "stop_record",
             Self::StopsAfter(_) => "stops_after",
             Self::StopsPage(_) => "stops_page",
+            Self::CharterVersion(_) => "charter_version",
         }
     }
 
     /// Its size in bytes.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::NonceBatch(envelope) | Self::KeyCertificate(envelope) | Self::StopRecord(envelope) => {
-                envelope.encoded_len()
-            }
+            Self::NonceBatch(envelope)
+            | Self::KeyCertificate(envelope)
+            | Self::StopRecord(envelope)
+            | Self::CharterVersion(envelope) => envelope.encoded_len(),
             Self::StopsAfter(question) => question.encoded_len(),
             Self::StopsPage(page) => page.encoded_len(),
         }
@@ -64,7 +68,10 @@ impl PassedOn {
             envelope.signatures.iter_mut().for_each(|one| copy(&mut one.signature));
         };
         match self {
-            Self::NonceBatch(envelope) | Self::KeyCertificate(envelope) | Self::StopRecord(envelope) => {
+            Self::NonceBatch(envelope)
+            | Self::KeyCertificate(envelope)
+            | Self::StopRecord(envelope)
+            | Self::CharterVersion(envelope) => {
                 detach(envelope);
             }
             Self::StopsAfter(question) => copy(&mut question.head),
@@ -126,6 +133,7 @@ where
                     Kind::StopRecord(record) => events.passed_on(&peer, PassedOn::StopRecord(record)),
                     Kind::StopsAfter(question) => events.passed_on(&peer, PassedOn::StopsAfter(question)),
                     Kind::StopsPage(page) => events.passed_on(&peer, PassedOn::StopsPage(page)),
+                    Kind::CharterVersion(version) => events.passed_on(&peer, PassedOn::CharterVersion(version)),
                     // standing comes with a later version; a pong has no place on this side
                     Kind::Standing(_) | Kind::Pong(_) => events.garbage(&peer),
                 },

@@ -27,7 +27,7 @@ pub(super) fn status(shared: &Shared) -> Result<pb::StatusResponse, ApiError> {
         node: shared.me.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         boot: shared.boot.to_vec().into(),
-        charter_hash: shared.charter.hash().as_bytes().to_vec().into(),
+        charter_hash: shared.charter().hash().as_bytes().to_vec().into(),
         journal_length: head.length,
         journal_head: head.hash.to_vec().into(),
         clock_ms: shared.now().0,

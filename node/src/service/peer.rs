@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::mesh::{self, PassedOn, PeerEvents};
 use crate::shared::{CallerKind, Shared, parse_caller};
 use crate::stops::{self, exchange};
-use crate::{keygen, upkeep};
+use crate::{charters, keygen, upkeep};
 
 /// What one peer has passed on and nobody has read yet; more is dropped and counted.
 const WAITING: usize = 1024;
@@ -32,7 +32,8 @@ pub struct PeerService {
 impl PeerService {
     /// Serves this signer. Must be called within the runtime.
     pub fn new(shared: Arc<Shared>) -> Self {
-        let peers = shared.charter.nodes.iter().map(|node| &node.id).filter(|peer| **peer != shared.me);
+        let charter = shared.charter();
+        let peers = charter.nodes.iter().map(|node| &node.id).filter(|peer| **peer != shared.me);
         let desks = peers.map(|peer| (peer.clone(), Desk::start(&shared, peer.clone()))).collect();
         Self { shared, desks: Arc::new(desks) }
     }
@@ -134,6 +135,7 @@ async fn read(shared: &Arc<Shared>, from: &NodeId, message: PassedOn) -> Result<
         PassedOn::StopRecord(record) => stops::take(shared, record, false).await.map(drop),
         PassedOn::StopsAfter(question) => exchange::answer(shared, from, &question),
         PassedOn::StopsPage(page) => exchange::read(shared, from, page).await,
+        PassedOn::CharterVersion(version) => charters::take(shared, version, false).await.map(drop),
     }
 }
 

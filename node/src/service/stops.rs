@@ -65,7 +65,7 @@ impl Stops for StopsService {
                 held_since_ms: row.held_since_ms,
                 lifted_by: row.lifters.keys().map(ToString::to_string).collect(),
                 lifting: lifting.is_some(),
-                wait_ms: lifting.map_or(0, |lifting| freezes::wait_ms(&self.shared.charter, lifting, now)),
+                wait_ms: lifting.map_or(0, |lifting| freezes::wait_ms(&self.shared.charter(), lifting, now)),
             }
         });
         Ok(Response::new(pb::ListFreezesResponse { node: self.shared.me.to_string(), freezes: held.collect() }))

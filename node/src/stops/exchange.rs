@@ -32,7 +32,7 @@ pub fn question(store: &Store, peer: &NodeId) -> Result<pb::StopsAfter, StoreErr
 
 /// Asks every peer.
 pub(crate) fn ask(shared: &Shared) -> Result<(), StoreError> {
-    for node in shared.charter.nodes.iter().filter(|node| node.id != shared.me) {
+    for node in shared.charter().nodes.iter().filter(|node| node.id != shared.me) {
         shared.mesh.send(&node.id, Kind::StopsAfter(question(&shared.store, &node.id)?));
     }
     Ok(())

@@ -158,6 +158,18 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A signed version of the charter is held from now on.
+    CharterSigned {
+        /// Its hash.
+        hash: [u8; 32],
+    },
+    /// A version of the charter will never come into force.
+    CharterVetoed {
+        /// Its hash.
+        hash: [u8; 32],
+        /// Digest of the veto.
+        approval: [u8; 32],
+    },
     /// What a person said about an intent is held from now on.
     Approval {
         /// Which intent.

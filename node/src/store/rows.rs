@@ -204,6 +204,17 @@ pub struct ShareRow {
     pub statement: Vec<u8>,
 }
 
+/// A version of the charter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CharterRow {
+    /// The exact text.
+    pub text: String,
+    /// The envelope with what people signed, as protocol buffer; empty for the charter that this node began with.
+    pub signed: Vec<u8>,
+    /// Somebody's veto, as protocol buffer.
+    pub veto: Option<Vec<u8>>,
+}
+
 /// The name of a requester's stop record for an intent: a stranger's record never takes the place of the requester's own.
 pub(super) fn stop_name(intent: &IntentId, requester: &str) -> [u8; 32] {
     tagged_hash("limen node stop v1", [&intent.as_bytes()[..], requester.as_bytes()])

@@ -6,7 +6,7 @@ use redb::{Database, ReadableDatabase as _, TableDefinition};
 use super::{Options, StoreError};
 
 /// The store format that this program writes.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Sequence number → record.
@@ -53,6 +53,9 @@ pub(super) const CERTIFICATES: TableDefinition<'_, (&str, u64), &[u8]> = TableDe
 pub(super) const PROMISES: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("ledger-promises");
 pub(super) const BANS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("bans");
 
+/// Hash → version of the charter.
+pub(super) const CHARTERS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("charters");
+
 pub(super) const META_FORMAT: &str = "format";
 pub(super) const META_OWNER: &str = "owner";
 /// Length (8 bytes, big-endian) and head (32 bytes) of the journal.
@@ -61,6 +64,10 @@ pub(super) const META_HEAD: &str = "journal-head";
 pub(super) const META_CHECKPOINT: &str = "journal-checkpoint";
 /// Milliseconds that this node has been running, over all boots (8 bytes, big-endian).
 pub(super) const META_UPTIME: &str = "uptime";
+/// How the versions of the charter follow one another.
+pub(super) const META_LINEAGE: &str = "charter-lineage";
+/// Hash of the charter in force, and of a sibling that forbids to decide under it, if there is one: 32 or 64 bytes.
+pub(super) const META_IN_FORCE: &str = "charter-in-force";
 /// Next order of first sight that compaction looks at.
 pub(super) const META_COMPACTED: &str = "compacted-to";
 
@@ -118,7 +125,7 @@ fn create(db: &Database, owner: &str) -> Result<(), StoreError> {
     macro_rules! make {
         ($($table:ident)*) => { $(txn.open_table($table).map_err(StoreError::engine)?;)* };
     }
-    make!(JOURNAL INTENTS TOMBSTONES INTENT_IDS CLAIMS SESSIONS KEYS SHARES STOPS TALLIES METERS BANS);
+    make!(JOURNAL INTENTS TOMBSTONES INTENT_IDS CLAIMS SESSIONS KEYS SHARES STOPS TALLIES METERS BANS CHARTERS);
     make!(STOP_LOG STOP_IDS FREEZES LIFTED EARLY_LIFTERS AHEAD CURSORS);
     make!(LEDGERS CERTIFICATES PROMISES);
     txn.commit().map_err(StoreError::engine)

@@ -1,20 +1,21 @@
 //! The state inside one write transaction: what operations of the writer see and change.
 
-use limen_wire::ids::{Epoch, IntentId, KeyId, NodeId, SessionId};
+use limen_policy::succession::Lineage;
+use limen_wire::ids::{CharterHash, Epoch, IntentId, KeyId, NodeId, SessionId};
 use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
 
 use super::journal::{Event, Head, Record};
 use super::rows::{
-    BanRow, ClaimKey, IntentRow, KeyRow, Sequence, Tally, decode, encode, meter_name, share_name, stop_name,
+    BanRow, CharterRow, ClaimKey, IntentRow, KeyRow, Sequence, Tally, decode, encode, meter_name, share_name, stop_name,
 };
 use super::schema::{
-    AHEAD, BANS, CERTIFICATES, CLAIMS, CURSORS, EARLY_LIFTERS, FREEZES, INTENT_IDS, INTENTS, JOURNAL, KEYS, LEDGERS,
-    LIFTED, META, META_HEAD, META_UPTIME, METERS, PROMISES, SESSIONS, SHARES, STOP_IDS, STOP_LOG, STOPS, TALLIES,
-    TOMBSTONES, chunk_of,
+    AHEAD, BANS, CERTIFICATES, CHARTERS, CLAIMS, CURSORS, EARLY_LIFTERS, FREEZES, INTENT_IDS, INTENTS, JOURNAL, KEYS,
+    LEDGERS, LIFTED, META, META_HEAD, META_IN_FORCE, META_LINEAGE, META_UPTIME, METERS, PROMISES, SESSIONS, SHARES,
+    STOP_IDS, STOP_LOG, STOPS, TALLIES, TOMBSTONES, chunk_of,
 };
 use super::{StoreError, view};
 use crate::clock::{Millis, Uptime};
-use crate::guard::Meter;
+use crate::guard::{InForce, Meter};
 
 /// Open tables of a write transaction. Changes of an operation become durable together with its record, or not at all.
 pub struct Txn<'t> {
@@ -30,6 +31,7 @@ pub struct Txn<'t> {
     pub(super) stops: Table<'t, &'static [u8; 32], &'static [u8]>,
     tallies: Table<'t, &'static str, u64>,
     meters: Table<'t, &'static [u8; 32], &'static [u8]>,
+    charters: Table<'t, &'static [u8; 32], &'static [u8]>,
     bans: Table<'t, &'static str, &'static [u8]>,
     pub(super) stop_log: Table<'t, u64, &'static [u8]>,
     pub(super) stop_ids: Table<'t, &'static [u8; 32], u64>,
@@ -68,6 +70,7 @@ impl<'t> Txn<'t> {
             stops: open!(STOPS),
             tallies: open!(TALLIES),
             meters: open!(METERS),
+            charters: open!(CHARTERS),
             bans: open!(BANS),
             stop_log: open!(STOP_LOG),
             stop_ids: open!(STOP_IDS),
@@ -195,6 +198,42 @@ impl<'t> Txn<'t> {
     /// Sets a value of the store's own.
     pub fn put_meta(&mut self, name: &'static str, value: &[u8]) -> Result<(), StoreError> {
         ok(self.meta.insert(name, value)).map(drop)
+    }
+
+    /// How the versions of the charter follow one another here.
+    pub fn lineage(&self) -> Result<Lineage, StoreError> {
+        let lineage = view::lineage(&self.meta)?;
+        lineage.ok_or_else(|| StoreError::damaged("no charter is pinned"))
+    }
+
+    /// Replaces it, and with it what is in force.
+    pub fn put_lineage(&mut self, lineage: &Lineage) -> Result<(), StoreError> {
+        ok(self.meta.insert(META_LINEAGE, encode(lineage)?.as_slice()))?;
+        // Whether there is a fork is no matter of time.
+        let fork = lineage.outlook(0).fork;
+        let bytes = [Some(lineage.in_force()), fork].into_iter().flatten().flat_map(|hash| *hash.as_bytes());
+        ok(self.meta.insert(META_IN_FORCE, bytes.collect::<Vec<u8>>().as_slice())).map(drop)
+    }
+
+    /// The charter in force.
+    pub fn in_force(&self) -> Result<InForce, StoreError> {
+        let bytes = ok(self.meta.get(META_IN_FORCE))?.map(|bytes| bytes.value().to_vec()).unwrap_or_default();
+        let hashes: Vec<CharterHash> = bytes.chunks(32).filter_map(|hash| CharterHash::from_slice(hash).ok()).collect();
+        match hashes.as_slice() {
+            [hash] => Ok(InForce { hash: *hash, fork: None }),
+            [hash, fork] => Ok(InForce { hash: *hash, fork: Some(*fork) }),
+            _ => Err(StoreError::damaged("no charter is pinned")),
+        }
+    }
+
+    /// A version of the charter.
+    pub fn charter(&self, version: CharterHash) -> Result<Option<CharterRow>, StoreError> {
+        ok(self.charters.get(version.as_bytes()))?.map(|bytes| decode("charters", bytes.value())).transpose()
+    }
+
+    /// Keeps a version of the charter.
+    pub fn put_charter(&mut self, version: CharterHash, row: &CharterRow) -> Result<(), StoreError> {
+        ok(self.charters.insert(version.as_bytes(), encode(row)?.as_slice())).map(drop)
     }
 
     /// What of a limit was allowed here for its subject.

@@ -1,15 +1,16 @@
 //! Reading: the same look-ups for write transactions and for snapshots of what is committed.
 
-use limen_wire::ids::{Epoch, IntentId, KeyId};
+use limen_policy::succession::Lineage;
+use limen_wire::ids::{CharterHash, Epoch, IntentId, KeyId};
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata as _, TableDefinition};
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
 use super::journal::{Head, Record};
-use super::rows::{BanRow, ClaimKey, IntentRow, KeyRow, Sequence, decode, share_name, stop_name};
+use super::rows::{BanRow, CharterRow, ClaimKey, IntentRow, KeyRow, Sequence, decode, share_name, stop_name};
 use super::schema::{
-    BANS, CHUNK, CLAIMS, INTENT_IDS, INTENTS, JOURNAL, KEYS, META, META_CHECKPOINT, META_HEAD, META_UPTIME, SESSIONS,
-    SHARES, STOP_IDS, STOP_LOG, STOPS, TOMBSTONES, chunk_of,
+    BANS, CHARTERS, CHUNK, CLAIMS, INTENT_IDS, INTENTS, JOURNAL, KEYS, META, META_CHECKPOINT, META_HEAD, META_LINEAGE,
+    META_UPTIME, METERS, SESSIONS, SHARES, STOP_IDS, STOP_LOG, STOPS, TALLIES, TOMBSTONES, chunk_of,
 };
 use crate::clock::Uptime;
 
@@ -53,6 +54,11 @@ pub(super) fn uptime(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> 
     let bytes = ok(meta.get(META_UPTIME))?;
     let number = bytes.and_then(|bytes| <[u8; 8]>::try_from(bytes.value()).ok()).map(u64::from_be_bytes);
     number.map(Uptime).ok_or_else(|| StoreError::damaged("it does not know how long this node has been running"))
+}
+
+/// How the versions of the charter follow one another; `None` before one is pinned.
+pub(super) fn lineage(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<Option<Lineage>, StoreError> {
+    ok(meta.get(META_LINEAGE))?.map(|bytes| decode("charter-lineage", bytes.value())).transpose()
 }
 
 /// The newest place in the order of first sight, 0 if there is none.
@@ -209,7 +215,8 @@ impl View {
         }
         sizes!(
             "journal" JOURNAL, "intents" INTENTS, "tombstones" TOMBSTONES, "intent-ids" INTENT_IDS, "claims" CLAIMS, "sessions" SESSIONS,
-            "keys" KEYS, "shares" SHARES, "stops" STOPS, "stop-log" STOP_LOG, "stop-ids" STOP_IDS
+            "keys" KEYS, "shares" SHARES, "stops" STOPS, "stop-log" STOP_LOG, "stop-ids" STOP_IDS,
+            "tallies" TALLIES, "meters" METERS, "charters" CHARTERS, "bans" BANS
         )
     }
 
@@ -244,6 +251,17 @@ impl View {
     /// The stop record of this requester that names the intent, as protocol buffer.
     pub fn stop(&self, intent: &IntentId, requester: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(ok(self.table(STOPS)?.get(&stop_name(intent, requester)))?.map(|record| record.value().to_vec()))
+    }
+
+    /// How the versions of the charter follow one another; `None` before one is pinned.
+    pub fn lineage(&self) -> Result<Option<Lineage>, StoreError> {
+        lineage(&self.table(META)?)
+    }
+
+    /// A version of the charter.
+    pub fn charter(&self, version: CharterHash) -> Result<Option<CharterRow>, StoreError> {
+        let charters = self.table(CHARTERS)?;
+        ok(charters.get(version.as_bytes()))?.map(|bytes| decode("charters", bytes.value())).transpose()
     }
 
     /// The banned peers.

@@ -105,7 +105,23 @@ impl Cluster {
         Self::start_configured(total, required, "", "metrics = \"127.0.0.1:0\"\n", String::new()).await
     }
 
+    /// By another clock.
+    pub(crate) async fn start_by(total: usize, required: u32, clock: Arc<dyn Clock>) -> Self {
+        Self::start_with_clock(total, required, "", "", String::new(), clock).await
+    }
+
     async fn start_configured(total: usize, required: u32, limits: &str, top: &str, ledger: String) -> Self {
+        Self::start_with_clock(total, required, limits, top, ledger, Arc::new(SystemClock)).await
+    }
+
+    async fn start_with_clock(
+        total: usize,
+        required: u32,
+        limits: &str,
+        top: &str,
+        ledger: String,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut listeners = Vec::new();
         for _ in 0..total {
@@ -132,7 +148,7 @@ impl Cluster {
         std::fs::write(cluster.path("charter.toml"), cluster.charter()).unwrap();
         for (index, listener) in listeners.into_iter().enumerate() {
             let config = cluster.config(index);
-            let node = Node::start_on(&config, Arc::new(SystemClock), listener).await.unwrap();
+            let node = Node::start_on(&config, Arc::clone(&clock), listener).await.unwrap();
             cluster.nodes.push(Some(node));
         }
         cluster.linked().await;
@@ -159,8 +175,8 @@ impl Cluster {
         text += &format!(
             "[[people]]\nid = \"anna\"\n[[people.credentials]]\nid = \"anna-terminal\"\nclass = \"terminal\"\n\
              public_key = \"{anna}\"\n[groups.risk]\nmembers = [\"anna\"]\n\
-             [governance]\nnumber = 1\nquorum = \"1 of risk\"\nloosening_delay_secs = 0\nguardians = \"risk\"\n\
-             unfreeze = \"1 of risk\"\nunfreeze_delay_secs = 0\n\
+             [governance]\nnumber = 1\nparents = []\nquorum = \"1 of risk\"\nloosening_delay_secs = 3600\n\
+             guardians = \"risk\"\nunfreeze = \"1 of risk\"\nunfreeze_delay_secs = 0\n\
              [[rules]]\nname = \"asked\"\nrequire = \"message\"\nkeys = [\"asked\"]\napprovals = \"1 of risk\"\n"
         );
         text + &self.ledger

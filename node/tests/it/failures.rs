@@ -372,7 +372,7 @@ async fn the_journal_names_every_decision_before_its_result() {
             allowed.intent == *id.as_bytes()
                 && SessionId::from_slice(&used).unwrap() == SessionId::new(allowed.session)
                 && allowed.signers == [1, 2]
-                && allowed.charter == *shared.charter.hash().as_bytes()
+                && allowed.charter == *shared.charter().hash().as_bytes()
         }
         _ => false,
     });

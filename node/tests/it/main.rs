@@ -7,6 +7,7 @@
     reason = "a test fails by panicking; the exemption of clippy.toml does not reach helpers"
 )]
 
+mod charters;
 mod cluster;
 mod doors;
 mod failures;

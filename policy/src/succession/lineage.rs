@@ -65,8 +65,25 @@ pub struct Outlook {
     pub fork: Option<CharterHash>,
 }
 
+/// Where a version stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It decides.
+    InForce,
+    /// It stands before the one that decides.
+    Past,
+    /// Its delay runs: so many milliseconds remain.
+    Waiting(u64),
+    /// It follows one that is not in force, or its moment has come and it is about to bind.
+    Later,
+    /// A sibling stands in its way.
+    Stuck,
+    /// Vetoed or voided.
+    Void,
+}
+
 /// Every signed version by hash, and the one in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lineage {
     in_force: CharterHash,
     known: BTreeMap<CharterHash, Entry>,
@@ -76,11 +93,6 @@ impl Lineage {
     /// Begins with the charter that a signer was given.
     pub fn new(first: CharterHash, entry: Entry) -> Self {
         Self { in_force: first, known: BTreeMap::from([(first, entry)]) }
-    }
-
-    /// From what was kept. `None` if the one in force is not among them.
-    pub fn restore(in_force: CharterHash, known: BTreeMap<CharterHash, Entry>) -> Option<Self> {
-        known.contains_key(&in_force).then_some(Self { in_force, known })
     }
 
     /// The one in force.
@@ -144,11 +156,32 @@ impl Lineage {
         line
     }
 
+    /// What the line in force voids.
+    fn voided(&self, line: &BTreeSet<CharterHash>) -> BTreeSet<CharterHash> {
+        line.iter().filter_map(|version| self.known.get(version)).flat_map(|entry| &entry.voids).copied().collect()
+    }
+
+    /// Where each version stands at this running time.
+    pub fn states(&self, now_ms: u64) -> BTreeMap<CharterHash, State> {
+        let (line, outlook) = (self.line(), self.outlook(now_ms));
+        let voided = self.voided(&line);
+        let state = |version: &CharterHash, entry: &Entry| {
+            let waiting = outlook.waiting.iter().find(|waiting| waiting.version == *version);
+            match () {
+                () if *version == self.in_force => State::InForce,
+                () if line.contains(version) => State::Past,
+                () if entry.vetoed || voided.contains(version) => State::Void,
+                () if outlook.stuck.contains(version) => State::Stuck,
+                () => waiting.map_or(State::Later, |waiting| State::Waiting(waiting.remaining_ms)),
+            }
+        };
+        self.known.iter().map(|(version, entry)| (*version, state(version, entry))).collect()
+    }
+
     /// What is to be done at this running time.
     pub fn outlook(&self, now_ms: u64) -> Outlook {
         let line = self.line();
-        let voided: BTreeSet<CharterHash> =
-            line.iter().filter_map(|version| self.known.get(version)).flat_map(|entry| &entry.voids).copied().collect();
+        let voided = self.voided(&line);
         let open = |version: &CharterHash, entry: &Entry| {
             !line.contains(version) && !entry.vetoed && !voided.contains(version)
         };

@@ -160,7 +160,7 @@ fn the_quorum_is_the_parents_and_counts_people() {
     let error = judge(&[&first], &version, &spoiled).unwrap_err().to_string();
     assert!(error.contains("boris") && error.contains("does not verify"), "{error}");
     // somebody of the quorum says no
-    let mut against = all.clone();
+    let mut against = all;
     against.push(said(&version, "dora", "dora-terminal", Verdict::Reject));
     let error = judge(&[&first], &version, &against).unwrap_err().to_string();
     assert!(error.contains("dora rejected it: not like this"), "{error}");
@@ -318,10 +318,22 @@ fn versions_come_in_order_and_not_without_bound() {
 }
 
 #[test]
-fn what_was_kept_comes_back() {
-    let (first, lineage) = begun();
-    let known =
-        lineage.entries().map(|(hash, entry)| (*hash, entry.clone())).collect::<std::collections::BTreeMap<_, _>>();
-    assert_eq!(Lineage::restore(first.hash(), known.clone()), Some(lineage));
-    assert_eq!(Lineage::restore(CharterHash::new([9; 32]), known), None);
+fn every_version_has_a_state() {
+    let (first, mut lineage) = begun();
+    let second = after(&[&first], 2, &[LOOSER]);
+    let third = after(&[&second], 3, &[("max_sessions = 16", "max_sessions = 18")]);
+    let vetoed = after(&[&second], 3, &[("max_sessions = 16", "max_sessions = 19")]);
+    for (version, parent) in [(&second, &first), (&third, &second), (&vetoed, &second)] {
+        lineage.add(version.hash(), entry(version, &[parent], 0)).unwrap();
+    }
+    lineage.veto(vetoed.hash()).unwrap();
+    let state = |lineage: &Lineage, version: &Charter| lineage.states(DAY_MS - 5)[&version.hash()];
+    let all = [&first, &second, &third, &vetoed];
+    let before = all.map(|version| state(&lineage, version));
+    assert_eq!(before, [State::InForce, State::Waiting(5), State::Later, State::Void]);
+    lineage.adopt(second.hash());
+    let after = all.map(|version| state(&lineage, version));
+    assert_eq!(after, [State::Past, State::InForce, State::Waiting(5), State::Void]);
+    let kept: Lineage = postcard::from_bytes(&postcard::to_allocvec(&lineage).unwrap()).unwrap();
+    assert_eq!(kept, lineage);
 }

@@ -14,7 +14,7 @@ use limen_node::decisions::{Decisions, Keys};
 use limen_node::guard::KeyFacts;
 use limen_node::recent::Recent;
 use limen_node::store::{Options, Store, compaction};
-use limen_node::upkeep;
+use limen_node::{charters, upkeep};
 use limen_policy::charter::Charter;
 use limen_wire::ids::{ClusterId, NodeId};
 use redb::Builder;
@@ -80,7 +80,7 @@ impl Signer {
     pub(crate) fn decisions(&self) -> Option<Decisions<'_>> {
         let process = self.process.as_ref()?;
         let Process { store, recent, charter, .. } = process;
-        Some(Decisions { charter, store, keys: &self.keys, recent, now: process.running.now() })
+        Some(Decisions { charter: Arc::clone(charter), store, keys: &self.keys, recent, now: process.running.now() })
     }
 
     /// Under which version of the charter it runs.
@@ -117,10 +117,17 @@ impl Signer {
         let before = store.view().expect("a view").uptime().expect("an uptime");
         let clock: Arc<dyn Clock> = Arc::<Dial>::clone(&self.dial);
         let running = Running::new(clock, before);
-        let (mut boot, hash, now) = ([0; 16], *charter.hash().as_bytes(), running.now().wall);
+        let (mut boot, now) = ([0; 16], running.now());
+        let known = store.view().expect("a view").lineage().expect("a lineage");
+        let other = known.is_none_or(|lineage| lineage.in_force() != charter.hash());
         self.boots += 1;
         boot[..8].copy_from_slice(&self.boots.to_be_bytes());
-        store.write_blocking(move |txn| upkeep::boot_record(txn, boot, hash, now)).expect("a boot record");
+        let pinned = other.then(|| Charter::clone(charter));
+        let starting = store.write_blocking(move |txn| {
+            upkeep::boot_record(txn, boot, now.wall)?;
+            pinned.map_or(Ok(()), |charter| charters::pin(txn, &charter, String::new(), now))
+        });
+        starting.expect("a boot record");
         let (recent, charter) = (Recent::default(), Arc::clone(charter));
         self.process = Some(Process { store, recent, running, charter, version });
     }

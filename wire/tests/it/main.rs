@@ -3,6 +3,7 @@
 #![allow(clippy::type_complexity, reason = "tables of changes to spoil")]
 
 mod approval;
+mod charter;
 mod envelope;
 mod freeze;
 mod frozen;

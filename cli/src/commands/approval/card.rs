@@ -29,7 +29,7 @@ const RED: &str = "\u{1b}[1;31m";
 const PLAIN: &str = "\u{1b}[0m";
 
 /// The read-back words, in rows of four.
-pub(super) fn words(words: &[&str]) -> String {
+pub(in crate::commands) fn words(words: &[&str]) -> String {
     let rows: Vec<String> = words.chunks(4).map(|row| format!("    {}", row.join(" "))).collect();
     format!("\nRead back these words; they must be the same on your other screen:\n{}\n", rows.join("\n"))
 }

@@ -22,12 +22,12 @@ approvals = "2 terminal of ops"
 delay_secs = 2
 "#;
 
-fn key_file(folder: &Path, person: &str) -> PathBuf {
+pub(super) fn key_file(folder: &Path, person: &str) -> PathBuf {
     folder.join(format!("{person}.pem"))
 }
 
 /// Enrols three people with keys of their own, and asks two of them.
-fn enrol(keys: &Path, charter: &str) -> String {
+pub(super) fn enrol(keys: &Path, charter: &str) -> String {
     let mut text = charter.to_owned();
     for person in ["anna", "ben", "carol"] {
         let pem = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem();

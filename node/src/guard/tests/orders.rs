@@ -7,12 +7,6 @@ use prost::Message as _;
 
 use super::*;
 
-/// The sample's charter, with a key of ours for whoever orders keys.
-fn charter() -> Charter {
-    let security = "ed25519:512905d6c7beb47434803eb885ed14ac7489dc5c643c1ff669594f677440ef99";
-    Charter::from_toml(&charter_text().replace(security, &key(2).public_key().to_string())).unwrap()
-}
-
 fn order() -> pb::KeyGeneration {
     pb::KeyGeneration {
         version: 1,

@@ -10,6 +10,7 @@ use limen_wire::statement::{KeyStatement, combine};
 use super::super::*;
 use crate::clock::{Millis, Uptime};
 use crate::decisions::Keys;
+use crate::guard::tests::pin;
 use crate::guard::{KeyFacts, Reservations, SignToken, Verdict};
 use crate::store::{Options, Store};
 
@@ -114,8 +115,9 @@ impl World {
         let Machine { id, key, store, keys, recent, ledgers, .. } = &self.machines[member];
         let now = Now { wall: Millis(self.now_ms), uptime: Uptime(self.now_ms - NOW) };
         let store = store.as_ref().unwrap();
+        pin(store, &self.charter);
         Keeper {
-            decisions: Decisions { charter: &self.charter, store, keys, recent, now },
+            decisions: Decisions { charter: Arc::clone(&self.charter), store, keys, recent, now },
             ledgers,
             me: id,
             identity: key,

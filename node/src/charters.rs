@@ -1,0 +1,320 @@
+//! The versions of the charter at this signer: pinned once, then only forward.
+//!
+//! What is in force is a fact of the store, changed by the writer alone, in the order in which it decides: every decision
+//! is made under the charter that its own transaction finds in force.
+
+mod listing;
+
+use std::sync::{Arc, PoisonError};
+
+use limen_policy::charter::Charter;
+use limen_policy::succession::{Entry, Lineage, Step, SuccessionError, check_veto, judge, subject};
+use limen_wire::approval::SignedApproval;
+use limen_wire::charter::SignedCharter;
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::CharterHash;
+use limen_wire::pb;
+use prost::Message as _;
+
+use crate::clock::Now;
+use crate::node::StartError;
+use crate::shared::Shared;
+use crate::store::journal::Event;
+use crate::store::rows::CharterRow;
+use crate::store::{Store, StoreError, Txn, View};
+
+pub(crate) use listing::{list, view_of};
+
+/// Versions below the one in force that a new link begins with: a signer that missed more is helped by hand.
+const PASSED_ON: u64 = 8;
+
+/// The charter in force at a start: that of the store, or the file's where the store has none.
+///
+/// A file that is neither what this signer began with nor what it has taken since is refused: an edited file changes nothing.
+pub(crate) async fn begin(store: &Store, file: Charter, text: String, time: Now) -> Result<Charter, StartError> {
+    let known = {
+        let view = store.view()?;
+        match view.lineage()? {
+            None => None,
+            Some(lineage) => {
+                let in_force = charter_of(&view, lineage.in_force())?;
+                Some((lineage.entry(&file.hash()).is_some(), in_force))
+            }
+        }
+    };
+    match known {
+        Some((true, in_force)) => return Ok(in_force),
+        Some((false, in_force)) if in_force.governance.is_some() => {
+            return Err(StartError::OtherCharter { file: file.hash(), in_force: in_force.hash() });
+        }
+        Some((false, before)) => {
+            let (before, now) = (before.hash().to_string(), file.hash().to_string());
+            tracing::warn!(
+                before,
+                now,
+                "the charter is not the one of the last start, and says nothing of how it changes"
+            );
+        }
+        None => {}
+    }
+    let pinned = file.clone();
+    store.write(move |txn| pin(txn, &pinned, text, time)).await?;
+    Ok(file)
+}
+
+/// The file's charter, whatever was before: for a witness, which signs nothing that a charter could loosen. What it promises
+/// under another charter than the signers' is worth nothing to them.
+pub(crate) async fn follow_file(store: &Store, file: Charter, text: String, time: Now) -> Result<Charter, StartError> {
+    let before = store.view()?.lineage()?.map(|lineage| lineage.in_force());
+    if before != Some(file.hash()) {
+        if let Some(before) = before {
+            tracing::warn!(%before, now = %file.hash(), "the charter is not the one of the last start");
+        }
+        let pinned = file.clone();
+        store.write(move |txn| pin(txn, &pinned, text, time)).await?;
+    }
+    Ok(file)
+}
+
+/// Makes this the charter with which the signer begins.
+pub fn pin(txn: &mut Txn<'_>, charter: &Charter, text: String, time: Now) -> Result<(), StoreError> {
+    txn.put_charter(charter.hash(), &CharterRow { text, signed: Vec::new(), veto: None })?;
+    txn.put_lineage(&Lineage::new(charter.hash(), Entry::new(charter, Step::AtOnce, time.uptime.0)))?;
+    txn.append(time.wall, Event::Charter { hash: *charter.hash().as_bytes() })
+}
+
+fn charter_of(view: &View, hash: CharterHash) -> Result<Charter, StoreError> {
+    let row = view.charter(hash)?.ok_or_else(|| StoreError::Damaged(format!("charter {hash} is not there")))?;
+    Charter::from_toml(&row.text).map_err(|error| StoreError::Damaged(format!("charter {hash}: {error}")))
+}
+
+fn refusal(error: &SuccessionError) -> ApiError {
+    let code = match error {
+        SuccessionError::OtherCluster { .. } => Code::WrongCluster,
+        SuccessionError::Quorum { .. } => Code::ApprovalsMissing,
+        SuccessionError::Approval(_) => Code::BadSignature,
+        SuccessionError::NoSay(_) => Code::NotPermitted,
+        SuccessionError::TooMany => Code::Overloaded,
+        SuccessionError::UnknownParents(_) | SuccessionError::InForce(_) => Code::WrongState,
+        SuccessionError::NoGovernance(_)
+        | SuccessionError::Number { .. }
+        | SuccessionError::Nodes
+        | SuccessionError::Mixed { .. }
+        | SuccessionError::NoVeto => Code::Malformed,
+    };
+    ApiError::new(code, error.to_string())
+}
+
+fn failed(error: StoreError) -> ApiError {
+    Shared::store_error(&error)
+}
+
+/// What a signed version is, as this signer judged it.
+struct Judged {
+    charter: Charter,
+    parents: Vec<Charter>,
+    step: Step,
+    row: CharterRow,
+}
+
+impl Judged {
+    fn is_vetoed_by(&self, said: &[u8]) -> bool {
+        let signed = pb::Envelope::decode(said).ok().and_then(|record| SignedApproval::open(&record).ok());
+        let parents: Vec<&Charter> = self.parents.iter().collect();
+        signed.is_some_and(|signed| check_veto(&parents, &self.charter, &signed).is_ok())
+    }
+}
+
+/// Takes a signed version: judged against what it follows, kept, bound at once if it loosens nothing.
+pub(crate) async fn take(shared: &Shared, envelope: pb::Envelope, pass_on: bool) -> Result<CharterHash, ApiError> {
+    let malformed = |error: String| ApiError::new(Code::Malformed, error);
+    let signed = SignedCharter::open(&envelope).map_err(|error| malformed(error.to_string()))?;
+    let charter = Charter::from_toml(&signed.text).map_err(|error| malformed(error.to_string()))?;
+    let hash = charter.hash();
+    let view = shared.store.view().map_err(failed)?;
+    if view.lineage().map_err(failed)?.is_some_and(|lineage| lineage.entry(&hash).is_some()) {
+        return Ok(hash);
+    }
+    let parents = parents_of(&view, &charter)?;
+    let row = CharterRow { text: signed.text, signed: envelope.encode_to_vec(), veto: None };
+    let lost = |_| ApiError::new(Code::Internal, "judging a version of the charter was cut off");
+    let judging = move || {
+        let step = judge(&parents.iter().collect::<Vec<_>>(), &charter, &signed.approvals)?;
+        Ok(Judged { charter, parents, step, row })
+    };
+    let judged = shared.crypto.run(judging).await.map_err(lost)?.map_err(|error: SuccessionError| refusal(&error))?;
+    let time = shared.time();
+    let keeping = shared.store.write(move |txn| keep(txn, &judged, time));
+    if keeping.await.map_err(failed)?.map_err(|error| refusal(&error))? {
+        tracing::warn!(charter = %hash, "a signed version of the charter was taken");
+        if pass_on {
+            shared.mesh.send_all(&pb::peer_message::Kind::CharterVersion(envelope));
+        }
+    }
+    consider(shared).await.map_err(failed)?;
+    Ok(hash)
+}
+
+fn parents_of(view: &View, charter: &Charter) -> Result<Vec<Charter>, ApiError> {
+    let named = charter.governance.iter().flat_map(|governance| &governance.parents);
+    let mut parents = Vec::new();
+    for parent in named {
+        if view.charter(*parent).map_err(failed)?.is_none() {
+            return Err(refusal(&SuccessionError::UnknownParents(vec![*parent])));
+        }
+        parents.push(charter_of(view, *parent).map_err(failed)?);
+    }
+    Ok(parents)
+}
+
+fn keep(txn: &mut Txn<'_>, judged: &Judged, time: Now) -> Result<Result<bool, SuccessionError>, StoreError> {
+    let mut lineage = txn.lineage()?;
+    let hash = judged.charter.hash();
+    match lineage.add(hash, Entry::new(&judged.charter, judged.step, time.uptime.0)) {
+        Ok(true) => {}
+        other => return Ok(other),
+    }
+    // Somebody's no may have come before the version itself.
+    let veto =
+        txn.said_ahead(&subject(&judged.charter.cluster, hash))?.into_iter().find(|said| judged.is_vetoed_by(said));
+    if veto.is_some() {
+        tracing::warn!(charter = %hash, "it was vetoed before it came");
+        lineage.veto(hash).ok();
+    }
+    txn.put_charter(hash, &CharterRow { veto, ..judged.row.clone() })?;
+    txn.put_lineage(&lineage)?;
+    // What a delay counts from is never later than what a restart goes on from.
+    txn.put_uptime(time.uptime)?;
+    txn.append(time.wall, Event::CharterSigned { hash: *hash.as_bytes() })?;
+    Ok(Ok(true))
+}
+
+/// Binds every version whose moment has come. Cheap while there is none.
+pub(crate) async fn consider(shared: &Shared) -> Result<(), StoreError> {
+    let now = shared.time();
+    let due = |lineage: &Lineage| lineage.outlook(now.uptime.0).adopt.is_some();
+    if shared.store.view()?.lineage()?.as_ref().is_some_and(due) {
+        let time = shared.time();
+        shared.store.write(move |txn| bind(txn, time)).await?;
+    }
+    let view = shared.store.view()?;
+    let Some(lineage) = view.lineage()? else { return Ok(()) };
+    let outlook = lineage.outlook(now.uptime.0);
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    shared.metrics.charter_waiting.set(count(outlook.waiting.len()));
+    shared.metrics.charter_stuck.set(count(outlook.stuck.len()));
+    if let Some(sibling) = outlook.fork
+        && let Some(count) = crate::ratelimit::WARNINGS.pass("charter_fork")
+    {
+        let in_force = lineage.in_force();
+        tracing::error!(%in_force, %sibling, count, "two signed versions follow the same charter: nothing is allowed until one joins both");
+    }
+    if lineage.in_force() != shared.charter().hash() {
+        let charter = charter_of(&view, lineage.in_force())?;
+        tracing::warn!(charter = %charter.hash(), "a version of the charter came into force");
+        shared.put_charter(charter);
+    }
+    Ok(())
+}
+
+fn bind(txn: &mut Txn<'_>, time: Now) -> Result<(), StoreError> {
+    let mut lineage = txn.lineage()?;
+    // One after the other: each may make the next one due.
+    while let Some(version) = lineage.outlook(time.uptime.0).adopt {
+        lineage.adopt(version);
+        txn.append(time.wall, Event::Charter { hash: *version.as_bytes() })?;
+    }
+    txn.put_lineage(&lineage)
+}
+
+/// Hears a veto. `None` if the record is about no version that is known here.
+pub(crate) async fn veto(shared: &Shared, record: &pb::Envelope) -> Option<Result<(), ApiError>> {
+    let signed = SignedApproval::open(record).ok()?;
+    let about = |lineage: &Lineage| {
+        let cluster = shared.charter().cluster.clone();
+        let named = |hash: &CharterHash| subject(&cluster, *hash) == signed.approval.intent_id;
+        lineage.entries().map(|(hash, _)| *hash).find(named)
+    };
+    let view = match shared.store.view() {
+        Ok(view) => view,
+        Err(error) => return Some(Err(failed(error))),
+    };
+    match view.lineage().map(|lineage| lineage.as_ref().and_then(about)) {
+        Ok(Some(hash)) => Some(hear_veto(shared, &view, hash, &signed, record).await),
+        Ok(None) => None,
+        Err(error) => Some(Err(failed(error))),
+    }
+}
+
+async fn hear_veto(
+    shared: &Shared,
+    view: &View,
+    hash: CharterHash,
+    signed: &SignedApproval,
+    record: &pb::Envelope,
+) -> Result<(), ApiError> {
+    let charter = charter_of(view, hash).map_err(failed)?;
+    let parents = parents_of(view, &charter)?;
+    let parents: Vec<&Charter> = parents.iter().collect();
+    let person = check_veto(&parents, &charter, signed).map_err(|error| refusal(&error))?;
+    let (bytes, approval, time) = (record.encode_to_vec(), *signed.approval.digest().as_bytes(), shared.time());
+    let writing = shared.store.write(move |txn| {
+        let mut lineage = txn.lineage()?;
+        match lineage.veto(hash) {
+            Ok(true) => {}
+            other => return Ok(other),
+        }
+        let row = txn.charter(hash)?.ok_or_else(|| StoreError::Damaged(format!("charter {hash} is not there")))?;
+        txn.put_charter(hash, &CharterRow { veto: Some(bytes), ..row })?;
+        txn.put_lineage(&lineage)?;
+        txn.append(time.wall, Event::CharterVetoed { hash: *hash.as_bytes(), approval })?;
+        Ok(Ok(true))
+    });
+    if writing.await.map_err(failed)?.map_err(|error| refusal(&error))? {
+        tracing::warn!(charter = %hash, %person, "a version of the charter was vetoed");
+        shared.mesh.send_all(&pb::peer_message::Kind::StopRecord(record.clone()));
+    }
+    Ok(())
+}
+
+/// What a new link begins with: the newest signed versions in their order, and the vetoes of them.
+pub(crate) fn greeting(store: &Store) -> Vec<pb::peer_message::Kind> {
+    use pb::peer_message::Kind;
+    let read = || -> Result<Vec<Kind>, StoreError> {
+        let view = store.view()?;
+        let Some(lineage) = view.lineage()? else { return Ok(Vec::new()) };
+        let newest = lineage.entry(&lineage.in_force()).map_or(0, |entry| entry.number);
+        let mut versions: Vec<_> =
+            lineage.entries().filter(|(_, entry)| entry.number.saturating_add(PASSED_ON) >= newest).collect();
+        versions.sort_by_key(|(_, entry)| entry.number);
+        let (mut signed, mut vetoes) = (Vec::new(), Vec::new());
+        for (hash, _) in versions {
+            let Some(row) = view.charter(*hash)? else { continue };
+            let read = |bytes: &[u8]| pb::Envelope::decode(bytes).ok();
+            signed.extend(read(&row.signed).filter(|_| !row.signed.is_empty()).map(Kind::CharterVersion));
+            vetoes.extend(row.veto.as_deref().and_then(read).map(Kind::StopRecord));
+        }
+        Ok(signed.into_iter().chain(vetoes).collect())
+    };
+    read().unwrap_or_else(|error| {
+        tracing::warn!(%error, "a link begins without versions of the charter");
+        Vec::new()
+    })
+}
+
+impl Shared {
+    /// The charter in force, as far as this process has heard. The store has the last word.
+    pub fn charter(&self) -> Arc<Charter> {
+        Arc::clone(&self.in_force.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn put_charter(&self, charter: Charter) {
+        let number = |charter: &Charter| charter.governance.as_ref().map_or(0, |governance| governance.number);
+        let mut in_force = self.in_force.write().unwrap_or_else(PoisonError::into_inner);
+        // Two that saw different moments may come in any order.
+        if number(&charter) > number(&in_force) {
+            self.metrics.charter_number.set(i64::try_from(number(&charter)).unwrap_or(i64::MAX));
+            *in_force = Arc::new(charter);
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Versions of the charter at real signers: handed to one, in force at all, and never too early.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use limen_node::clock::{Clock, Millis, SystemClock};
+use limen_node::node::StartError;
+use limen_policy::approval::Facts;
+use limen_policy::charter::Charter;
+use limen_policy::succession::facts;
+use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict};
+use limen_wire::charter::SignedCharter;
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::{CharterHash, Protocol, Scheme};
+use limen_wire::intent::seal_intent;
+use limen_wire::pb;
+
+use crate::cluster::{Cluster, eventually, evm_transfer, person_key};
+
+const HOUR_MS: u64 = 3_600_000;
+
+/// The machine's clock on the wall; running time passes only when a test says so.
+#[derive(Default)]
+struct TestClock(AtomicU64);
+
+impl TestClock {
+    fn run_for(&self, millis: u64) {
+        self.0.fetch_add(millis, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Millis {
+        SystemClock.now()
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// A version after these, with edits to the text of the first.
+fn after(cluster: &Cluster, parents: &[CharterHash], number: u64, edits: &[(&str, &str)]) -> Charter {
+    Charter::from_toml(&text_after(cluster, parents, number, edits)).unwrap()
+}
+
+fn text_after(cluster: &Cluster, parents: &[CharterHash], number: u64, edits: &[(&str, &str)]) -> String {
+    let parents: Vec<String> = parents.iter().map(|hash| format!("\"{hash}\"")).collect();
+    let head = format!("number = {number}\nparents = [{}]", parents.join(", "));
+    let mut text = cluster.charter().replace("number = 1\nparents = []", &head);
+    for (from, to) in edits {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    text
+}
+
+/// What the one person of the charter says about a version.
+fn said(version: &Charter, verdict: Verdict) -> SignedApproval {
+    let Facts { cluster, intent_id, effects_digest, decoder_version, slice, freeze_epoch } = facts(version);
+    let reason = if verdict == Verdict::Approve { "" } else { "too much" };
+    let approval = Approval {
+        cluster,
+        intent_id,
+        effects_digest,
+        decoder_version,
+        slice,
+        freeze_epoch,
+        person: "anna".parse().unwrap(),
+        credential: "anna-terminal".parse().unwrap(),
+        preceding: None,
+        expires_at_secs: 1,
+        verdict,
+        reason: reason.to_owned(),
+        nonce: [3; 32],
+    };
+    let proof = Proof::Signature(person_key().sign(approval.digest().as_bytes()));
+    SignedApproval { approval, proof }
+}
+
+fn signed(text: &str) -> pb::Envelope {
+    let version = Charter::from_toml(text).unwrap();
+    SignedCharter { text: text.to_owned(), approvals: vec![said(&version, Verdict::Approve)] }.to_envelope()
+}
+
+/// A tightening version by its edits: handed in where, and its hash.
+struct Version {
+    hash: CharterHash,
+    envelope: pb::Envelope,
+    charter: Charter,
+}
+
+fn version(cluster: &Cluster, parents: &[CharterHash], number: u64, edits: &[(&str, &str)]) -> Version {
+    let text = text_after(cluster, parents, number, edits);
+    let charter = Charter::from_toml(&text).unwrap();
+    Version { hash: charter.hash(), envelope: signed(&text), charter }
+}
+
+async fn take(cluster: &Cluster, index: usize, signed: &pb::Envelope) -> Result<pb::CharterView, Code> {
+    let request = pb::TakeCharterRequest { signed: Some(signed.clone()) };
+    match cluster.client(index).take_charter(request).await {
+        Ok(answer) => Ok(answer.into_inner().version.unwrap()),
+        Err(status) => Err(ApiError::from_status(&status).unwrap().code),
+    }
+}
+
+async fn state(cluster: &Cluster, index: usize, version: CharterHash) -> Option<pb::CharterState> {
+    let request = pb::ListChartersRequest { from_number: 0, with_text: false };
+    let all = cluster.client(index).list_charters(request).await.unwrap().into_inner().versions;
+    let one = all.into_iter().find(|view| view.hash == version.as_bytes().as_slice())?;
+    Some(one.state())
+}
+
+async fn stands(cluster: &Cluster, version: CharterHash, wanted: pb::CharterState) {
+    for index in (0..cluster.nodes.len()).filter(|index| cluster.nodes[*index].is_some()) {
+        let deadline = tokio::time::Instant::now() + crate::cluster::PATIENCE;
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        while state(cluster, index, version).await != Some(wanted) {
+            assert!(tokio::time::Instant::now() < deadline, "{version} never was {wanted:?} at signer {index}");
+            ticks.tick().await;
+        }
+    }
+}
+
+/// Whether signers say yes to a payment of so many coins.
+async fn allowed(cluster: &Cluster, coins: u64, name: &str) -> Vec<Result<bool, Code>> {
+    let raw = evm_transfer("treasury", name, 0, coins * 1_000_000_000_000_000_000);
+    let (_, intent) = seal_intent(&raw, &cluster.backend).unwrap();
+    let mut answers = Vec::new();
+    for index in (0..cluster.nodes.len()).filter(|index| cluster.nodes[*index].is_some()) {
+        let request = pb::AnnounceRequest { intent: Some(intent.clone()), ..pb::AnnounceRequest::default() };
+        answers.push(match cluster.client(index).simulate(request).await {
+            Ok(answer) => Ok(answer.into_inner().decision.unwrap().allowed),
+            Err(status) => Err(ApiError::from_status(&status).unwrap().code),
+        });
+    }
+    answers
+}
+
+async fn begin() -> (Arc<TestClock>, Cluster, CharterHash) {
+    let clock = Arc::new(TestClock::default());
+    let cluster = Cluster::start_by(3, 2, Arc::clone(&clock) as Arc<dyn Clock>).await;
+    let first = Charter::from_toml(&cluster.charter()).unwrap().hash();
+    (clock, cluster, first)
+}
+
+const TEN: &str = "max_amount = \"10\"";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tightening_binds_at_once_and_loosening_waits_at_every_signer() {
+    let (clock, mut cluster, first) = begin().await;
+    cluster.make_key("treasury", Scheme::EcdsaSecp256k1, Protocol::Dkls23).await;
+    assert_eq!(allowed(&cluster, 7, "a").await, [Ok(true); 3]);
+
+    // Handed to one signer, in force at all.
+    let tighter = version(&cluster, &[first], 2, &[(TEN, "max_amount = \"5\"")]);
+    assert_eq!(take(&cluster, 0, &tighter.envelope).await.unwrap().state(), pb::CharterState::InForce);
+    stands(&cluster, tighter.hash, pb::CharterState::InForce).await;
+    assert_eq!(allowed(&cluster, 7, "b").await, [Ok(false); 3]);
+
+    // A delay of nothing does not shorten the delay before it; what comes after it waits for it.
+    let no_delay = ("loosening_delay_secs = 3600", "loosening_delay_secs = 0");
+    let looser = version(&cluster, &[tighter.hash], 3, &[(TEN, "max_amount = \"5\""), no_delay]);
+    let loosest = version(&cluster, &[looser.hash], 4, &[no_delay]);
+    let view = take(&cluster, 1, &looser.envelope).await.unwrap();
+    assert_eq!((view.state(), view.remaining_ms), (pb::CharterState::Waiting, HOUR_MS));
+    stands(&cluster, looser.hash, pb::CharterState::Waiting).await;
+    take(&cluster, 1, &loosest.envelope).await.unwrap();
+    stands(&cluster, loosest.hash, pb::CharterState::Later).await;
+    clock.run_for(HOUR_MS - 1);
+    stands(&cluster, looser.hash, pb::CharterState::Waiting).await;
+    assert_eq!(allowed(&cluster, 7, "c").await, [Ok(false); 3]);
+
+    // A signer that stands still meanwhile has waited less than the others.
+    cluster.stop(2).await;
+    clock.run_for(1);
+    stands(&cluster, loosest.hash, pb::CharterState::InForce).await;
+    assert_eq!(allowed(&cluster, 7, "d").await, [Ok(true); 2]);
+    cluster.start_again(2, Arc::clone(&clock) as Arc<dyn Clock>).await;
+    assert_eq!(state(&cluster, 2, looser.hash).await, Some(pb::CharterState::Waiting));
+    assert_eq!(state(&cluster, 2, tighter.hash).await, Some(pb::CharterState::InForce));
+    clock.run_for(HOUR_MS);
+    stands(&cluster, loosest.hash, pb::CharterState::InForce).await;
+    assert_eq!(allowed(&cluster, 7, "e").await, [Ok(true); 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signer_that_was_away_catches_up_and_an_edited_file_changes_nothing() {
+    let (clock, mut cluster, first) = begin().await;
+    cluster.stop(2).await;
+    let second = version(&cluster, &[first], 2, &[(TEN, "max_amount = \"5\"")]);
+    let third = version(&cluster, &[second.hash], 3, &[(TEN, "max_amount = \"4\"")]);
+    take(&cluster, 0, &second.envelope).await.unwrap();
+    take(&cluster, 0, &third.envelope).await.unwrap();
+    // A file that says something else is refused, whatever it says.
+    let (path, good) = (cluster.path("charter.toml"), cluster.charter());
+    std::fs::write(&path, good.replace(TEN, "max_amount = \"1000\"")).unwrap();
+    let error = limen_node::node::Node::start(&cluster.config(2), Arc::new(SystemClock)).await.unwrap_err();
+    assert!(matches!(error, StartError::OtherCharter { in_force, .. } if in_force == first), "{error}");
+    std::fs::write(&path, good).unwrap();
+    cluster.start_again(2, clock).await;
+    stands(&cluster, third.hash, pb::CharterState::InForce).await;
+    assert_eq!(state(&cluster, 2, second.hash).await, Some(pb::CharterState::Past));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_veto_given_to_one_signer_holds_at_all_for_good() {
+    let (clock, mut cluster, first) = begin().await;
+    let looser = version(&cluster, &[first], 2, &[(TEN, "max_amount = \"20\"")]);
+    take(&cluster, 0, &looser.envelope).await.unwrap();
+    stands(&cluster, looser.hash, pb::CharterState::Waiting).await;
+    cluster.stop(2).await;
+    let veto = said(&looser.charter, Verdict::Reject).to_envelope();
+    let request = pb::StopRequest { record: Some(veto.clone()) };
+    assert!(!cluster.client(1).stop(request).await.unwrap().into_inner().possibly_signed);
+    stands(&cluster, looser.hash, pb::CharterState::Void).await;
+    cluster.start_again(2, Arc::clone(&clock) as Arc<dyn Clock>).await;
+    stands(&cluster, looser.hash, pb::CharterState::Void).await;
+    clock.run_for(2 * HOUR_MS);
+    cluster.stop(0).await;
+    cluster.start_again(0, clock).await;
+    stands(&cluster, looser.hash, pb::CharterState::Void).await;
+    stands(&cluster, first, pb::CharterState::InForce).await;
+    // what is in force is not vetoed
+    let tighter = version(&cluster, &[first], 2, &[(TEN, "max_amount = \"5\"")]);
+    take(&cluster, 0, &tighter.envelope).await.unwrap();
+    let late = pb::StopRequest { record: Some(said(&tighter.charter, Verdict::Reject).to_envelope()) };
+    let status = cluster.client(0).stop(late).await.unwrap_err();
+    assert_eq!(ApiError::from_status(&status).unwrap().code, Code::WrongState);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tightening_versions_after_one_stop_everything_until_they_are_joined() {
+    let (_clock, cluster, first) = begin().await;
+    cluster.make_key("treasury", Scheme::EcdsaSecp256k1, Protocol::Dkls23).await;
+    let sessions = ("max_sessions = 8", "max_sessions = 7");
+    let amount = (TEN, "max_amount = \"5\"");
+    let (one, other) = (version(&cluster, &[first], 2, &[sessions]), version(&cluster, &[first], 2, &[amount]));
+    take(&cluster, 0, &one.envelope).await.unwrap();
+    stands(&cluster, one.hash, pb::CharterState::InForce).await;
+    take(&cluster, 0, &other.envelope).await.unwrap();
+    stands(&cluster, other.hash, pb::CharterState::Stuck).await;
+    let (_, intent) = seal_intent(&evm_transfer("treasury", "x", 0, 1), &cluster.backend).unwrap();
+    for answer in cluster.sign(&intent, &[1, 3]).await {
+        assert_eq!(crate::cluster::refusal(&answer).code, "charter_fork");
+    }
+    let joined = version(&cluster, &[one.hash, other.hash], 3, &[sessions, amount]);
+    take(&cluster, 2, &joined.envelope).await.unwrap();
+    stands(&cluster, joined.hash, pb::CharterState::InForce).await;
+    for answer in cluster.sign(&intent, &[1, 3]).await {
+        crate::cluster::signature(&answer);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_signed_or_does_not_follow_is_refused() {
+    let (_clock, cluster, first) = begin().await;
+    let text = text_after(&cluster, &[first], 2, &[(TEN, "max_amount = \"5\"")]);
+    let unsigned = SignedCharter { text: text.clone(), approvals: Vec::new() }.to_envelope();
+    assert_eq!(take(&cluster, 0, &unsigned).await, Err(Code::ApprovalsMissing));
+    let other = after(&cluster, &[first], 2, &[(TEN, "max_amount = \"4\"")]);
+    let of_another = SignedCharter { text: text.clone(), approvals: vec![said(&other, Verdict::Approve)] };
+    assert_eq!(take(&cluster, 0, &of_another.to_envelope()).await, Err(Code::ApprovalsMissing));
+    let unknown = version(&cluster, &[CharterHash::new([5; 32])], 2, &[(TEN, "max_amount = \"5\"")]);
+    assert_eq!(take(&cluster, 0, &unknown.envelope).await, Err(Code::WrongState));
+    let mixed =
+        version(&cluster, &[first], 2, &[(TEN, "max_amount = \"5\""), ("max_sessions = 8", "max_sessions = 9")]);
+    assert_eq!(take(&cluster, 0, &mixed.envelope).await, Err(Code::Malformed));
+    for garbage in [
+        pb::Envelope::default(),
+        pb::Envelope { payload: vec![7; 100].into(), ..signed(&text) },
+        SignedCharter { text: "no charter".to_owned(), approvals: Vec::new() }.to_envelope(),
+        pb::Envelope { payload_type: "application/vnd.limen.approval.v1+protobuf".to_owned(), ..signed(&text) },
+    ] {
+        assert_eq!(take(&cluster, 0, &garbage).await, Err(Code::Malformed));
+    }
+    let stranger = pb::TakeCharterRequest { signed: Some(signed(&text)) };
+    let peer = cluster.client_as(0, &cluster.machines[1]).take_charter(stranger).await.unwrap_err();
+    assert_eq!(ApiError::from_status(&peer).unwrap().code, Code::NotEnrolled);
+    stands(&cluster, first, pb::CharterState::InForce).await;
+    eventually("nothing taken", || {
+        cluster.node(0).shared().store.view().unwrap().lineage().unwrap().unwrap().entries().count() == 1
+    })
+    .await;
+}
