@@ -2,6 +2,7 @@
 
 mod approval;
 mod charter;
+mod policy;
 mod stop;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use crate::dev::DevCommand;
 
 pub(crate) use approval::{ApprovalArgs, CaseArgs, RejectArgs, SignerArgs, WithdrawArgs};
 pub(crate) use charter::{CharterCommand, SignCharterArgs, VersionArgs, VetoCharterArgs};
+pub(crate) use policy::{PackCommand, PolicyCommand};
 pub(crate) use stop::{FreezeArgs, ToSigners, UnfreezeArgs, WordArgs};
 
 const EXAMPLES: &str = "Examples:
@@ -88,6 +90,9 @@ pub(crate) enum Command {
     /// What a charter says and what a new one changes; its versions on their way into force
     #[command(subcommand)]
     Charter(CharterCommand),
+    /// Tests of rules, and stock packs of them, offline
+    #[command(subcommand, after_help = policy::EXAMPLES)]
+    Policy(PolicyCommand),
     /// Verify what you were given, offline
     #[command(subcommand, after_help = VERIFY_EXAMPLES)]
     Verify(VerifyCommand),

@@ -4,6 +4,7 @@ mod approval;
 pub(crate) mod charter;
 mod key;
 pub(crate) mod parse;
+pub(crate) mod policy;
 mod request;
 mod status;
 mod stop;
@@ -35,6 +36,7 @@ pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
         Command::Dev(DevCommand::Up(args)) => dev::up(args, output).await?,
         Command::Dev(DevCommand::Child(_)) => {}
         Command::Charter(command) if !command.needs_cluster() => charter::run(command, output)?,
+        Command::Policy(command) => policy::run(command, output)?,
         Command::Verify(command) => verify::run(command, output)?,
         Command::Completion { shell } => completion(*shell, output),
         bad_news if stop::is_straight(bad_news) => stop::run(bad_news, &arguments.config, output).await?,
@@ -80,7 +82,7 @@ async fn in_session(command: &Command, session: &Session) -> Result<()> {
         }
         Command::Freeze(_) | Command::Unfreeze(_) | Command::Freezes(_) => Ok(()),
         Command::Charter(command) => charter::run_in(session, command).await,
-        Command::Verify(_) | Command::Dev(_) | Command::Completion { .. } => Ok(()),
+        Command::Policy(_) | Command::Verify(_) | Command::Dev(_) | Command::Completion { .. } => Ok(()),
     }
 }
 

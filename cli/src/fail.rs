@@ -7,6 +7,7 @@ use limen_client::{ConfigError, Error};
 
 use crate::commands::charter::BadCharter;
 use crate::commands::parse::Usage;
+use crate::commands::policy::BadTests;
 use crate::commands::verify::{BadTrust, NotVerified};
 use crate::output::Output;
 
@@ -34,6 +35,10 @@ pub(crate) fn report(output: Output, error: &anyhow::Error) -> ExitCode {
     if let Some(cause) = error.chain().find_map(|cause| cause.downcast_ref::<BadCharter>()) {
         output.error(cause.code(), &message, cause.remedy());
         return ExitCode::FAILURE;
+    }
+    if let Some(cause) = error.chain().find_map(|cause| cause.downcast_ref::<BadTests>()) {
+        output.error(cause.code(), &message, cause.remedy());
+        return ExitCode::from(cause.exit_code());
     }
     if error.chain().any(|cause| cause.is::<Usage>()) {
         output.error("bad_usage", &message, "`--help` after the command shows how to write it.");

@@ -142,7 +142,7 @@ impl Shown {
         }
         let facts = guard::facts(charter, examined);
         match verify(&signed, &charter.roster, &facts, now.wall.as_secs()) {
-            Ok(verified) if has_a_say(charter, examined, &signed.approval.person) => {
+            Ok(verified) if examined.decision().gives_a_say(charter, &signed.approval.person) => {
                 self.looked_at.insert(id);
                 self.held.push(Held { bytes, verified });
                 true
@@ -150,15 +150,6 @@ impl Shown {
             _ => false,
         }
     }
-}
-
-/// Whether any rule that asks for something, now or at another time, names a group that the person is in.
-fn has_a_say(charter: &Charter, examined: &Examined, person: &PersonId) -> bool {
-    let formulas = examined.decision().asking.iter().filter_map(|one| one.needs.approvals.as_ref());
-    let member = |leaf: &limen_policy::formula::Leaf| {
-        charter.roster.groups.get(&leaf.group).is_some_and(|group| group.members.contains(person))
-    };
-    formulas.into_iter().any(|formula| formula.leaves().into_iter().any(member))
 }
 
 /// What is kept with an intent.

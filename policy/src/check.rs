@@ -95,6 +95,11 @@ impl Finding {
     pub fn objection(&self) -> Option<&str> {
         self.objection.as_deref()
     }
+
+    /// A pass without a proof: for rehearsals of a charter's rules.
+    pub(crate) const fn unproved(checker: CheckerId) -> Self {
+        Self { checker, objection: None }
+    }
 }
 
 /// Verifies one finding for an intent. `now_secs` is in seconds since 1970.

@@ -16,7 +16,7 @@ mod when;
 use std::collections::{BTreeMap, BTreeSet};
 
 use limen_wire::effects::{Amount, Asset, Effect, Effects};
-use limen_wire::ids::{SliceHash, VaultId, tagged_hash};
+use limen_wire::ids::{PersonId, SliceHash, VaultId, tagged_hash};
 use limen_wire::intent::Intent;
 use limen_wire::pb;
 
@@ -24,6 +24,7 @@ use crate::charter::people::{Group, Person};
 use crate::charter::rule::{Class, Rule, Verb};
 use crate::charter::vault::Limit;
 use crate::charter::{Charter, Duty};
+use crate::formula::Leaf;
 
 pub use charge::Charge;
 use matching::{Fit, describe};
@@ -67,6 +68,15 @@ impl Decision {
             slice_hash: self.slice.as_bytes().to_vec().into(),
             timed: self.timed,
         }
+    }
+
+    /// Whether any rule that asks for something, now or at another time, names a group that the person is in: then their no
+    /// ends the request.
+    pub fn gives_a_say(&self, charter: &Charter, person: &PersonId) -> bool {
+        let formulas = self.asking.iter().filter_map(|one| one.needs.approvals.as_ref());
+        let groups = &charter.roster.groups;
+        let member = |leaf: &Leaf| groups.get(&leaf.group).is_some_and(|group| group.members.contains(person));
+        formulas.into_iter().any(|formula| formula.leaves().into_iter().any(member))
     }
 
     fn denied(reasons: Vec<String>) -> Self {

@@ -15,6 +15,7 @@
 )]
 
 pub mod approval;
+pub mod cases;
 pub mod charter;
 pub mod check;
 pub mod decide;
@@ -24,4 +25,6 @@ pub mod freeze;
 pub mod key_order;
 pub mod ledger;
 pub mod lint;
+pub mod packs;
+pub mod reference;
 pub mod succession;

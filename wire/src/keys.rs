@@ -148,11 +148,13 @@ impl FromStr for PublicKey {
         let bad = || KeyError::BadText { found: text.chars().take(100).collect() };
         let (kind, digits) = text.split_once(':').ok_or_else(bad)?;
         let bytes = hex::decode(digits).map_err(|_| bad())?;
-        match kind {
-            "ed25519" => Self::from_ed25519_bytes(&bytes),
-            "p256" if bytes.len() == 33 => Self::from_p256_sec1(&bytes),
-            _ => Err(bad()),
-        }
+        let key = match kind {
+            "ed25519" => Self::from_ed25519_bytes(&bytes)?,
+            "p256" if bytes.len() == 33 => Self::from_p256_sec1(&bytes)?,
+            _ => return Err(bad()),
+        };
+        // One key has one spelling: neither the compact form of SEC 1 (tag 05) nor capitals.
+        if key.to_string() == text { Ok(key) } else { Err(bad()) }
     }
 }
 impl Serialize for PublicKey {

@@ -10,4 +10,5 @@ mod approval;
 mod charter;
 mod command;
 mod e2e;
+mod policy;
 mod verify;

@@ -127,10 +127,9 @@ pub struct Verified {
     sign_count: Option<u32>,
 }
 
-#[cfg(test)]
 impl Verified {
-    /// Without a proof: for tests of what comes after it.
-    pub(super) fn unproved(approval: Approval, class: CredentialClass, backup_eligible: bool) -> Self {
+    /// Without a proof: for rehearsals of a charter's rules.
+    pub(crate) fn unproved(approval: Approval, class: CredentialClass, backup_eligible: bool) -> Self {
         let id = approval.digest();
         Self { approval, id, class, backup_eligible, sign_count: None }
     }

@@ -59,6 +59,22 @@ pub enum Class {
 }
 
 impl Class {
+    /// The word in charters.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Transfer => "transfer",
+            Self::Fee => "fee",
+            Self::Allowance => "allowance",
+            Self::Call => "call",
+            Self::Deploy => "deploy",
+            Self::AuthorityChange => "authority-change",
+            Self::Message => "message",
+            Self::TypedData => "typed-data",
+            Self::Unknown => "unknown",
+            Self::Raw => "raw",
+        }
+    }
+
     /// Whether effects of this class have an asset and an amount.
     pub const fn has_amount(self) -> bool {
         matches!(self, Self::Transfer | Self::Fee | Self::Allowance)

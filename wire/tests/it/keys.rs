@@ -120,3 +120,17 @@ fn wycheproof_p256_in_fixed_length() {
     }
     assert!(good > 20 && high > 20 && bad > 50, "{good} {high} {bad}");
 }
+
+/// SEC 1 knows a compact form with tag 05 as well: the same key in another spelling would be pinned, compared and counted twice.
+#[test]
+fn a_public_key_has_one_spelling() {
+    let key = SigningKey::P256(p256::ecdsa::SigningKey::from_slice(&[7; 32]).unwrap()).public_key();
+    let text = key.to_string();
+    assert_eq!(text.parse::<PublicKey>().unwrap(), key);
+    let digits = text.strip_prefix("p256:").unwrap();
+    let compact = format!("p256:05{}", &digits[2..]);
+    let capitals = format!("p256:{}", digits.to_uppercase());
+    for other in [compact, capitals] {
+        assert!(matches!(other.parse::<PublicKey>(), Err(KeyError::BadText { .. })), "{other}");
+    }
+}

@@ -59,6 +59,7 @@ pub(super) fn load(args: &CaseArgs, papers: Papers, now_secs: u64) -> Result<Cas
     // What does not verify was said by nobody.
     let heard = said.iter().filter_map(|signed| verify(signed, &charter.roster, &facts, now_secs).ok());
     let (no, mut heard): (Vec<_>, Vec<_>) = heard.partition(|one| one.approval().verdict == Verdict::Reject);
+    let no: Vec<_> = no.into_iter().filter(|one| decision.gives_a_say(&charter, &one.approval().person)).collect();
     let preceding = match args.after.as_deref() {
         Some(path) => Some(
             preceding(path, &charter, &facts, now_secs)

@@ -22,6 +22,8 @@ pub(super) fn requirements_json(request: &Request) -> Vec<Value> {
             "delay_secs": asked.delay.as_secs(),
             "delay_from_first_sight": asked.delay_from_first_sight,
             "not_by_requester": asked.not_by_requester,
+            "credentials_for_secs": asked.credentials_for.as_secs(),
+            "checks": asked.checks,
             "signers": signers,
         })
     };
@@ -72,6 +74,12 @@ fn wish(asked: &Requirement) -> String {
     let mut parts: Vec<String> = [people, delay].into_iter().filter(|part| !part.is_empty()).collect();
     if asked.not_by_requester {
         parts.push("not by the requester's own people".to_owned());
+    }
+    if !asked.credentials_for.is_zero() {
+        parts.push(format!("by credentials in force for {}", span(asked.credentials_for.as_secs())));
+    }
+    if !asked.checks.is_empty() {
+        parts.push(format!("a pass of {}", asked.checks.join(", ").escape_debug()));
     }
     parts.join(", ")
 }

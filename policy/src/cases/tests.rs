@@ -1,0 +1,166 @@
+//! The packs' own tests, and what test files can get wrong.
+
+use super::*;
+use crate::packs::{BASE, PACKS};
+
+fn base(name: &str) -> Result<String, String> {
+    if name == "base.toml" { Ok(BASE.to_owned()) } else { Err("no such file".to_owned()) }
+}
+
+#[test]
+fn every_pack_does_what_its_tests_say() {
+    for pack in &PACKS {
+        let outcomes = run(pack.tests, &base).unwrap_or_else(|error| panic!("{}: {error}", pack.name));
+        let failed: Vec<_> = outcomes.iter().filter(|outcome| !outcome.passed()).collect();
+        assert!(failed.is_empty(), "{}: {failed:#?}", pack.name);
+    }
+}
+
+/// All packs go together, and none lets anything through that it refuses alone.
+#[test]
+fn packs_go_together() {
+    let all: Vec<String> = PACKS.iter().map(|pack| format!("\"pack:{}\"", pack.name)).collect();
+    for pack in &PACKS {
+        let own = format!("\"pack:{}\"", pack.name);
+        let text = pack.tests.replacen(&own, &all.join(", "), 1);
+        assert!(run(&text, &base).unwrap().iter().all(Outcome::passed), "{}", pack.name);
+    }
+}
+
+/// Every rule and limit of a pack is what some test of it is about, or can be taken out without anybody noticing.
+#[test]
+fn every_allowing_rule_of_a_pack_is_tested() {
+    for pack in &PACKS {
+        for rule in pack.charter.split("[[rules]]").skip(1).filter(|rule| rule.contains("\nallow = ")) {
+            let without = pack.charter.replacen(&format!("[[rules]]{rule}"), "", 1);
+            let text = pack.tests.replacen(&format!("\"pack:{}\"", pack.name), "\"edited.toml\"", 1);
+            let part = |name: &str| if name == "edited.toml" { Ok(without.clone()) } else { base(name) };
+            let same = run(&text, &part).is_ok_and(|outcomes| outcomes.iter().all(Outcome::passed));
+            assert!(!same, "no test of {} needs {rule}", pack.name);
+        }
+    }
+}
+
+#[test]
+fn warm_and_cold_packs_ask_for_a_terminal() {
+    for name in ["warm", "cold"] {
+        let pack = crate::packs::find(name).unwrap();
+        let charter = crate::charter::Charter::from_toml(&format!("{BASE}\n{}", pack.charter)).unwrap();
+        let found = crate::lint::lint(&charter);
+        let about_vaults: Vec<_> = found.iter().filter(|one| one.message.contains("vault")).collect();
+        let alone: Vec<_> = about_vaults.iter().filter(|one| !one.place.contains("fees")).collect();
+        assert!(alone.is_empty(), "{name}: {alone:?}");
+        assert!(!about_vaults.iter().any(|one| one.message.contains("passkeys alone")), "{name}: {about_vaults:?}");
+    }
+}
+
+const HEAD: &str =
+    "charter = [\"base.toml\", \"pack:hot\"]\n[given]\nrequester = \"backend\"\nkey = \"hot\"\nchain = \"eip155:1\"\n";
+
+#[test]
+fn a_test_that_fails_says_where_and_what_came() {
+    let text = format!("{HEAD}\n[[test]]\nname = \"wrong\"\ndoes = [{{ effect = \"raw\" }}]\nexpect = \"allowed\"\n");
+    let outcomes = run(&text, &base).unwrap();
+    assert_eq!((outcomes[0].line, outcomes[0].expected.as_deref()), (7, Some("allowed")));
+    assert!(outcomes[0].judgement.to_string().contains("no rule allows the class raw"), "{:?}", outcomes[0]);
+}
+
+#[test]
+fn hours_and_checks_can_be_tested() {
+    let rules = "[[checkers]]\nid = \"screening\"\nmax_age_secs = 60\n\
+        public_key = \"ed25519:62a611b472d89b0e5fc93c069b9f700b4c552d55bc0e87b56008ef17b6b2bebe\"\n\
+        [[rules]]\nname = \"office\"\nallow = \"message\"\nchecks = [\"screening\"]\n\
+        hours = { days = [\"mon\"], from = \"08:00\", until = \"18:00\", utc_offset = \"+00:00\" }\n";
+    let part = |name: &str| if name == "rules.toml" { Ok(rules.to_owned()) } else { base(name) };
+    let head = HEAD.replace("pack:hot", "rules.toml");
+    let one = |more: &str, expect: &str| {
+        let does = "does = [{ effect = \"message\" }]";
+        let text = format!("{head}\n[[test]]\nname = \"x\"\n{does}\n{more}\nexpect = {expect}\n");
+        run(&text, &part).unwrap().remove(0)
+    };
+    for (more, expect) in [
+        ("at = \"mon 08:00\"\nchecks = [\"screening\"]", "\"allowed\""),
+        ("at = \"mon 08:00\"", "{ needs = \"office\" }"),
+        ("at = \"mon 18:00\"\nchecks = [\"screening\"]", "{ refused = \"office\" }"),
+        ("at = \"sun 12:00\"\nchecks = [\"screening\"]", "{ refused = \"office\" }"),
+    ] {
+        let outcome = one(more, expect);
+        assert!(outcome.passed(), "{more}: {outcome:?}");
+    }
+}
+
+/// Real bytes can be judged as well: here a plain transfer of 1 wei.
+#[test]
+fn a_transaction_is_decoded() {
+    let raw = "02ea0180010182520894 3c44cdddb6a900fa2b585dd299e03d12fa4293bc 01 80 c0".replace(' ', "");
+    let raw = raw.replacen("02ea", "02df", 1);
+    let text = format!("{HEAD}\n[[test]]\nname = \"x\"\ntransaction = \"0x{raw}\"\nexpect = \"allowed\"\n");
+    let outcome = run(&text, &base).unwrap().remove(0);
+    assert!(outcome.passed(), "{outcome:?}");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_its_line() {
+    let does = "does = [{ effect = \"raw\" }]\n";
+    for (more, says) in [
+        ("expect = \"perhaps\"", "what can be expected is"),
+        ("expect = { needs = \"nothing\" }", "no rule, limit or person \"nothing\""),
+        ("expect = { }", "one of needs and refused"),
+        ("approvals = [\"nobody\"]\nexpect = \"allowed\"", ""),
+        ("at = \"someday\"\nexpect = \"refused\"", "a moment is written"),
+        ("at = \"mon 24:00\"\nexpect = \"refused\"", "a moment is written"),
+        ("in_force = \"1w\"\nexpect = \"refused\"", "a time is written"),
+        ("key = \"A b\"\nexpect = \"refused\"", "key id"),
+        ("chain = \"x\"\nexpect = \"refused\"", "CAIP-2"),
+        ("account = \"book:nobody\"\nexpect = \"refused\"", "no entry nobody"),
+        ("transaction = \"zz\"\nexpect = \"refused\"", "transaction:"),
+        ("transaction = \"02\"\nexpect = \"refused\"", "exclude each other"),
+    ] {
+        let text = format!("{HEAD}\n[[test]]\nname = \"x\"\n{does}{more}\n");
+        match run(&text, &base) {
+            Err(error @ CasesError::Test { line: 7, .. }) => {
+                assert!(error.to_string().contains(says), "{more}: {error}")
+            }
+            Ok(outcomes) if says.is_empty() => assert!(!outcomes[0].passed()),
+            other => panic!("{more}: {other:?}"),
+        }
+    }
+    for (effect, says) in [
+        ("{ effect = \"transfer\", asset = \"eth\", amount = \"1\" }", "to is needed"),
+        ("{ effect = \"transfer\", asset = \"gold\", amount = \"1\" }", "not registered"),
+        ("{ effect = \"transfer\", asset = \"eth\", amount = \"-1\" }", "not an amount"),
+        ("{ effect = \"transfer\", asset = \"eth\" }", "amount is needed"),
+        ("{ effect = \"fee\", amount = \"1\" }", "asset is needed"),
+        ("{ effect = \"call\", to = \"book:exchange\" }", "name is needed"),
+        ("{ effect = \"call\", to = \"0x12\", name = \"x\" }", "0x12"),
+    ] {
+        let text = format!("{HEAD}\n[[test]]\nname = \"x\"\ndoes = [{effect}]\nexpect = \"refused\"\n");
+        let error = run(&text, &base).unwrap_err().to_string();
+        assert!(error.contains(says) && error.starts_with("line 7, test \"x\""), "{effect}: {error}");
+    }
+    let small = "does = [{ effect = \"transfer\", asset = \"eth\", amount = \"0.1\", to = \"book:exchange\" }]";
+    for (more, says) in [
+        ("spent = { nothing = \"1\" }", "no limit nothing"),
+        ("spent = { hot-a-day = \"x\" }", "not an amount"),
+        ("waited = \"soon\"", "a time is written"),
+        ("approvals = [\"nobody\"]", "no credential nobody"),
+        ("checks = [\"nobody\"]", "no checker nobody"),
+    ] {
+        let text = format!("{HEAD}\n[[test]]\nname = \"x\"\n{small}\n{more}\nexpect = \"refused\"\n");
+        let error = run(&text, &base).unwrap_err().to_string();
+        assert!(error.contains(says), "{more}: {error}");
+    }
+}
+
+#[test]
+fn files_that_are_no_tests() {
+    let parts = |text: &str| run(text, &base).unwrap_err().to_string();
+    assert!(parts("charter = []\nx = 1").contains("line 2"), "{}", parts("charter = []\nx = 1"));
+    assert!(parts("charter = [\"base.toml\"]").contains("0 tests"));
+    let test = "[[test]]\nname = \"x\"\nexpect = \"refused\"\n";
+    assert!(parts(&format!("charter = [\"other.toml\"]\n{test}")).contains("no such file"));
+    assert!(parts(&format!("charter = [\"pack:lukewarm\"]\n{test}")).contains("there are hot, warm, cold"));
+    assert!(parts(&format!("charter = [\"pack:hot\"]\n{test}")).contains("made of pack:hot is refused"));
+    let long = format!("#{}", " ".repeat(MAX_BYTES));
+    assert!(parts(&long).contains("at most"));
+}
