@@ -1,5 +1,6 @@
 //! A signer's own view of people's approvals and of delays, against its real store.
 
+mod altered;
 mod findings;
 
 use limen_wire::approval::{Approval, Proof, Verdict as Said};

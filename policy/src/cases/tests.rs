@@ -119,7 +119,7 @@ fn what_makes_no_sense_is_refused_with_its_line() {
         let text = format!("{HEAD}\n[[test]]\nname = \"x\"\n{does}{more}\n");
         match run(&text, &base) {
             Err(error @ CasesError::Test { line: 7, .. }) => {
-                assert!(error.to_string().contains(says), "{more}: {error}")
+                assert!(error.to_string().contains(says), "{more}: {error}");
             }
             Ok(outcomes) if says.is_empty() => assert!(!outcomes[0].passed()),
             other => panic!("{more}: {other:?}"),
