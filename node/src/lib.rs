@@ -39,6 +39,7 @@ pub mod service;
 pub mod sessions;
 pub mod shared;
 pub mod signing;
+pub mod standing;
 pub mod stops;
 pub mod store;
 pub mod trace;

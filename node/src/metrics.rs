@@ -73,6 +73,10 @@ pub struct Metrics {
     pub charter_waiting: Gauge,
     /// Signed versions of the charter that a sibling keeps from binding: people have to join or to void them.
     pub charter_stuck: Gauge,
+    /// Peers that stand well.
+    pub standing: Gauge,
+    /// 1 if a peer has proved that this signer's store was put back.
+    pub rolled_back: Gauge,
     /// Peers banned by this node.
     pub banned_peers: Gauge,
     /// Nonces shared ahead and unused.
@@ -122,6 +126,8 @@ impl Metrics {
         r.register("charter_number", "Number of the charter's version in force", self.charter_number.clone());
         r.register("charter_waiting", "Versions of the charter whose delay runs", self.charter_waiting.clone());
         r.register("charter_stuck", "Signed versions that a sibling keeps from binding", self.charter_stuck.clone());
+        r.register("standing", "Peers whose word of themselves counts", self.standing.clone());
+        r.register("rolled_back", "1 if this signer's store was put back", self.rolled_back.clone());
         r.register("banned_peers", "Peers that this node has banned", self.banned_peers.clone());
         r.register("nonces", "FROST nonces shared ahead and unused", self.nonces.clone());
         r.register("presignatures", "CGGMP24 presignatures in memory", self.presignatures.clone());

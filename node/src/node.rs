@@ -37,6 +37,7 @@ use crate::recent::Recent;
 use crate::service::{LedgerService, PeerService, SignerService, StopsService};
 use crate::sessions::Sessions;
 use crate::shared::{CallerKind, Shared, caller_name};
+use crate::standing::Standings;
 use crate::stops::exchange;
 use crate::store::{Options, Store, StoreError};
 use crate::trace::PartialTrace;
@@ -342,6 +343,7 @@ fn assemble(
         nonces,
         presignatures: Presignatures::new(limits.presignatures, Arc::clone(&metrics)),
         primes: PrimePool::start(limits.prime_sets, Arc::clone(&metrics)).map_err(StartError::Thread)?,
+        standings: Standings::default(),
         mesh,
         crypto: CryptoPool::new(limits.crypto_threads()),
         quarantine: Arc::default(),

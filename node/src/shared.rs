@@ -24,6 +24,7 @@ use crate::presigning::Presignatures;
 use crate::primes::PrimePool;
 use crate::recent::Recent;
 use crate::sessions::{Quarantine, Sessions};
+use crate::standing::Standings;
 use crate::store::{Store, StoreError};
 use crate::trace::PartialTrace;
 use crate::vault::Vault;
@@ -63,6 +64,8 @@ pub struct Shared {
     pub presignatures: Presignatures,
     /// CGGMP24 safe primes.
     pub primes: Arc<PrimePool>,
+    /// What peers have said of themselves.
+    pub standings: Standings,
     /// Links to peers.
     pub mesh: Arc<Mesh>,
     /// Protocol threads.
@@ -125,6 +128,12 @@ impl Shared {
     pub fn decisions(&self) -> Decisions<'_> {
         let Self { store, keys, recent, .. } = self;
         Decisions { charter: self.charter(), store, keys, recent, now: self.time() }
+    }
+
+    /// The other signers of the charter.
+    pub fn peers(&self) -> Vec<NodeId> {
+        let charter = self.charter();
+        charter.nodes.iter().map(|node| node.id.clone()).filter(|node| *node != self.me).collect()
     }
 
     /// The facts of a key.

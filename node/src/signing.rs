@@ -85,6 +85,7 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     let longest_ms = shared.limits.sign_timeout(request.timeout_ms).as_millis();
     let session_ms = u64::try_from(longest_ms).unwrap_or(u64::MAX);
     shown.reservations = Reservations::read(&shared.charter(), &examined, &authorization.reservations, session_ms);
+    let call = SignCall { no_standing: check_standing(&shared, examined.key()).err(), ..call };
     let kept = examined.clone();
     let decided = shared.decisions().sign(examined, call, envelope, shown).await?;
     stops::tell(&shared, &decided.news);
@@ -123,6 +124,13 @@ fn repeat(shared: &Shared, examined: &Examined) -> Result<Option<pb::SignatureRe
         }
         None => Ok(None),
     }
+}
+
+/// So many peers of the key stand well that one honest one among any set that could sign would have told what it knows.
+fn check_standing(shared: &Shared, key: &KeyFacts) -> Result<(), ApiError> {
+    let peers = key.nodes.iter().filter(|node| **node != shared.me);
+    let needed = usize::from(key.public.size.signers_required()).saturating_sub(1);
+    shared.standings.check(peers, needed, shared.time().uptime)
 }
 
 /// A session with a member that cannot be reached would only burn time and one of the intent's sessions.

@@ -23,7 +23,7 @@ use redb::{Builder, Database, ReadableDatabase as _};
 
 pub use schema::FORMAT;
 pub use txn::Txn;
-pub use view::View;
+pub use view::{JournalAt, View};
 use writer::Writer;
 
 /// Why the store cannot be used. All but [`StoreError::Busy`] and [`StoreError::Stopped`] end the process.

@@ -10,6 +10,7 @@ use limen_wire::pb;
 use crate::clock::Millis;
 use crate::guard::KeyFacts;
 use crate::shared::Shared;
+use crate::standing::talk;
 use crate::stops::{self, exchange};
 use crate::store::compaction::{self, Compacted};
 use crate::store::journal::Event;
@@ -21,6 +22,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const UPTIME_EVERY: Duration = Duration::from_secs(10);
 /// How long a signer may lack a stop record that it could have heard.
 const EXCHANGE_EVERY: Duration = Duration::from_secs(2);
+/// Time between two questions how a peer stands.
+const STANDING_EVERY: Duration = Duration::from_secs(3);
 const COMPACT_EVERY: Duration = Duration::from_secs(600);
 
 /// Records the boot and starts the recurring work.
@@ -46,6 +49,7 @@ pub async fn begin(shared: &Arc<Shared>, retention: Duration) -> Result<(), Stor
             tracing::warn!(%error, "whether a version of the charter is due was not found out; it is tried again");
         }
     });
+    every(shared, STANDING_EVERY, |shared| async move { talk::ask(&shared) });
     every(shared, UPTIME_EVERY, |shared| async move {
         let uptime = shared.time().uptime;
         if let Err(error) = shared.store.write_later(move |txn| txn.put_uptime(uptime)) {

@@ -31,6 +31,10 @@ pub enum PayloadType {
     Freeze,
     /// [`pb::Unfreeze`].
     Unfreeze,
+    /// [`pb::Standing`].
+    Standing,
+    /// [`pb::JournalHead`].
+    JournalHead,
     /// [`pb::LedgerEntry`].
     LedgerEntry,
     /// [`pb::LedgerClosing`].
@@ -54,6 +58,8 @@ impl PayloadType {
             Self::Check => "application/vnd.limen.check.v1+protobuf",
             Self::Freeze => "application/vnd.limen.freeze.v1+protobuf",
             Self::Unfreeze => "application/vnd.limen.unfreeze.v1+protobuf",
+            Self::Standing => "application/vnd.limen.standing.v1+protobuf",
+            Self::JournalHead => "application/vnd.limen.journal-head.v1+protobuf",
             Self::LedgerEntry => "application/vnd.limen.ledger-entry.v1+protobuf",
             Self::LedgerClosing => "application/vnd.limen.ledger-closing.v1+protobuf",
             Self::LedgerVoid => "application/vnd.limen.ledger-void.v1+protobuf",

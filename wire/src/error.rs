@@ -80,6 +80,8 @@ table! {
     TimeLocked, "time_locked", FailedPrecondition, true, "Wait: the request goes on by itself when the delay is over.";
     /// A guardian has stopped what it touches.
     Frozen, "frozen", FailedPrecondition, true, "Wait, or have enough people lift the freeze: `limen freezes` shows it, `limen unfreeze` lifts it. The request goes on by itself.";
+    /// The signer does not know well enough how its peers stand.
+    NoStanding, "no_standing", Unavailable, true, "Bring the named signers and the links between them back; `limen status` shows them. The request goes on by itself.";
     /// A limit is used up.
     LimitReached, "limit_reached", ResourceExhausted, true, "Wait until enough of the limit's window has passed, or have the charter changed.";
     /// Neither a reservation nor a part set aside covers it.

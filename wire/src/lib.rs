@@ -16,6 +16,7 @@ pub mod intent;
 pub mod keys;
 pub mod limits;
 pub mod request;
+pub mod standing;
 pub mod statement;
 #[cfg(feature = "rpc")]
 pub mod tls;

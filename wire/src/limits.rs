@@ -32,6 +32,8 @@ pub const EXTERNAL_CHECKS: usize = 32;
 pub const UNFREEZES: usize = 64;
 /// A stop record as it is handed in.
 pub const STOP_RECORD_BYTES: usize = 32 * 1024;
+/// Ledgers that one standing names.
+pub const LEDGER_HEADS: usize = 64;
 /// Stop records in one page between signers.
 pub const STOPS_PAGE: usize = 256;
 /// Steps of a derivation path.

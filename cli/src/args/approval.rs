@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use limen_wire::ids::{CredentialId, IntentId};
+use limen_wire::ids::{CredentialId, FreezeEpoch, IntentId};
 
 use super::ToSigners;
 
@@ -34,6 +34,10 @@ pub(crate) struct CaseArgs {
     /// A live freeze that touches the intent; may be given more than once. If not given, what enough signers name
     #[arg(long = "freeze", value_name = "ID")]
     pub(crate) freezes: Vec<IntentId>,
+    /// Without the cluster: the freeze epoch, as `limen request export` prints it, once a freeze that touched the intent was
+    /// lifted
+    #[arg(long, value_name = "HEX", conflicts_with = "freezes")]
+    pub(crate) freeze_epoch: Option<FreezeEpoch>,
     /// The approval, or your own withdrawal, that you have seen before: later stages of a formula need it. If not given,
     /// the last one that the cluster shows and that verifies
     #[arg(long, value_name = "FILE")]

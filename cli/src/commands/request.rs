@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use limen_client::{Filter, RequestState};
-use limen_wire::ids::{IntentId, KeyId};
+use limen_wire::ids::{FreezeEpoch, IntentId, KeyId};
 use prost::Message as _;
 use serde_json::{Value, json};
 
@@ -65,7 +65,8 @@ async fn export(session: &Session, id: IntentId, dir: &Path) -> Result<()> {
     let key = &request.intent.key_id;
     let keys = session.client.list_keys(Some(key)).await?;
     let info = keys.into_iter().find(|info| info.key_id == *key).with_context(|| format!("there is no key {key}"))?;
-    session.client.admit(&info)?;
+    let required = usize::from(session.client.admit(&info)?.size.signers_required());
+    let epoch = request.freeze_epoch(required).filter(|epoch| *epoch != FreezeEpoch::NONE);
     let certificate = info.certificate.with_context(|| format!("key {key} has no certificate"))?;
     let (intent_file, key_file) = (dir.join("intent.bin"), dir.join("key.bin"));
     let failed = || format!("could not write into {}", dir.display());
@@ -73,8 +74,12 @@ async fn export(session: &Session, id: IntentId, dir: &Path) -> Result<()> {
     std::fs::write(&intent_file, request.envelope.encode_to_vec()).with_context(failed)?;
     std::fs::write(&key_file, certificate.encode_to_vec()).with_context(failed)?;
     let (intent_file, key_file) = (intent_file.display().to_string(), key_file.display().to_string());
-    let json = json!({ "intent_id": id.to_string(), "intent": intent_file, "certificate": key_file });
-    session.output.result(&json, || format!("{intent_file}\n{key_file}"))
+    let json = json!({ "intent_id": id.to_string(), "intent": intent_file, "certificate": key_file,
+        "freeze_epoch": epoch.map(|epoch| epoch.to_string()) });
+    session.output.result(&json, || {
+        let frozen = epoch.map(|epoch| format!("\n--freeze-epoch {epoch}")).unwrap_or_default();
+        format!("{intent_file}\n{key_file}{frozen}")
+    })
 }
 
 async fn watch(session: &Session, id: Option<IntentId>) -> Result<()> {

@@ -38,7 +38,10 @@ fn signer_json(signer: &SignerHealth, view: &ClusterView) -> Value {
         "presignatures": status.map(|status| status.presignatures),
         "peers": status.map(|status| status.peers.iter().map(|peer| json!({
             "node": peer.node, "connected": peer.connected, "round_trip_us": peer.round_trip_us,
+            "standing": peer.standing, "trouble": peer.trouble,
         })).collect::<Vec<_>>()),
+        "rolled_back": status.map(|status| &status.rolled_back),
+        "freezes": status.map(|status| status.freezes),
         "banned_peers": status.map(|status| &status.banned_peers),
         "error": signer.error,
     })
@@ -56,7 +59,7 @@ fn text(view: &ClusterView) -> String {
         view.signers.len(),
         view.requests_open,
         view.requests_ended,
-        table(&["SIGNER", "STATE", "ROUND TRIP", "LINKS", "JOURNAL", "SESSIONS", "REMARK"], &rows)
+        table(&["SIGNER", "STATE", "ROUND TRIP", "LINKS", "STANDING", "JOURNAL", "SESSIONS", "REMARK"], &rows)
     )
 }
 
@@ -64,7 +67,16 @@ fn row(signer: &SignerHealth, view: &ClusterView) -> Vec<String> {
     let status = signer.status.as_ref().filter(|_| signer.reachable);
     let peers = status.map(|status| status.peers.as_slice()).unwrap_or_default();
     let linked = peers.iter().filter(|peer| peer.connected).count();
+    let standing = peers.iter().filter(|peer| peer.standing).count();
     let mut remark = signer.error.clone();
+    match status {
+        Some(status) if !status.rolled_back.is_empty() => remark = format!("STORE PUT BACK: {}", status.rolled_back),
+        Some(status) if status.freezes > 0 => remark = format!("{} freezes: `limen freezes`", status.freezes),
+        _ => {
+            let trouble = peers.iter().find(|peer| peer.connected && !peer.trouble.is_empty());
+            remark.extend(trouble.map(|peer| format!("{} {}", peer.node, peer.trouble)));
+        }
+    }
     if !same_charter(signer, view) {
         remark = "holds another charter".to_owned();
     }
@@ -73,6 +85,7 @@ fn row(signer: &SignerHealth, view: &ClusterView) -> Vec<String> {
         if signer.reachable { "up" } else { "down" }.to_owned(),
         if signer.reachable { format!("{:.1} ms", signer.round_trip_us as f64 / 1000.0) } else { "-".to_owned() },
         format!("{linked} of {}", peers.len()),
+        format!("{standing} of {}", peers.len()),
         status.map(|status| status.journal_length.to_string()).unwrap_or_default(),
         status.map(|status| status.sessions.to_string()).unwrap_or_default(),
         remark,

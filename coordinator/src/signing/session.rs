@@ -172,7 +172,12 @@ impl Session {
         }
         match error.code {
             Code::NonceUnavailable => progress.nonce_missed = true,
-            Code::ApprovalsMissing | Code::TimeLocked | Code::Frozen | Code::CharterChanged | Code::CharterFork => {
+            Code::ApprovalsMissing
+            | Code::TimeLocked
+            | Code::Frozen
+            | Code::NoStanding
+            | Code::CharterChanged
+            | Code::CharterFork => {
                 progress.early.push(node.clone());
             }
             // Waiting for somebody else in vain is no fault of this member.
@@ -226,6 +231,7 @@ const fn was_refused_before_allowing(code: Code) -> bool {
                 | Code::Frozen
                 | Code::CharterChanged
                 | Code::CharterFork
+                | Code::NoStanding
                 | Code::LimitReached
                 | Code::ReservationMissing
                 | Code::KeyNotActive

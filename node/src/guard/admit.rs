@@ -121,6 +121,9 @@ pub fn admit_sign<V: JournalView>(
     if let Some(error) = check_bans(view, &examined, &call)? {
         return Ok(Verdict::Refused(error));
     }
+    if let Some(error) = call.no_standing {
+        return Ok(Verdict::Refused(error));
+    }
     let token = SignToken::new(examined, call, *charter.hash().as_bytes(), progress.counted.clone());
     Ok(Verdict::Allowed(token.covered(cover)))
 }

@@ -178,6 +178,8 @@ pub struct SignCall {
     pub session: SessionId,
     /// The participants.
     pub signers: SignerSet,
+    /// Why this signer does not know well enough how its peers stand: then nothing is allowed.
+    pub no_standing: Option<ApiError>,
 }
 
 /// Checks the shape of session id and signer set.
@@ -188,7 +190,7 @@ pub fn sign_call(session_id: &[u8], signers: &[u32]) -> Result<SignCall, ApiErro
     let parties: Result<Vec<_>, _> =
         signers.iter().take(256).map(|index| PartyIndex::new(u16::try_from(*index).unwrap_or(u16::MAX))).collect();
     let signers = SignerSet::new(parties.map_err(bad)?).map_err(bad)?;
-    Ok(SignCall { session, signers })
+    Ok(SignCall { session, signers, no_standing: None })
 }
 
 /// Checks a signer set against a key: exactly `signers_required` of its members, this node among them.

@@ -263,6 +263,17 @@ fn whatever_single_thing_is_wrong_there_is_no_token() {
     assert_eq!(refused(admit(&view, good(), call(1), NOW)), Code::PeerBanned);
     let view = FakeView { banned: BTreeSet::from([NodeId::new("signer-3").unwrap()]), ..fresh() };
     assert!(matches!(admit(&view, good(), call(1), NOW), Verdict::Allowed(_)), "signer 3 takes no part");
+    let cut_off = SignCall { no_standing: Some(ApiError::new(Code::NoStanding, "alone")), ..call(1) };
+    assert_eq!(refused(admit(&fresh(), good(), cut_off, NOW)), Code::NoStanding);
+    let live = |scope: &str| {
+        let (scope, person) = (scope.parse().unwrap(), "carla".parse().unwrap());
+        let freeze = limen_policy::freeze::Live { scope, person, reason: "burglars".to_owned() };
+        Freezes { live: BTreeMap::from([(IntentId::new([1; 32]), freeze)]), ..Freezes::default() }
+    };
+    let view = FakeView { freezes: live("key:treasury"), ..fresh() };
+    assert_eq!(refused(admit(&view, good(), call(1), NOW)), Code::Frozen);
+    let view = FakeView { freezes: live("key:other"), ..fresh() };
+    assert!(matches!(admit(&view, good(), call(1), NOW), Verdict::Allowed(_)), "a freeze of something else");
     let view = fresh();
     let max = charter().bounds.max_sessions;
     view.intents.borrow_mut().insert(good().intent.id, KnownIntent { sessions: max, ..known() });

@@ -33,6 +33,10 @@ pub enum PassedOn {
     StopsPage(pb::StopsPage),
     /// A signed version of the charter.
     CharterVersion(pb::Envelope),
+    /// A question how we stand.
+    StandingCall(pb::StandingCall),
+    /// The peer's answer to ours.
+    Standing(pb::Envelope),
 }
 
 impl PassedOn {
@@ -45,6 +49,8 @@ impl PassedOn {
             Self::StopsAfter(_) => "stops_after",
             Self::StopsPage(_) => "stops_page",
             Self::CharterVersion(_) => "charter_version",
+            Self::StandingCall(_) => "standing_call",
+            Self::Standing(_) => "standing",
         }
     }
 
@@ -54,9 +60,11 @@ impl PassedOn {
             Self::NonceBatch(envelope)
             | Self::KeyCertificate(envelope)
             | Self::StopRecord(envelope)
-            | Self::CharterVersion(envelope) => envelope.encoded_len(),
+            | Self::CharterVersion(envelope)
+            | Self::Standing(envelope) => envelope.encoded_len(),
             Self::StopsAfter(question) => question.encoded_len(),
             Self::StopsPage(page) => page.encoded_len(),
+            Self::StandingCall(call) => call.encoded_len(),
         }
     }
 
@@ -71,10 +79,12 @@ impl PassedOn {
             Self::NonceBatch(envelope)
             | Self::KeyCertificate(envelope)
             | Self::StopRecord(envelope)
-            | Self::CharterVersion(envelope) => {
+            | Self::CharterVersion(envelope)
+            | Self::Standing(envelope) => {
                 detach(envelope);
             }
             Self::StopsAfter(question) => copy(&mut question.head),
+            Self::StandingCall(call) => copy(&mut call.nonce),
             Self::StopsPage(page) => {
                 copy(&mut page.head);
                 page.records.iter_mut().for_each(detach);
@@ -134,8 +144,10 @@ where
                     Kind::StopsAfter(question) => events.passed_on(&peer, PassedOn::StopsAfter(question)),
                     Kind::StopsPage(page) => events.passed_on(&peer, PassedOn::StopsPage(page)),
                     Kind::CharterVersion(version) => events.passed_on(&peer, PassedOn::CharterVersion(version)),
-                    // standing comes with a later version; a pong has no place on this side
-                    Kind::Standing(_) | Kind::Pong(_) => events.garbage(&peer),
+                    Kind::StandingCall(call) => events.passed_on(&peer, PassedOn::StandingCall(call)),
+                    Kind::Standing(said) => events.passed_on(&peer, PassedOn::Standing(said)),
+                    // a pong has no place on this side
+                    Kind::Pong(_) => events.garbage(&peer),
                 },
                 Some(Ok(pb::PeerMessage { kind: None })) => events.garbage(&peer),
                 Some(Err(status)) => {

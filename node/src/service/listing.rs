@@ -1,7 +1,7 @@
 //! What the signer says of itself, its intents and its keys.
 
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::KeyId;
+use limen_wire::ids::{KeyId, NodeId};
 use limen_wire::{limits, pb};
 use prost::Message as _;
 
@@ -18,7 +18,11 @@ fn failed(error: StoreError) -> ApiError {
 pub(super) fn status(shared: &Shared) -> Result<pb::StatusResponse, ApiError> {
     let view = shared.store.view().map_err(failed)?;
     let head = view.head().map_err(failed)?;
+    let standing = shared.standings.shown(shared.peers().iter(), shared.time().uptime);
+    let trouble = |node: &NodeId| standing.iter().find(|one| one.node == *node).and_then(|one| one.trouble.clone());
     let peers = shared.mesh.health().into_iter().map(|health| pb::PeerHealth {
+        standing: trouble(&health.node).is_none(),
+        trouble: trouble(&health.node).unwrap_or_default(),
         node: health.node.to_string(),
         connected: health.connected,
         round_trip_us: health.round_trip_us,
@@ -36,6 +40,8 @@ pub(super) fn status(shared: &Shared) -> Result<pb::StatusResponse, ApiError> {
         nonce_pools: shared.nonces.all(),
         presignatures: u32::try_from(shared.presignatures.len()).unwrap_or(u32::MAX),
         prime_sets: u32::try_from(shared.primes.ready()).unwrap_or(u32::MAX),
+        rolled_back: shared.standings.rolled_back().unwrap_or_default(),
+        freezes: u32::try_from(view.freeze_rows().map_err(failed)?.len()).unwrap_or(u32::MAX),
         banned_peers: view.bans().map_err(failed)?.into_iter().map(|(peer, _)| peer).collect(),
     })
 }

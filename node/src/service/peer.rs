@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::mesh::{self, PassedOn, PeerEvents};
 use crate::shared::{CallerKind, Shared, parse_caller};
+use crate::standing::talk;
 use crate::stops::{self, exchange};
 use crate::{charters, keygen, upkeep};
 
@@ -136,6 +137,8 @@ async fn read(shared: &Arc<Shared>, from: &NodeId, message: PassedOn) -> Result<
         PassedOn::StopsAfter(question) => exchange::answer(shared, from, &question),
         PassedOn::StopsPage(page) => exchange::read(shared, from, page).await,
         PassedOn::CharterVersion(version) => charters::take(shared, version, false).await.map(drop),
+        PassedOn::StandingCall(call) => talk::answer(shared, from, &call),
+        PassedOn::Standing(said) => talk::hear(shared, from, said).await,
     }
 }
 

@@ -14,6 +14,7 @@ use limen_wire::envelope::{self, PayloadType};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::NodeId;
 use limen_wire::pb::peer_message::Kind;
+use limen_wire::standing::ChainHead;
 use limen_wire::{limits, pb};
 use prost::Message as _;
 
@@ -32,8 +33,8 @@ pub fn question(store: &Store, peer: &NodeId) -> Result<pb::StopsAfter, StoreErr
 
 /// Asks every peer.
 pub(crate) fn ask(shared: &Shared) -> Result<(), StoreError> {
-    for node in shared.charter().nodes.iter().filter(|node| node.id != shared.me) {
-        shared.mesh.send(&node.id, Kind::StopsAfter(question(&shared.store, &node.id)?));
+    for node in &shared.peers() {
+        shared.mesh.send(node, Kind::StopsAfter(question(&shared.store, node)?));
     }
     Ok(())
 }
@@ -104,6 +105,8 @@ pub(crate) async fn read(shared: &Arc<Shared>, from: &NodeId, page: pb::StopsPag
     let peer = from.clone();
     let noting = shared.store.write(move |txn| txn.put_cursor(&peer, &end));
     noting.await.map_err(|error| Shared::store_error(&error))?;
+    let chain = ChainHead { length: end.length, hash: end.hash };
+    shared.standings.read(from, chain, shared.time().uptime);
     if end.length < page.length && end.length > start.length {
         let more = pb::StopsAfter { length: end.length, head: Bytes::copy_from_slice(&end.hash) };
         shared.mesh.send(from, Kind::StopsAfter(more));

@@ -6,7 +6,7 @@ use redb::{Database, ReadableDatabase as _, TableDefinition};
 use super::{Options, StoreError};
 
 /// The store format that this program writes.
-pub const FORMAT: u32 = 6;
+pub const FORMAT: u32 = 7;
 
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Sequence number → record.
@@ -43,6 +43,8 @@ pub(super) const LIFTED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new
 pub(super) const EARLY_LIFTERS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("early-lifters");
 /// Intent that has not been seen → what people said against it.
 pub(super) const AHEAD: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("verdicts-ahead");
+/// Peer → the longest journal that it has shown of itself.
+pub(super) const REMEMBERED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("remembered");
 /// Peer → how far its stop records have been read.
 pub(super) const CURSORS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("cursors");
 /// Ledgers that this node keeps.
@@ -126,7 +128,7 @@ fn create(db: &Database, owner: &str) -> Result<(), StoreError> {
         ($($table:ident)*) => { $(txn.open_table($table).map_err(StoreError::engine)?;)* };
     }
     make!(JOURNAL INTENTS TOMBSTONES INTENT_IDS CLAIMS SESSIONS KEYS SHARES STOPS TALLIES METERS BANS CHARTERS);
-    make!(STOP_LOG STOP_IDS FREEZES LIFTED EARLY_LIFTERS AHEAD CURSORS);
+    make!(STOP_LOG STOP_IDS FREEZES LIFTED EARLY_LIFTERS AHEAD CURSORS REMEMBERED);
     make!(LEDGERS CERTIFICATES PROMISES);
     txn.commit().map_err(StoreError::engine)
 }

@@ -6,11 +6,13 @@ use std::collections::BTreeSet;
 use limen_policy::freeze::{Freezes, Lifters, Live};
 use limen_wire::freeze::FreezeScope;
 use limen_wire::ids::{IntentId, NodeId, PersonId, tagged_hash};
+use limen_wire::pb;
+use prost::Message as _;
 use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
 
 use super::rows::{decode, encode};
-use super::schema::{AHEAD, CURSORS, FREEZES, LIFTED, STOP_LOG};
+use super::schema::{AHEAD, CURSORS, FREEZES, LIFTED, REMEMBERED, STOP_LOG};
 use super::{StoreError, Txn, View};
 
 /// How many stop records a node has, and the running hash over their ids.
@@ -186,7 +188,36 @@ impl Txn<'_> {
     }
 }
 
+impl Txn<'_> {
+    /// Keeps a peer's own word about its journal, if it is longer than any before.
+    pub fn remember(&mut self, peer: &NodeId, length: u64, envelope: &[u8]) -> Result<(), StoreError> {
+        let before = ok(self.remembered.get(peer.as_str()))?;
+        let before: Option<Remembered> = before.map(|bytes| decode("remembered", bytes.value())).transpose()?;
+        if before.is_some_and(|before| before.length >= length) {
+            return Ok(());
+        }
+        let row = Remembered { length, envelope: envelope.to_vec() };
+        ok(self.remembered.insert(peer.as_str(), encode(&row)?.as_slice())).map(drop)
+    }
+}
+
+/// The longest journal that a peer has shown of itself.
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    length: u64,
+    envelope: Vec<u8>,
+}
+
 impl View {
+    /// A peer's own word about its journal: the longest that it has shown.
+    pub fn remembered(&self, peer: &NodeId) -> Result<Option<pb::Envelope>, StoreError> {
+        let table = self.table(REMEMBERED)?;
+        let Some(bytes) = ok(table.get(peer.as_str()))? else { return Ok(None) };
+        let row: Remembered = decode("remembered", bytes.value())?;
+        let envelope = pb::Envelope::decode(row.envelope.as_slice());
+        envelope.map(Some).map_err(|error| StoreError::damaged(format!("a peer's journal head: {error}")))
+    }
+
     /// How many stop records there are.
     pub fn stop_head(&self) -> Result<StopHead, StoreError> {
         head(&self.table(STOP_LOG)?)

@@ -10,8 +10,8 @@ use super::rows::{
 };
 use super::schema::{
     AHEAD, BANS, CERTIFICATES, CHARTERS, CLAIMS, CURSORS, EARLY_LIFTERS, FREEZES, INTENT_IDS, INTENTS, JOURNAL, KEYS,
-    LEDGERS, LIFTED, META, META_HEAD, META_IN_FORCE, META_LINEAGE, META_UPTIME, METERS, PROMISES, SESSIONS, SHARES,
-    STOP_IDS, STOP_LOG, STOPS, TALLIES, TOMBSTONES, chunk_of,
+    LEDGERS, LIFTED, META, META_HEAD, META_IN_FORCE, META_LINEAGE, META_UPTIME, METERS, PROMISES, REMEMBERED, SESSIONS,
+    SHARES, STOP_IDS, STOP_LOG, STOPS, TALLIES, TOMBSTONES, chunk_of,
 };
 use super::{StoreError, view};
 use crate::clock::{Millis, Uptime};
@@ -43,6 +43,7 @@ pub struct Txn<'t> {
     pub(super) ledgers: Table<'t, &'static str, &'static [u8]>,
     pub(super) certificates: Table<'t, (&'static str, u64), &'static [u8]>,
     pub(super) promises: Table<'t, (&'static str, u64), &'static [u8]>,
+    pub(super) remembered: Table<'t, &'static str, &'static [u8]>,
     head: Head,
 }
 
@@ -82,6 +83,7 @@ impl<'t> Txn<'t> {
             ledgers: open!(LEDGERS),
             certificates: open!(CERTIFICATES),
             promises: open!(PROMISES),
+            remembered: open!(REMEMBERED),
             head,
         })
     }

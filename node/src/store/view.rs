@@ -91,6 +91,17 @@ fn table_bytes(stats: redb::TableStats) -> u64 {
     stats.stored_bytes().saturating_add(stats.metadata_bytes()).saturating_add(stats.fragmented_bytes())
 }
 
+/// What a journal once was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JournalAt {
+    /// Its hash then.
+    Hash([u8; 32]),
+    /// The records are gone behind the checkpoint.
+    Compacted,
+    /// It never had so many: it has this many.
+    Beyond(u64),
+}
+
 /// A snapshot of what is committed.
 pub struct View {
     txn: ReadTransaction,
@@ -150,6 +161,22 @@ impl View {
             hex::encode(newest.hash),
             newest.length
         )))
+    }
+
+    /// What the journal was after so many records.
+    pub fn journal_at(&self, length: u64) -> Result<JournalAt, StoreError> {
+        let (mut head, newest) = (self.checkpoint()?, self.head()?);
+        if length > newest.length {
+            return Ok(JournalAt::Beyond(newest.length));
+        }
+        if length < head.length {
+            return Ok(JournalAt::Compacted);
+        }
+        let journal = self.table(JOURNAL)?;
+        for entry in ok(journal.range(head.length..length))? {
+            head = head.after(ok(entry)?.1.value());
+        }
+        Ok(JournalAt::Hash(head.hash))
     }
 
     /// The records since the checkpoint, oldest first.

@@ -233,7 +233,10 @@ impl Cluster {
         eventually("links", || {
             running.iter().all(|node| {
                 let links = node.shared().mesh.health();
-                links.iter().filter(|health| health.connected).count() >= expected
+                let standing = node.shared().standings.shown(node.shared().peers().iter(), node.shared().time().uptime);
+                let fine = |why: &String| why.contains("clock");
+                let well = standing.iter().filter(|one| one.trouble.as_ref().is_none_or(fine)).count();
+                links.iter().filter(|health| health.connected).count() >= expected && well >= expected
             })
         })
         .await;

@@ -14,4 +14,5 @@ mod failures;
 mod ledger;
 mod rest;
 mod signing;
+mod standing;
 mod stops;

@@ -9,6 +9,7 @@ mod freeze;
 mod frozen;
 mod intent;
 mod keys;
+mod standing;
 mod statement;
 #[cfg(feature = "rpc")]
 mod tls;

@@ -46,7 +46,8 @@ pub(super) fn load(args: &CaseArgs, papers: Papers, now_secs: u64) -> Result<Cas
     let kinds = |chain: &ChainId, contract: &Address| charter.token_kind(chain, contract);
     let effects = decode_intent(&intent, &key, &kinds).context("the intent's bytes cannot be read")?.effects;
     let decision = decide(&charter, &intent, &effects, &When::advice(now_secs));
-    let own_freezes = (!args.freezes.is_empty()).then(|| FreezeEpoch::of(args.freezes.iter().copied()));
+    let named = (!args.freezes.is_empty()).then(|| FreezeEpoch::of(args.freezes.iter().copied()));
+    let own_freezes = args.freeze_epoch.or(named);
     let freezes = own_freezes.or(freeze_epoch);
     let facts = Facts {
         cluster: charter.cluster.clone(),

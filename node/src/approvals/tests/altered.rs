@@ -164,7 +164,7 @@ async fn garbage_that_a_peer_passes_on_stops_nothing() {
         let keys = Keys::default();
         keys.write().unwrap().insert(facts().public.key, std::sync::Arc::new(facts()));
         let (store, now) = (bench.store(), bench.now);
-        let decisions = Decisions { charter: &charter, store, keys: &keys, recent: &recent, now };
+        let decisions = Decisions { charter, store, keys: &keys, recent: &recent, now };
         for (record, code) in [
             (unknown, Some(Code::UnknownRequest)),
             (garbage, Some(Code::Malformed)),

@@ -1,0 +1,159 @@
+//! Asking peers how they stand, telling them how we do, and listening.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use limen_wire::envelope::{self, PayloadType};
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::NodeId;
+use limen_wire::pb;
+use limen_wire::pb::peer_message::Kind;
+use limen_wire::standing::{ChainHead, JournalHead, Standing};
+use prost::Message as _;
+
+use super::{Standings, Word};
+use crate::clock::Uptime;
+use crate::entropy;
+use crate::shared::Shared;
+use crate::stops::exchange;
+use crate::store::journal::Head;
+use crate::store::{JournalAt, StoreError};
+
+fn failed(error: StoreError) -> ApiError {
+    Shared::store_error(&error)
+}
+
+const fn chain(head: Head) -> ChainHead {
+    ChainHead { length: head.length, hash: head.hash }
+}
+
+/// A question for a peer.
+pub fn question(standings: &Standings, peer: &NodeId, now: Uptime) -> pb::StandingCall {
+    let nonce = *entropy::random::<32>();
+    standings.asked(peer, nonce, now);
+    pb::StandingCall { nonce: Bytes::copy_from_slice(&nonce) }
+}
+
+/// Asks every peer, and tells operators who counts.
+pub(crate) fn ask(shared: &Shared) {
+    let now = shared.time().uptime;
+    for node in &shared.peers() {
+        shared.mesh.send(node, Kind::StandingCall(question(&shared.standings, node, now)));
+    }
+    let well = shared.standings.shown(shared.peers().iter(), now).iter().filter(|one| one.trouble.is_none()).count();
+    shared.metrics.standing.set(i64::try_from(well).unwrap_or(i64::MAX));
+}
+
+/// Answers a peer's question.
+pub(crate) fn answer(shared: &Shared, from: &NodeId, call: &pb::StandingCall) -> Result<(), ApiError> {
+    let nonce = <[u8; 32]>::try_from(call.nonce.as_ref());
+    let nonce = nonce.map_err(|_| ApiError::new(Code::Malformed, "a question for standing has no 32 random bytes"))?;
+    let view = shared.store.view().map_err(failed)?;
+    let stops = view.stop_head().map_err(failed)?;
+    let standing = Standing {
+        cluster: shared.charter().cluster.clone(),
+        node: shared.me.clone(),
+        receiver: from.clone(),
+        nonce,
+        clock_ms: shared.now().0,
+        charter: shared.charter().hash(),
+        stops: ChainHead { length: stops.length, hash: stops.hash },
+        journal: own_head(shared, from, chain(view.head().map_err(failed)?)),
+        remembered: view.remembered(from).map_err(failed)?,
+        ledgers: Vec::new(),
+    };
+    let (signer, key) = (shared.me.as_str(), &shared.identity);
+    let envelope = envelope::seal(PayloadType::Standing, standing.to_payload(), signer, key);
+    shared.mesh.send(from, Kind::Standing(envelope));
+    Ok(())
+}
+
+/// Our journal for a peer to keep. A store that was put back must not overwrite what the peer remembers of the better one: it
+/// gets nothing before it has confirmed.
+fn own_head(shared: &Shared, peer: &NodeId, head: ChainHead) -> Option<pb::Envelope> {
+    if !shared.standings.is_confirmed(peer) || shared.standings.rolled_back().is_some() {
+        return None;
+    }
+    shared.standings.tell(head);
+    let head = JournalHead { cluster: shared.charter().cluster.clone(), node: shared.me.clone(), head };
+    Some(envelope::seal(PayloadType::JournalHead, head.to_payload(), shared.me.as_str(), &shared.identity))
+}
+
+/// Takes a peer's answer.
+pub async fn hear(shared: &Arc<Shared>, from: &NodeId, said: pb::Envelope) -> Result<(), ApiError> {
+    let malformed = |error: String| ApiError::new(Code::Malformed, error);
+    let (standing, opened) = Standing::open(&said).map_err(|error| malformed(error.to_string()))?;
+    let unknown = || ApiError::new(Code::NotEnrolled, format!("{from} is not in the charter"));
+    let pinned = shared.charter().node_key(from).ok_or_else(unknown)?;
+    opened.verify(from.as_str(), &pinned).map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
+    if standing.cluster != shared.charter().cluster || standing.node != *from || standing.receiver != shared.me {
+        return Err(malformed("the standing is of or for somebody else".to_owned()));
+    }
+    let asked = shared.standings.answered(from, &standing.nonce);
+    let asked = asked.ok_or_else(|| malformed("the standing answers no question of this signer".to_owned()))?;
+    if let Some(words) = contradiction(shared, from, standing.remembered).await? {
+        if shared.standings.rolled_back().is_none() {
+            tracing::error!(peer = %from, words, "ALARM: this signer's store was put back; it signs nothing");
+            shared.metrics.rolled_back.set(1);
+        }
+        shared.standings.roll_back(words);
+        return Ok(());
+    }
+    shared.standings.confirmed(from);
+    remember(shared, from, standing.journal)?;
+    let read = shared.store.view().and_then(|view| view.cursor(from)).map_err(failed)?;
+    let now = shared.time();
+    let skew_ms = standing.clock_ms.abs_diff(now.wall.0);
+    let word = Word { asked, skew_ms, stops: standing.stops };
+    if shared.standings.heard(from, word, ChainHead { length: read.length, hash: read.hash }, now.uptime) {
+        shared.mesh.send(from, Kind::StopsAfter(exchange::question(&shared.store, from).map_err(failed)?));
+    }
+    Ok(())
+}
+
+/// What a peer proves to have been in our journal and is not.
+async fn contradiction(
+    shared: &Arc<Shared>,
+    from: &NodeId,
+    remembered: Option<pb::Envelope>,
+) -> Result<Option<String>, ApiError> {
+    let Some(remembered) = remembered else { return Ok(None) };
+    let (ours, opened) =
+        JournalHead::open(&remembered).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
+    // Only our own word counts against us.
+    opened
+        .verify(shared.me.as_str(), &shared.identity.public_key())
+        .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
+    if ours.node != shared.me || ours.cluster != shared.charter().cluster {
+        return Err(ApiError::new(Code::Malformed, "a journal head of somebody else"));
+    }
+    if shared.standings.was_told(&ours.head) {
+        return Ok(None);
+    }
+    let (store, length) = (shared.store.clone(), ours.head.length);
+    let looking = tokio::task::spawn_blocking(move || store.view()?.journal_at(length)).await;
+    let found = looking.map_err(|error| ApiError::new(Code::Internal, error.to_string()))?.map_err(failed)?;
+    Ok(match found {
+        JournalAt::Hash(hash) if hash == ours.head.hash => None,
+        JournalAt::Compacted => None,
+        JournalAt::Hash(_) => Some(format!("{from} remembers another record {length} of its journal")),
+        JournalAt::Beyond(own) => {
+            Some(format!("{from} remembers {length} records of its journal, which now has {own}"))
+        }
+    })
+}
+
+/// Keeps the longest journal that a peer has ever shown of itself.
+fn remember(shared: &Shared, from: &NodeId, journal: Option<pb::Envelope>) -> Result<(), ApiError> {
+    let Some(journal) = journal else { return Ok(()) };
+    let unknown = || ApiError::new(Code::NotEnrolled, format!("{from} is not in the charter"));
+    let pinned = shared.charter().node_key(from).ok_or_else(unknown)?;
+    let (theirs, opened) =
+        JournalHead::open(&journal).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
+    opened.verify(from.as_str(), &pinned).map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
+    if theirs.node != *from || theirs.cluster != shared.charter().cluster {
+        return Err(ApiError::new(Code::Malformed, "a journal head of somebody else"));
+    }
+    let (peer, bytes, length) = (from.clone(), journal.encode_to_vec(), theirs.head.length);
+    shared.store.write_later(move |txn| txn.remember(&peer, length, &bytes)).map_err(failed)
+}

@@ -1,0 +1,154 @@
+//! When a signer may decide, by what its peers have said.
+
+use super::*;
+
+fn node(name: &str) -> NodeId {
+    NodeId::new(name).unwrap()
+}
+
+fn head(length: u64) -> ChainHead {
+    ChainHead { length, hash: [u8::try_from(length).unwrap_or(0xff); 32] }
+}
+
+const START: Uptime = Uptime(1_000_000);
+
+fn after(millis: u64) -> Uptime {
+    Uptime(START.0 + millis)
+}
+
+/// A peer of good standing: asked at the start, has confirmed, owes nothing.
+fn stands(standings: &Standings, peer: &str, asked: Uptime) {
+    standings.confirmed(&node(peer));
+    assert!(!standings.heard(&node(peer), Word { asked, skew_ms: 0, stops: head(3) }, head(3), asked));
+}
+
+fn check(standings: &Standings, needed: usize, now: Uptime) -> Result<(), String> {
+    let peers = [node("b"), node("c")];
+    standings.check(peers.iter(), needed, now).map_err(|error| {
+        assert!(error.code == Code::NoStanding && error.code.retryable());
+        error.message
+    })
+}
+
+#[test]
+fn nothing_is_allowed_before_enough_peers_have_spoken() {
+    let standings = Standings::default();
+    let words = check(&standings, 1, START).unwrap_err();
+    assert!(words.contains("0 of 1") && words.contains("b has not said how it stands"), "{words}");
+    stands(&standings, "b", START);
+    assert_eq!(check(&standings, 1, START), Ok(()));
+    assert!(check(&standings, 2, START).unwrap_err().contains("c has not said"));
+    stands(&standings, "c", START);
+    assert_eq!(check(&standings, 2, START), Ok(()));
+    stands(&standings, "stranger", START);
+    assert!(check(&standings, 3, START).is_err(), "who is no peer of the key does not count");
+}
+
+#[test]
+fn a_word_counts_for_thirty_seconds_from_the_question() {
+    let standings = Standings::default();
+    stands(&standings, "b", START);
+    assert_eq!(check(&standings, 1, after(FRESH_MS)), Ok(()));
+    assert!(check(&standings, 1, after(FRESH_MS + 1)).unwrap_err().contains("b has said nothing for"));
+    stands(&standings, "b", after(40_000));
+    assert_eq!(check(&standings, 1, after(40_001)), Ok(()));
+    // An answer to an earlier question that comes late makes nothing older.
+    stands(&standings, "b", after(10_000));
+    assert_eq!(check(&standings, 1, after(40_000 + FRESH_MS)), Ok(()));
+}
+
+#[test]
+fn a_clock_that_differs_does_not_count() {
+    let standings = Standings::default();
+    stands(&standings, "b", START);
+    let word = |skew_ms| Word { asked: START, skew_ms, stops: head(3) };
+    standings.heard(&node("b"), word(SKEW_MS), head(3), START);
+    assert_eq!(check(&standings, 1, START), Ok(()));
+    standings.heard(&node("b"), word(SKEW_MS + 1), head(3), START);
+    assert!(check(&standings, 1, START).unwrap_err().contains("b has a clock that differs by 31 s"));
+}
+
+#[test]
+fn a_journal_that_nobody_has_confirmed_allows_nothing() {
+    let standings = Standings::default();
+    standings.heard(&node("b"), Word { asked: START, skew_ms: 0, stops: head(0) }, head(0), START);
+    assert!(check(&standings, 1, START).unwrap_err().contains("b has not confirmed this signer's journal"));
+    assert!(!standings.is_confirmed(&node("b")));
+    standings.confirmed(&node("b"));
+    assert_eq!(check(&standings, 1, START), Ok(()));
+}
+
+/// One peer stands well; another knows of stop records that were not read. Nothing is allowed until they are.
+#[test]
+fn stop_records_that_a_peer_speaks_of_are_read_first() {
+    let standings = Standings::default();
+    stands(&standings, "b", START);
+    stands(&standings, "c", START);
+    let word = |asked| Word { asked, skew_ms: 0, stops: head(5) };
+    assert!(standings.heard(&node("c"), word(START), head(3), START), "it owes");
+    assert!(check(&standings, 1, START).unwrap_err().contains("c has stop records that were not read yet"));
+    standings.read(&node("c"), head(4), after(10_000));
+    assert!(check(&standings, 1, after(20_000)).is_err());
+    standings.read(&node("c"), head(5), after(20_000));
+    assert_eq!(check(&standings, 2, after(20_000)), Ok(()));
+    // As many of another store are others.
+    standings.read(&node("c"), ChainHead { hash: [9; 32], ..head(5) }, after(20_000));
+    assert!(check(&standings, 1, after(20_000)).is_err());
+}
+
+#[test]
+fn a_peer_that_never_hands_over_what_it_speaks_of_stops_nobody_for_ever() {
+    let standings = Standings::default();
+    stands(&standings, "b", START);
+    let owing = |at: Uptime| {
+        let word = Word { asked: at, skew_ms: 0, stops: head(5) };
+        assert!(standings.heard(&node("c"), word, head(0), at));
+        stands(&standings, "b", at);
+    };
+    standings.confirmed(&node("c"));
+    owing(START);
+    owing(after(OWED_MS));
+    assert!(check(&standings, 1, after(OWED_MS)).is_err());
+    owing(after(OWED_MS + 1));
+    assert_eq!(check(&standings, 1, after(OWED_MS + 1)), Ok(()));
+    assert!(check(&standings, 2, after(OWED_MS + 1)).is_err(), "but it does not count");
+    standings.read(&node("c"), head(1), after(OWED_MS + 2));
+    assert!(check(&standings, 1, after(OWED_MS + 2)).is_err(), "whoever goes on is waited for again");
+}
+
+#[test]
+fn an_answer_needs_its_question_and_serves_once() {
+    let standings = Standings::default();
+    let peer = node("b");
+    assert_eq!(standings.answered(&peer, &[1; 32]), None);
+    for number in 1..=5 {
+        standings.asked(&peer, [number; 32], after(u64::from(number)));
+    }
+    assert_eq!(standings.answered(&peer, &[1; 32]), None, "the oldest of too many is forgotten");
+    assert_eq!(standings.answered(&peer, &[3; 32]), Some(after(3)));
+    assert_eq!(standings.answered(&peer, &[3; 32]), None, "once");
+    assert_eq!(standings.answered(&node("c"), &[4; 32]), None, "another peer's");
+    assert_eq!(standings.answered(&peer, &[5; 32]), Some(after(5)));
+}
+
+#[test]
+fn a_store_that_was_put_back_signs_nothing_however_well_peers_stand() {
+    let standings = Standings::default();
+    stands(&standings, "b", START);
+    stands(&standings, "c", START);
+    standings.roll_back("b remembers 9 records".to_owned());
+    standings.roll_back("again".to_owned());
+    let words = check(&standings, 1, START).unwrap_err();
+    assert!(words.contains("put back") && words.contains("b remembers 9 records"), "{words}");
+}
+
+#[test]
+fn heads_that_were_told_are_known_and_bounded() {
+    let standings = Standings::default();
+    assert!(!standings.was_told(&head(1)));
+    standings.tell(head(1));
+    assert!(standings.was_told(&head(1)));
+    assert!(!standings.was_told(&ChainHead { hash: [9; 32], ..head(1) }));
+    (0..300).for_each(|length| standings.tell(ChainHead { length: 1000 + length, hash: [0; 32] }));
+    assert!(!standings.was_told(&head(1)));
+}
