@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from grpc_tools import protoc
 
 INTENT_TYPE = "application/vnd.limen.intent.v1+protobuf"
-PROTO_FILES = ["types", "custody"]
+PROTO_FILES = ["types", "charter", "custody"]
 ENDS = {"SIGNED", "DENIED", "REJECTED", "EXPIRED", "CANCELLED", "FAILED", "POSSIBLY_SIGNED"}
 
 
