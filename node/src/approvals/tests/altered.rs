@@ -166,16 +166,17 @@ async fn garbage_that_a_peer_passes_on_stops_nothing() {
         let (store, now) = (bench.store(), bench.now);
         let decisions = Decisions { charter, store, keys: &keys, recent: &recent, now };
         for (record, code) in [
-            (unknown, Some(Code::UnknownRequest)),
             (garbage, Some(Code::Malformed)),
             (both[0].clone(), Some(Code::Malformed)),
             (pb::Envelope::default(), Some(Code::Malformed)),
-            (forged, None),
+            (forged, Some(Code::NotPermitted)),
         ] {
             let heard = decisions.stop(record).await;
             assert_eq!(heard.answer.err().map(|error| error.code), code);
             assert!(heard.pass_on.is_empty());
         }
+        // A word about an intent that has not come here is kept for it, and is nothing to this one.
+        assert_eq!(decisions.stop(unknown).await.answer.map_err(|error| error.code), Ok(false));
     }
     assert!(matches!(bench.sign(&[]), Verdict::Allowed(_)), "nothing was stopped");
 }
