@@ -5,6 +5,7 @@
 
 mod bench;
 mod command;
+mod mutants;
 mod setup;
 mod sim;
 mod tidy;
@@ -32,6 +33,8 @@ Commands:
   bench [args…]  build with optimisation and measure; every argument goes to `limen-bench`
   sim [args…]    play programs of a hostile coordinator against signers and judge every signature:
                  --seeds N, --from K, --statistics; --seed N replays one
+  mutants        plant known defects, one after the other, in a copy of the tree: each must be found.
+                 Options: --only N, --rotate K (K of them, others each day), --check (they still apply)
   tidy           crate arrows, lengths, links, to-do form, machine paths, wire schema, ADRs, purity.
                  Options: --accept-proto (record additions to the wire schema), --shrink (lower the
                  allowed lengths to what they are now)
@@ -66,6 +69,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "test" => verify::main(&workspace, rest),
         "bench" => bench::main(&workspace, rest),
         "sim" => sim::main(&workspace, rest),
+        "mutants" => mutants::main(&workspace, rest),
         "tidy" => tidy::main(&workspace, rest),
         "setup" => setup::main(&workspace, rest),
         "fmt" => {

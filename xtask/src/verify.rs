@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::setup::{self, Need, Network};
 use crate::workspace::Workspace;
-use crate::{command, switches, tidy};
+use crate::{command, mutants, switches, tidy};
 
 const HELP: &str = "\
 Check everything that must hold before a change lands.
@@ -18,7 +18,8 @@ Usage: cargo xtask test [--quick] [--offline]
   --offline   install nothing; a phase whose tool is not there is skipped, and the summary says so;
               tests that need packages that are not there pass without them (LIMEN_OFFLINE=1)
 
-Phases: setup, format, tidy, dependencies, lints, documentation, build, examples in the documentation, tests.
+Phases: setup, format, tidy, planted defects (that they still apply), dependencies, lints, documentation, build,
+examples in the documentation, tests.
 The first failure ends the run; the summary at the end names it.";
 
 /// What is built beside the default: the measuring program and the simulation, which no other crate needs.
@@ -54,6 +55,7 @@ const PHASES: &[Phase] = &[
     ("setup", prepare),
     ("format", format),
     ("tidy", tidy_phase),
+    ("planted defects", planted_defects),
     ("dependencies", dependencies),
     ("lints", lints),
     ("documentation", documentation),
@@ -149,6 +151,11 @@ fn tidy_phase(workspace: &Workspace, _: Options) -> Result<Outcome> {
     if !findings.is_empty() {
         bail!("{} findings, listed above", findings.len());
     }
+    Ok(Outcome::Passed)
+}
+
+fn planted_defects(workspace: &Workspace, _: Options) -> Result<Outcome> {
+    mutants::check(workspace, &mutants::all(workspace)?)?;
     Ok(Outcome::Passed)
 }
 

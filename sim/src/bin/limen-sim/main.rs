@@ -24,6 +24,9 @@ struct Args {
     /// Play one seed and tell everything.
     #[arg(long)]
     seed: Option<u64>,
+    /// Stop at the first that breaks a promise, and show nothing of it.
+    #[arg(long, conflicts_with = "seed")]
+    first: bool,
     /// Say how many seeds met what.
     #[arg(long)]
     statistics: bool,
@@ -87,11 +90,14 @@ fn range(args: &Args) -> ExitCode {
         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
         counts.keys().for_each(|what| *found.with.entry(what).or_default() += 1);
         found.failed.extend(violation.map(|_| seed));
+        if args.first && !found.failed.is_empty() {
+            next.store(end, Ordering::Relaxed);
+        }
     };
     std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
     let Found { with, mut failed } = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     failed.sort_unstable();
-    for seed in failed.iter().take(SHOWN) {
+    for seed in failed.iter().take(if args.first { 0 } else { SHOWN }) {
         let case = Case::of(*seed);
         if let Some(violation) = case.play(None).violation {
             show(*seed, &case, &violation);

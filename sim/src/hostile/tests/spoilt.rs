@@ -71,6 +71,17 @@ fn forged_approvals_count_for_nothing() {
     }
 }
 
+/// The signer stands still for a while, so that the request's life by its running time ends later than by its wall clock.
+#[test]
+fn a_request_ends_in_the_second_of_its_expiry() {
+    let mut stage = stage(plan(), None);
+    stage.plays([Step::Ask(0, draft(0, 1, 0)), announce(1, 0, &[]), Step::Kill(1, false), Step::Wait(10_000)]);
+    stage.plays([Step::Start(1, 0), Step::Wait(3_590_000), sign(&[1, 3], 1, 0, &[])]);
+    assert_eq!(stage.refusals(Code::Expired), 1);
+    stage.plays([Step::Turn(1, -1), sign(&[1, 3], 2, 0, &[])]);
+    assert!(stage.signed().contains(&0), "a second before");
+}
+
 /// Whatever was allowed is counted for as long as it can be signed, also if somebody turns all clocks back.
 #[test]
 fn no_turned_clock_makes_a_limit_forget() {
