@@ -3,7 +3,7 @@
 //! A coordinator decides about none of them. It judges requests beforehand by the version that most signers say is in force,
 //! after checking itself that it follows from the charter that it began with.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 
 use limen_policy::charter::Charter;
@@ -165,7 +165,7 @@ pub(crate) async fn catch_up(core: &Arc<Core>) -> Result<(), String> {
         if !signer.health().status.as_ref().is_some_and(has) {
             continue;
         }
-        let listed = list(signer, core.timing.call_timeout, number.saturating_add(1), true).await;
+        let listed = list(signer, core.timing.call_timeout, number, true).await;
         let found = listed.map_err(|error| error.to_string()).and_then(|(versions, _)| replay(&ours, versions, wanted));
         match found {
             Ok(charter) => {
@@ -179,19 +179,24 @@ pub(crate) async fn catch_up(core: &Arc<Core>) -> Result<(), String> {
     Err(reason)
 }
 
-/// Follows the versions from the charter here to the one that is wanted, checking each as a signer does.
+/// Follows the versions from the charter here to the one that is wanted, checking each as a signer does: one parent at least
+/// has been followed, and the quorum of every parent has signed.
 fn replay(ours: &Charter, mut versions: Vec<pb::CharterView>, wanted: CharterHash) -> Result<Charter, String> {
     versions.sort_by_key(|version| version.number);
-    let mut known: HashMap<CharterHash, Charter> = HashMap::from([(ours.hash(), ours.clone())]);
+    let mut texts: HashMap<CharterHash, Charter> = HashMap::from([(ours.hash(), ours.clone())]);
+    let mut followed = BTreeSet::from([ours.hash()]);
     for signed in versions.into_iter().filter_map(|version| version.signed) {
         let opened = SignedCharter::open(&signed).map_err(|error| error.to_string())?;
         let charter = Charter::from_toml(&opened.text).map_err(|error| error.to_string())?;
-        let named = charter.governance.iter().flat_map(|governance| &governance.parents);
-        // A sibling of what came before our charter leads nowhere from here.
-        let Some(parents) = named.map(|parent| known.get(parent)).collect::<Option<Vec<_>>>() else { continue };
-        if judge(&parents, &charter, &opened.approvals).is_ok() {
-            known.insert(charter.hash(), charter);
+        let named: Vec<CharterHash> = charter.governance.iter().flat_map(|one| &one.parents).copied().collect();
+        let parents: Option<Vec<&Charter>> = named.iter().map(|parent| texts.get(parent)).collect();
+        let judged = parents.is_some_and(|parents| judge(&parents, &charter, &opened.approvals).is_ok());
+        if judged && named.iter().any(|parent| followed.contains(parent)) {
+            followed.insert(charter.hash());
         }
+        // A sibling of ours may be named by what joins both.
+        texts.insert(charter.hash(), charter);
     }
-    known.remove(&wanted).ok_or_else(|| format!("{wanted} does not follow from {}", ours.hash()))
+    let reached = texts.remove(&wanted).filter(|charter| followed.contains(&charter.hash()));
+    reached.ok_or_else(|| format!("{wanted} does not follow from {}", ours.hash()))
 }

@@ -17,6 +17,7 @@ use limen_wire::pb;
 use prost::Message as _;
 
 use crate::clock::Now;
+use crate::decisions::Heard;
 use crate::node::StartError;
 use crate::shared::Shared;
 use crate::store::journal::Event;
@@ -26,7 +27,7 @@ use crate::store::{Store, StoreError, Txn, View};
 pub(crate) use listing::{list, view_of};
 
 /// Versions below the one in force that a new link begins with: a signer that missed more is helped by hand.
-const PASSED_ON: u64 = 8;
+const PASSED_ON: u64 = 64;
 
 /// The charter in force at a start: that of the store, or the file's where the store has none.
 ///
@@ -117,12 +118,10 @@ struct Judged {
     row: CharterRow,
 }
 
-impl Judged {
-    fn is_vetoed_by(&self, said: &[u8]) -> bool {
-        let signed = pb::Envelope::decode(said).ok().and_then(|record| SignedApproval::open(&record).ok());
-        let parents: Vec<&Charter> = self.parents.iter().collect();
-        signed.is_some_and(|signed| check_veto(&parents, &self.charter, &signed).is_ok())
-    }
+fn counts_as_veto(parents: &[Charter], version: &Charter, said: &[u8]) -> bool {
+    let signed = pb::Envelope::decode(said).ok().and_then(|record| SignedApproval::open(&record).ok());
+    let parents: Vec<&Charter> = parents.iter().collect();
+    signed.is_some_and(|signed| check_veto(&parents, version, &signed).is_ok())
 }
 
 /// Takes a signed version: judged against what it follows, kept, bound at once if it loosens nothing.
@@ -175,8 +174,10 @@ fn keep(txn: &mut Txn<'_>, judged: &Judged, time: Now) -> Result<Result<bool, Su
         other => return Ok(other),
     }
     // Somebody's no may have come before the version itself.
-    let veto =
-        txn.said_ahead(&subject(&judged.charter.cluster, hash))?.into_iter().find(|said| judged.is_vetoed_by(said));
+    let veto = txn
+        .said_ahead(&subject(&judged.charter.cluster, hash))?
+        .into_iter()
+        .find(|said| counts_as_veto(&judged.parents, &judged.charter, said));
     if veto.is_some() {
         tracing::warn!(charter = %hash, "it was vetoed before it came");
         lineage.veto(hash).ok();
@@ -217,10 +218,31 @@ pub(crate) async fn consider(shared: &Shared) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Whether a veto lies here that came in the moment in which the version came, and was kept as a word about something unknown.
+fn is_vetoed_ahead(txn: &Txn<'_>, lineage: &Lineage, version: CharterHash) -> Result<bool, StoreError> {
+    let read = |hash: CharterHash| -> Result<Charter, StoreError> {
+        let lost = || StoreError::Damaged(format!("charter {hash} is not there"));
+        let row = txn.charter(hash)?.ok_or_else(lost)?;
+        Charter::from_toml(&row.text).map_err(|error| StoreError::Damaged(format!("charter {hash}: {error}")))
+    };
+    let Some(entry) = lineage.entry(&version).filter(|entry| entry.step != Step::AtOnce) else { return Ok(false) };
+    let charter = read(version)?;
+    let said = txn.said_ahead(&subject(&charter.cluster, version))?;
+    if said.is_empty() {
+        return Ok(false);
+    }
+    let parents = entry.parents.iter().map(|parent| read(*parent)).collect::<Result<Vec<_>, _>>()?;
+    Ok(said.iter().any(|said| counts_as_veto(&parents, &charter, said)))
+}
+
 fn bind(txn: &mut Txn<'_>, time: Now) -> Result<(), StoreError> {
     let mut lineage = txn.lineage()?;
     // One after the other: each may make the next one due.
     while let Some(version) = lineage.outlook(time.uptime.0).adopt {
+        if is_vetoed_ahead(txn, &lineage, version)? {
+            lineage.veto(version).ok();
+            continue;
+        }
         lineage.adopt(version);
         txn.append(time.wall, Event::Charter { hash: *version.as_bytes() })?;
     }
@@ -228,7 +250,7 @@ fn bind(txn: &mut Txn<'_>, time: Now) -> Result<(), StoreError> {
 }
 
 /// Hears a veto. `None` if the record is about no version that is known here.
-pub(crate) async fn veto(shared: &Shared, record: &pb::Envelope) -> Option<Result<(), ApiError>> {
+pub(crate) async fn veto(shared: &Shared, record: &pb::Envelope) -> Option<Result<Heard, ApiError>> {
     let signed = SignedApproval::open(record).ok()?;
     let about = |lineage: &Lineage| {
         let cluster = shared.charter().cluster.clone();
@@ -237,12 +259,12 @@ pub(crate) async fn veto(shared: &Shared, record: &pb::Envelope) -> Option<Resul
     };
     let view = match shared.store.view() {
         Ok(view) => view,
-        Err(error) => return Some(Err(failed(error))),
+        Err(error) => return Some(Ok(Heard::later(&error))),
     };
     match view.lineage().map(|lineage| lineage.as_ref().and_then(about)) {
         Ok(Some(hash)) => Some(hear_veto(shared, &view, hash, &signed, record).await),
         Ok(None) => None,
-        Err(error) => Some(Err(failed(error))),
+        Err(error) => Some(Ok(Heard::later(&error))),
     }
 }
 
@@ -252,13 +274,15 @@ async fn hear_veto(
     hash: CharterHash,
     signed: &SignedApproval,
     record: &pb::Envelope,
-) -> Result<(), ApiError> {
+) -> Result<Heard, ApiError> {
     let charter = charter_of(view, hash).map_err(failed)?;
     let parents = parents_of(view, &charter)?;
     let parents: Vec<&Charter> = parents.iter().collect();
     let person = check_veto(&parents, &charter, signed).map_err(|error| refusal(&error))?;
     let (bytes, approval, time) = (record.encode_to_vec(), *signed.approval.digest().as_bytes(), shared.time());
     let writing = shared.store.write(move |txn| {
+        // Kept and passed on like every stop record, also where another veto came first.
+        txn.log_stop(&approval, &bytes)?;
         let mut lineage = txn.lineage()?;
         match lineage.veto(hash) {
             Ok(true) => {}
@@ -270,14 +294,17 @@ async fn hear_veto(
         txn.append(time.wall, Event::CharterVetoed { hash: *hash.as_bytes(), approval })?;
         Ok(Ok(true))
     });
-    if writing.await.map_err(failed)?.map_err(|error| refusal(&error))? {
+    let new = match writing.await {
+        Ok(taken) => taken.map_err(|error| refusal(&error))?,
+        Err(error) => return Ok(Heard::later(&error)),
+    };
+    if new {
         tracing::warn!(charter = %hash, %person, "a version of the charter was vetoed");
-        shared.mesh.send_all(&pb::peer_message::Kind::StopRecord(record.clone()));
     }
-    Ok(())
+    Ok(Heard::kept(if new { vec![record.clone()] } else { Vec::new() }, false))
 }
 
-/// What a new link begins with: the newest signed versions in their order, and the vetoes of them.
+/// What a new link begins with: the vetoes of the newest versions, and these in their order.
 pub(crate) fn greeting(store: &Store) -> Vec<pb::peer_message::Kind> {
     use pb::peer_message::Kind;
     let read = || -> Result<Vec<Kind>, StoreError> {
@@ -294,7 +321,8 @@ pub(crate) fn greeting(store: &Store) -> Vec<pb::peer_message::Kind> {
             signed.extend(read(&row.signed).filter(|_| !row.signed.is_empty()).map(Kind::CharterVersion));
             vetoes.extend(row.veto.as_deref().and_then(read).map(Kind::StopRecord));
         }
-        Ok(signed.into_iter().chain(vetoes).collect())
+        // A veto of what has not come yet is kept for it: bad news goes first.
+        Ok(vetoes.into_iter().chain(signed).collect())
     };
     read().unwrap_or_else(|error| {
         tracing::warn!(%error, "a link begins without versions of the charter");

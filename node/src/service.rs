@@ -39,7 +39,11 @@ impl SignerService {
     fn coordinator<T>(&self, request: &Request<T>) -> Result<(), Status> {
         let name = tls::caller(request, &self.shared.pins);
         match name.as_deref().and_then(parse_caller) {
-            Some((CallerKind::Coordinator, _)) => Ok(()),
+            Some((CallerKind::Coordinator, id))
+                if self.shared.charter().coordinators.iter().any(|one| one.id == id) =>
+            {
+                Ok(())
+            }
             _ => Err(self.status(ApiError::new(Code::NotEnrolled, "only a coordinator of the charter may call this"))),
         }
     }

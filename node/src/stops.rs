@@ -27,6 +27,8 @@ use crate::{admission, approvals, charters, freezes};
 
 /// Verdicts on one intent that has not been seen.
 const SAID_AHEAD: usize = 64;
+/// Of one person, so that nobody takes the places of the others.
+const SAID_AHEAD_BY_ONE: usize = 8;
 
 /// Why a record was not taken.
 #[derive(Debug)]
@@ -80,12 +82,17 @@ pub(crate) fn tell(shared: &Shared, news: &[pb::Envelope]) {
     }
 }
 
+/// Hears a stop record of any kind, whoever brings it.
+pub(crate) async fn hear(shared: &Shared, record: pb::Envelope) -> Heard {
+    match charters::veto(shared, &record).await {
+        Some(heard) => heard.unwrap_or_else(Heard::refused),
+        None => shared.decisions().stop(record).await,
+    }
+}
+
 /// Takes a stop record of any kind. True if a last-round message may have left before it.
 pub(crate) async fn take(shared: &Shared, record: pb::Envelope, pass_on: bool) -> Result<bool, ApiError> {
-    if let Some(heard) = charters::veto(shared, &record).await {
-        return heard.map(|()| false);
-    }
-    let heard = shared.decisions().stop(record).await;
+    let heard = hear(shared, record).await;
     shared.metrics.dropped_approvals.inc_by(heard.dropped as u64);
     if pass_on {
         tell(shared, &heard.pass_on);
@@ -240,6 +247,14 @@ fn take_ahead(
         return Ok(Ok(false));
     }
     let mut said = txn.said_ahead(&intent)?;
+    let theirs = |said: &&Vec<u8>| {
+        let signed = pb::Envelope::decode(said.as_slice()).ok().and_then(|record| SignedApproval::open(&record).ok());
+        signed.is_some_and(|signed| signed.approval.person == approval.person)
+    };
+    if said.iter().filter(theirs).count() >= SAID_AHEAD_BY_ONE {
+        let message = format!("{} has said enough about intent {intent}, which has not come here", approval.person);
+        return Ok(Err(ApiError::new(Code::Overloaded, message)));
+    }
     if said.len() >= SAID_AHEAD {
         let message = format!("more than {SAID_AHEAD} verdicts wait for intent {intent}, which has not come here");
         return Ok(Err(ApiError::new(Code::Overloaded, message)));

@@ -26,6 +26,10 @@ pub trait Keeps: Send + Sync + 'static {
 impl Keeps for Shared {
     fn keeper(&self) -> Result<Keeper<'_>, ApiError> {
         self.check_running()?;
+        // An old disk has forgotten what it promised.
+        if let Some(words) = self.standings.rolled_back() {
+            return Err(ApiError::new(Code::NoStanding, words));
+        }
         Ok(Keeper { decisions: self.decisions(), ledgers: &self.ledgers, me: &self.me, identity: &self.identity })
     }
     fn pins(&self) -> &Pins {

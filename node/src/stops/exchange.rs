@@ -19,6 +19,7 @@ use limen_wire::{limits, pb};
 use prost::Message as _;
 
 use crate::shared::Shared;
+use crate::stops;
 use crate::store::stops::StopHead;
 use crate::store::{Store, StoreError};
 
@@ -94,7 +95,7 @@ pub(crate) async fn read(shared: &Arc<Shared>, from: &NodeId, page: pb::StopsPag
         return wrong("does not give the hash that it names");
     }
     for record in page.records {
-        let heard = shared.decisions().stop(record).await;
+        let heard = stops::hear(shared, record).await;
         match heard.answer {
             Ok(_) => {}
             // The page is asked for again.

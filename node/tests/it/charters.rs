@@ -221,6 +221,13 @@ async fn a_veto_given_to_one_signer_holds_at_all_for_good() {
     cluster.start_again(0, clock).await;
     stands(&cluster, looser.hash, pb::CharterState::Void).await;
     stands(&cluster, first, pb::CharterState::InForce).await;
+    // a veto may come before its version
+    let early = version(&cluster, &[first], 2, &[(TEN, "max_amount = \"30\"")]);
+    let veto = pb::StopRequest { record: Some(said(&early.charter, Verdict::Reject).to_envelope()) };
+    cluster.client(2).stop(veto).await.unwrap();
+    take(&cluster, 2, &early.envelope).await.unwrap();
+    assert_eq!(state(&cluster, 2, early.hash).await, Some(pb::CharterState::Void));
+    stands(&cluster, early.hash, pb::CharterState::Void).await;
     // what is in force is not vetoed
     let tighter = version(&cluster, &[first], 2, &[(TEN, "max_amount = \"5\"")]);
     take(&cluster, 0, &tighter.envelope).await.unwrap();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Step, SuccessionError};
 use crate::charter::Charter;
 
-/// Most versions that are kept although they are not in force and were not.
+/// Most open versions that are kept of those after the one in force, and of those beside it and before; what follows it always is.
 pub const MAX_OPEN: usize = 64;
 
 /// What has to be known of a version besides its text.
@@ -120,7 +120,16 @@ impl Lineage {
         if !unknown.is_empty() || entry.parents.is_empty() {
             return Err(SuccessionError::UnknownParents(unknown));
         }
-        if self.known.len().saturating_sub(self.line().len()) >= MAX_OPEN {
+        // There is always a place for what follows the one in force: it is the way out. Old siblings take no places of new ones.
+        let (line, current) = (self.line(), self.known.get(&self.in_force).map_or(0, |entry| entry.number));
+        let voided = self.voided(&line);
+        let beside = |(hash, other): &(&CharterHash, &Entry)| {
+            !line.contains(*hash)
+                && !other.vetoed
+                && !voided.contains(*hash)
+                && (other.number > current) == (entry.number > current)
+        };
+        if !entry.parents.contains(&self.in_force) && self.known.iter().filter(beside).count() >= MAX_OPEN {
             return Err(SuccessionError::TooMany);
         }
         self.known.insert(version, entry);

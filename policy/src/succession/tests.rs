@@ -311,10 +311,16 @@ fn versions_come_in_order_and_not_without_bound() {
     assert_eq!(lineage.outlook(DAY_MS).adopt, Some(second.hash()), "one after the other");
     lineage.adopt(second.hash());
     assert_eq!(lineage.outlook(DAY_MS).adopt, Some(third.hash()));
+    let later = Entry { parents: vec![third.hash()], number: 4, ..third_entry.clone() };
+    // the third is one of them
     for number in 0..u8::try_from(MAX_OPEN).unwrap() - 1 {
-        lineage.add(CharterHash::new([number; 32]), third_entry.clone()).unwrap();
+        lineage.add(CharterHash::new([number; 32]), later.clone()).unwrap();
     }
-    assert_eq!(lineage.add(CharterHash::new([255; 32]), third_entry), Err(SuccessionError::TooMany));
+    assert_eq!(lineage.add(CharterHash::new([255; 32]), later), Err(SuccessionError::TooMany));
+    // What follows the one in force has a place, and old siblings have places of their own.
+    assert_eq!(lineage.add(CharterHash::new([254; 32]), third_entry.clone()), Ok(true));
+    let old = Entry { parents: vec![first.hash()], number: 2, ..third_entry };
+    assert_eq!(lineage.add(CharterHash::new([253; 32]), old), Ok(true));
 }
 
 #[test]
