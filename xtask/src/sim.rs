@@ -5,13 +5,13 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
-use crate::command;
 use crate::workspace::Workspace;
+use crate::{command, verify};
 
 pub(crate) fn main(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
-    // Dependencies are optimised in the development profile too, so that one build serves tests and simulation.
-    let build = ["build", "--locked", "-p", "limen-sim", "--features", "hostile", "--bin", "limen-sim"];
-    command::run(workspace.cargo().args(build))?;
+    // Dependencies are optimised in the development profile too, so that one build serves tests and simulation: with the
+    // same features as there, or everything would be compiled again.
+    command::run(workspace.cargo().arg("build").args(verify::EVERYTHING).args(["--bin", "limen-sim"]))?;
     let mut program = Command::new(workspace.target().join("debug/limen-sim"));
     let error = program.args(args).exec();
     Err(error).context("could not start limen-sim")
