@@ -17,7 +17,9 @@ use crate::guard::{
     PresignToken, SignCall, SignToken, Verdict,
 };
 use crate::store::journal::Event;
-use crate::store::rows::{ClaimKey, Delays, IntentRow, KeyPhase, KeyRow, LiveIntent, StoredSignature, Tally};
+use crate::store::rows::{
+    ClaimKey, Delays, IntentRow, KeyPhase, KeyRow, LiveIntent, RequesterTag, StoredSignature, Tally,
+};
 use crate::store::{StoreError, Txn};
 
 /// Stop records of one requester for intents that have not been seen here. They are kept for ever, and nodes that are no
@@ -44,7 +46,7 @@ impl JournalView for Txn<'_> {
                 .flat_map(|live| &live.metered)
                 .filter_map(|id| LimitId::new(id.clone()).ok())
                 .collect(),
-            requester: row.live.map(|live| live.requester),
+            requester: row.requester,
             result: row.result,
         };
         Ok(Txn::intent(self, id)?.map(|(_, row)| known(row)))
@@ -115,6 +117,7 @@ pub fn note(
     let row = IntentRow {
         id: *intent.id.as_bytes(),
         first_seen_ms: now.0,
+        requester: RequesterTag::of(intent.requester.as_str()),
         allowed: false,
         stopped: Txn::stopped(txn, &intent.id, intent.requester.as_str())?,
         result: None,

@@ -25,7 +25,7 @@ use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CharterHash, IntentId, KeyId, LimitId, NodeId, PartyIndex, RequesterId, SessionId};
 
 use crate::clock::Uptime;
-use crate::store::rows::{ClaimKey, StoredSignature};
+use crate::store::rows::{ClaimKey, RequesterTag, StoredSignature};
 
 pub(crate) use examine::{public_key_bytes, when};
 
@@ -85,8 +85,8 @@ pub struct KnownIntent {
     pub result: Option<StoredSignature>,
     /// The sequence number that it burns; `None` also once it has shrunk.
     pub nonce_claim: Option<ClaimKey>,
-    /// Who asked; `None` once it has shrunk.
-    pub requester: Option<String>,
+    /// Who asked.
+    pub requester: RequesterTag,
     /// The limits that this node's own shares have counted it in.
     pub metered: BTreeSet<LimitId>,
 }

@@ -9,6 +9,7 @@ use super::freeze::check_freezes;
 use super::reserve::cover;
 use super::{Examined, JournalView, KnownIntent, Progress, Reservations, SignCall, SignToken, Verdict, check_charter};
 use crate::clock::{Millis, Now};
+use crate::store::rows::RequesterTag;
 
 /// What becomes of an intent that is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -233,10 +234,10 @@ fn check_claims<V: JournalView>(view: &V, examined: &Examined) -> Result<Option<
     {
         return conflict(format!("it replaces {replaced}, which burns another account's or another number"));
     }
-    // One requester's number is not another's to take. Of a tombstone only the number is known: its time is long over.
+    // One requester's number is not another's to take, however long ago it was given.
     if let Some(replaced) = intent.replaces
         && let Some(known) = view.intent(&replaced)?
-        && known.requester.is_some_and(|other| other != intent.requester.as_str())
+        && known.requester != RequesterTag::of(intent.requester.as_str())
     {
         return conflict(format!("it replaces {replaced}, which is another requester's"));
     }

@@ -188,7 +188,7 @@ fn known() -> KnownIntent {
         ended: false,
         result: None,
         nonce_claim: None,
-        requester: None,
+        requester: RequesterTag::of("backend"),
         metered: BTreeSet::new(),
     }
 }
@@ -334,7 +334,7 @@ fn numbers_change_hands_only_by_name() {
     let of_a_stranger = replacing(5, &first.intent.id);
     let view = FakeView::knowing(&of_a_stranger);
     view.holders.borrow_mut().insert(claim.unwrap().0, first.intent.id);
-    let stranger = Some("somebody".to_owned());
+    let stranger = RequesterTag::of("somebody");
     let foreign = KnownIntent { nonce_claim: claim, requester: stranger, ..known() };
     view.intents.borrow_mut().insert(first.intent.id, foreign);
     assert_eq!(refused(admit(&view, of_a_stranger, call(1), NOW)), Code::NonceConflict, "another requester's");

@@ -76,6 +76,17 @@ pub struct StoredSignature {
     pub signers: Vec<u8>,
 }
 
+/// Who asked, as half a hash: it outlives the name, so that a tombstone still knows its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequesterTag([u8; 16]);
+
+impl RequesterTag {
+    /// For a requester's name.
+    pub fn of(requester: &str) -> Self {
+        Self(first_half(tagged_hash("limen node requester v1", [requester.as_bytes()])))
+    }
+}
+
 /// What the node knows of one intent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntentRow {
@@ -83,6 +94,8 @@ pub struct IntentRow {
     pub id: [u8; 32],
     /// Milliseconds since 1970 of first sight.
     pub first_seen_ms: u64,
+    /// Who asked.
+    pub requester: RequesterTag,
     /// It has been allowed: a signature may exist.
     pub allowed: bool,
     /// A stop record names it.

@@ -130,7 +130,15 @@ fn intent(n: u8, first_seen_ms: u64) -> IntentRow {
         rejected: None,
         metered: Vec::new(),
     };
-    IntentRow { id: [n; 32], first_seen_ms, allowed: true, stopped: false, result: None, live: Some(live) }
+    IntentRow {
+        id: [n; 32],
+        first_seen_ms,
+        requester: rows::RequesterTag::of("backend"),
+        allowed: true,
+        stopped: false,
+        result: None,
+        live: Some(live),
+    }
 }
 
 /// A decision as the guard records it: intent, session, claim and journal record at once.
@@ -293,7 +301,15 @@ fn finished(n: u64) -> IntentRow {
         rejected: None,
         metered: Vec::new(),
     };
-    IntentRow { id, first_seen_ms: n, allowed: true, stopped: false, result: Some(result), live: Some(live) }
+    IntentRow {
+        id,
+        first_seen_ms: n,
+        requester: rows::RequesterTag::of("backend"),
+        allowed: true,
+        stopped: false,
+        result: Some(result),
+        live: Some(live),
+    }
 }
 
 /// Writes requests as they stand after signing: row, both claims, session, three journal records.

@@ -26,8 +26,13 @@ pub(super) fn key_file(folder: &Path, person: &str) -> PathBuf {
     folder.join(format!("{person}.pem"))
 }
 
-/// Enrols three people with keys of their own, and asks two of them.
+/// Asks two of three people.
 pub(super) fn enrol(keys: &Path, charter: &str) -> String {
+    enrol_people(keys, charter) + RULES
+}
+
+/// Enrols three people with keys of their own.
+pub(super) fn enrol_people(keys: &Path, charter: &str) -> String {
     let mut text = charter.to_owned();
     for person in ["anna", "ben", "carol"] {
         let pem = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem();
@@ -40,7 +45,7 @@ pub(super) fn enrol(keys: &Path, charter: &str) -> String {
              public_key = \"{key}\"\nclass = \"terminal\"\n"
         ));
     }
-    text + RULES
+    text
 }
 
 /// The desks of these people, and the cluster.

@@ -1,14 +1,12 @@
 //! The coordinator is dead and somebody is in the house: a guardian stops everything at the signers.
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use limen_client::{Request, RequestState, SignedIntent};
 use limen_wire::ids::{KeyId, Protocol, Scheme};
-use limen_wire::keys::SigningKey;
 
 use super::cluster::{COORDINATOR, Cluster, PATIENCE, signer};
+use super::deciding::{enrol_people, key_file};
 
 const GOVERNANCE: &str = r#"
 [groups.guards]
@@ -30,26 +28,6 @@ require = "message"
 keys = ["asked"]
 approvals = "1 of board"
 "#;
-
-fn key_file(folder: &Path, person: &str) -> PathBuf {
-    folder.join(format!("{person}.pem"))
-}
-
-fn enrol(keys: &Path, charter: &str) -> String {
-    let mut text = charter.to_owned();
-    for person in ["anna", "ben", "carol"] {
-        let pem = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem();
-        let file = key_file(keys, person);
-        std::fs::write(&file, &pem).unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let key = SigningKey::from_pkcs8_pem(&pem).unwrap().public_key();
-        text.push_str(&format!(
-            "\n[[people]]\nid = \"{person}\"\n[[people.credentials]]\nid = \"{person}-laptop\"\n\
-             public_key = \"{key}\"\nclass = \"terminal\"\n"
-        ));
-    }
-    text + GOVERNANCE
-}
 
 struct Stage {
     cluster: Cluster,
@@ -111,7 +89,7 @@ impl Stage {
 
 async fn stage() -> (Stage, KeyId, KeyId) {
     let keys = tempfile::tempdir().unwrap();
-    let cluster = Cluster::start_under(3, 2, |text| enrol(keys.path(), text)).await;
+    let cluster = Cluster::start_under(3, 2, |text| enrol_people(keys.path(), text) + GOVERNANCE).await;
     let free = cluster.make_key("messages", Scheme::EcdsaSecp256k1, Protocol::Dkls23).await;
     let asked = cluster.make_key("asked", Scheme::EcdsaSecp256k1, Protocol::Dkls23).await;
     (Stage { cluster, keys }, free, asked)
