@@ -28,6 +28,19 @@ pub enum Payload<'a> {
     RawDigest([u8; 32]),
 }
 
+impl<'a> From<&'a limen_wire::intent::Payload> for Payload<'a> {
+    fn from(payload: &'a limen_wire::intent::Payload) -> Self {
+        use limen_wire::intent::Payload as Wire;
+        match payload {
+            Wire::EvmTransaction(bytes) => Self::EvmTransaction(bytes),
+            Wire::EvmMessage(bytes) => Self::EvmMessage(bytes),
+            Wire::EvmTypedData(bytes) => Self::EvmTypedData(bytes),
+            Wire::Message(bytes) => Self::Message(bytes),
+            Wire::RawDigest(digest) => Self::RawDigest(*digest),
+        }
+    }
+}
+
 impl Payload<'_> {
     /// The kind as a fixed word, for errors and logs.
     pub const fn kind(&self) -> &'static str {

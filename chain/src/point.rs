@@ -3,6 +3,7 @@
 use std::fmt;
 
 use k256::elliptic_curve::sec1::ToEncodedPoint;
+use limen_wire::ids::Scheme;
 use serde::{Deserialize, Serialize};
 
 /// Bytes that are no usable public point.
@@ -41,6 +42,23 @@ impl Point {
             return Err(BadPoint);
         }
         Ok(Self::Ed25519(bytes))
+    }
+    /// The point that a public key stands for, as the API writes keys of this scheme: an x coordinate is that of the point
+    /// with even y (BIP-340).
+    pub fn of_key(scheme: Scheme, key: &[u8]) -> Result<Self, BadPoint> {
+        match scheme {
+            Scheme::EcdsaSecp256k1 => Self::secp256k1(key),
+            Scheme::EddsaEd25519 => Self::ed25519(key),
+            Scheme::SchnorrBip340 => Self::secp256k1(&[&[2], key].concat()),
+        }
+    }
+    /// The public key as the API writes it for this scheme: 33 bytes for ECDSA, 32 for Ed25519, the x coordinate for BIP-340.
+    pub fn to_key(&self, scheme: Scheme) -> &[u8] {
+        let bytes = self.as_bytes();
+        match scheme {
+            Scheme::EcdsaSecp256k1 | Scheme::EddsaEd25519 => bytes,
+            Scheme::SchnorrBip340 => bytes.get(1..).unwrap_or_default(),
+        }
     }
     /// The canonical encoding: 33 bytes (secp256k1) or 32 bytes (Ed25519).
     pub fn as_bytes(&self) -> &[u8] {

@@ -93,11 +93,7 @@ pub fn child_public_key(statement: &KeyStatement, path: &[u32]) -> Result<Vec<u8
     }
     let path = DerivationPath::new(path.to_vec())?;
     let child = derive_public(&point(statement)?, &statement.chain_code, &path)?;
-    let bytes = child.public_key.as_bytes();
-    Ok(match statement.scheme {
-        Scheme::EcdsaSecp256k1 | Scheme::EddsaEd25519 => bytes.to_vec(),
-        Scheme::SchnorrBip340 => bytes.iter().skip(1).copied().collect(),
-    })
+    Ok(child.public_key.to_key(statement.scheme).to_vec())
 }
 
 fn point(statement: &KeyStatement) -> Result<Point, Untrue> {
@@ -106,12 +102,7 @@ fn point(statement: &KeyStatement) -> Result<Point, Untrue> {
 
 /// The checked point; x-only keys stand for the point with even y (BIP-340 `lift_x`).
 pub(crate) fn to_point(scheme: Scheme, public_key: &[u8]) -> Result<Point, Untrue> {
-    let point = match scheme {
-        Scheme::EcdsaSecp256k1 => Point::secp256k1(public_key),
-        Scheme::EddsaEd25519 => Point::ed25519(public_key),
-        Scheme::SchnorrBip340 => Point::secp256k1(&[&[0x02], public_key].concat()),
-    };
-    point.map_err(|error| Untrue::malformed("public_key", error))
+    Point::of_key(scheme, public_key).map_err(|error| Untrue::malformed("public_key", error))
 }
 
 /// The receive address on a chain below a verified key.

@@ -1,7 +1,7 @@
 //! The check of what comes back: signature and signed transaction are computed and compared here, not believed.
 
 use limen_chain::evm::attach_signature;
-use limen_chain::{Decoded, NoTokenKinds, Payload as ChainPayload, TokenKinds, decode};
+use limen_chain::{Decoded, NoTokenKinds, TokenKinds, decode};
 use limen_wire::effects::{Address, ChainId};
 use limen_wire::ids::{IntentId, Scheme};
 use limen_wire::intent::{Intent, Payload};
@@ -39,22 +39,11 @@ pub struct SignedTransaction {
     pub hash: [u8; 32],
 }
 
-/// How `chain` names the payload.
-pub(crate) fn chain_payload(payload: &Payload) -> ChainPayload<'_> {
-    match payload {
-        Payload::EvmTransaction(bytes) => ChainPayload::EvmTransaction(bytes),
-        Payload::EvmMessage(bytes) => ChainPayload::EvmMessage(bytes),
-        Payload::EvmTypedData(bytes) => ChainPayload::EvmTypedData(bytes),
-        Payload::Message(bytes) => ChainPayload::Message(bytes),
-        Payload::RawDigest(digest) => ChainPayload::RawDigest(*digest),
-    }
-}
-
 /// What an intent's bytes do, decoded here for the account below a verified key. `kinds` tells token standards apart.
 pub fn decode_intent(intent: &Intent, key: &KeyStatement, kinds: &dyn TokenKinds) -> Result<Decoded, Untrue> {
     let chain = intent.chain.clone().unwrap_or_else(ChainId::offchain);
     let account = keys::receive_address(key, &intent.path, &chain)?;
-    Ok(decode(&chain_payload(&intent.payload), &chain, &account, kinds)?)
+    Ok(decode(&(&intent.payload).into(), &chain, &account, kinds)?)
 }
 
 /// Verifies a result for an intent under the verified key.
@@ -62,7 +51,7 @@ pub(crate) fn verify(intent: &Intent, key: &KeyStatement, result: &pb::Signature
     let chain = intent.chain.clone().unwrap_or_else(ChainId::offchain);
     let public_key = keys::child_public_key(key, &intent.path)?;
     let account = limen_chain::address(&chain, key.scheme, &public_key)?;
-    let decoded = decode(&chain_payload(&intent.payload), &chain, &account, &NoTokenKinds)?;
+    let decoded = decode(&(&intent.payload).into(), &chain, &account, &NoTokenKinds)?;
     let bytes = <[u8; 64]>::try_from(result.signature.as_ref())
         .map_err(|_| Untrue::malformed("signature", format_args!("{} bytes, not 64", result.signature.len())))?;
     let recovery_id = u8::try_from(result.recovery_id).map_err(|error| Untrue::malformed("recovery_id", error))?;

@@ -105,14 +105,15 @@ async fn list(
     from_number: u64,
     with_text: bool,
 ) -> Result<Listed, CallError> {
-    let (mut versions, mut from_number): (Vec<pb::CharterView>, u64) = (Vec::new(), from_number);
+    let mut request = pb::ListChartersRequest { from_number, with_text, after: bytes::Bytes::new() };
+    let mut versions: Vec<pb::CharterView> = Vec::new();
     for _ in 0..PAGES {
-        let request = pb::ListChartersRequest { from_number, with_text };
-        let page = signer.within(bound, signer.port().list_charters(request)).await?;
-        let highest = page.versions.iter().map(|version| version.number).max();
+        let page = signer.within(bound, signer.port().list_charters(request.clone())).await?;
+        let last = page.versions.iter().map(|version| (version.number, version.hash.clone())).max();
         versions.extend(page.versions);
-        match highest.filter(|highest| page.more && *highest >= from_number) {
-            Some(highest) => from_number = highest.saturating_add(1),
+        // A page that does not lead on is the last one, whatever it says.
+        match last.filter(|(number, hash)| page.more && (*number, hash) > (request.from_number, &request.after)) {
+            Some((from_number, after)) => request = pb::ListChartersRequest { from_number, after, ..request },
             None => return Ok((versions, page.fork)),
         }
     }

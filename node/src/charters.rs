@@ -26,9 +26,6 @@ use crate::store::{Store, StoreError, Txn, View};
 
 pub(crate) use listing::{list, view_of};
 
-/// Versions below the one in force that a new link begins with: a signer that missed more is helped by hand.
-const PASSED_ON: u64 = 64;
-
 /// The charter in force at a start: that of the store, or the file's where the store has none.
 ///
 /// A file that is neither what this signer began with nor what it has taken since is refused: an edited file changes nothing.
@@ -124,15 +121,67 @@ fn counts_as_veto(parents: &[Charter], version: &Charter, said: &[u8]) -> bool {
     signed.is_some_and(|signed| check_veto(&parents, version, &signed).is_ok())
 }
 
+/// A version that was not taken.
+#[derive(Debug)]
+pub(crate) struct NotTaken {
+    error: ApiError,
+    /// It may be once this signer knows or can write more.
+    again: bool,
+}
+
+impl From<ApiError> for NotTaken {
+    fn from(error: ApiError) -> Self {
+        Self { error, again: false }
+    }
+}
+impl From<StoreError> for NotTaken {
+    fn from(error: StoreError) -> Self {
+        Self { error: failed(error), again: true }
+    }
+}
+impl From<SuccessionError> for NotTaken {
+    fn from(error: SuccessionError) -> Self {
+        Self { again: matches!(error, SuccessionError::UnknownParents(_)), error: refusal(&error) }
+    }
+}
+impl From<NotTaken> for ApiError {
+    fn from(not_taken: NotTaken) -> Self {
+        not_taken.error
+    }
+}
+
+/// Hears a version among the stop records of a peer.
+pub(crate) async fn hear(shared: &Shared, envelope: pb::Envelope) -> Heard {
+    match take(shared, envelope.clone()).await {
+        Ok(taken) => Heard::kept(if taken.new { vec![envelope] } else { Vec::new() }, false),
+        Err(NotTaken { error, again }) => Heard { again, ..Heard::refused(error) },
+    }
+}
+
+/// Takes a version from whoever brings it, and passes it on.
+pub(crate) async fn take_and_tell(shared: &Shared, envelope: pb::Envelope) -> Result<CharterHash, ApiError> {
+    let taken = take(shared, envelope.clone()).await?;
+    if taken.new {
+        shared.mesh.send_all(&pb::peer_message::Kind::CharterVersion(envelope));
+    }
+    Ok(taken.hash)
+}
+
+/// A version that this signer has.
+pub(crate) struct Taken {
+    hash: CharterHash,
+    new: bool,
+}
+
 /// Takes a signed version: judged against what it follows, kept, bound at once if it loosens nothing.
-pub(crate) async fn take(shared: &Shared, envelope: pb::Envelope, pass_on: bool) -> Result<CharterHash, ApiError> {
+pub(crate) async fn take(shared: &Shared, envelope: pb::Envelope) -> Result<Taken, NotTaken> {
     let malformed = |error: String| ApiError::new(Code::Malformed, error);
     let signed = SignedCharter::open(&envelope).map_err(|error| malformed(error.to_string()))?;
     let charter = Charter::from_toml(&signed.text).map_err(|error| malformed(error.to_string()))?;
     let hash = charter.hash();
-    let view = shared.store.view().map_err(failed)?;
-    if view.lineage().map_err(failed)?.is_some_and(|lineage| lineage.entry(&hash).is_some()) {
-        return Ok(hash);
+    let view = shared.store.view()?;
+    if view.lineage()?.is_some_and(|lineage| lineage.entry(&hash).is_some()) {
+        return Ok(Taken { hash, new: false });
     }
     let parents = parents_of(&view, &charter)?;
     let row = CharterRow { text: signed.text, signed: envelope.encode_to_vec(), veto: None };
@@ -141,27 +190,24 @@ pub(crate) async fn take(shared: &Shared, envelope: pb::Envelope, pass_on: bool)
         let step = judge(&parents.iter().collect::<Vec<_>>(), &charter, &signed.approvals)?;
         Ok(Judged { charter, parents, step, row })
     };
-    let judged = shared.crypto.run(judging).await.map_err(lost)?.map_err(|error: SuccessionError| refusal(&error))?;
-    let time = shared.time();
-    let keeping = shared.store.write(move |txn| keep(txn, &judged, time));
-    if keeping.await.map_err(failed)?.map_err(|error| refusal(&error))? {
+    let judged: Result<Judged, SuccessionError> = shared.crypto.run(judging).await.map_err(lost)?;
+    let (judged, time) = (judged?, shared.time());
+    let new = shared.store.write(move |txn| keep(txn, &judged, time)).await??;
+    if new {
         tracing::warn!(charter = %hash, "a signed version of the charter was taken");
-        if pass_on {
-            shared.mesh.send_all(&pb::peer_message::Kind::CharterVersion(envelope));
-        }
     }
-    consider(shared).await.map_err(failed)?;
-    Ok(hash)
+    consider(shared).await?;
+    Ok(Taken { hash, new })
 }
 
-fn parents_of(view: &View, charter: &Charter) -> Result<Vec<Charter>, ApiError> {
+fn parents_of(view: &View, charter: &Charter) -> Result<Vec<Charter>, NotTaken> {
     let named = charter.governance.iter().flat_map(|governance| &governance.parents);
     let mut parents = Vec::new();
     for parent in named {
-        if view.charter(*parent).map_err(failed)?.is_none() {
-            return Err(refusal(&SuccessionError::UnknownParents(vec![*parent])));
+        if view.charter(*parent)?.is_none() {
+            return Err(SuccessionError::UnknownParents(vec![*parent]).into());
         }
-        parents.push(charter_of(view, *parent).map_err(failed)?);
+        parents.push(charter_of(view, *parent)?);
     }
     Ok(parents)
 }
@@ -184,6 +230,8 @@ fn keep(txn: &mut Txn<'_>, judged: &Judged, time: Now) -> Result<Result<bool, Su
     }
     txn.put_charter(hash, &CharterRow { veto, ..judged.row.clone() })?;
     txn.put_lineage(&lineage)?;
+    // Versions go the way of bad news: what a peer has and this signer lacks is read before anything is allowed.
+    txn.log_stop(hash.as_bytes(), &judged.row.signed)?;
     // What a delay counts from is never later than what a restart goes on from.
     txn.put_uptime(time.uptime)?;
     txn.append(time.wall, Event::CharterSigned { hash: *hash.as_bytes() })?;
@@ -302,32 +350,6 @@ async fn hear_veto(
         tracing::warn!(charter = %hash, %person, "a version of the charter was vetoed");
     }
     Ok(Heard::kept(if new { vec![record.clone()] } else { Vec::new() }, false))
-}
-
-/// What a new link begins with: the vetoes of the newest versions, and these in their order.
-pub(crate) fn greeting(store: &Store) -> Vec<pb::peer_message::Kind> {
-    use pb::peer_message::Kind;
-    let read = || -> Result<Vec<Kind>, StoreError> {
-        let view = store.view()?;
-        let Some(lineage) = view.lineage()? else { return Ok(Vec::new()) };
-        let newest = lineage.entry(&lineage.in_force()).map_or(0, |entry| entry.number);
-        let mut versions: Vec<_> =
-            lineage.entries().filter(|(_, entry)| entry.number.saturating_add(PASSED_ON) >= newest).collect();
-        versions.sort_by_key(|(_, entry)| entry.number);
-        let (mut signed, mut vetoes) = (Vec::new(), Vec::new());
-        for (hash, _) in versions {
-            let Some(row) = view.charter(*hash)? else { continue };
-            let read = |bytes: &[u8]| pb::Envelope::decode(bytes).ok();
-            signed.extend(read(&row.signed).filter(|_| !row.signed.is_empty()).map(Kind::CharterVersion));
-            vetoes.extend(row.veto.as_deref().and_then(read).map(Kind::StopRecord));
-        }
-        // A veto of what has not come yet is kept for it: bad news goes first.
-        Ok(vetoes.into_iter().chain(signed).collect())
-    };
-    read().unwrap_or_else(|error| {
-        tracing::warn!(%error, "a link begins without versions of the charter");
-        Vec::new()
-    })
 }
 
 impl Shared {

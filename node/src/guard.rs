@@ -27,7 +27,7 @@ use limen_wire::ids::{CharterHash, IntentId, KeyId, LimitId, NodeId, PartyIndex,
 use crate::clock::Uptime;
 use crate::store::rows::{ClaimKey, RequesterTag, StoredSignature};
 
-pub(crate) use examine::{public_key_bytes, when};
+pub(crate) use examine::when;
 
 pub use admit::{FirstSight, admit_claim, admit_sign, first_sight};
 pub use examine::{Examined, SignCall, examine, sign_call};

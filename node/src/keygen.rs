@@ -15,7 +15,7 @@ use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-use crate::guard::{KeyFacts, KeygenToken, KeygenVerdict, examine_order, public_key_bytes};
+use crate::guard::{KeyFacts, KeygenToken, KeygenVerdict, examine_order};
 use crate::metrics::SessionLabels;
 use crate::sessions::{Drive, Ended, Inbox, OpenError, deadline_in, drive};
 use crate::shared::Shared;
@@ -241,7 +241,7 @@ pub fn key_statement(public: &KeyPublic, nodes: &[NodeId], order: IntentId) -> K
         epoch: public.epoch,
         size: public.size,
         nodes: nodes.to_vec(),
-        public_key: public_key_bytes(public.scheme, &public.public_key),
+        public_key: public.public_key.to_key(public.scheme).to_vec(),
         chain_code: public.chain_code,
         verifying_shares_hash: shares.finalize().into(),
         generation_id: order,

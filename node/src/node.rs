@@ -356,18 +356,14 @@ fn assemble(
     }))
 }
 
-/// What a new link begins with: the newest versions of the charter and every certificate, so that a signer that missed one
-/// catches up without a coordinator, every unused nonce commitment, and the question for stop records that came meanwhile.
+/// What a new link begins with: every certificate, so that a signer that missed one catches up without a coordinator, every
+/// unused nonce commitment, and the question for stop records and versions of the charter that came meanwhile.
 fn greeting(store: &Store, nonces: &Nonces, peer: &NodeId) -> Vec<pb::PeerMessage> {
     let keys = store.view().and_then(|view| view.keys()).unwrap_or_default();
     let certificates = keys.into_iter().filter(|(_, row)| !row.certificate.is_empty());
-    charters::greeting(store)
-        .into_iter()
-        .chain(
-            certificates
-                .filter_map(|(_, row)| pb::Envelope::decode(row.certificate.as_slice()).ok())
-                .map(pb::peer_message::Kind::KeyCertificate),
-        )
+    certificates
+        .filter_map(|(_, row)| pb::Envelope::decode(row.certificate.as_slice()).ok())
+        .map(pb::peer_message::Kind::KeyCertificate)
         .chain(nonces.greeting(peer).into_iter().map(pb::peer_message::Kind::NonceBatch))
         .chain(exchange::question(store, peer).ok().map(pb::peer_message::Kind::StopsAfter))
         .map(|kind| pb::PeerMessage { kind: Some(kind) })

@@ -164,7 +164,7 @@ impl Signer for SignerService {
     ) -> Result<Response<pb::TakeCharterResponse>, Status> {
         self.coordinator(&request)?;
         let signed = request.into_inner().signed.unwrap_or_default();
-        let hash = charters::take(&self.shared, signed, true).await.map_err(|error| self.status(error))?;
+        let hash = charters::take_and_tell(&self.shared, signed).await.map_err(|error| self.status(error))?;
         let version = charters::view_of(&self.shared, hash).map_err(|error| self.status(error))?;
         Ok(Response::new(pb::TakeCharterResponse { version: Some(version) }))
     }

@@ -51,7 +51,7 @@ struct Peer {
     confirmed: bool,
     /// How far its stop records have been read.
     read: ChainHead,
-    /// Since when nothing more of what it owes has been read.
+    /// Since when nothing new of what it owes has been read.
     owed_since: Option<Uptime>,
 }
 
@@ -147,13 +147,13 @@ impl Standings {
         if peer.word.is_none_or(|known| known.asked <= word.asked) {
             peer.word = Some(word);
         }
-        peer.note(read, now);
+        peer.note(read, false, now);
         peer.owes()
     }
 
-    /// Notes how far a peer's stop records have been read.
-    pub fn read(&self, peer: &NodeId, read: ChainHead, now: Uptime) {
-        self.state().peers.entry(peer.clone()).or_default().note(read, now);
+    /// Notes how far a peer's stop records have been read, and whether there was anything new among them.
+    pub fn read(&self, peer: &NodeId, read: ChainHead, news: bool, now: Uptime) {
+        self.state().peers.entry(peer.clone()).or_default().note(read, news, now);
     }
 
     /// A peer remembers nothing of this signer's journal that is not so.
@@ -234,12 +234,12 @@ impl Standings {
 }
 
 impl Peer {
-    fn note(&mut self, read: ChainHead, now: Uptime) {
-        let progress = read != self.read;
+    /// Only what is new here gives a peer more time: a corrupt one can hand over worthless records for ever.
+    fn note(&mut self, read: ChainHead, news: bool, now: Uptime) {
         self.read = read;
         self.owed_since = match (self.owes(), self.owed_since) {
             (false, _) => None,
-            (true, Some(since)) if !progress => Some(since),
+            (true, Some(since)) if !news => Some(since),
             (true, _) => Some(now),
         };
     }

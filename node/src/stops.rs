@@ -84,6 +84,9 @@ pub(crate) fn tell(shared: &Shared, news: &[pb::Envelope]) {
 
 /// Hears a stop record of any kind, whoever brings it.
 pub(crate) async fn hear(shared: &Shared, record: pb::Envelope) -> Heard {
+    if record.payload_type == PayloadType::CharterVersion.as_str() {
+        return charters::hear(shared, record).await;
+    }
     match charters::veto(shared, &record).await {
         Some(heard) => heard.unwrap_or_else(Heard::refused),
         None => shared.decisions().stop(record).await,

@@ -22,6 +22,7 @@ use limen_wire::ids::{
     CharterHash, CheckerId, ClusterId, IdError, LedgerId, LimitId, NodeId, PartyIndex, PersonId, RequesterId,
 };
 use limen_wire::keys::{KeyError, PublicKey};
+use sha2::{Digest as _, Sha256};
 
 use crate::ledger::Committee;
 use governance::Governance;
@@ -204,6 +205,11 @@ impl Charter {
     /// Reads and checks a development charter.
     pub fn from_toml(text: &str) -> Result<Self, CharterError> {
         file::read(text)
+    }
+
+    /// The name of a charter with exactly this text, whether or not it can be read: SHA-256.
+    pub fn hash_of(text: &str) -> CharterHash {
+        CharterHash::new(Sha256::digest(text.as_bytes()).into())
     }
 
     /// SHA-256 of the exact text: the charter's name.

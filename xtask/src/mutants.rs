@@ -70,6 +70,11 @@ pub(crate) fn main(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     Ok(if survived == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Plants so many, others each day; gives how many survived.
+pub(crate) fn rotating(workspace: &Workspace, count: usize) -> Result<usize> {
+    plant(workspace, &rotate(all(workspace)?, count))
+}
+
 /// All planted defects, by number.
 pub(crate) fn all(workspace: &Workspace) -> Result<Vec<Mutant>> {
     let folder = workspace.path("sim/mutants");

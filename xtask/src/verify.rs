@@ -7,19 +7,20 @@ use anyhow::{Result, bail};
 
 use crate::setup::{self, Need, Network};
 use crate::workspace::Workspace;
-use crate::{command, mutants, switches, tidy};
+use crate::{command, mutants, sim, switches, tidy};
 
 const HELP: &str = "\
 Check everything that must hold before a change lands.
 
 Usage: cargo xtask test [--quick] [--offline]
 
-  --quick     leave out the dependency check, the documentation and the documentation's examples
+  --quick     leave out the dependency check, the documentation and its examples, the simulation and the five defects
   --offline   install nothing; a phase whose tool is not there is skipped, and the summary says so;
               tests that need packages that are not there pass without them (LIMEN_OFFLINE=1)
 
 Phases: setup, format, tidy, planted defects (that they still apply), dependencies, lints, documentation, build,
-examples in the documentation, tests.
+examples in the documentation, tests, simulation (20 000 seeds), and five of the planted defects, others each day: each
+must be found.
 The first failure ends the run; the summary at the end names it.";
 
 /// What is built beside the default: the measuring program and the simulation, which no other crate needs.
@@ -62,7 +63,14 @@ const PHASES: &[Phase] = &[
     ("build", build),
     ("doc examples", doc_examples),
     ("tests", tests),
+    ("simulation", simulation),
+    ("five defects", five_defects),
 ];
+
+/// Seeds of the simulation that must end without a violation.
+const SEEDS: u64 = 20_000;
+/// Planted defects that must be found, others each day.
+const DEFECTS: usize = 5;
 
 pub(crate) fn main(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     let Some(given) = switches(args, &["--quick", "--offline"], HELP)? else {
@@ -224,6 +232,24 @@ fn tests(workspace: &Workspace, options: Options) -> Result<Outcome> {
     tell_offline(&mut runner, options.network);
     command::run(&mut runner)?;
     Ok(Outcome::Passed)
+}
+
+fn simulation(workspace: &Workspace, options: Options) -> Result<Outcome> {
+    if options.quick {
+        return Ok(Outcome::Skipped("--quick".to_owned()));
+    }
+    command::run(sim::command(workspace)?.args(["--seeds", &SEEDS.to_string()]))?;
+    Ok(Outcome::Passed)
+}
+
+fn five_defects(workspace: &Workspace, options: Options) -> Result<Outcome> {
+    if options.quick {
+        return Ok(Outcome::Skipped("--quick".to_owned()));
+    }
+    match mutants::rotating(workspace, DEFECTS)? {
+        0 => Ok(Outcome::Passed),
+        survived => bail!("{survived} of {DEFECTS} planted defects were not found"),
+    }
 }
 
 /// Tests that need npm or Python packages fail without them, unless they are told that nothing can be installed.

@@ -32,10 +32,10 @@ pub(crate) fn judge(charter: &Charter, key: &KeyStatement, intent: Intent, now_s
     let wrong_scheme = |why: String| ApiError::new(Code::WrongScheme, why);
     let child = child_key(key, &intent.path)?;
     let chain = intent.chain.clone().unwrap_or_else(ChainId::offchain);
-    let account = limen_chain::address(&chain, key.scheme, short_form(key.scheme, &child))
+    let account = limen_chain::address(&chain, key.scheme, child.to_key(key.scheme))
         .map_err(|error| wrong_scheme(error.to_string()))?;
     let kinds = |chain: &ChainId, contract: &Address| charter.token_kind(chain, contract);
-    let decoded = limen_chain::decode(&payload(&intent.payload), &chain, &account, &kinds)
+    let decoded = limen_chain::decode(&(&intent.payload).into(), &chain, &account, &kinds)
         .map_err(|error| ApiError::new(Code::Undecodable, error.to_string()))?;
     let cannot = || wrong_scheme(format!("a key of scheme {} cannot sign a {}", key.scheme, intent.payload.kind()));
     let bytes = decoded.signing.for_scheme(key.scheme).ok_or_else(cannot)?;
@@ -47,38 +47,13 @@ pub(crate) fn judge(charter: &Charter, key: &KeyStatement, intent: Intent, now_s
     Ok(Judged { effects: decoded.effects, decision, scheme: key.scheme, account, child, input, intent })
 }
 
-fn payload(payload: &Payload) -> limen_chain::Payload<'_> {
-    match payload {
-        Payload::EvmTransaction(bytes) => limen_chain::Payload::EvmTransaction(bytes),
-        Payload::EvmMessage(bytes) => limen_chain::Payload::EvmMessage(bytes),
-        Payload::EvmTypedData(bytes) => limen_chain::Payload::EvmTypedData(bytes),
-        Payload::Message(bytes) => limen_chain::Payload::Message(bytes),
-        Payload::RawDigest(digest) => limen_chain::Payload::RawDigest(*digest),
-    }
-}
-
 fn child_key(key: &KeyStatement, path: &[u32]) -> Result<Point, ApiError> {
     let broken = |why: String| ApiError::new(Code::Internal, format!("the certified key {}: {why}", key.key_id));
-    let root = match key.scheme {
-        Scheme::EcdsaSecp256k1 => Point::secp256k1(&key.public_key),
-        Scheme::EddsaEd25519 => Point::ed25519(&key.public_key),
-        // An x-only key stands for the point with even y (BIP-340).
-        Scheme::SchnorrBip340 => Point::secp256k1(&[&[2], key.public_key.as_slice()].concat()),
-    };
-    let root = root.map_err(|error| broken(error.to_string()))?;
+    let root = Point::of_key(key.scheme, &key.public_key).map_err(|error| broken(error.to_string()))?;
     let path = DerivationPath::new(path.to_vec()).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
     derive_public(&root, &key.chain_code, &path)
         .map(|child| child.public_key)
         .map_err(|error| ApiError::new(Code::Malformed, error.to_string()))
-}
-
-/// The key's bytes as its scheme spells them: x-only for BIP-340.
-fn short_form(scheme: Scheme, key: &Point) -> &[u8] {
-    let bytes = key.as_bytes();
-    match scheme {
-        Scheme::SchnorrBip340 => bytes.get(1..).unwrap_or_default(),
-        Scheme::EcdsaSecp256k1 | Scheme::EddsaEd25519 => bytes,
-    }
 }
 
 impl Judged {
@@ -101,7 +76,7 @@ impl Judged {
         let mut finished = pb::SignatureResult {
             signature: result.signature.clone(),
             recovery_id: result.recovery_id,
-            public_key: short_form(self.scheme, &self.child).to_vec().into(),
+            public_key: self.child.to_key(self.scheme).to_vec().into(),
             signed_transaction: bytes::Bytes::new(),
             transaction_hash: bytes::Bytes::new(),
             session_id: result.session_id.clone(),

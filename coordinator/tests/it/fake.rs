@@ -163,12 +163,7 @@ impl Shared {
     pub(crate) fn decoded(&self, intent: &Intent) -> limen_chain::Decoded {
         let chain = intent.chain.clone().unwrap();
         let account = self.account(&chain);
-        let payload = match &intent.payload {
-            limen_wire::intent::Payload::EvmTransaction(bytes) => limen_chain::Payload::EvmTransaction(bytes),
-            limen_wire::intent::Payload::EvmMessage(bytes) => limen_chain::Payload::EvmMessage(bytes),
-            other => panic!("no test signs a {}", other.kind()),
-        };
-        limen_chain::decode(&payload, &chain, &account, &limen_chain::NoTokenKinds).unwrap()
+        limen_chain::decode(&(&intent.payload).into(), &chain, &account, &limen_chain::NoTokenKinds).unwrap()
     }
 
     /// What an intent claims of ledgers.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use limen_chain::{NoTokenKinds, Point, derive_public};
 use limen_wire::effects::{Address, ChainId, Effects};
-use limen_wire::ids::{NodeId, PartyIndex, Scheme};
-use limen_wire::intent::{Intent, Payload};
+use limen_wire::ids::{NodeId, PartyIndex};
+use limen_wire::intent::Intent;
 use limen_wire::statement::KeyStatement;
 
 use super::{Receipt, ReceiptError};
@@ -268,7 +268,7 @@ fn check_signature(
     }
     let chain = intent.chain.clone().unwrap_or_else(ChainId::offchain);
     let account = limen_chain::address(&chain, key.scheme, &public_key)?;
-    let decoded = limen_chain::decode(&payload(&intent.payload), &chain, &account, &NoTokenKinds)?;
+    let decoded = limen_chain::decode(&(&intent.payload).into(), &chain, &account, &NoTokenKinds)?;
     if Signed::of(&decoded.signing) != signature.signed {
         return Err(differ("bytes signed"));
     }
@@ -282,29 +282,10 @@ fn check_signature(
 
 /// The account's public key: the key's own, or its child along the path.
 fn account_key(key: &KeyStatement, path: &[u32]) -> Result<Vec<u8>, ReceiptError> {
-    let point = match key.scheme {
-        Scheme::EcdsaSecp256k1 => Point::secp256k1(&key.public_key),
-        Scheme::EddsaEd25519 => Point::ed25519(&key.public_key),
-        // an x coordinate stands for the point with even y (BIP-340)
-        Scheme::SchnorrBip340 => Point::secp256k1(&[&[0x02], &key.public_key[..]].concat()),
-    }?;
+    let point = Point::of_key(key.scheme, &key.public_key)?;
     let path = limen_chain::DerivationPath::new(path.to_vec())?;
     let child = derive_public(&point, &key.chain_code, &path)?;
-    let bytes = child.public_key.as_bytes();
-    Ok(match key.scheme {
-        Scheme::EcdsaSecp256k1 | Scheme::EddsaEd25519 => bytes.to_vec(),
-        Scheme::SchnorrBip340 => bytes.iter().skip(1).copied().collect(),
-    })
-}
-
-fn payload(payload: &Payload) -> limen_chain::Payload<'_> {
-    match payload {
-        Payload::EvmTransaction(bytes) => limen_chain::Payload::EvmTransaction(bytes),
-        Payload::EvmMessage(bytes) => limen_chain::Payload::EvmMessage(bytes),
-        Payload::EvmTypedData(bytes) => limen_chain::Payload::EvmTypedData(bytes),
-        Payload::Message(bytes) => limen_chain::Payload::Message(bytes),
-        Payload::RawDigest(digest) => limen_chain::Payload::RawDigest(*digest),
-    }
+    Ok(child.public_key.to_key(key.scheme).to_vec())
 }
 
 fn check_signed(trust: &Trust, leaves: &[SignedAuthorization]) -> Result<Vec<Authorization>, ReceiptError> {

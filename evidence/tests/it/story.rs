@@ -224,12 +224,7 @@ fn sign(statement: &KeyStatement, envelope: &pb::Envelope, intent: IntentId) -> 
 fn decoded(scheme: Scheme, intent: &Intent, account_key: &[u8]) -> limen_chain::Decoded {
     let chain = intent.chain.clone().unwrap_or_else(ChainId::offchain);
     let account = limen_chain::address(&chain, scheme, account_key).unwrap();
-    let payload = match &intent.payload {
-        limen_wire::intent::Payload::EvmTransaction(bytes) => limen_chain::Payload::EvmTransaction(bytes),
-        limen_wire::intent::Payload::Message(bytes) => limen_chain::Payload::Message(bytes),
-        other => panic!("{other:?}"),
-    };
-    limen_chain::decode(&payload, &chain, &account, &NoTokenKinds).unwrap()
+    limen_chain::decode(&(&intent.payload).into(), &chain, &account, &NoTokenKinds).unwrap()
 }
 
 fn raw_signature(scheme: Scheme, secret: &[u8; 32], signing: &SigningInput) -> ([u8; 64], u8) {

@@ -10,7 +10,7 @@ use super::failed;
 use crate::shared::Shared;
 use crate::store::View;
 
-/// Bytes of texts and signatures in one answer.
+/// Bytes of one answer, unless one version alone is longer.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 /// Versions in one answer.
 const PAGE: usize = 256;
@@ -51,28 +51,32 @@ pub(crate) fn view_of(shared: &Shared, version: CharterHash) -> Result<pb::Chart
     known.map(|(entry, state)| shown(version, entry, *state)).ok_or_else(unknown)
 }
 
-/// Versions by number. All versions of one number are in one answer.
+/// Versions by number and hash, from the one after which the caller asks.
 pub(crate) fn list(shared: &Shared, request: &pb::ListChartersRequest) -> Result<pb::ListChartersResponse, ApiError> {
     let (view, lineage) = read(shared)?;
     let now_ms = shared.time().uptime.0;
     let states = lineage.states(now_ms);
-    let mut wanted: Vec<_> = lineage.entries().filter(|(_, entry)| entry.number >= request.from_number).collect();
-    wanted.sort_by_key(|(_, entry)| entry.number);
+    let from = (request.from_number, request.after.as_ref());
+    let place = |hash: &CharterHash, entry: &Entry| (entry.number, hash.as_bytes().as_slice()) > from;
+    let first = |entry: &Entry| request.after.is_empty() && entry.number == request.from_number;
+    let mut wanted: Vec<_> = lineage.entries().filter(|(hash, entry)| first(entry) || place(hash, entry)).collect();
+    wanted.sort_by_key(|(hash, entry)| (entry.number, *hash));
     let fork = lineage.outlook(now_ms).fork.map(|fork| fork.as_bytes().to_vec().into()).unwrap_or_default();
     let mut answer = pb::ListChartersResponse { versions: Vec::new(), more: false, fork };
-    let (mut bytes, mut last) = (0_usize, 0);
+    let mut room = PAGE_BYTES;
     for (hash, entry) in wanted {
-        if entry.number != last && (bytes >= PAGE_BYTES || answer.versions.len() >= PAGE) {
-            answer.more = true;
-            break;
-        }
-        last = entry.number;
         let mut one = shown(*hash, entry, states.get(hash).copied().unwrap_or(State::Later));
         if request.with_text {
             let row = view.charter(*hash).map_err(failed)?.filter(|row| !row.signed.is_empty());
-            bytes = bytes.saturating_add(row.as_ref().map_or(0, |row| row.signed.len()));
             one.signed = row.and_then(|row| pb::Envelope::decode(row.signed.as_slice()).ok());
         }
+        let bytes = one.encoded_len();
+        // A page holds one at least, and no version is longer than one.
+        if answer.versions.len() >= PAGE || bytes > room && !answer.versions.is_empty() {
+            answer.more = true;
+            break;
+        }
+        room = room.saturating_sub(bytes);
         answer.versions.push(one);
     }
     Ok(answer)

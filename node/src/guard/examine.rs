@@ -9,7 +9,7 @@ use limen_policy::decide::{Decision, When, decide};
 use limen_wire::effects::{Address, ChainId};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CharterHash, FreezeEpoch, PartyIndex, Scheme, SessionId, SignerSet};
-use limen_wire::intent::{Intent, Payload};
+use limen_wire::intent::Intent;
 use limen_wire::pb;
 
 use super::KeyFacts;
@@ -60,7 +60,7 @@ impl Examined {
 
     /// The public key under which the signature will verify: 33 bytes for ECDSA, 32 otherwise.
     pub fn public_key(&self) -> Vec<u8> {
-        public_key_bytes(self.key.public.scheme, &self.child.public_key)
+        self.child.public_key.to_key(self.key.public.scheme).to_vec()
     }
     /// The key that signs.
     pub fn key(&self) -> &KeyFacts {
@@ -92,16 +92,6 @@ impl Examined {
 /// The moment of a decision. Since when entries and credentials are in force is not known here yet: they are new.
 pub(crate) const fn when(now: Now) -> When<'static> {
     When::at(now.wall.as_secs())
-}
-
-/// The public key as the API writes it.
-pub(crate) fn public_key_bytes(scheme: Scheme, point: &Point) -> Vec<u8> {
-    let bytes = point.as_bytes();
-    match scheme {
-        // BIP-340 keys are x coordinates
-        Scheme::SchnorrBip340 => bytes.get(1..).unwrap_or_default().to_vec(),
-        Scheme::EcdsaSecp256k1 | Scheme::EddsaEd25519 => bytes.to_vec(),
-    }
 }
 
 /// Examines an envelope. `key` looks a key up by name.
@@ -139,26 +129,16 @@ fn judge(charter: &Charter, intent: Intent, key: Arc<KeyFacts>, now: Now) -> Res
     let child = derive_public(&key.public.public_key, &key.public.chain_code, &path)
         .map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
     let chain = intent.chain.clone().unwrap_or_else(ChainId::offchain);
-    let account = limen_chain::address(&chain, scheme, &public_key_bytes(scheme, &child.public_key))
+    let account = limen_chain::address(&chain, scheme, child.public_key.to_key(scheme))
         .map_err(|error| ApiError::new(Code::WrongScheme, error.to_string()))?;
     let kinds = |chain: &ChainId, contract: &Address| charter.token_kind(chain, contract);
-    let decoded = limen_chain::decode(&payload(&intent.payload), &chain, &account, &kinds)
+    let decoded = limen_chain::decode(&(&intent.payload).into(), &chain, &account, &kinds)
         .map_err(|error| ApiError::new(Code::Undecodable, error.to_string()))?;
     let input = sign_input(&decoded.signing, scheme)?;
     let decision = decide(charter, &intent, &decoded.effects, &when(now));
     let effects_digest = decoded.effects.digest();
     let (charter, freeze_epoch) = (charter.hash(), FreezeEpoch::NONE);
     Ok(Examined { intent, key, path, child, account, decoded, input, decision, effects_digest, freeze_epoch, charter })
-}
-
-fn payload(payload: &Payload) -> limen_chain::Payload<'_> {
-    match payload {
-        Payload::EvmTransaction(bytes) => limen_chain::Payload::EvmTransaction(bytes),
-        Payload::EvmMessage(bytes) => limen_chain::Payload::EvmMessage(bytes),
-        Payload::EvmTypedData(bytes) => limen_chain::Payload::EvmTypedData(bytes),
-        Payload::Message(bytes) => limen_chain::Payload::Message(bytes),
-        Payload::RawDigest(digest) => limen_chain::Payload::RawDigest(*digest),
-    }
 }
 
 fn sign_input(signing: &SigningInput, scheme: Scheme) -> Result<SignInput, ApiError> {

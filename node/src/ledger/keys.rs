@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use limen_mpc::{KeyPublic, Point};
 use limen_policy::charter::Charter;
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{KeyId, PartyIndex, Scheme};
+use limen_wire::ids::{KeyId, PartyIndex};
 use limen_wire::statement::KeyStatement;
 use limen_wire::{limits, pb};
 
@@ -49,14 +49,8 @@ impl Overseen {
 }
 
 pub(super) fn facts(statement: KeyStatement) -> Result<KeyFacts, ApiError> {
-    let bytes = &statement.public_key;
-    let point = match statement.scheme {
-        Scheme::EcdsaSecp256k1 => Point::secp256k1(bytes),
-        Scheme::EddsaEd25519 => Point::ed25519(bytes),
-        // An x-only key stands for the point with even y (BIP-340).
-        Scheme::SchnorrBip340 => Point::secp256k1(&[&[2], bytes.as_slice()].concat()),
-    };
-    let public_key = point.map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
+    let public_key = Point::of_key(statement.scheme, &statement.public_key);
+    let public_key = public_key.map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
     let me = PartyIndex::new(NO_SHARE).map_err(|error| ApiError::new(Code::Internal, error.to_string()))?;
     let public = KeyPublic {
         cluster: statement.cluster,

@@ -87,12 +87,12 @@ fn stop_records_that_a_peer_speaks_of_are_read_first() {
     let word = |asked| Word { asked, skew_ms: 0, stops: head(5) };
     assert!(standings.heard(&node("c"), word(START), head(3), START), "it owes");
     assert!(check(&standings, 1, START).unwrap_err().contains("c has stop records that were not read yet"));
-    standings.read(&node("c"), head(4), after(10_000));
+    standings.read(&node("c"), head(4), true, after(10_000));
     assert!(check(&standings, 1, after(20_000)).is_err());
-    standings.read(&node("c"), head(5), after(20_000));
+    standings.read(&node("c"), head(5), true, after(20_000));
     assert_eq!(check(&standings, 2, after(20_000)), Ok(()));
     // As many of another store are others.
-    standings.read(&node("c"), ChainHead { hash: [9; 32], ..head(5) }, after(20_000));
+    standings.read(&node("c"), ChainHead { hash: [9; 32], ..head(5) }, false, after(20_000));
     assert!(check(&standings, 1, after(20_000)).is_err());
 }
 
@@ -112,8 +112,10 @@ fn a_peer_that_never_hands_over_what_it_speaks_of_stops_nobody_for_ever() {
     owing(after(OWED_MS + 1));
     assert_eq!(check(&standings, 1, after(OWED_MS + 1)), Ok(()));
     assert!(check(&standings, 2, after(OWED_MS + 1)).is_err(), "but it does not count");
-    standings.read(&node("c"), head(1), after(OWED_MS + 2));
-    assert!(check(&standings, 1, after(OWED_MS + 2)).is_err(), "whoever goes on is waited for again");
+    standings.read(&node("c"), head(1), false, after(OWED_MS + 2));
+    assert_eq!(check(&standings, 1, after(OWED_MS + 2)), Ok(()), "worthless records give it no more time");
+    standings.read(&node("c"), head(2), true, after(OWED_MS + 2));
+    assert!(check(&standings, 1, after(OWED_MS + 2)).is_err(), "whoever has news is waited for again");
 }
 
 #[test]

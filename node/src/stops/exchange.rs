@@ -1,4 +1,5 @@
-//! What signers owe each other: every stop record that one has and the other lacks, whoever was down when it came.
+//! What signers owe each other: every stop record and every version of the charter that one has and the other lacks, whoever
+//! was down when it came.
 //!
 //! Each keeps its records in the order in which it took them, under a running hash, and asks every peer now and then for what
 //! comes after what it has read of that peer's. Pages are bounded; where the hash is another one, reading begins anew.
@@ -9,7 +10,9 @@ mod tests;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use limen_policy::charter::Charter;
 use limen_wire::approval::SignedApproval;
+use limen_wire::charter::SignedCharter;
 use limen_wire::envelope::{self, PayloadType};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::NodeId;
@@ -67,6 +70,9 @@ fn page(store: &Store, question: &pb::StopsAfter) -> Result<Option<pb::StopsPage
 
 /// The name under which a record is kept; `None` if it is none.
 fn record_id(record: &pb::Envelope) -> Option<[u8; 32]> {
+    if record.payload_type == PayloadType::CharterVersion.as_str() {
+        return SignedCharter::open(record).ok().map(|signed| *Charter::hash_of(&signed.text).as_bytes());
+    }
     if record.payload_type == PayloadType::Approval.as_str() {
         return SignedApproval::open(record).ok().map(|signed| *signed.approval.digest().as_bytes());
     }
@@ -94,8 +100,10 @@ pub(crate) async fn read(shared: &Arc<Shared>, from: &NodeId, page: pb::StopsPag
     if page.head[..] != end.hash[..] || end.length > page.length {
         return wrong("does not give the hash that it names");
     }
+    let mut news = false;
     for record in page.records {
         let heard = stops::hear(shared, record).await;
+        news |= !heard.pass_on.is_empty();
         match heard.answer {
             Ok(_) => {}
             // The page is asked for again.
@@ -107,7 +115,7 @@ pub(crate) async fn read(shared: &Arc<Shared>, from: &NodeId, page: pb::StopsPag
     let noting = shared.store.write(move |txn| txn.put_cursor(&peer, &end));
     noting.await.map_err(|error| Shared::store_error(&error))?;
     let chain = ChainHead { length: end.length, hash: end.hash };
-    shared.standings.read(from, chain, shared.time().uptime);
+    shared.standings.read(from, chain, news, shared.time().uptime);
     if end.length < page.length && end.length > start.length {
         let more = pb::StopsAfter { length: end.length, head: Bytes::copy_from_slice(&end.hash) };
         shared.mesh.send(from, Kind::StopsAfter(more));

@@ -2,9 +2,9 @@
 //!
 //! The rule: an intent has *ended* when it has a signature here, is stopped, or has expired. Once it was seen longer ago
 //! than the retention and has ended, its row shrinks to a tombstone: id, time, requester, what became of it, the
-//! signature. The tombstone and the claims on idempotency key and account nonce stay for ever, so that neither can be used again and a
-//! repeat still gets its answer; envelope, session names and the stop record's text go. A session name can go because a
-//! tombstone starts no session, and another intent under the same name is bound to other frames.
+//! signature. The tombstone and the claims on idempotency key and account nonce stay for ever, so that neither can be
+//! used again and a repeat still gets its answer; envelope, session names and the stop record's text go. A session name
+//! can go because a tombstone starts no session, and another intent under the same name is bound to other frames.
 //! Journal records older than the retention go behind the checkpoint, whose head keeps the rest verifiable.
 
 use redb::ReadableTable as _;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use limen_node::clock::{Clock, Millis, SystemClock};
 use limen_node::node::StartError;
+use limen_node::standing::OWED_MS;
 use limen_policy::approval::Facts;
 use limen_policy::charter::Charter;
 use limen_policy::succession::facts;
@@ -15,6 +16,7 @@ use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CharterHash, Protocol, Scheme};
 use limen_wire::intent::seal_intent;
 use limen_wire::pb;
+use prost::Message as _;
 
 use crate::cluster::{Cluster, eventually, evm_transfer, person_key};
 
@@ -105,7 +107,7 @@ async fn take(cluster: &Cluster, index: usize, signed: &pb::Envelope) -> Result<
 }
 
 async fn state(cluster: &Cluster, index: usize, version: CharterHash) -> Option<pb::CharterState> {
-    let request = pb::ListChartersRequest { from_number: 0, with_text: false };
+    let request = pb::ListChartersRequest::default();
     let all = cluster.client(index).list_charters(request).await.unwrap().into_inner().versions;
     let one = all.into_iter().find(|view| view.hash == version.as_bytes().as_slice())?;
     Some(one.state())
@@ -201,6 +203,72 @@ async fn a_signer_that_was_away_catches_up_and_an_edited_file_changes_nothing() 
     cluster.start_again(2, clock).await;
     stands(&cluster, third.hash, pb::CharterState::InForce).await;
     assert_eq!(state(&cluster, 2, second.hash).await, Some(pb::CharterState::Past));
+}
+
+/// Puts a record among those that a signer speaks of in its standing, as if everybody else had missed it.
+async fn keeps_to_itself(cluster: &Cluster, index: usize, id: CharterHash, record: &pb::Envelope) {
+    let bytes = record.encode_to_vec();
+    let writing = cluster.node(index).shared().store.write(move |txn| txn.log_stop(id.as_bytes(), &bytes));
+    assert!(writing.await.unwrap());
+}
+
+/// No message brought the version, no link began since: the peer's standing alone tells that there is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_nobody_passed_on_is_read_before_anything_is_allowed() {
+    let (_clock, cluster, first) = begin().await;
+    let tighter = version(&cluster, &[first], 2, &[(TEN, "max_amount = \"5\"")]);
+    keeps_to_itself(&cluster, 0, tighter.hash, &tighter.envelope).await;
+    for index in [1, 2] {
+        eventually("the version", || {
+            let lineage = cluster.node(index).shared().store.view().unwrap().lineage().unwrap().unwrap();
+            lineage.in_force() == tighter.hash
+        })
+        .await;
+    }
+}
+
+/// A peer that speaks of a version whose parents nobody has shown does not count, and stops nobody for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_follows_nothing_known_is_asked_for_again() {
+    let (clock, cluster, _) = begin().await;
+    let unknown = version(&cluster, &[CharterHash::new([5; 32])], 2, &[(TEN, "max_amount = \"5\"")]);
+    keeps_to_itself(&cluster, 2, unknown.hash, &unknown.envelope).await;
+    let trouble = |needed: usize| {
+        let shared = cluster.node(0).shared();
+        let checked = shared.standings.check(shared.peers().iter(), needed, shared.time().uptime);
+        checked.err().map_or_else(String::new, |error| error.message)
+    };
+    eventually("the unread record", || trouble(1).contains("has stop records that were not read yet")).await;
+    clock.run_for(OWED_MS + 1);
+    eventually("signer 2 to count again", || trouble(1).is_empty()).await;
+    assert!(trouble(2).contains("has stop records that were not read yet"), "signer 3 still does not");
+}
+
+/// Every version is in one page or another, however many have one number.
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_come_in_pages() {
+    let (_clock, cluster, first) = begin().await;
+    let mut all = vec![first];
+    for amount in 3..7 {
+        let long = format!("max_amount = \"{amount}\"\n# {}", "x".repeat(900_000));
+        let one = version(&cluster, &[first], 2, &[(TEN, &long)]);
+        take(&cluster, 0, &one.envelope).await.unwrap();
+        all.push(one.hash);
+    }
+    let (mut found, mut request) = (Vec::new(), pb::ListChartersRequest { with_text: true, ..Default::default() });
+    loop {
+        let page = cluster.client(0).list_charters(request.clone()).await.unwrap().into_inner();
+        let last = page.versions.last().unwrap();
+        request = pb::ListChartersRequest { from_number: last.number, after: last.hash.clone(), ..request };
+        found.extend(page.versions.iter().map(|view| CharterHash::from_slice(&view.hash).unwrap()));
+        assert!(page.versions.len() < all.len(), "they do not fit into one");
+        if !page.more {
+            break;
+        }
+    }
+    found.sort();
+    all.sort();
+    assert_eq!(found, all);
 }
 
 #[tokio::test(flavor = "multi_thread")]

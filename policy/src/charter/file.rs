@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use limen_wire::effects::{Address, Asset, ChainId};
-use limen_wire::ids::{CharterHash, CheckerId, ClusterId, IdError, NodeId, RequesterId};
+use limen_wire::ids::{CheckerId, ClusterId, IdError, NodeId, RequesterId};
 use limen_wire::keys::PublicKey;
 use limen_wire::limits;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use super::people::Roster;
 use super::{AssetEntry, Bounds, Charter, CharterError, Checker, Coordinator, Duty, MAX_BYTES, Node, Requester};
@@ -175,7 +174,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
     let rules = rules::read(file.rules, &known)?;
     let governance = file.governance.map(|raw| governance::read(raw, &roster)).transpose()?;
     Ok(Charter {
-        hash: CharterHash::new(Sha256::digest(text.as_bytes()).into()),
+        hash: Charter::hash_of(text),
         cluster,
         nodes,
         witnesses,

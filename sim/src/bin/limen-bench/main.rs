@@ -4,6 +4,7 @@
 //! curves in the same run. `cargo xtask bench` builds and starts it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks on its standard streams")]
 
+mod guard;
 mod in_process;
 mod live;
 mod machine;
@@ -52,6 +53,9 @@ struct Args {
     /// CGGMP24 presignatures to make before measuring with them; 0 measures cold signing only.
     #[arg(long, default_value_t = 100)]
     presignatures: u32,
+    /// Permissions that the guard gives, one after the other.
+    #[arg(long, default_value_t = 1000)]
+    permissions: u32,
     /// Longest wait for one key, in seconds: CGGMP24 searches safe primes first.
     #[arg(long, default_value_t = 1200)]
     keygen_timeout_secs: u64,
@@ -71,6 +75,9 @@ fn main() -> Result<()> {
     results.plain = plain::measure(Duration::from_millis(500));
     eprintln!("bench: decisions");
     results.rules = rules::measure(Duration::from_millis(500))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    eprintln!("bench: the guard");
+    results.guard = runtime.block_on(guard::measure(&args.results.join("guard"), args.permissions))?;
     for (committee, choice) in pairs(&args).filter(|_| !args.live_only) {
         eprintln!("bench: {choice} {committee} in one process");
         match in_process::measure(choice, committee) {
@@ -79,7 +86,6 @@ fn main() -> Result<()> {
         }
     }
     if !args.in_process_only {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(live::measure(&args, &mut results))?;
     }
     let written = results.write(&args.results)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use crate::guard::Guard;
 use crate::in_process::InProcess;
 use crate::live::Live;
 use crate::machine::Machine;
@@ -22,6 +23,7 @@ pub(crate) struct Results {
     pub(crate) finished_at_secs: u64,
     pub(crate) plain: Vec<Plain>,
     pub(crate) rules: Vec<Rules>,
+    pub(crate) guard: Vec<Guard>,
     pub(crate) in_process: Vec<InProcess>,
     pub(crate) live: Vec<Live>,
     /// What could not be measured, and why.
@@ -30,8 +32,8 @@ pub(crate) struct Results {
 
 impl Results {
     pub(crate) fn new(machine: Machine, command: Vec<String>) -> Self {
-        let (plain, rules, in_process, live, left_out) = Default::default();
-        Self { machine, command, finished_at_secs: 0, plain, rules, in_process, live, left_out }
+        let (plain, rules, guard, in_process, live, left_out) = Default::default();
+        Self { machine, command, finished_at_secs: 0, plain, rules, guard, in_process, live, left_out }
     }
 
     pub(crate) fn left_out(&mut self, why: String) {
@@ -59,6 +61,7 @@ impl Results {
         );
         self.plain_table(&mut text);
         self.rules_table(&mut text);
+        self.guard_table(&mut text);
         self.in_process_table(&mut text);
         self.live_table(&mut text);
         for why in &self.left_out {
@@ -78,6 +81,15 @@ impl Results {
         text.push_str("\n| rules in the charter | µs per decision |\n|---:|---:|\n");
         for Rules { rules, micros } in &self.rules {
             let _ = writeln!(text, "| {rules} | {micros:.1} |");
+        }
+    }
+
+    fn guard_table(&self, text: &mut String) {
+        text.push_str(
+            "\n| the guard, one after the other | p50 ms | p95 ms | p99 ms | longest ms |\n|---|---:|---:|---:|---:|\n",
+        );
+        for Guard { what, times: Spread { p50_ms, p95_ms, p99_ms, max_ms, .. } } in &self.guard {
+            let _ = writeln!(text, "| {what} | {p50_ms:.2} | {p95_ms:.2} | {p99_ms:.2} | {max_ms:.2} |");
         }
     }
 

@@ -90,20 +90,28 @@ impl FromStr for Committee {
     }
 }
 
+/// The chain that payments are for.
+pub(crate) const CHAIN: &str = "eip155:31337";
+
 /// Something that a requester would ask for: a payment for ECDSA, a message otherwise; never the same bytes twice.
 pub(crate) fn intent(choice: Choice, key: &KeyId, number: u64) -> Result<NewIntent> {
     if choice.scheme() != Scheme::EcdsaSecp256k1 {
         return Ok(NewIntent::message(key.clone(), format!("bench message {number}").into_bytes()));
     }
-    let chain = ChainId::new("eip155:31337").context("chain id")?;
+    let chain = ChainId::new(CHAIN).context("chain id")?;
+    Ok(NewIntent::evm_transaction(key.clone(), chain, payment(number)?))
+}
+
+/// An unsigned EIP-1559 transaction that pays one coin.
+pub(crate) fn payment(number: u64) -> Result<Vec<u8>> {
+    let chain = ChainId::new(CHAIN).context("chain id")?;
     let to = Address::from_canonical("0x70997970C51812dc3A010C7d01b50e0d17dc79C8").context("address")?;
-    let transfer =
-        limen_chain::evm::Transfer { chain: chain.clone(), to, amount: Amount::from_units("1", 18).context("amount")? };
+    let transfer = limen_chain::evm::Transfer { chain, to, amount: Amount::from_units("1", 18).context("amount")? };
     let fees = limen_chain::evm::Eip1559Fees {
         nonce: number,
         gas_limit: 21_000,
         max_fee_per_gas: 2_000_000_000,
         max_priority_fee_per_gas: 1_000_000_000,
     };
-    Ok(NewIntent::evm_transaction(key.clone(), chain, limen_chain::evm::transfer(&transfer, &fees)?))
+    Ok(limen_chain::evm::transfer(&transfer, &fees)?)
 }
