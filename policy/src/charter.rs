@@ -190,6 +190,8 @@ pub struct Charter {
     pub limits: BTreeMap<LimitId, Limit>,
     /// Who certifies that.
     pub ledgers: BTreeMap<LedgerId, Arc<Committee>>,
+    /// Where every request claims what counts once: its idempotency key, and the sequence number that it burns.
+    pub claims_ledger: Option<LedgerId>,
     /// How this charter changes; `None` in development charters that never do.
     pub governance: Option<Governance>,
     /// What is allowed, asked for and denied.

@@ -160,6 +160,17 @@ fn ledgers(changes: &mut Changes, old: &Charter, new: &Charter) {
     changes.named("ledger", (&old.ledgers, &new.ledgers), (Loosens, Loosens), |changes, old, new| {
         changes.same(&format!("the committee of ledger {}", new.ledger()), &old.hash(), &new.hash());
     });
+    match (&old.claims_ledger, &new.claims_ledger) {
+        (None, Some(ledger)) => {
+            changes.add(Direction::Tightens, format!("every request claims in ledger {ledger} what counts once"));
+        }
+        (Some(before), None) => {
+            changes.add(Loosens, format!("what counts once is no longer claimed in ledger {before}"));
+        }
+        // Another ledger knows nothing of what was claimed before.
+        (Some(before), Some(after)) => changes.same("where every request claims what counts once", before, after),
+        (None, None) => {}
+    }
     let reached = |charter: &Charter| -> BTreeMap<_, _> {
         charter.witnesses.iter().map(|witness| (witness.id.clone(), witness.clone())).collect()
     };

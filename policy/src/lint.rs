@@ -15,7 +15,7 @@ use limen_wire::ids::PersonId;
 use crate::approval::assign;
 use crate::charter::people::{CredentialClass, Roster};
 use crate::charter::rule::{Rule, Verb};
-use crate::charter::vault::Tier;
+use crate::charter::vault::{Limit, Tier};
 use crate::charter::{Charter, Duty};
 use crate::formula::{Formula, Leaf};
 
@@ -48,6 +48,7 @@ pub fn lint(charter: &Charter) -> Vec<Finding> {
     findings.governance();
     findings.concentration();
     findings.ledgers();
+    findings.claims();
     findings.uncounted();
     findings.unused();
     findings.list.sort();
@@ -212,6 +213,28 @@ impl<'a> Findings<'a> {
             if committee.corrupt() == 0 {
                 self.add(Severity::Warning, format!("ledger {id}"), "corrupt = 0 believes every single member");
             }
+        }
+    }
+
+    /// Two signer sets need not share anybody honest who would notice what is used twice.
+    fn claims(&mut self) {
+        let Some(ledger) = &self.charter.claims_ledger else {
+            // Keys of two signers have one set only.
+            if self.charter.nodes.len() > 2 {
+                let message = "without it each signer keeps idempotency keys and sequence numbers from being used twice by \
+                     itself, and two signer sets may sign for the same one: name a ledger";
+                self.add(Severity::Warning, "claims", message);
+            }
+            return;
+        };
+        let aside = |limit: &&Limit| limit.split_amount > Amount::ZERO || limit.split_count > 0;
+        let kept = self.charter.limits.values().filter(|limit| limit.ledger.as_ref() == Some(ledger));
+        for limit in kept.filter(aside) {
+            let message = format!(
+                "every request needs a certificate of ledger {ledger}, which keeps this limit too: the part that is set \
+                 aside is never used"
+            );
+            self.add(Severity::Warning, format!("limit {}", limit.id), message);
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use limen_policy::ledger::{Certificate, Committee, Durable, Entry, Hint, Output, Sequencer};
+use limen_policy::ledger::{Certificate, Committee, Durable, Entry, Hint, Misfit, Output, Sequencer};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{IntentId, NodeId};
 use limen_wire::{limits, pb};
@@ -160,7 +160,7 @@ impl Desk {
                 Output::Certified(certificate) => self.certified(&certificate),
                 Output::Dropped { intent, misfit } => {
                     let error = match misfit {
-                        Some(misfit) => ApiError::new(Code::LimitReached, misfit.to_string()),
+                        Some(misfit) => ApiError::new(code(&misfit), misfit.to_string()),
                         None => ApiError::new(Code::ReservationMissing, "too few members would allow it now"),
                     };
                     self.settle(&intent, &Err(error));
@@ -349,5 +349,14 @@ impl Desk {
             pb::LedgerHint::Unspecified => Hint::Other,
         };
         self.sequencer.hinted(from, hint, now_ms)
+    }
+}
+
+/// What a requester is told of a claim that does not fit.
+fn code(misfit: &Misfit) -> Code {
+    match misfit {
+        Misfit::Held { scope, .. } | Misfit::Twice(scope) if !scope.is_spend() => Code::IdempotencyConflict,
+        Misfit::Held { .. } | Misfit::Twice(_) | Misfit::SpendsLess { .. } => Code::NonceConflict,
+        Misfit::Amount { .. } | Misfit::Count { .. } | Misfit::UnknownLimit(_) => Code::LimitReached,
     }
 }

@@ -19,7 +19,7 @@ impl Driver {
     fn claims(&mut self) -> BTreeMap<LedgerId, Claim> {
         // What cannot be judged is refused when its session is prepared.
         let Ok(judged) = self.judged() else { return BTreeMap::new() };
-        self.core.charter().claims(&judged.intent, &judged.decision)
+        self.core.charter().claims(&judged.intent, &judged.effects, &judged.decision)
     }
 
     fn requested(&self) -> pb::LedgerRequested {
@@ -79,15 +79,17 @@ impl Driver {
         Ok(())
     }
 
-    /// Whether every limit that the request counts in has a part that needs no certificate.
+    /// Whether every limit that the request counts in has a part that needs no certificate. What counts once has none.
     fn part_is_set_aside(&mut self) -> bool {
+        let charter = self.core.charter();
         let Ok(judged) = self.judged() else { return false };
-        judged.decision.charges.iter().all(|charge| {
-            self.core.charter().limits.get(&charge.limit).is_some_and(|limit| {
+        let parts = judged.decision.charges.iter().all(|charge| {
+            charter.limits.get(&charge.limit).is_some_and(|limit| {
                 (limit.max_amount.is_none() || limit.split_amount > Amount::ZERO)
                     && (limit.max_count.is_none() || limit.split_count > 0)
             })
-        })
+        });
+        parts && charter.claims_ledger.is_none()
     }
 
     /// Shows a request that waits for people or a delay to the members that are no signers of its key.

@@ -169,8 +169,9 @@ impl Shared {
     /// What an intent claims of ledgers.
     pub(crate) fn claims(&self, intent: &Intent) -> BTreeMap<limen_wire::ids::LedgerId, limen_policy::ledger::Claim> {
         let when = limen_policy::decide::When::advice(self.clock.now_secs());
-        let decision = limen_policy::decide::decide(&self.charter, intent, &self.decoded(intent).effects, &when);
-        self.charter.claims(intent, &decision)
+        let effects = self.decoded(intent).effects;
+        let decision = limen_policy::decide::decide(&self.charter, intent, &effects, &when);
+        self.charter.claims(intent, &effects, &decision)
     }
 
     pub(crate) fn sign(&self, intent: &Intent) -> pb::SignatureResult {

@@ -16,12 +16,13 @@ use limen_wire::ids::{CharterHash, CommitteeHash, IntentId, NodeId};
 use limen_wire::intent::Intent;
 use limen_wire::keys::SigningKey;
 use limen_wire::pb;
+use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use tonic::async_trait;
 
 use crate::disk::Disk;
 use crate::fake::Shared;
-use crate::world::{World, machine, until};
+use crate::world::{CHAIN, World, machine, seal_as, seal_intent, until};
 
 /// The witness's key.
 const WITNESS: u8 = 50;
@@ -320,4 +321,27 @@ async fn a_coordinator_that_has_lost_its_memory_goes_on() {
     let heads: BTreeSet<u64> =
         world.members.iter().map(|member| member.state.lock().unwrap().member.durable().head.number).collect();
     assert!(heads.last() >= Some(&3), "it went on where the members were: {heads:?}");
+}
+
+/// Every transfer of these tests burns the number 0: one takes it, and another only by name.
+#[tokio::test]
+async fn what_counts_once_is_claimed_for_every_request() {
+    let world = World::with_claims("max_amount = \"9\"");
+    let (_disk, running) = world.with_key().await;
+    let words = pb::intent::Payload::EvmMessage(b"hello".to_vec().into());
+    for envelope in [seal_intent("treasury", "words", CHAIN, words), world.transfer("one")] {
+        let (entry, _) = running.submit(&envelope).await.unwrap();
+        running.in_state(&entry.record.id, State::Signed).await;
+    }
+    let head = |member: &Arc<FakeMember>| member.state.lock().unwrap().member.durable().head.number;
+    assert!(world.members.iter().any(|member| head(member) >= 1), "the second stands on the first");
+    let first = Intent::open(&world.transfer("one")).unwrap().0.id;
+    let (rival, _) = running.submit(&world.transfer("two")).await.unwrap();
+    let waiting = running.in_state(&rival.record.id, State::Reserved).await;
+    assert_eq!(waiting.error.unwrap().code, Code::NonceConflict);
+    let mut raw = pb::Intent::decode(world.transfer("three").payload.as_ref()).unwrap();
+    raw.replaces = first.as_bytes().to_vec().into();
+    let (third, _) = running.submit(&seal_as(&raw)).await.unwrap();
+    running.in_state(&third.record.id, State::Signed).await;
+    assert_eq!(world.intents_signed(), 3);
 }

@@ -45,6 +45,10 @@ pub(crate) fn machine(number: u8) -> SigningKey {
 }
 
 fn charter(signers: u8, more: &str) -> Charter {
+    Charter::from_toml(&text(signers, more)).unwrap()
+}
+
+fn text(signers: u8, more: &str) -> String {
     let mut text =
         String::from("version = 1\ncluster = \"test\"\ndanger_development = true\n[bounds]\nmax_sessions = 6\n");
     for number in 1..=signers {
@@ -71,7 +75,7 @@ fn charter(signers: u8, more: &str) -> Charter {
     text += "[[rules]]\nname = \"eth\"\nallow = \"transfer\"\nasset = \"eth\"\nmax_amount = \"10\"\ndestinations = \"anywhere\"\n";
     text += "[[rules]]\nname = \"gas\"\nallow = \"fee\"\nasset = \"eth\"\nmax_amount = \"1\"\n";
     text += "[[rules]]\nname = \"words\"\nallow = \"message\"\n";
-    Charter::from_toml(&(text + more)).unwrap()
+    text + more
 }
 
 pub(crate) struct World {
@@ -96,6 +100,12 @@ impl World {
     /// Three signers and a witness that keep a limit.
     pub(crate) fn with_ledger(limit: &str) -> Self {
         Self::under(charter(3, &ledger::charter(limit)), 3)
+    }
+
+    /// The same, where every request claims there what counts once.
+    pub(crate) fn with_claims(limit: &str) -> Self {
+        let text = text(3, &ledger::charter(limit)).replacen("[bounds]", "claims = \"main\"\n[bounds]", 1);
+        Self::under(Charter::from_toml(&text).unwrap(), 3)
     }
 
     fn under(charter: Charter, signers: u8) -> Self {

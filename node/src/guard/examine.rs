@@ -1,14 +1,16 @@
 //! What can be checked without state: envelope, enrolment, bytes, effects, rules, signer set.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use limen_chain::{Decoded, SigningInput};
 use limen_mpc::{ChildKey, DerivationPath, Point, SignInput, derive_public};
 use limen_policy::charter::{Charter, Duty};
 use limen_policy::decide::{Decision, When, decide};
+use limen_policy::ledger::Claim;
 use limen_wire::effects::{Address, ChainId};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{CharterHash, FreezeEpoch, PartyIndex, Scheme, SessionId, SignerSet};
+use limen_wire::ids::{CharterHash, FreezeEpoch, LedgerId, PartyIndex, Scheme, SessionId, SignerSet};
 use limen_wire::intent::Intent;
 use limen_wire::pb;
 
@@ -36,6 +38,10 @@ impl Examined {
     /// The checked intent.
     pub const fn intent(&self) -> &Intent {
         &self.intent
+    }
+    /// What it claims of ledgers.
+    pub fn claims(&self, charter: &Charter) -> BTreeMap<LedgerId, Claim> {
+        charter.claims(&self.intent, &self.decoded.effects, &self.decision)
     }
     /// What the charter's rules say.
     pub const fn decision(&self) -> &Decision {

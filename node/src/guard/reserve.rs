@@ -21,11 +21,11 @@ pub struct Reservations {
 }
 
 impl Reservations {
-    /// Verifies, for each ledger that keeps a limit of the intent, the certificate of its committee. `session_ms` is how
+    /// Verifies, for each ledger of which the intent claims something, the certificate of its committee. `session_ms` is how
     /// long a session may take: it ends before its reservation does.
     pub fn read(charter: &Charter, examined: &Examined, envelopes: &[pb::Envelope], session_ms: u64) -> Self {
         let mut by_ledger = BTreeMap::new();
-        for ledger in charter.claims(&examined.intent, &examined.decision).into_keys() {
+        for ledger in examined.claims(charter).into_keys() {
             let Some(committee) = charter.ledgers.get(&ledger) else { continue };
             let mut found = Err(format!("no certificate of ledger {ledger} came with it"));
             for envelope in envelopes.iter().take(limits::LEDGER_MEMBERS) {
@@ -60,7 +60,7 @@ pub(super) struct Cover {
     pub(super) certificate: Option<[u8; 32]>,
 }
 
-/// Finds for every charge a reservation or a place in this signer's share. What a share took over in an earlier session
+/// Finds for what counts once a reservation, and for every charge a reservation or a place in this signer's share. What a share took over in an earlier session
 /// stays there; a reservation is asked for again in every session, because it ends.
 pub(super) fn cover<V: JournalView>(
     view: &V,
@@ -70,8 +70,17 @@ pub(super) fn cover<V: JournalView>(
     reservations: &Reservations,
     time: Now,
 ) -> Result<Result<Cover, ApiError>, V::Error> {
-    let claims = charter.claims(&examined.intent, &examined.decision);
+    let claims = examined.claims(charter);
     let mut cover = Cover::default();
+    // What counts once has no part that a signer could keep by itself: two signer sets may have nobody honest in common.
+    if let Some(ledger) = &charter.claims_ledger {
+        let unclaimed = || format!("it claims nothing from ledger {ledger}");
+        let reserved = claims.get(ledger).ok_or_else(unclaimed);
+        match reserved.and_then(|claim| reservations.covers(charter, ledger, claim, time.wall)) {
+            Ok(entry) => cover.certificate = Some(entry),
+            Err(why) => return Ok(Err(ApiError::new(Code::ReservationMissing, why))),
+        }
+    }
     for charge in &examined.decision.charges {
         if known.metered.contains(&charge.limit) {
             continue;

@@ -46,7 +46,7 @@ impl<'a> Judging<'a> {
         let takes = |examined: Examined| {
             let when = at(&examined.intent().id);
             let examined = examined.at(charter, when);
-            let mut claims = charter.claims(examined.intent(), examined.decision());
+            let mut claims = examined.claims(charter);
             claims.remove(ledger).ok_or_else(|| format!("it takes nothing from ledger {ledger}"))
         };
         let claims = claimed.into_iter().map(|(intent, examined)| (intent, examined.and_then(takes))).collect();

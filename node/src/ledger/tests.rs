@@ -1,6 +1,7 @@
 //! Members and guards over real stores, with a coordinator that does as the test says.
 
 mod kit;
+mod once;
 
 use limen_wire::envelope::seal;
 

@@ -50,6 +50,9 @@ struct File {
     limits: Vec<vaults::FileLimit>,
     #[serde(default)]
     ledgers: Vec<ledgers::FileLedger>,
+    /// The ledger in which every request claims what counts once.
+    #[serde(default)]
+    claims: Option<String>,
     #[serde(default)]
     governance: Option<governance::FileGovernance>,
 }
@@ -152,6 +155,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
     let cluster = name("cluster", ClusterId::new(file.cluster))?;
     let ledgers = ledgers::ledgers(file.ledgers, &cluster, &machines)?;
     ledgers::all_used(&witnesses, &ledgers)?;
+    let claims_ledger = file.claims.map(|id| ledgers::claims(id, &ledgers)).transpose()?;
     let roster = people::read(file.people, file.groups)?;
     let requesters = requesters(file.requesters, &roster)?;
     let checkers = checkers(file.checkers, &requesters, &roster)?;
@@ -187,6 +191,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
         book,
         limits,
         ledgers,
+        claims_ledger,
         governance,
         rules,
         bounds: bounds(&file.bounds)?,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use limen_wire::effects::Amount;
+use limen_wire::effects::{Amount, Effects};
 use limen_wire::ids::{LedgerId, LimitId};
 use limen_wire::intent::Intent;
 
@@ -35,15 +35,30 @@ impl Charter {
         limit.divided().filter(|_| limit.ledger.as_ref() == Some(ledger))?.ok()
     }
 
-    /// What an allowed request claims, by the ledger that keeps the limits.
-    pub fn claims(&self, intent: &Intent, decision: &Decision) -> BTreeMap<LedgerId, Claim> {
+    /// What an allowed request claims, by ledger: what it takes of the limits that the ledger keeps, and in the ledger of
+    /// `claims` what counts once.
+    pub fn claims(&self, intent: &Intent, effects: &Effects, decision: &Decision) -> BTreeMap<LedgerId, Claim> {
         let mut claims: BTreeMap<LedgerId, Claim> = BTreeMap::new();
+        let mut claim = |ledger: LedgerId, scope: Scope, amount: Amount| {
+            let fresh = || Claim { intent: intent.id, replaces: intent.replaces, charges: Charges::new() };
+            claims.entry(ledger).or_insert_with(fresh).charges.insert(scope, amount);
+        };
         for charge in &decision.charges {
             let Some(ledger) = self.limits.get(&charge.limit).and_then(|limit| limit.ledger.clone()) else { continue };
             let scope = Scope::Limit { name: charge.limit.to_string(), subject: charge.subject.clone() };
-            let fresh = || Claim { intent: intent.id, replaces: intent.replaces, charges: Charges::new() };
-            claims.entry(ledger).or_insert_with(fresh).charges.insert(scope, charge.amount);
+            claim(ledger, scope, charge.amount);
+        }
+        if let Some(ledger) = &self.claims_ledger {
+            once(intent, effects).for_each(|scope| claim(ledger.clone(), scope, Amount::ZERO));
         }
         claims
     }
+}
+
+/// What a request has that counts once: the requester's own name for it, and what its bytes use up. Messages and bare digests
+/// use nothing up.
+fn once(intent: &Intent, effects: &Effects) -> impl Iterator<Item = Scope> {
+    let (requester, key) = (intent.requester.clone(), intent.idempotency_key.clone());
+    let nonce = |number| Scope::Nonce { chain: effects.chain.clone(), account: effects.account.clone(), number };
+    std::iter::once(Scope::Idempotency { requester, key }).chain(effects.nonce.map(nonce))
 }

@@ -1,4 +1,5 @@
 use limen_wire::effects::Amount;
+use limen_wire::intent::Intent;
 use limen_wire::keys::SigningKey;
 
 use super::*;
@@ -145,9 +146,9 @@ fn vaults_limits_and_governance_must_make_sense() {
         ("window_secs = 86400\n", "", "either window_secs"),
         ("window_secs = 86400\n", "window_secs = 0\n", "either window_secs"),
         ("lifetime = true\n", "lifetime = true\nwindow_secs = 1\n", "either window_secs"),
-        ("split_amount = \"200000\"", "split_amount = \"1000001\"", "are parts of"),
-        ("split_count = 100", "split_count = 501", "are parts of"),
-        ("lifetime = true\nmax_amount = \"5000\"", "lifetime = true", "limits nothing"),
+        ("split_amount = \"5000\"", "split_amount = \"5001\"", "are parts of"),
+        ("split_count = 100", "split_count = 101", "are parts of"),
+        ("lifetime = true\nmax_amount = \"5000\"\nmax_count = 100", "lifetime = true", "limits nothing"),
         ("asset = \"usdt\"\nper", "asset = \"gold\"\nper", "not registered"),
         ("quorum = \"2 of treasury and 1 of risk\"", "quorum = \"2 of nobody\"", "no group nobody"),
         ("quorum = \"2 of treasury and 1 of risk\"", "quorum = \"4 of treasury\"", "3 are in it"),
@@ -184,6 +185,8 @@ fn witnesses_and_ledgers_must_make_sense() {
         ("id = \"witness-1\"", "id = \"signer-1\"", "same id"),
         ("id = \"witness-1\"", "id = \"coordinator-1\"", "same id"),
         ("ledger = \"main\"", "ledger = \"other\"", "no ledger other"),
+        ("claims = \"main\"", "claims = \"other\"", "in claims: there is no ledger other"),
+        ("claims = \"main\"", "claims = \"no name\"", "in claims: "),
         ("window_secs = 86400\n", "window_secs = 2678401\n", "1 to 2678400 seconds"),
         ("window_secs = 86400\n", "lifetime = true\n", "not a lifetime"),
         (witness, "", "no signer node or witness witness-1"),
@@ -204,7 +207,8 @@ fn witnesses_and_ledgers_must_make_sense() {
 
 #[test]
 fn a_limit_is_divided_once() {
-    let charter = Charter::from_toml(&sample()).unwrap();
+    let aside = "ledger = \"main\"\nsplit_amount = \"200000\"\nsplit_count = 100\n";
+    let charter = Charter::from_toml(&sample().replace("ledger = \"main\"\n", aside)).unwrap();
     let limit = |name: &str| charter.limits[&LimitId::new(name).unwrap()].clone();
     let usdt = limit("usdt-a-day");
     let units = |text: &str| Amount::from_units(text, 6).unwrap();
@@ -224,6 +228,50 @@ fn a_limit_is_divided_once() {
     assert_eq!(charter.ledger_limit(&other, &scope("usdt-a-day")), None);
     assert_eq!(charter.ledger_limit(&main, &scope("reserve-ever")), None);
     assert_eq!(charter.ledger_limit(&main, &scope("nothing")), None);
+}
+
+#[test]
+fn every_request_claims_what_counts_once_where_the_charter_says_so() {
+    use crate::ledger::Scope;
+    use limen_wire::effects::{Address, ChainId, Effects};
+    let (request, with) = (intent(), Charter::from_toml(&sample()).unwrap());
+    let chain = ChainId::eip155(1);
+    let account = Address::from_canonical("0x70997970C51812dc3A010C7d01b50e0d17dc79C8").unwrap();
+    let does = |nonce| Effects {
+        decoder_version: Effects::DECODER_VERSION,
+        chain: chain.clone(),
+        account: account.clone(),
+        nonce,
+        list: Vec::new(),
+    };
+    let scopes = |charter: &Charter, effects: &Effects| -> Vec<(String, Vec<Scope>)> {
+        let decision = crate::decide::decide(charter, &request, effects, &crate::decide::When::advice(1));
+        let claims = charter.claims(&request, effects, &decision).into_iter();
+        claims.map(|(ledger, claim)| (ledger.to_string(), claim.charges.into_keys().collect())).collect()
+    };
+    let key = Scope::Idempotency { requester: request.requester.clone(), key: request.idempotency_key.clone() };
+    let nonce = Scope::Nonce { chain: chain.clone(), account: account.clone(), number: 7 };
+    assert_eq!(scopes(&with, &does(Some(7))), [("main".to_owned(), vec![key.clone(), nonce])]);
+    assert_eq!(scopes(&with, &does(None)), [("main".to_owned(), vec![key])], "a message burns no number");
+    let without = Charter::from_toml(&sample().replace("claims = \"main\"\n", "")).unwrap();
+    assert!(scopes(&without, &does(Some(7))).is_empty());
+}
+
+fn intent() -> Intent {
+    Intent {
+        id: limen_wire::ids::IntentId::new([1; 32]),
+        cluster: ClusterId::new("sample").unwrap(),
+        requester: RequesterId::new("backend").unwrap(),
+        idempotency_key: "a".to_owned(),
+        vault: None,
+        key_id: limen_wire::ids::KeyId::new("treasury").unwrap(),
+        path: vec![],
+        chain: None,
+        payload: limen_wire::intent::Payload::Message(Vec::new().into()),
+        expires_at_secs: 1,
+        replaces: None,
+        note: String::new(),
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn what_tightens_one_way_loosens_the_other() {
         ("destinations = \"anywhere\"", "destinations = [\"tag:venue\"]"),
         ("max_amount = \"1000000\"", "max_amount = \"999999\""),
         ("max_count = 500", "max_count = 499"),
-        ("split_amount = \"200000\"", "split_amount = \"1\""),
+        ("split_amount = \"5000\"", "split_amount = \"1\""),
         ("split_count = 100", "split_count = 99"),
         ("window_secs = 86400", "window_secs = 86401"),
         ("more_than = \"100000\"", "more_than = \"99999\""),
@@ -206,6 +206,21 @@ fn ledgers_loosen_however_they_change_and_witnesses_say_nothing() {
     }
     let (there, back) = both_ways("127.0.0.1:7004", "127.0.0.1:7005");
     assert!(is_only(&there, Direction::Neutral) && is_only(&back, Direction::Neutral));
+}
+
+#[test]
+fn claiming_what_counts_once_tightens_and_only_that() {
+    let (without, with) = both_ways("claims = \"main\"\n", "");
+    assert!(is_only(&without, Direction::Loosens), "{without:?}");
+    assert!(is_only(&with, Direction::Tightens), "{with:?}");
+    let second = "[[ledgers]]\nid = \"second\"\nmembers = [\"signer-1\"]\nquorum = 1\ncorrupt = 0\n\n[[coordinators]]";
+    let text = SAMPLE.replace("[[coordinators]]", second);
+    let (one, other) =
+        (Charter::from_toml(&text), Charter::from_toml(&text.replace("claims = \"main\"", "claims = \"second\"")));
+    assert!(
+        is_only(&diff(&one.unwrap(), &other.unwrap()), Direction::Loosens),
+        "it knows nothing of the claims before"
+    );
 }
 
 /// Hours, ages and checks: what narrows a rule that allows tightens, and what it asks for more as well.

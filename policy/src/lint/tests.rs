@@ -92,8 +92,24 @@ fn ledgers_that_stop_too_easily_and_limits_that_nobody_counts() {
     );
     finds(&three, "Warning ledger idle: corrupt = 0 believes every single member");
     let never = "what it counts is never signed";
-    finds(&[("ledger = \"main\"\n", ""), ("split_amount = \"200000\"\n", "")], never);
-    finds(&[("ledger = \"main\"\n", ""), ("split_count = 100\n", "")], never);
+    finds(&[("ledger = \"main\"\n", "split_count = 100\n")], never);
+    finds(&[("ledger = \"main\"\n", "split_amount = \"200000\"\n")], never);
+}
+
+#[test]
+fn what_counts_once_has_a_ledger() {
+    finds(&[("claims = \"main\"\n", "")], "Warning claims: without it each signer keeps idempotency keys");
+    for part in ["split_amount = \"1\"", "split_count = 1"] {
+        let aside = format!("ledger = \"main\"\n{part}\n");
+        finds(&[("ledger = \"main\"\n", &aside)], "Warning limit usdt-a-day: every request needs a certificate");
+    }
+    // Where a key has one signer set only, nobody else can sign for the same number.
+    let third = SAMPLE.find("[[nodes]]\nid = \"signer-3\"").unwrap();
+    let end = third + SAMPLE[third..].find("\n\n").unwrap();
+    let two = format!("{}{}", &SAMPLE[..third], &SAMPLE[end..]).replace("claims = \"main\"\n", "");
+    let two = two.replace("\"signer-2\", \"signer-3\", \"witness-1\"]", "\"signer-2\", \"witness-1\"]");
+    let found = lint(&Charter::from_toml(&two).unwrap());
+    assert!(found.iter().all(|one| one.place != "claims"), "{found:?}");
 }
 
 #[test]

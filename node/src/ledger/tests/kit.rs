@@ -46,10 +46,11 @@ fn p256() -> SigningKey {
     SigningKey::from_pkcs8_pem(&rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap()
 }
 
-fn text(keys: &[SigningKey], backend: &SigningKey, limit: &str) -> String {
-    let mut text = "version = 1\ncluster = \"test\"\ndanger_development = true\n\
-        [bounds]\nmax_sessions = 100\nmax_expiry_secs = 2000000\n"
-        .to_owned();
+fn text(keys: &[SigningKey], backend: &SigningKey, (top, limit): (&str, &str)) -> String {
+    let mut text = format!(
+        "version = 1\ncluster = \"test\"\ndanger_development = true\n{top}\
+         [bounds]\nmax_sessions = 100\nmax_expiry_secs = 2000000\n"
+    );
     for (index, key) in keys.iter().enumerate() {
         let (table, id) = if index == WITNESS { ("witnesses", "w".to_owned()) } else { ("nodes", format!("n{index}")) };
         let key = key.public_key();
@@ -68,7 +69,8 @@ fn text(keys: &[SigningKey], backend: &SigningKey, limit: &str) -> String {
          [assets.eth]\nchain = \"eip155:31337\"\nsymbol = \"ETH\"\ndecimals = 18\n\
          [[limits]]\nid = \"eth\"\nasset = \"eth\"\nper = \"all\"\nwindow_secs = 3600\nledger = \"main\"\n{limit}\n\
          [[rules]]\nname = \"eth\"\nallow = \"transfer\"\nasset = \"eth\"\nmax_amount = \"1\"\ndestinations = \"anywhere\"\n\
-         [[rules]]\nname = \"gas\"\nallow = \"fee\"\nasset = \"eth\"\nmax_amount = \"1\"\n"
+         [[rules]]\nname = \"gas\"\nallow = \"fee\"\nasset = \"eth\"\nmax_amount = \"1\"\n\
+         [[rules]]\nname = \"hello\"\nallow = \"message\"\n"
     )
 }
 
@@ -83,10 +85,19 @@ impl World {
         Self::limited(&format!("max_amount = \"{}\"\nsplit_amount = \"{}\"", worth(holds), worth(aside)))
     }
 
+    /// A limit that holds so many requests, and a ledger that keeps what counts once besides.
+    pub(super) fn claiming(holds: u64) -> Self {
+        Self::under("claims = \"main\"\n", &format!("max_amount = \"{}\"", worth(holds)))
+    }
+
     pub(super) fn limited(limit: &str) -> Self {
+        Self::under("", limit)
+    }
+
+    fn under(top: &str, limit: &str) -> Self {
         let backend = SigningKey::ed25519_from_seed(&zeroize::Zeroizing::new([1; 32]));
         let keys: Vec<SigningKey> = (0..4).map(|_| p256()).collect();
-        let text = text(&keys, &backend, limit);
+        let text = text(&keys, &backend, (top, limit));
         let charter = Arc::new(Charter::from_toml(&text).unwrap());
         let nodes: Vec<NodeId> = charter.nodes.iter().map(|node| node.id.clone()).collect();
         let statement = KeyStatement {
@@ -134,20 +145,31 @@ impl World {
 
     /// A signed transfer under its own number.
     pub(super) fn request(&self, number: u64) -> pb::Envelope {
+        self.transfer(&format!("r-{number}"), number, 1_000, None)
+    }
+
+    /// A signed transfer of so many wei.
+    pub(super) fn transfer(&self, key: &str, number: u64, wei: u128, replaces: Option<IntentId>) -> pb::Envelope {
         use limen_chain::evm::{Eip1559Fees, Transfer, transfer};
         use limen_wire::effects::{Address, Amount, ChainId};
         let to = Address::from_canonical("0x70997970C51812dc3A010C7d01b50e0d17dc79C8").unwrap();
-        let transfer_of = Transfer { chain: ChainId::eip155(31337), to, amount: Amount::from_u128(1_000) };
+        let transfer_of = Transfer { chain: ChainId::eip155(31337), to, amount: Amount::from_u128(wei) };
         let fees = Eip1559Fees { nonce: number, gas_limit: 21_000, max_fee_per_gas: 1, max_priority_fee_per_gas: 1 };
+        let payload = pb::intent::Payload::EvmTransaction(transfer(&transfer_of, &fees).unwrap().into());
+        self.seal(key, payload, replaces)
+    }
+
+    pub(super) fn seal(&self, key: &str, payload: pb::intent::Payload, replaces: Option<IntentId>) -> pb::Envelope {
         let raw = pb::Intent {
             version: 1,
             cluster: "test".to_owned(),
             requester: "backend".to_owned(),
-            idempotency_key: format!("r-{number}"),
+            idempotency_key: key.to_owned(),
             key_id: "hot".to_owned(),
             chain: "eip155:31337".to_owned(),
             expires_at_secs: NOW / 1000 + 100_000,
-            payload: Some(pb::intent::Payload::EvmTransaction(transfer(&transfer_of, &fees).unwrap().into())),
+            payload: Some(payload),
+            replaces: replaces.map(|id| Bytes::copy_from_slice(id.as_bytes())).unwrap_or_default(),
             ..pb::Intent::default()
         };
         seal_intent(&raw, &self.backend).unwrap().1
@@ -160,7 +182,7 @@ impl World {
 
     pub(super) fn claim(&self, envelope: &pb::Envelope) -> Claim {
         let examined = self.keeper(0).decisions.examine(envelope).unwrap();
-        self.charter.claims(examined.intent(), examined.decision()).into_values().next().unwrap()
+        examined.claims(&self.charter).into_values().next().unwrap()
     }
 
     /// A signer's decision on signing with another one.
@@ -170,9 +192,20 @@ impl World {
         envelope: &pb::Envelope,
         reservations: &[pb::Envelope],
     ) -> Result<SignToken, ApiError> {
+        let other = if signer == 0 { 2 } else { 1 };
+        self.sign_among(signer, other, envelope, reservations).await
+    }
+
+    /// The same with this party.
+    pub(super) async fn sign_among(
+        &mut self,
+        signer: usize,
+        other: u32,
+        envelope: &pb::Envelope,
+        reservations: &[pb::Envelope],
+    ) -> Result<SignToken, ApiError> {
         self.sessions += 1;
         let session = SessionId::new(limen_wire::ids::tagged_hash("test", [&self.sessions.to_be_bytes()[..]]));
-        let other = if signer == 0 { 2 } else { 1 };
         let mut set = [u32::try_from(signer).unwrap() + 1, other];
         set.sort_unstable();
         let call = guard::sign_call(session.as_bytes(), &set).unwrap();

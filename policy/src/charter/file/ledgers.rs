@@ -81,6 +81,15 @@ fn committee(
         .map_err(|error| invalid(place, error.to_string()))
 }
 
+/// The ledger that `claims` names.
+pub(super) fn claims(id: String, ledgers: &BTreeMap<LedgerId, Arc<Committee>>) -> Result<LedgerId, CharterError> {
+    let id = name("claims", LedgerId::new(id))?;
+    match ledgers.contains_key(&id) {
+        true => Ok(id),
+        false => Err(invalid("claims", format!("there is no ledger {id}"))),
+    }
+}
+
 /// A witness that keeps no ledger has nothing to do.
 pub(super) fn all_used(witnesses: &[Node], ledgers: &BTreeMap<LedgerId, Arc<Committee>>) -> Result<(), CharterError> {
     let used: BTreeSet<&NodeId> =
