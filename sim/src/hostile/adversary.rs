@@ -1,12 +1,12 @@
 //! Programs out of chance: what an honest coordinator would do, with everything that a hostile one can think of in between.
 
-use super::plan::{DESTINATIONS, Formula, PEOPLE, Plan, REQUESTERS, pick};
-use super::program::{Draft, Forge, Kind, Label, Paper, Spoil, Step, Verdict};
+use super::plan::{BOARD, Coin, DESTINATIONS, Formula, PEOPLE, Plan, REQUESTERS, pick};
+use super::program::{Draft, Forge, Kind, Label, Paper, Spoil, Step, Stop, Verdict};
 use crate::Dice;
 
 /// Writes a program for a plan.
 pub(crate) fn write(plan: &Plan, dice: &mut Dice) -> Vec<Step> {
-    let mut author = Author { plan, dice, requests: 0, said: 0, sessions: 0 };
+    let mut author = Author { plan, dice, requests: 0, said: 0, sessions: 0, frozen: 0 };
     let wanted = 2 + author.below(4);
     let spender = author.dice.chance(300);
     let mut flows: Vec<Vec<Step>> = Vec::new();
@@ -27,6 +27,7 @@ struct Author<'a> {
     requests: Label,
     said: Label,
     sessions: usize,
+    frozen: Label,
 }
 
 impl Author<'_> {
@@ -211,7 +212,7 @@ impl Author<'_> {
 
     fn attack(&mut self) -> Vec<Step> {
         let (signer, request) = (self.honest(), self.below(self.requests.max(1)));
-        match self.below(13) {
+        match self.below(15) {
             0 | 1 => self.bad_news(request),
             2 => {
                 let (requester, forged) = (self.below(REQUESTERS), self.dice.chance(300));
@@ -233,7 +234,8 @@ impl Author<'_> {
             8 => self.odd_set(request),
             9 => self.spoilt(request),
             10 => self.replay(request),
-            11 => (1..=self.plan.honest()).map(|signer| Step::Start(signer, 1)).chain([Step::Deliver]).collect(),
+            11 | 12 => self.freeze(request),
+            13 => (1..=self.plan.honest()).map(|signer| Step::Start(signer, 1)).chain([Step::Deliver]).collect(),
             _ => vec![if self.dice.chance(500) { Step::Deliver } else { Step::Lose }],
         }
     }
@@ -255,6 +257,42 @@ impl Author<'_> {
         for _ in 0..self.below(4) {
             steps.push(if self.dice.chance(700) { Step::Deliver } else { Step::Lose });
         }
+        steps
+    }
+
+    /// A freeze, and often what lifts it, or almost.
+    fn freeze(&mut self, request: Label) -> Vec<Step> {
+        let label = self.frozen;
+        self.frozen += 1;
+        let everybody: Vec<u8> = (1..=self.plan.honest()).collect();
+        let signers = if self.dice.chance(600) { everybody.clone() } else { vec![self.honest()] };
+        let coin = pick(self.dice, &[Coin::Native, Coin::Token]);
+        let (requester, place) = (self.below(2), self.below(2));
+        let stop = pick(self.dice, &[Stop::All, Stop::Requester(requester), Stop::Coin(coin), Stop::Place(place)]);
+        let (person, forged) = (pick(self.dice, &[0, 0, 1, 1, 4]), self.dice.chance(100));
+        let freeze = |signer: &u8| Step::Freeze { label, signer: *signer, person, stop, forged };
+        let mut steps: Vec<Step> = signers.iter().map(freeze).collect();
+        if self.dice.chance(300) {
+            steps.push(self.signing(request, Vec::new()));
+        }
+        if self.dice.chance(300) {
+            return steps;
+        }
+        for person in BOARD {
+            let person = if self.dice.chance(100) { 4 } else { person };
+            // Of others that were named along, some do not exist.
+            let freezes = if self.dice.chance(800) { vec![label] } else { (0..=label + 1).collect() };
+            let forged = self.dice.chance(80);
+            let lift = |signer: &u8| Step::Lift { signer: *signer, person, freezes: freezes.clone(), forged };
+            steps.extend(everybody.iter().map(lift));
+        }
+        let millis = self.plan.lift_delay_secs * 1000;
+        steps.push(Step::Wait(pick(self.dice, &[millis, millis, millis.saturating_sub(1), millis / 2])));
+        if self.dice.chance(200) {
+            // Handed in again: what was lifted stays lifted.
+            steps.extend(signers.iter().map(freeze));
+        }
+        steps.push(self.signing(request, Vec::new()));
         steps
     }
 

@@ -1,6 +1,7 @@
 //! The reference judge: what may be signed, straight from the rules, slow and simple. It shares no code with the signers: it
 //! reads the plan, not the charter, knows what every draft does because it was meant so, and keeps all that ever happened.
 
+mod freezes;
 mod people;
 mod rules;
 
@@ -8,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::plan::{Plan, Rule};
-use super::program::{Draft, Label, Verdict};
+use super::program::{Draft, Label, Stop, Verdict};
+use freezes::Freezes;
 use people::Ballot;
 
 /// A request as its requester signed it.
@@ -86,6 +88,8 @@ pub enum Rank {
     Delay,
     /// Cancelled before.
     Cancelled,
+    /// Frozen, and not lifted yet.
+    Frozen,
     /// A session that was used before, or too many of them.
     Sessions,
     /// A sequence number used twice.
@@ -136,6 +140,7 @@ pub(crate) struct Judge {
     cancelled: BTreeSet<(u8, Label)>,
     releases: Vec<Release>,
     compacted: BTreeSet<u8>,
+    freezes: Freezes,
     signed: Vec<(Label, u64)>,
 }
 
@@ -144,7 +149,8 @@ impl Judge {
     pub(crate) fn new(plan: Plan) -> Self {
         let (requests, statements, entries) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (cancelled, releases, compacted, signed) = (BTreeSet::new(), Vec::new(), BTreeSet::new(), Vec::new());
-        Self { plan, requests, statements, entries, cancelled, releases, compacted, signed }
+        let freezes = Freezes::default();
+        Self { plan, requests, statements, entries, cancelled, releases, compacted, freezes, signed }
     }
 
     /// A requester signed this.
@@ -167,6 +173,16 @@ impl Judge {
     /// A signer took the requester's own cancellation.
     pub(crate) fn cancelled(&mut self, signer: u8, request: Label) {
         self.cancelled.insert((signer, request));
+    }
+
+    /// A signer was handed a guardian's freeze.
+    pub(crate) fn frozen(&mut self, signer: u8, label: Label, stop: Stop, uptime: u64) {
+        self.freezes.frozen(signer, label, stop, uptime);
+    }
+
+    /// A signer was handed somebody's word that a freeze may be lifted.
+    pub(crate) fn lifted(&mut self, signer: u8, label: Label, person: usize, uptime: u64) {
+        self.freezes.lifted(signer, label, person, uptime);
     }
 
     /// A signer forgot sessions of what has ended.
@@ -224,6 +240,10 @@ impl Judge {
         }
         if self.cancelled.contains(&(release.signer, release.request)) {
             return broken(Rank::Cancelled, format!("signer {} has the requester's cancellation", release.signer));
+        }
+        let (signer, uptime) = (release.signer, release.moment.uptime);
+        if let Some(freeze) = self.freezes.stops(&self.plan, signer, &request.draft, uptime) {
+            return broken(Rank::Frozen, format!("signer {signer} holds freeze z{freeze}"));
         }
         self.judge_people(release)?;
         self.judge_sessions(release)?;

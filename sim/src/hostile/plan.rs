@@ -20,6 +20,10 @@ pub(crate) const DESTINATIONS: [&str; 4] = [
 ];
 /// How many people there are.
 pub(crate) const PEOPLE: usize = 5;
+/// Who may freeze, each alone.
+pub(crate) const GUARDS: [usize; 2] = [0, 1];
+/// Who lift freezes, both together.
+pub(crate) const BOARD: [usize; 2] = [2, 3];
 /// How many requesters there are; the last is enrolled without the duty to request.
 pub(crate) const REQUESTERS: usize = 3;
 
@@ -187,6 +191,8 @@ pub(crate) struct Plan {
     pub max_sessions: u32,
     /// Furthest expiry, in seconds.
     pub max_expiry_secs: u64,
+    /// How long a freeze stays once enough people have lifted it, in seconds.
+    pub lift_delay_secs: u64,
     /// The versions, in the order in which they come into force.
     pub versions: Vec<Version>,
 }
@@ -242,12 +248,24 @@ impl Plan {
             let members: Vec<String> = members.iter().map(|person| format!("\"p{person}\"")).collect();
             text += &format!("[groups.g{index}]\nmembers = [{}]\n", members.join(", "));
         }
+        text += &governance(self.lift_delay_secs);
         for (index, limit) in self.limits.iter().enumerate() {
             text += &limit.toml(index);
         }
         version.rules.iter().for_each(|rule| text += &rule.toml());
         text
     }
+}
+
+fn governance(lift_delay_secs: u64) -> String {
+    let group = |people: [usize; 2]| people.map(|person| format!("\"p{person}\"")).join(", ");
+    format!(
+        "[groups.guards]\nmembers = [{}]\n[groups.board]\nmembers = [{}]\n[governance]\nnumber = 1\n\
+         quorum = \"2 of board\"\nloosening_delay_secs = 0\nguardians = \"guards\"\nunfreeze = \"2 of board\"\n\
+         unfreeze_delay_secs = {lift_delay_secs}\n",
+        group(GUARDS),
+        group(BOARD)
+    )
 }
 
 /// Identities of machines, which sign nothing here: the first multiples of P-256's generator. The last is the coordinator's.
@@ -385,7 +403,8 @@ pub(crate) fn draw(dice: &mut Dice) -> Plan {
     }
     let behind = vec![some_people(dice, 0, 2), some_people(dice, 0, 1), Vec::new()];
     let max_sessions = pick(dice, &[1, 2, 16]);
-    Plan { signers, required, corrupt, behind, limits, max_sessions, max_expiry_secs: 86_400, versions }
+    let (max_expiry_secs, lift_delay_secs) = (86_400, pick(dice, &[0, 60, 600]));
+    Plan { signers, required, corrupt, behind, limits, max_sessions, max_expiry_secs, lift_delay_secs, versions }
 }
 
 /// One of several.

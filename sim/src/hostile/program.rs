@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::plan::Coin;
+
 /// A request, by the number that the program gives it.
 pub(crate) type Label = usize;
 
@@ -92,6 +94,19 @@ pub(crate) struct Paper {
     pub forge: Option<Forge>,
 }
 
+/// What a freeze stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Everything.
+    All,
+    /// What a requester asks for.
+    Requester(usize),
+    /// What moves a coin.
+    Coin(Coin),
+    /// What goes to a destination.
+    Place(usize),
+}
+
 /// One thing that happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -161,6 +176,30 @@ pub(crate) enum Step {
         signer: u8,
         /// What.
         paper: Paper,
+    },
+    /// Somebody's freeze is handed in; the same number again is the same record.
+    Freeze {
+        /// Its number.
+        label: Label,
+        /// To whom.
+        signer: u8,
+        /// Whose word it is.
+        person: usize,
+        /// What it stops.
+        stop: Stop,
+        /// Signed by a key that nobody has enrolled.
+        forged: bool,
+    },
+    /// Somebody's word that freezes may be lifted is handed in.
+    Lift {
+        /// To whom.
+        signer: u8,
+        /// Whose word it is.
+        person: usize,
+        /// Which freezes.
+        freezes: Vec<Label>,
+        /// Signed by a key that nobody has enrolled.
+        forged: bool,
     },
     /// What a signer tells another one arrives, the oldest first.
     Deliver,
@@ -238,6 +277,16 @@ impl fmt::Display for Step {
             Self::Tell { signer, paper } => {
                 write!(f, "signer {signer} is handed bad news:{}", with(std::slice::from_ref(paper)))
             }
+            Self::Freeze { label, signer, person, stop, forged } => write!(
+                f,
+                "signer {signer} is handed p{person}'s {}freeze z{label} of {stop:?}",
+                if *forged { "forged " } else { "" }
+            ),
+            Self::Lift { signer, person, freezes, forged } => write!(
+                f,
+                "signer {signer} is handed p{person}'s {}word that {freezes:?} may be lifted",
+                if *forged { "forged " } else { "" }
+            ),
             Self::Deliver => f.write_str("the oldest news between signers arrives"),
             Self::Lose => f.write_str("the oldest news between signers is lost"),
             Self::Wait(millis) => write!(f, "{millis} ms pass"),

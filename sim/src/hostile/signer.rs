@@ -14,7 +14,7 @@ use limen_node::decisions::{Decisions, Keys};
 use limen_node::guard::KeyFacts;
 use limen_node::recent::Recent;
 use limen_node::store::{Options, Store, compaction};
-use limen_node::{charters, upkeep};
+use limen_node::{charters, freezes, upkeep};
 use limen_policy::charter::Charter;
 use limen_wire::ids::{ClusterId, NodeId};
 use redb::Builder;
@@ -152,6 +152,16 @@ impl Signer {
         let Some(decisions) = self.decisions() else { return };
         let uptime: Uptime = decisions.now.uptime;
         decisions.store.write_blocking(move |txn| txn.put_uptime(uptime)).expect("a write");
+    }
+
+    /// Ends the freezes that people have lifted, if their delay has run.
+    pub(crate) fn lift(&self) {
+        let Some(decisions) = self.decisions() else { return };
+        let frozen = decisions.store.view().and_then(|view| view.freeze_rows()).expect("freezes");
+        if frozen.iter().any(|(_, row)| !row.lifters.is_empty()) {
+            let (charter, now) = (Arc::clone(&decisions.charter), decisions.now);
+            decisions.store.write_blocking(move |txn| freezes::lift_due(txn, &charter, now)).expect("a write");
+        }
     }
 
     /// Forgets what has ended and was seen longer ago than this.

@@ -1,6 +1,7 @@
 //! Where a program plays: honest signers, people, requesters, time, and what travels between them.
 
 mod asking;
+mod freezing;
 mod hearing;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,6 +20,7 @@ use super::program::{Label, Step};
 use super::shares::Shares;
 use super::signer::Signer;
 use crate::Dice;
+use freezing::{Frozen, Lifted};
 
 /// When every simulation begins: milliseconds since 1970 on every wall clock.
 const BEGIN_MS: u64 = 1_800_000_000_000;
@@ -60,6 +62,8 @@ pub(crate) struct Stage {
     asked: BTreeMap<Label, Asked>,
     said: BTreeMap<Label, Said>,
     cancellations: Vec<(pb::Envelope, Label)>,
+    frozen: BTreeMap<Label, Frozen>,
+    lifted: Vec<Lifted>,
     noted: BTreeSet<(u8, Label)>,
     tokens: Vec<Token>,
     signed: BTreeSet<Label>,
@@ -97,6 +101,8 @@ impl Stage {
             asked: BTreeMap::new(),
             said: BTreeMap::new(),
             cancellations: Vec::new(),
+            frozen: BTreeMap::new(),
+            lifted: Vec::new(),
             noted: BTreeSet::new(),
             tokens: Vec::new(),
             signed: BTreeSet::new(),
@@ -160,6 +166,8 @@ impl Stage {
             Step::Sign { .. } => return self.sign(step),
             Step::Cancel { signer, request, requester, forged } => self.cancel(*signer, *request, *requester, *forged),
             Step::Tell { signer, paper } => self.tell(*signer, *paper),
+            Step::Freeze { .. } => self.freeze(step),
+            Step::Lift { .. } => self.lift(step),
             Step::Deliver => {
                 if let Some((signer, record)) = self.news.pop_front() {
                     self.count("news delivered");
@@ -173,7 +181,10 @@ impl Stage {
             }
             Step::Wait(millis) => {
                 self.elapsed_ms += millis;
-                self.signers.iter_mut().for_each(|signer| signer.pass(*millis));
+                for signer in &mut self.signers {
+                    signer.pass(*millis);
+                    signer.lift();
+                }
             }
             Step::Turn(signer, seconds) => {
                 if let Some(signer) = self.signer(*signer) {

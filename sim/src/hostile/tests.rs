@@ -1,3 +1,4 @@
+mod freezes;
 mod losses;
 mod naive;
 mod seeds;
@@ -31,6 +32,7 @@ pub(crate) fn plan() -> Plan {
         limits: Vec::new(),
         max_sessions: 16,
         max_expiry_secs: 86_400,
+        lift_delay_secs: 60,
         versions: vec![version],
     }
 }

@@ -48,6 +48,7 @@ impl Stage {
         }
         let verdict = self.verdict_of(&record);
         let own = self.cancellations.iter().find(|(known, _)| *known == record).map(|(_, request)| *request);
+        let word = self.word(&record);
         let deaf = self.flaw == Some(Flaw::Deaf);
         let heard = self.signer(signer).and_then(|one| one.decisions()).filter(|_| !deaf);
         let heard = heard.map(|decisions| wait(decisions.stop(record)));
@@ -60,6 +61,7 @@ impl Stage {
                 self.note(line);
             }
         }
+        word.into_iter().for_each(|word| self.heed(signer, word));
         if heard.as_ref().is_none_or(|heard| heard.answer.is_ok()) {
             if let Some((label, request)) = verdict
                 && self.noted.contains(&(signer, request))

@@ -46,7 +46,7 @@ fn signers_that_deny_nothing_are_found() {
 
 #[test]
 fn deaf_signers_are_found() {
-    is_found(Flaw::Deaf, 1000, &[Rank::Rejected, Rank::Cancelled, Rank::Approvals, Rank::Delay], 10);
+    is_found(Flaw::Deaf, 1000, &[Rank::Rejected, Rank::Cancelled, Rank::Approvals, Rank::Delay, Rank::Frozen], 12);
 }
 
 #[test]
@@ -54,7 +54,16 @@ fn signers_that_forget_at_a_restart_are_found() {
     is_found(
         Flaw::ForgetsAtRestart,
         1000,
-        &[Rank::Sessions, Rank::Limit, Rank::Delay, Rank::Rejected, Rank::Nonce, Rank::Idempotency, Rank::Cancelled],
+        &[
+            Rank::Sessions,
+            Rank::Limit,
+            Rank::Delay,
+            Rank::Rejected,
+            Rank::Nonce,
+            Rank::Idempotency,
+            Rank::Cancelled,
+            Rank::Frozen,
+        ],
         10,
     );
 }

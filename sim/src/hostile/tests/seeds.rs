@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::hostile::Case;
 
 /// So many of a thousand seeds must meet each of these: what nobody meets was not tried.
-const ENOUGH: [(&str, u64); 30] = [
+const ENOUGH: [(&str, u64); 31] = [
     ("signed", 350),
     ("signed again", 150),
     ("signed after approvals", 100),
@@ -27,6 +27,7 @@ const ENOUGH: [(&str, u64); 30] = [
     ("time_locked", 100),
     ("limit_reached", 50),
     ("rejected", 50),
+    ("frozen", 50),
     ("withdrawn", 50),
     ("policy_denied", 150),
     ("expired", 100),
