@@ -12,7 +12,7 @@ use limen_wire::ids::{IntentId, KeyId, Protocol, Scheme};
 
 use crate::dev::DevCommand;
 
-pub(crate) use approval::{ApprovalArgs, CaseArgs, RejectArgs, SignerArgs, WithdrawArgs};
+pub(crate) use approval::{APPROVAL_VALID_FOR, ApprovalArgs, CaseArgs, RejectArgs, SignerArgs, WithdrawArgs};
 pub(crate) use charter::{CharterCommand, SignCharterArgs, VersionArgs, VetoCharterArgs};
 pub(crate) use policy::{PackCommand, PolicyCommand};
 pub(crate) use stop::{FreezeArgs, ToSigners, UnfreezeArgs, WordArgs};
@@ -20,8 +20,8 @@ pub(crate) use stop::{FreezeArgs, ToSigners, UnfreezeArgs, WordArgs};
 const EXAMPLES: &str = "Examples:
   limen dev up                                  a development cluster on this machine
   limen status                                  how the cluster is
-  limen key address treasury --chain eip155:1   derived here from what the signers attest
-  limen submit native --key treasury --to 0x… --amount 0.5 --broadcast
+  limen key address hot --chain eip155:1        derived here from what the signers attest
+  limen submit native --key hot --to 0x… --amount 0.5 --broadcast
   limen request watch 1f0c…                     follow a request to its end
   limen verify receipt FILE --trust FILE        offline: why a signature exists
   limen --output json request list              for programs
@@ -108,14 +108,14 @@ pub(crate) enum Command {
 }
 
 const SUBMIT_EXAMPLES: &str = "Examples:
-  limen submit native --key treasury --to 0x3C44… --amount 0.5 --broadcast
-  limen submit erc20 --key treasury --token 0x5FbD… --to 0x3C44… --amount 250 --decimals 6
-  limen submit raw --key treasury --chain eip155:1 --kind evm-transaction --hex 02f8…
-  limen submit raw --key treasury --chain eip155:1 --kind evm-typed-data --file order.json";
+  limen submit native --key hot --to 0x3C44… --amount 0.5 --broadcast
+  limen submit erc20 --key hot --token 0x5FbD… --to 0x3C44… --amount 250 --decimals 6
+  limen submit raw --key hot --chain eip155:1 --kind evm-transaction --hex 02f8…
+  limen submit raw --key hot --chain eip155:1 --kind evm-typed-data --file order.json";
 
 const SIGN_EXAMPLES: &str = "Examples:
   limen sign --key messages-ed25519 'hello'
-  limen sign --key treasury --chain eip155:1 'Sign in to example.org'   EIP-191, by an ECDSA key";
+  limen sign --key hot --chain eip155:1 'Sign in to example.org'        EIP-191, by an ECDSA key";
 
 const VERIFY_EXAMPLES: &str = "Examples:
   limen verify receipt order-17.receipt --trust prod-trust.toml

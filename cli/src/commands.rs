@@ -1,13 +1,13 @@
 //! The commands, one module each.
 
-mod approval;
+pub(crate) mod approval;
 pub(crate) mod charter;
 mod key;
 pub(crate) mod parse;
 pub(crate) mod policy;
 mod request;
 mod status;
-mod stop;
+pub(crate) mod stop;
 mod submit;
 pub(crate) mod verify;
 mod view;

@@ -2,6 +2,7 @@
 //!
 //! Everything here is for development only: keys lie in plain files beside each other, and the charter is not signed.
 
+mod acts;
 mod chain;
 mod charter;
 mod child;
@@ -10,6 +11,7 @@ mod identities;
 mod keys;
 mod layout;
 mod nonces;
+mod people;
 mod processes;
 mod report;
 mod story;
@@ -24,7 +26,7 @@ use up::DEFAULT_DIR;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DevCommand {
-    /// Start signers, a coordinator and a development chain, and move value through them
+    /// Start signers, witnesses, a coordinator and a development chain, and play a house's day: payments, approvals, a freeze
     #[command(after_help = UP_EXAMPLES)]
     Up(UpArgs),
     /// Runs a program that ends when its parent ends; used by `dev up` itself
@@ -36,14 +38,14 @@ const UP_EXAMPLES: &str = "Examples:
   limen dev up                         start, tell the story, stay up until Ctrl-C
   limen dev up --once --json           the same, then stop; results in .dev/up.json
   limen dev up --dir /tmp/five --signers 5 --required 3
-  limen dev up --protocol cggmp24      the transaction key by CGGMP24 instead of DKLs23
+  limen dev up --protocol cggmp24      the hot vault's key by CGGMP24 instead of DKLs23
 
 State stays in the folder: a second `up` goes on where the first one ended. To begin anew, delete the folder.
 For development only: all keys lie in plain files on this machine.";
 
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
-    /// Stop after the withdrawals instead of staying up
+    /// Stop after the story instead of staying up
     #[arg(long)]
     pub(crate) once: bool,
     /// Signer nodes to run, 2 to 32; as the folder was made with, else 3
@@ -52,7 +54,7 @@ pub(crate) struct UpArgs {
     /// How many of them must take part; as the folder was made with, else a majority
     #[arg(long, value_name = "M")]
     pub(crate) required: Option<u16>,
-    /// Protocol of the transaction key: dkls23 or cggmp24
+    /// Protocol of the hot vault's key: dkls23 or cggmp24; the cold vault's is made by dkls23
     #[arg(long, default_value = "dkls23")]
     pub(crate) protocol: limen_wire::ids::Protocol,
     /// Folder of the cluster

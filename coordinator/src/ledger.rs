@@ -8,15 +8,18 @@ mod port;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use limen_policy::charter::Charter;
+use limen_policy::charter::{Charter, Node};
 use limen_policy::ledger::Claim;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{LedgerId, NodeId};
 use limen_wire::pb;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use crate::context::Core;
+use crate::signers::CallError;
 pub use port::{GrpcLedgerPort, LedgerPort};
 
 /// Wishes that wait for one desk.
@@ -86,6 +89,23 @@ impl Ledgers {
         }
     }
 
+    /// Asks every witness how far it is, once for each ledger that it keeps.
+    pub(crate) async fn witnesses(core: &Core) -> Vec<pb::WitnessHealth> {
+        let charter = core.charter();
+        let mut calls = JoinSet::new();
+        for (ledger, committee) in &charter.ledgers {
+            let keeps = |witness: &&Node| committee.key(witness.id.as_str()).is_some();
+            for witness in charter.witnesses.iter().filter(keeps) {
+                let (ledger, bound) = (ledger.to_string(), core.timing.status_timeout);
+                let (node, port) = (witness.id.clone(), core.ledgers.ports.get(&witness.id).map(Arc::clone));
+                calls.spawn(async move { look(node, ledger, port, bound).await });
+            }
+        }
+        let mut all = calls.join_all().await;
+        all.sort_by(|a, b| (&a.node, &a.ledger).cmp(&(&b.node, &b.ledger)));
+        all
+    }
+
     /// Shows a request to a ledger's members besides these.
     pub(crate) fn show(core: &Core, ledger: &LedgerId, requested: pb::LedgerRequested, besides: Vec<NodeId>) {
         if let Some(desk) = core.ledgers.desks.get(ledger) {
@@ -93,4 +113,20 @@ impl Ledgers {
             let _ = desk.try_send(Wish::Show { requested, besides });
         }
     }
+}
+
+/// Asks for a page of certificates that nobody has: what comes is the head.
+async fn look(node: NodeId, ledger: String, port: Option<Arc<dyn LedgerPort>>, bound: Duration) -> pb::WitnessHealth {
+    let started = Instant::now();
+    let question = pb::LedgerShowRequest { ledger: ledger.clone(), after: u64::MAX };
+    let answer = match port {
+        Some(port) => tokio::time::timeout(bound, port.show(question)).await.unwrap_or(Err(CallError::Timeout(bound))),
+        None => Err(CallError::Invalid("it is known after a restart of the coordinator".to_owned())),
+    };
+    let round_trip_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let (head, error) = match answer {
+        Ok(answer) => (answer.head, String::new()),
+        Err(error) => (0, error.to_string()),
+    };
+    pb::WitnessHealth { node: node.to_string(), ledger, reachable: error.is_empty(), round_trip_us, head, error }
 }

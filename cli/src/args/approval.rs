@@ -16,8 +16,11 @@ pub(super) const EXAMPLES: &str = "Examples:
 
 What is shown is decoded here from the intent's own bytes. Compare the words with those on your other screen before you sign.";
 
+/// For how long an approval counts unless it says otherwise, in seconds.
+pub(crate) const APPROVAL_VALID_FOR: u64 = 3600;
+
 /// What is decided about.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct CaseArgs {
     /// Intent id: its bytes are fetched from the cluster, checked and decoded here, and the verdict is handed in
     #[arg(value_name = "INTENT_ID", required_unless_present = "intent", conflicts_with_all = ["intent", "certificate"])]
@@ -68,7 +71,7 @@ pub(crate) struct ApprovalArgs {
     #[arg(long, value_name = "FILE", required_unless_present = "id")]
     pub(crate) out: Option<PathBuf>,
     /// For how long an approval counts, in seconds; never longer than the intent
-    #[arg(long, default_value_t = 3600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = APPROVAL_VALID_FOR, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) valid_for: u64,
     #[command(flatten)]
     pub(crate) to: ToSigners,

@@ -10,12 +10,14 @@ mod papers;
 pub(super) mod signer;
 
 use std::io::{BufRead as _, IsTerminal as _};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use limen_client::now_secs;
+use limen_client::{Client, Request, now_secs};
 use limen_policy::approval::{Facts, verify, words};
 use limen_policy::charter::people::{Credential, CredentialKind, Person};
 use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict};
+use limen_wire::ids::{ApprovalId, IntentId};
 use serde_json::json;
 
 use self::case::Case;
@@ -23,7 +25,7 @@ use self::papers::Papers;
 use self::signer::Signer;
 use super::parse::wrong;
 use super::{Session, view};
-use crate::args::{ApprovalArgs, Command};
+use crate::args::{APPROVAL_VALID_FOR, ApprovalArgs, CaseArgs, Command};
 use crate::output::Output;
 
 pub(crate) use card::span;
@@ -64,7 +66,7 @@ pub(crate) async fn run(command: &Command, session: Option<&Session>, output: Ou
     let case = case::load(&args.case, papers, now)?;
     check_sense(verdict, &case, now)?;
     let mut signer = signer::open(&args.signer, &case.charter.roster)?;
-    let approval = draft(verdict, reason, args, &case, &signer, now)?;
+    let approval = draft(verdict, reason, &case, &signer, (now, args.valid_for))?;
     let words = words::read_back(&approval);
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     output.line(&card::card(&case, &approval, now).text(colour));
@@ -74,6 +76,31 @@ pub(crate) async fn run(command: &Command, session: Option<&Session>, output: Ou
     }
     let signed = sign(approval, &mut signer, &case, now)?;
     deliver(args, session, &signed, &words, output).await
+}
+
+/// What somebody has said, and the words by which they can compare two screens.
+pub(crate) struct Said {
+    pub(crate) id: ApprovalId,
+    pub(crate) words: Vec<&'static str>,
+}
+
+/// Approves a request of the cluster with a key file, without card and question: for programs that stand for people.
+pub(crate) async fn approve_with_key(
+    client: &Client,
+    id: IntentId,
+    charter: PathBuf,
+    key: &Path,
+) -> Result<(Request, Said)> {
+    let args = CaseArgs { id: Some(id), charter, ..CaseArgs::default() };
+    let now = now_secs();
+    let case = case::load(&args, Papers::of_request(client, id).await?, now)?;
+    check_sense(Verdict::Approve, &case, now)?;
+    let mut signer = signer::from_key_file(key, &case.charter.roster)?;
+    let approval = draft(Verdict::Approve, "", &case, &signer, (now, APPROVAL_VALID_FOR))?;
+    let words = words::read_back(&approval).to_vec();
+    let signed = sign(approval, &mut signer, &case, now)?;
+    let request = client.approve(&signed.to_envelope()).await?;
+    Ok((request, Said { id: signed.approval.digest(), words }))
 }
 
 /// Into a file, to the cluster, or both.
@@ -144,15 +171,14 @@ fn check_sense(verdict: Verdict, case: &Case, now: u64) -> Result<()> {
 fn draft(
     verdict: Verdict,
     reason: &str,
-    args: &ApprovalArgs,
     case: &Case,
     signer: &Signer,
-    now: u64,
+    (now, valid_for): (u64, u64),
 ) -> Result<Approval> {
     let mut nonce = [0; 32];
     getrandom::getrandom(&mut nonce).context("the machine gave no randomness")?;
     let Facts { cluster, intent_id, effects_digest, decoder_version, slice, freeze_epoch } = case.facts.clone();
-    let until = now.saturating_add(args.valid_for);
+    let until = now.saturating_add(valid_for);
     Ok(Approval {
         cluster,
         intent_id,

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use limen_client::ClusterView;
-use limen_wire::pb::SignerHealth;
+use limen_wire::pb::{SignerHealth, WitnessHealth};
 use serde_json::{Value, json};
 
 use super::Session;
@@ -17,6 +17,7 @@ pub(crate) async fn run(session: &Session) -> Result<()> {
         "requests_open": view.requests_open,
         "requests_ended": view.requests_ended,
         "signers": view.signers.iter().map(|signer| signer_json(signer, &view)).collect::<Vec<_>>(),
+        "witnesses": view.witnesses.iter().map(witness_json).collect::<Vec<_>>(),
     });
     session.output.result(&json, || text(&view))
 }
@@ -47,11 +48,27 @@ fn signer_json(signer: &SignerHealth, view: &ClusterView) -> Value {
     })
 }
 
+fn witness_json(witness: &WitnessHealth) -> Value {
+    json!({
+        "node": witness.node,
+        "ledger": witness.ledger,
+        "reachable": witness.reachable,
+        "round_trip_us": witness.round_trip_us,
+        "head": witness.head,
+        "error": witness.error,
+    })
+}
+
 fn text(view: &ClusterView) -> String {
     let rows: Vec<Vec<String>> = view.signers.iter().map(|signer| row(signer, view)).collect();
+    let witnesses: Vec<Vec<String>> = view.witnesses.iter().map(witness_row).collect();
+    let witnesses = match witnesses.as_slice() {
+        [] => String::new(),
+        rows => format!("\n\n{}", table(&["WITNESS", "STATE", "ROUND TRIP", "LEDGER", "ENTRIES", "REMARK"], rows)),
+    };
     let up = view.signers.iter().filter(|signer| signer.reachable).count();
     format!(
-        "cluster {}, charter {}, coordinator {}\n{} of {} signers reachable; {} requests open, {} ended\n\n{}",
+        "cluster {}, charter {}, coordinator {}\n{} of {} signers reachable; {} requests open, {} ended\n\n{}{witnesses}",
         view.cluster,
         hex::encode(&view.charter_hash).chars().take(16).collect::<String>(),
         view.version,
@@ -80,14 +97,29 @@ fn row(signer: &SignerHealth, view: &ClusterView) -> Vec<String> {
     if !same_charter(signer, view) {
         remark = "holds another charter".to_owned();
     }
+    let [state, round_trip] = reached(signer.reachable, signer.round_trip_us);
     vec![
         signer.node.clone(),
-        if signer.reachable { "up" } else { "down" }.to_owned(),
-        if signer.reachable { format!("{:.1} ms", signer.round_trip_us as f64 / 1000.0) } else { "-".to_owned() },
+        state,
+        round_trip,
         format!("{linked} of {}", peers.len()),
         format!("{standing} of {}", peers.len()),
         status.map(|status| status.journal_length.to_string()).unwrap_or_default(),
         status.map(|status| status.sessions.to_string()).unwrap_or_default(),
         remark,
     ]
+}
+
+fn witness_row(witness: &WitnessHealth) -> Vec<String> {
+    let [state, round_trip] = reached(witness.reachable, witness.round_trip_us);
+    let entries = if witness.reachable { witness.head.to_string() } else { String::new() };
+    vec![witness.node.clone(), state, round_trip, witness.ledger.clone(), entries, witness.error.clone()]
+}
+
+/// Two cells.
+fn reached(reachable: bool, round_trip_us: u64) -> [String; 2] {
+    match reachable {
+        true => ["up".to_owned(), format!("{:.1} ms", round_trip_us as f64 / 1000.0)],
+        false => ["down".to_owned(), "-".to_owned()],
+    }
 }

@@ -23,6 +23,8 @@ use super::parse::{self, wrong};
 use crate::args::{Command, FreezeArgs, RequestCommand, UnfreezeArgs, WordArgs};
 use crate::output::Output;
 
+pub(crate) use freezes::held as held_freezes;
+
 /// Whether the command goes to signers and to no coordinator.
 pub(crate) fn is_straight(command: &Command) -> bool {
     match command {
@@ -59,53 +61,95 @@ async fn freeze(args: &FreezeArgs, config: &ClientConfig, output: Output) -> Res
     let charter = charter(&args.word.charter)?;
     let scope = scope(&args.scope, &charter)?;
     let mut signer = signer::open(&args.word.signer, &charter.roster)?;
+    let freeze = new_freeze(&charter, &signer, scope, &args.reason)?;
+    let stops = format!("{} stops {} in cluster {}: {}", freeze.person, freeze.scope, freeze.cluster, freeze.reason);
+    output.line(&stops);
+    confirm(&args.word, "freeze", output)?;
+    let (id, record) = seal_freeze(&charter, &freeze, &mut signer)?;
+    let signers = Signers::connect(config, &args.word.to.signers)?;
+    deliver(&signers, &record, "freeze", id, output).await
+}
+
+/// A freeze by a key file, without question: for programs that stand for people.
+pub(crate) fn freeze_with_key(
+    charter: &Charter,
+    key: &Path,
+    scope: FreezeScope,
+    reason: &str,
+) -> Result<(IntentId, pb::Envelope)> {
+    let mut signer = signer::from_key_file(key, &charter.roster)?;
+    let freeze = new_freeze(charter, &signer, scope, reason)?;
+    seal_freeze(charter, &freeze, &mut signer)
+}
+
+fn new_freeze(charter: &Charter, signer: &Signer, scope: FreezeScope, reason: &str) -> Result<Freeze> {
     let mut nonce = [0; 32];
     getrandom::getrandom(&mut nonce).context("the machine gave no randomness")?;
-    let freeze = Freeze {
+    Ok(Freeze {
         // Not part of the bytes.
         id: IntentId::new([0; 32]),
         cluster: charter.cluster.clone(),
         person: signer.person.clone(),
         credential: signer.credential.clone(),
         scope,
-        reason: args.reason.clone(),
+        reason: reason.to_owned(),
         nonce,
-    };
-    let stops = format!("{} stops {} in cluster {}: {}", freeze.person, freeze.scope, freeze.cluster, freeze.reason);
-    output.line(&stops);
-    confirm(&args.word, "freeze", output)?;
-    let record = seal(PayloadType::Freeze, freeze.to_payload(), &mut signer)?;
+    })
+}
+
+fn seal_freeze(charter: &Charter, freeze: &Freeze, signer: &mut Signer) -> Result<(IntentId, pb::Envelope)> {
+    let record = seal(PayloadType::Freeze, freeze.to_payload(), signer)?;
     let (read, opened) = Freeze::open(&record).context("the freeze is not well formed")?;
-    verify_freeze(&charter, &read, &opened).context("the freeze would be refused")?;
-    let signers = Signers::connect(config, &args.word.to.signers)?;
-    deliver(&signers, &record, "freeze", read.id, output).await
+    verify_freeze(charter, &read, &opened).context("the freeze would be refused")?;
+    Ok((read.id, record))
 }
 
 async fn unfreeze(args: &UnfreezeArgs, config: &ClientConfig, output: Output) -> Result<()> {
     let charter = charter(&args.word.charter)?;
     let mut signer = signer::open(&args.word.signer, &charter.roster)?;
-    let mut freezes = args.freezes.clone();
-    freezes.sort();
-    freezes.dedup();
-    let unfreeze = Unfreeze {
-        // Not part of the bytes.
-        id: IntentId::new([0; 32]),
-        cluster: charter.cluster.clone(),
-        person: signer.person.clone(),
-        credential: signer.credential.clone(),
-        freezes,
-        reason: args.reason.clone(),
-    };
+    let unfreeze = new_unfreeze(&charter, &signer, args.freezes.clone(), &args.reason);
     let signers = Signers::connect(config, &args.word.to.signers)?;
     output.line(&format!("{} says that these freezes may be lifted:", unfreeze.person));
     for id in &unfreeze.freezes {
         output.line(&format!("  {id}"));
     }
     confirm(&args.word, "unfreeze", output)?;
-    let record = seal(PayloadType::Unfreeze, unfreeze.to_payload(), &mut signer)?;
+    let (id, record) = seal_unfreeze(&charter, &unfreeze, &mut signer)?;
+    deliver(&signers, &record, "unfreeze", id, output).await
+}
+
+/// One person's word that these freezes may be lifted, by a key file and without question: for programs that stand for
+/// people.
+pub(crate) fn unfreeze_with_key(
+    charter: &Charter,
+    key: &Path,
+    freezes: Vec<IntentId>,
+    reason: &str,
+) -> Result<pb::Envelope> {
+    let mut signer = signer::from_key_file(key, &charter.roster)?;
+    let unfreeze = new_unfreeze(charter, &signer, freezes, reason);
+    Ok(seal_unfreeze(charter, &unfreeze, &mut signer)?.1)
+}
+
+fn new_unfreeze(charter: &Charter, signer: &Signer, mut freezes: Vec<IntentId>, reason: &str) -> Unfreeze {
+    freezes.sort();
+    freezes.dedup();
+    Unfreeze {
+        // Not part of the bytes.
+        id: IntentId::new([0; 32]),
+        cluster: charter.cluster.clone(),
+        person: signer.person.clone(),
+        credential: signer.credential.clone(),
+        freezes,
+        reason: reason.to_owned(),
+    }
+}
+
+fn seal_unfreeze(charter: &Charter, unfreeze: &Unfreeze, signer: &mut Signer) -> Result<(IntentId, pb::Envelope)> {
+    let record = seal(PayloadType::Unfreeze, unfreeze.to_payload(), signer)?;
     let (read, opened) = Unfreeze::open(&record).context("the unfreeze is not well formed")?;
-    verify_unfreeze(&charter, &read, &opened).context("the unfreeze would be refused")?;
-    deliver(&signers, &record, "unfreeze", read.id, output).await
+    verify_unfreeze(charter, &read, &opened).context("the unfreeze would be refused")?;
+    Ok((read.id, record))
 }
 
 /// The scope as signers read it: names that the charter does not know would protect nothing.

@@ -20,13 +20,13 @@ use crate::output::Output;
 pub(crate) const DEPLOYER: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
 /// Anvil's second account, unlocked: gives coins.
 const FUNDER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
-/// Anvil's third account: gets the withdrawals.
+/// Anvil's third account: somebody whom the address book does not know.
 pub(crate) const RECIPIENT: &str = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC";
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const MINED_WITHIN: Duration = Duration::from_secs(30);
-/// The account is topped up when it holds less than this.
-const LOW_COINS: u128 = 10 * 10u128.pow(18);
+/// An account is topped up when it holds less than this.
+const LOW_COINS: u128 = 40 * 10u128.pow(18);
 const COINS: u128 = 100 * 10u128.pow(18);
 const LOW_TOKENS: u128 = 1_000 * 10u128.pow(18);
 const TOKENS: u128 = 10_000 * 10u128.pow(18);
@@ -108,14 +108,19 @@ impl Chain {
         }
     }
 
-    /// Makes sure that the account can pay: coins, the token, tokens.
-    pub(crate) async fn fund(&self, account: &Address, dev_chain: &Path) -> Result<()> {
-        token::deploy(&self.rpc, dev_chain).await?;
+    /// Makes sure that the account can pay coins.
+    pub(crate) async fn fund(&self, account: &Address) -> Result<()> {
         if self.rpc.balance(account).await? < Amount::from_u128(LOW_COINS) {
             let gift = json!([{ "from": FUNDER, "to": account.as_str(), "value": format!("{COINS:#x}") }]);
             let hash = self.rpc.call("eth_sendTransaction", gift).await?;
             wait_mined(&self.rpc, &hash).await.context("the cluster's account could not be given coins")?;
         }
+        Ok(())
+    }
+
+    /// Makes sure that there is a token, and that the account can pay it.
+    pub(crate) async fn fund_tokens(&self, account: &Address, dev_chain: &Path) -> Result<()> {
+        token::deploy(&self.rpc, dev_chain).await?;
         if token::balance(&self.rpc, account).await? < LOW_TOKENS {
             token::give(&self.rpc, account, TOKENS).await?;
         }

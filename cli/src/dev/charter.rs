@@ -1,4 +1,7 @@
-//! The development charter: unsigned, and it says so.
+//! The development charter: unsigned, and it says so. Machines and people of this cluster, then the rules of the house.
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Write as _;
 
@@ -6,17 +9,25 @@ use anyhow::{Context, Result};
 use limen_policy::charter::Charter;
 
 use super::identities::Identities;
-use super::layout::{CLUSTER, COORDINATOR, Layout, REQUESTER, State};
+use super::layout::{CLUSTER, COORDINATOR, Keepers, Layout, Machine, REQUESTER, State};
+use super::people::{self, PEOPLE};
 use super::token;
 
 /// The chain's EIP-155 number, anvil's own default.
 pub(crate) const CHAIN_NUMBER: u64 = 31337;
+/// The ledger that certifies limits and what counts once.
+const LEDGER: &str = "main";
+/// Groups, vaults, limits and rules.
+const HOUSE: &str = include_str!("charter/house.toml");
+
+/// Where it lies in the cluster's folder.
+pub(crate) const FILE: &str = "charter.toml";
 
 /// Writes the charter where there is none yet, and checks what is there: signers pin it by its hash.
 pub(crate) fn prepare(layout: &Layout, state: &State, identities: &Identities) -> Result<Charter> {
-    let path = layout.path("charter.toml");
+    let path = layout.path(FILE);
     if !path.exists() {
-        layout.write_private("charter.toml", text(state, identities)?.as_bytes())?;
+        layout.write_private(FILE, text(state, identities)?.as_bytes())?;
     }
     let text = std::fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
     Charter::from_toml(&text).with_context(|| format!("{} is refused", path.display()))
@@ -25,15 +36,13 @@ pub(crate) fn prepare(layout: &Layout, state: &State, identities: &Identities) -
 fn text(state: &State, identities: &Identities) -> Result<String> {
     let mut out = format!(
         "# A development charter: not signed, for this machine only. Never use it where value is real.\n\
-         version = 1\ncluster = \"{CLUSTER}\"\ndanger_development = true\n\n\
+         version = 1\ncluster = \"{CLUSTER}\"\ndanger_development = true\n\
+         # Every request claims there what counts once: its idempotency key, and the account's number that it burns.\n\
+         claims = \"{LEDGER}\"\n\n\
          [bounds]\nmax_sessions = 64\nmax_expiry_secs = 86400\n"
     );
     for (signer, key) in state.signers().zip(&identities.signers) {
-        write!(
-            out,
-            "\n[[nodes]]\nid = \"{}\"\naddress = \"127.0.0.1:{}\"\npublic_key = \"{key}\"\n",
-            signer.name, signer.port
-        )?;
+        out.push_str(&node("nodes", &signer, key));
     }
     write!(out, "\n[[coordinators]]\nid = \"{COORDINATOR}\"\npublic_key = \"{}\"\n", identities.coordinator)?;
     write!(
@@ -49,33 +58,34 @@ fn text(state: &State, identities: &Identities) -> Result<String> {
         token::SYMBOL,
         token::DECIMALS
     )?;
-    out.push_str(RULES);
+    out.push_str(&ledger(state)?);
+    for (witness, key) in state.witnesses().zip(&identities.witnesses) {
+        out.push_str(&node("witnesses", &witness, key));
+    }
+    for (person, key) in PEOPLE.iter().zip(&identities.people) {
+        let credential = people::credential(person);
+        write!(
+            out,
+            "\n[[people]]\nid = \"{person}\"\n[[people.credentials]]\nid = \"{credential}\"\nclass = \"terminal\"\n\
+             public_key = \"{key}\"\n"
+        )?;
+    }
+    out.push_str(HOUSE);
     Ok(out)
 }
 
-const RULES: &str = r#"
-# What no rule allows is denied.
-[[rules]]
-name = "coins, up to 10 a request"
-allow = "transfer"
-asset = "eth"
-max_amount = "10"
-destinations = "anywhere"
+fn node(table: &str, Machine { name, port, .. }: &Machine, key: impl std::fmt::Display) -> String {
+    format!("\n[[{table}]]\nid = \"{name}\"\naddress = \"127.0.0.1:{port}\"\npublic_key = \"{key}\"\n")
+}
 
-[[rules]]
-name = "gas"
-allow = "fee"
-asset = "eth"
-max_amount = "0.05"
-
-[[rules]]
-name = "tokens, up to 1000 a request"
-allow = "transfer"
-asset = "token"
-max_amount = "1000"
-destinations = "anywhere"
-
-[[rules]]
-name = "messages"
-allow = "message"
-"#;
+fn ledger(state: &State) -> Result<String> {
+    let Keepers { signers, corrupt, quorum, .. } = Keepers::of(state.size()?);
+    let members = state.signers().take(signers.into()).chain(state.witnesses());
+    let members: Vec<String> = members.map(|machine| format!("\"{}\"", machine.name)).collect();
+    Ok(format!(
+        "\n# Who certifies limits and what counts once: signers, and so many witnesses without a share that it goes on while {corrupt} of its \
+         members are down.\n[[ledgers]]\nid = \"{LEDGER}\"\nmembers = [{}]\nquorum = {quorum}\ncorrupt = {corrupt}\n\
+         reservation_secs = 60\n",
+        members.join(", ")
+    ))
+}

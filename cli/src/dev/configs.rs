@@ -6,7 +6,10 @@ use limen_policy::charter::Charter;
 use limen_wire::ids::RequesterId;
 
 use super::charter::CHAIN_NUMBER;
-use super::layout::{COORDINATOR, Layout, REQUESTER, Signer, State};
+use super::layout::{COORDINATOR, Layout, Machine, REQUESTER, State};
+
+/// Nobody watches a story for half a minute: signers are asked soon whether people or a lifted freeze have changed anything.
+const ASK_INTERVAL_MS: u32 = 1_000;
 
 /// What differs from one `up` to the next.
 #[derive(Debug, Clone, Copy)]
@@ -21,14 +24,17 @@ pub(crate) fn write(layout: &Layout, state: &State, charter: &Charter, wishes: W
         let path = format!("{}/config.toml", signer.name);
         layout.write_private(&path, node(&signer, wishes).as_bytes())?;
     }
+    for machine in state.witnesses() {
+        layout.write_private(&format!("{}/config.toml", machine.name), witness(&machine).as_bytes())?;
+    }
     layout.write_private(&format!("{COORDINATOR}/config.toml"), coordinator(state).as_bytes())?;
     let client = client(state, charter)?;
     layout.write_private("client.toml", toml::to_string(&client)?.as_bytes())?;
     Ok(ClientConfig::from_file(&layout.client_config())?)
 }
 
-fn node(signer: &Signer, wishes: Wishes) -> String {
-    let Signer { name, port, metrics } = signer;
+fn node(signer: &Machine, wishes: Wishes) -> String {
+    let Machine { name, port, metrics } = signer;
     let trace = if wishes.trace_partials { "danger_trace_partials = \"partials.jsonl\"\n" } else { "" };
     format!(
         "# Written by `limen dev up` at each start; changes are lost.\n\
@@ -41,12 +47,22 @@ fn node(signer: &Signer, wishes: Wishes) -> String {
     )
 }
 
+fn witness(Machine { name, port, metrics }: &Machine) -> String {
+    format!(
+        "# Written by `limen dev up` at each start; changes are lost.\n\
+         node = \"{name}\"\nwitness = true\nlisten = \"127.0.0.1:{port}\"\nmetrics = \"127.0.0.1:{metrics}\"\n\
+         data_dir = \"data\"\ncharter = \"../charter.toml\"\n\
+         \n[identity]\ncertificate = \"node.crt\"\nkey = \"node.key\"\n"
+    )
+}
+
 fn coordinator(state: &State) -> String {
     format!(
         "# Written by `limen dev up` at each start; changes are lost.\n\
          id = \"{COORDINATOR}\"\ncharter = \"../charter.toml\"\ndata_dir = \"data\"\n\
          listen = \"127.0.0.1:{}\"\nmetrics_listen = \"127.0.0.1:{}\"\n\
-         \n[tls]\ncertificate = \"tls.crt\"\nkey = \"tls.key\"\nclient_authority = \"../ca/ca.crt\"\n",
+         \n[tls]\ncertificate = \"tls.crt\"\nkey = \"tls.key\"\nclient_authority = \"../ca/ca.crt\"\n\
+         \n[timing]\nask_interval_ms = {ASK_INTERVAL_MS}\n",
         state.ports.coordinator, state.ports.coordinator_metrics
     )
 }

@@ -11,13 +11,18 @@ use rcgen::{
 };
 use zeroize::Zeroizing;
 
-use super::layout::{COORDINATOR, Layout, REQUESTER, State};
+use super::layout::{COORDINATOR, Layout, Machine, REQUESTER, State};
+use super::people::{self, PEOPLE};
 
 /// Public keys of everyone that the charter names.
 #[derive(Debug)]
 pub(crate) struct Identities {
     /// Signers in index order.
     pub(crate) signers: Vec<PublicKey>,
+    /// Witnesses in index order.
+    pub(crate) witnesses: Vec<PublicKey>,
+    /// People in the order of [`PEOPLE`].
+    pub(crate) people: Vec<PublicKey>,
     pub(crate) coordinator: PublicKey,
     pub(crate) requester: PublicKey,
 }
@@ -26,28 +31,53 @@ pub(crate) struct Identities {
 pub(crate) fn prepare(layout: &Layout, state: &State) -> Result<Identities> {
     let authority = Authority::prepare(layout)?;
     for signer in state.signers() {
-        let folder = &signer.name;
-        if !layout.path(&format!("{folder}/node.key")).exists() {
-            // Pinned by its key: nobody looks at the issuer.
-            let key = new_key()?;
-            let certificate = params(folder, &[folder, "localhost"])?.self_signed(&key)?;
-            layout.write_private(&format!("{folder}/node.crt"), certificate.pem().as_bytes())?;
-            layout.write_private(&format!("{folder}/share-wrapping.key"), hex::encode(random()?).as_bytes())?;
-            layout.write_private(&format!("{folder}/node.key"), key.serialize_pem().as_bytes())?;
+        // Before the identity, whose key comes last: a folder with that is complete.
+        if !layout.path(&node_key_file(&signer)).exists() {
+            layout.write_private(&format!("{}/share-wrapping.key", signer.name), hex::encode(random()?).as_bytes())?;
         }
+    }
+    for machine in state.signers().chain(state.witnesses()) {
+        node(layout, &machine)?;
     }
     let usages = [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     authority.issue(layout, COORDINATOR, "tls", &[COORDINATOR, "localhost"], &usages)?;
     authority.issue(layout, "client", "client", &[REQUESTER], &usages[1..])?;
-    if !layout.path("client/envelope.key").exists() {
-        layout.write_private("client/envelope.key", ed25519_pem(&random()?).as_bytes())?;
+    ed25519_key(layout, "client/envelope.key")?;
+    for person in PEOPLE {
+        ed25519_key(layout, &people::key_file(person))?;
     }
     let key_of = |path: &str| public_key(&layout.path(path));
+    let node_key = |machine: Machine| key_of(&node_key_file(&machine));
     Ok(Identities {
-        signers: state.signers().map(|signer| key_of(&format!("{}/node.key", signer.name))).collect::<Result<_>>()?,
+        signers: state.signers().map(node_key).collect::<Result<_>>()?,
+        witnesses: state.witnesses().map(node_key).collect::<Result<_>>()?,
+        people: PEOPLE.iter().map(|person| key_of(&people::key_file(person))).collect::<Result<_>>()?,
         coordinator: key_of(&format!("{COORDINATOR}/tls.key"))?,
         requester: key_of("client/envelope.key")?,
     })
+}
+
+fn node_key_file(machine: &Machine) -> String {
+    format!("{}/node.key", machine.name)
+}
+
+/// A node's identity, where there is none yet. The node is known by its key: nobody looks at the issuer.
+fn node(layout: &Layout, machine: &Machine) -> Result<()> {
+    let (name, key_file) = (&machine.name, node_key_file(machine));
+    if layout.path(&key_file).exists() {
+        return Ok(());
+    }
+    let key = new_key()?;
+    let certificate = params(name, &[name, "localhost"])?.self_signed(&key)?;
+    layout.write_private(&format!("{name}/node.crt"), certificate.pem().as_bytes())?;
+    layout.write_private(&key_file, key.serialize_pem().as_bytes())
+}
+
+fn ed25519_key(layout: &Layout, file: &str) -> Result<()> {
+    if layout.path(file).exists() {
+        return Ok(());
+    }
+    layout.write_private(file, ed25519_pem(&random()?).as_bytes())
 }
 
 fn public_key(path: &Path) -> Result<PublicKey> {

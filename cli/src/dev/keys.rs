@@ -1,4 +1,4 @@
-//! The keys of the story: one for transactions, one for messages.
+//! The keys of the story: one for each vault, one for messages.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -11,6 +11,42 @@ use limen_wire::statement::KeyStatement;
 
 use crate::output::Output;
 
+/// How many names a key may use up: names are never used twice, not even those of keys that failed.
+const NAMES: u8 = 3;
+
+/// A vault of the charter, which names the keys that it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Vault {
+    Hot,
+    Cold,
+}
+
+impl Vault {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hot => "hot",
+            Self::Cold => "cold",
+        }
+    }
+
+    /// The names that its key may have.
+    pub(crate) fn key_names(self, protocol: Protocol) -> Vec<String> {
+        match protocol {
+            Protocol::Cggmp24 => names(&format!("{}-{protocol}", self.as_str())),
+            Protocol::Dkls23 | Protocol::Frost => names(self.as_str()),
+        }
+    }
+}
+
+/// The names that the key for messages may have.
+pub(crate) fn message_key_names() -> Vec<String> {
+    names("messages-ed25519")
+}
+
+fn names(first: &str) -> Vec<String> {
+    std::iter::once(first.to_owned()).chain((2..=NAMES).map(|number| format!("{first}-{number}"))).collect()
+}
+
 /// CGGMP24 looks for safe primes of 1536 bits first, on as many cores as there are signers or fewer.
 const MADE_WITHIN: Duration = Duration::from_secs(1800);
 
@@ -18,12 +54,13 @@ const MADE_WITHIN: Duration = Duration::from_secs(1800);
 pub(crate) async fn ensure(
     client: &Client,
     output: Output,
+    names: Vec<String>,
     (scheme, protocol): (Scheme, Protocol),
     size: CommitteeSize,
     nodes: Vec<NodeId>,
 ) -> Result<KeyStatement> {
     let known = client.list_keys(None).await?;
-    let (key_id, there) = choose(&known, name(scheme, protocol))?;
+    let (key_id, there) = choose(&known, names)?;
     let started = Instant::now();
     if !there {
         output.line(&format!("  key        {key_id}: {size} by {protocol}; no machine will ever hold it whole"));
@@ -44,25 +81,15 @@ pub(crate) async fn ensure(
     Ok(statement)
 }
 
-/// The name's first form that is not of a key that failed: names are never used twice.
-fn choose(known: &[KeyInfo], name: String) -> Result<(KeyId, bool)> {
-    let forms = std::iter::once(name.clone()).chain((2..).map(|number| format!("{name}-{number}")));
-    for form in forms {
-        let key_id = KeyId::new(form)?;
+/// The first of the names that is not of a key that failed.
+fn choose(known: &[KeyInfo], names: Vec<String>) -> Result<(KeyId, bool)> {
+    for name in names {
+        let key_id = KeyId::new(name)?;
         match known.iter().find(|info| info.key_id == key_id) {
             None => return Ok((key_id, false)),
             Some(info) if info.state != pb::KeyState::Failed => return Ok((key_id, true)),
             Some(_) => {}
         }
     }
-    bail!("no name is left for a key")
-}
-
-fn name(scheme: Scheme, protocol: Protocol) -> String {
-    match scheme {
-        Scheme::EcdsaSecp256k1 if protocol == Protocol::Dkls23 => "treasury".to_owned(),
-        Scheme::EcdsaSecp256k1 => format!("treasury-{protocol}"),
-        Scheme::EddsaEd25519 => "messages-ed25519".to_owned(),
-        Scheme::SchnorrBip340 => "messages-bip340".to_owned(),
-    }
+    bail!("{NAMES} keys have failed and no name is left for another: delete the folder to begin anew")
 }

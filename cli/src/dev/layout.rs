@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use limen_wire::ids::CommitteeSize;
+use limen_wire::limits::LEDGER_MEMBERS;
 use serde::{Deserialize, Serialize};
 
-/// The version of the folder.
-const VERSION: u32 = 1;
+/// The version of the folder. 2 has witnesses, people and vaults.
+const VERSION: u32 = 2;
 
 /// The folder of a development cluster.
 #[derive(Debug, Clone)]
@@ -71,11 +72,6 @@ impl Layout {
     }
 }
 
-/// The name of a signer by its index, from 1.
-pub(crate) fn node_name(index: u16) -> String {
-    format!("signer-{index}")
-}
-
 /// The coordinator's name.
 pub(crate) const COORDINATOR: &str = "coordinator-1";
 /// The one requester of a development cluster.
@@ -99,6 +95,8 @@ pub(crate) struct State {
 pub(crate) struct Ports {
     pub(crate) signers: Vec<u16>,
     pub(crate) signer_metrics: Vec<u16>,
+    pub(crate) witnesses: Vec<u16>,
+    pub(crate) witness_metrics: Vec<u16>,
     pub(crate) coordinator: u16,
     pub(crate) coordinator_metrics: u16,
     pub(crate) chain: u16,
@@ -114,15 +112,16 @@ impl State {
             return Ok(state);
         }
         let text = std::fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
-        let state: Self =
-            toml::from_str(&text).with_context(|| format!("{} is not what `dev up` wrote", path.display()))?;
-        if state.version != VERSION {
+        let not_ours = || format!("{} is not what `dev up` wrote", path.display());
+        let Versioned { version } = toml::from_str(&text).with_context(not_ours)?;
+        if version != VERSION {
             bail!(
-                "{} has version {}, this release knows {VERSION}: delete the folder to begin anew",
-                path.display(),
-                state.version
+                "{} has version {version}, this release knows {VERSION}: another release made it, with other machines and \
+                 another charter; choose another --dir, or delete the folder to begin anew",
+                path.display()
             );
         }
+        let state: Self = toml::from_str(&text).with_context(not_ours)?;
         let differs = signers.is_some_and(|signers| signers != state.signers)
             || required.is_some_and(|required| required != state.required);
         if differs {
@@ -139,36 +138,78 @@ impl State {
     fn make(signers: Option<u16>, required: Option<u16>) -> Result<Self> {
         let signers = signers.unwrap_or(3);
         let required = required.unwrap_or(signers / 2 + 1);
-        CommitteeSize::new(required, signers).context("--signers and --required do not go together")?;
-        Ok(Self { version: VERSION, signers, required, ports: Ports::choose(signers)? })
+        let size = CommitteeSize::new(required, signers).context("--signers and --required do not go together")?;
+        Ok(Self { version: VERSION, signers, required, ports: Ports::choose(signers, Keepers::of(size).witnesses)? })
     }
 
     pub(crate) fn size(&self) -> Result<CommitteeSize> {
         Ok(CommitteeSize::new(self.required, self.signers)?)
     }
 
-    /// Names and ports of the signers, in index order.
-    pub(crate) fn signers(&self) -> impl Iterator<Item = Signer> + '_ {
-        let ports = self.ports.signers.iter().zip(&self.ports.signer_metrics);
-        (1..=self.signers).zip(ports).map(|(index, (port, metrics))| Signer {
-            name: node_name(index),
-            port: *port,
-            metrics: *metrics,
-        })
+    /// The signers, in index order.
+    pub(crate) fn signers(&self) -> impl Iterator<Item = Machine> + '_ {
+        machines("signer", &self.ports.signers, &self.ports.signer_metrics)
+    }
+
+    /// The nodes without a share.
+    pub(crate) fn witnesses(&self) -> impl Iterator<Item = Machine> + '_ {
+        machines("witness", &self.ports.witnesses, &self.ports.witness_metrics)
     }
 }
 
-/// A signer of the cluster.
+/// What every version of the file begins with.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+/// A node of the cluster.
 #[derive(Debug, Clone)]
-pub(crate) struct Signer {
+pub(crate) struct Machine {
     pub(crate) name: String,
     pub(crate) port: u16,
     pub(crate) metrics: u16,
 }
 
+fn machines<'a>(kind: &'a str, ports: &'a [u16], metrics: &'a [u16]) -> impl Iterator<Item = Machine> + 'a {
+    let ports = ports.iter().zip(metrics);
+    (1..).zip(ports).map(move |(index, (port, metrics)): (u16, _)| Machine {
+        name: format!("{kind}-{index}"),
+        port: *port,
+        metrics: *metrics,
+    })
+}
+
+/// Who keeps the ledger: signers, and so many witnesses beside them that it goes on while f members are down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Keepers {
+    /// Signers among the members: the first so many.
+    pub(crate) signers: u16,
+    /// Members without a share.
+    pub(crate) witnesses: u16,
+    /// f: members that may do anything at all.
+    pub(crate) corrupt: u16,
+    /// q: acknowledgements that make a certificate.
+    pub(crate) quorum: u16,
+}
+
+impl Keepers {
+    /// For keys of t of n signers f = t − 1, as many as hold no key together. N ≥ 3f + 1 members, of whom
+    /// q = ⌊(N + f) / 2⌋ + 1 make a certificate: any two such sets share an honest member (2q − N > f), and f may be
+    /// down (N − q ≥ f); docs/limits.md. A ledger has a bounded number of members, which bounds f for large clusters.
+    pub(crate) fn of(size: CommitteeSize) -> Self {
+        let most = u16::try_from(LEDGER_MEMBERS).unwrap_or(u16::MAX);
+        let signers = u16::from(size.signers_total()).min(most);
+        let corrupt = u16::from(size.signers_required()).saturating_sub(1).min(most.saturating_sub(1) / 3);
+        let members = signers.max(corrupt.saturating_mul(3).saturating_add(1));
+        let quorum = (members.saturating_add(corrupt) / 2).saturating_add(1);
+        Self { signers, witnesses: members.saturating_sub(signers), corrupt, quorum }
+    }
+}
+
 impl Ports {
     /// Free ones, all held open until the last is found.
-    fn choose(signers: u16) -> Result<Self> {
+    fn choose(signers: u16, witnesses: u16) -> Result<Self> {
         let mut held = Vec::new();
         let mut next = || -> Result<u16> {
             let listener = TcpListener::bind(("127.0.0.1", 0)).context("could not find a free port on loopback")?;
@@ -176,9 +217,12 @@ impl Ports {
             held.push(listener);
             Ok(port)
         };
+        let mut several = |count: u16| (0..count).map(|_| next()).collect::<Result<Vec<u16>>>();
         Ok(Self {
-            signers: (0..signers).map(|_| next()).collect::<Result<_>>()?,
-            signer_metrics: (0..signers).map(|_| next()).collect::<Result<_>>()?,
+            signers: several(signers)?,
+            signer_metrics: several(signers)?,
+            witnesses: several(witnesses)?,
+            witness_metrics: several(witnesses)?,
             coordinator: next()?,
             coordinator_metrics: next()?,
             chain: next()?,
@@ -188,7 +232,8 @@ impl Ports {
     /// Refuses when somebody else sits on one of our ports.
     pub(crate) fn check_free(&self) -> Result<()> {
         let own = [self.coordinator, self.coordinator_metrics, self.chain];
-        for port in self.signers.iter().chain(&self.signer_metrics).chain(&own) {
+        let nodes = [&self.signers, &self.signer_metrics, &self.witnesses, &self.witness_metrics];
+        for port in nodes.into_iter().flatten().chain(&own) {
             TcpListener::bind(("127.0.0.1", *port)).with_context(|| {
                 format!(
                     "port {port} belongs to this cluster's charter but another program listens there: stop that program"
@@ -196,5 +241,28 @@ impl Ports {
             })?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ledger_stands_f_corrupt_members_and_goes_on_without_f() {
+        let of = |required, total| Keepers::of(CommitteeSize::new(required, total).unwrap());
+        assert_eq!(of(2, 3), Keepers { signers: 3, witnesses: 1, corrupt: 1, quorum: 3 });
+        assert_eq!(of(3, 5), Keepers { signers: 5, witnesses: 2, corrupt: 2, quorum: 5 });
+        assert_eq!(of(2, 5), Keepers { signers: 5, witnesses: 0, corrupt: 1, quorum: 4 });
+        for total in 2..=32 {
+            for required in 2..=total {
+                let Keepers { signers, witnesses, corrupt, quorum } = of(required, total);
+                let members = signers + witnesses;
+                assert!(2 * quorum > members + corrupt, "{required} of {total}: two quorums share nobody honest");
+                assert!(members - quorum >= corrupt, "{required} of {total}: it stops with f down");
+                assert!(usize::from(members) <= LEDGER_MEMBERS);
+                assert!(corrupt == required - 1 || usize::from(members) == LEDGER_MEMBERS);
+            }
+        }
     }
 }

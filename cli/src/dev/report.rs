@@ -1,5 +1,6 @@
 //! What `up.json` holds: for programs, and for tests that check the story with other people's libraries.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -17,14 +18,16 @@ pub(crate) struct Report {
     pub(crate) keys: Vec<KeyReport>,
     pub(crate) withdrawals: Vec<Withdrawal>,
     pub(crate) messages: Vec<Message>,
+    /// What else happened, in order.
+    pub(crate) acts: Vec<Act>,
     pub(crate) endpoints: Endpoints,
     pub(crate) client: ClientFiles,
 }
 
 #[derive(Debug, Serialize)]
 pub(crate) struct KeyReport {
-    key_id: String,
-    scheme: String,
+    pub(crate) key_id: String,
+    pub(crate) scheme: String,
     protocol: String,
     signers_required: u8,
     signers_total: u8,
@@ -75,10 +78,67 @@ pub(crate) struct Message {
     pub(crate) seconds: f64,
 }
 
+/// What the story shows beside payments that are signed at once.
+#[derive(Debug, Serialize)]
+#[serde(tag = "act", rename_all = "snake_case")]
+pub(crate) enum Act {
+    /// A limit let no more through, and the request was cancelled.
+    LimitReached {
+        intent_id: String,
+        limit: String,
+        /// In whole units, as the other amounts here.
+        bound: String,
+        asked: String,
+        left: String,
+        /// The coordinator's words.
+        said: String,
+    },
+    /// A large withdrawal waited for people and time.
+    Approved {
+        rule: String,
+        approvals: Vec<Approval>,
+        delay_secs: u64,
+        /// From the last approval to the verified signature.
+        waited_seconds: f64,
+        withdrawal: Withdrawal,
+    },
+    /// A rule denied a withdrawal.
+    Refused {
+        intent_id: String,
+        rule: String,
+        asked: String,
+        to: String,
+        /// Each signer's own words, by its name.
+        said: BTreeMap<String, String>,
+    },
+    /// A guardian stopped the vault; a withdrawal waited until others had lifted the freeze.
+    Frozen {
+        freeze_id: String,
+        scope: String,
+        by: String,
+        /// Signers that held it.
+        in_force: usize,
+        lifted_by: Vec<String>,
+        delay_secs: u64,
+        /// From the last word about lifting it to the verified signature.
+        waited_seconds: f64,
+        withdrawal: Withdrawal,
+    },
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Approval {
+    pub(crate) person: String,
+    pub(crate) approval_id: String,
+    /// The read-back words.
+    pub(crate) words: String,
+}
+
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Endpoints {
     pub(crate) coordinator: String,
     pub(crate) signers: Vec<String>,
+    pub(crate) witnesses: Vec<String>,
     pub(crate) metrics: Vec<String>,
     pub(crate) chain_rpc: Option<String>,
 }
@@ -96,13 +156,15 @@ pub(crate) struct ClientFiles {
 impl Report {
     pub(crate) fn new(layout: &Layout, state: &State, config: &ClientConfig) -> Self {
         let local = |port: u16| format!("127.0.0.1:{port}");
-        let metrics = state.signers().map(|signer| signer.metrics).chain([state.ports.coordinator_metrics]);
+        let nodes = state.signers().chain(state.witnesses());
+        let metrics = nodes.map(|node| node.metrics).chain([state.ports.coordinator_metrics]);
         Self {
             cluster: config.cluster.to_string(),
             requester: config.requester.to_string(),
             endpoints: Endpoints {
                 coordinator: local(state.ports.coordinator),
                 signers: state.signers().map(|signer| local(signer.port)).collect(),
+                witnesses: state.witnesses().map(|witness| local(witness.port)).collect(),
                 metrics: metrics.map(|port| format!("http://{}/metrics", local(port))).collect(),
                 chain_rpc: None,
             },

@@ -4,22 +4,23 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use limen_client::evm::Transfers;
-use limen_client::{Client, ClientConfig, ClusterView};
+use limen_client::{Client, ClientConfig, ClusterView, Signers};
 use limen_policy::charter::Charter;
 use limen_wire::effects::ChainId;
-use limen_wire::ids::{NodeId, Protocol, Scheme};
+use limen_wire::ids::{KeyId, NodeId, Protocol, Scheme};
 use limen_wire::statement::KeyStatement;
 use rustix::process::Signal;
 
+use super::acts::{self, Stage};
 use super::chain::{self, Chain};
 use super::charter::{self, CHAIN_NUMBER};
 use super::configs::{self, Wishes};
-use super::layout::{COORDINATOR, Layout, State};
-use super::nonces::Remembering;
+use super::keys::Vault;
+use super::layout::{COORDINATOR, Keepers, Layout, State};
+use super::people::People;
 use super::processes::{Process, Program};
 use super::report::{KeyReport, Report};
-use super::withdrawals::{self, Act, NoChain};
+use super::withdrawals::{self, Account, Payment};
 use super::{UpArgs, identities, keys, story};
 use crate::output::Output;
 use crate::signals;
@@ -45,7 +46,8 @@ impl Prepared {
 /// Everything that runs.
 #[derive(Default)]
 struct Running {
-    signers: Vec<Process>,
+    /// Signers and witnesses.
+    nodes: Vec<Process>,
     coordinator: Option<Process>,
     chain: Option<Chain>,
 }
@@ -65,7 +67,7 @@ pub(crate) async fn run(args: &UpArgs, output: Output) -> Result<()> {
         signal = signals::stop() => Err(anyhow::anyhow!("stopped by {}", signal?)),
     };
     let result = match result {
-        Ok(key) if !args.once => stay_up(output, &prepared, &key).await,
+        Ok(keys) if !args.once => stay_up(output, &prepared, &keys).await,
         other => other.map(drop),
     };
     running.stop(output).await;
@@ -85,97 +87,107 @@ fn prepare(layout: Layout, args: &UpArgs) -> Result<Prepared> {
     Ok(Prepared { layout, state, charter, client })
 }
 
-/// The whole story. Gives the transaction key.
-async fn tell(args: &UpArgs, output: Output, prepared: &Prepared, running: &mut Running) -> Result<KeyStatement> {
+/// The keys of the two vaults.
+struct VaultKeys {
+    hot: KeyStatement,
+    cold: KeyStatement,
+}
+
+/// The whole story.
+async fn tell(args: &UpArgs, output: Output, prepared: &Prepared, running: &mut Running) -> Result<VaultKeys> {
     let started = Instant::now();
-    story::greeting(output, &prepared.layout, prepared.state.size()?);
+    let Prepared { layout, state, .. } = prepared;
+    let keepers = Keepers::of(state.size()?);
+    story::greeting(output, layout, state.size()?, keepers);
     running.start(args, output, prepared)?;
     let missing = chain::missing(&args.dev_chain);
     if missing.is_empty() {
-        running.chain = Some(Chain::start(&prepared.layout, &prepared.state, &args.dev_chain, output).await?);
+        running.chain = Some(Chain::start(layout, state, &args.dev_chain, output).await?);
     } else {
         story::without_chain(output, &missing, &args.dev_chain);
     }
     let client = Client::connect(&prepared.client)?;
-    wait_until_ready(&client, &prepared.layout).await?;
-    output.line(&format!(
-        "  signers    all reachable and linked to each other ({:.1} s)",
-        started.elapsed().as_secs_f64()
-    ));
+    wait_until_ready(&client, layout).await?;
+    story::ready(output, state, keepers, started.elapsed().as_secs_f64());
 
-    let mut report = Report::new(&prepared.layout, &prepared.state, &prepared.client);
-    let key = make_treasury(args, output, prepared, &client, &mut report).await?;
-    withdraw(args, output, running.chain.as_ref(), &client, &key, &mut report).await?;
-    sign_message(output, prepared, &client, &mut report).await?;
-    if args.json {
-        report.write(&prepared.layout)?;
-        output.line(&format!("  report     {}", prepared.layout.path("up.json").display()));
+    let mut report = Report::new(layout, state, &prepared.client);
+    let people = People::new(layout, &prepared.charter, &client, Signers::connect(&prepared.client, &[])?);
+    acts::thaw(&people, output).await?;
+    let keys = vault_keys(args, output, prepared, &client, &mut report).await?;
+    let chain = running.chain.as_ref();
+    let stage = Stage {
+        output,
+        client: &client,
+        charter: &prepared.charter,
+        people,
+        hot: Account::open(&client, &keys.hot.key_id, chain).await?,
+        cold: Account::open(&client, &keys.cold.key_id, chain).await?,
+        customer: acts::new_customer()?,
+    };
+    if let Some(chain) = chain {
+        chain.fund(stage.hot.address()).await?;
+        chain.fund(stage.cold.address()).await?;
+        chain.fund_tokens(stage.hot.address(), &args.dev_chain).await?;
+        report.endpoints.chain_rpc = Some(format!("http://127.0.0.1:{}", chain.port));
+        output.line("  chain      anvil runs; both accounts hold coins, the hot one tokens");
     }
-    output.line(&format!("  done       in {:.1} s", started.elapsed().as_secs_f64()));
-    Ok(key)
+    play(&stage, &mut report).await?;
+    if args.json {
+        report.write(layout)?;
+        output.line(&format!("  report     {}", layout.path("up.json").display()));
+    }
+    story::summary(output, &report, started.elapsed().as_secs_f64());
+    Ok(keys)
 }
 
-async fn make_treasury(
+/// The keys that are not there yet are made.
+async fn vault_keys(
     args: &UpArgs,
     output: Output,
     prepared: &Prepared,
     client: &Client,
     report: &mut Report,
-) -> Result<KeyStatement> {
-    let wish = (Scheme::EcdsaSecp256k1, args.protocol);
-    let key = keys::ensure(client, output, wish, prepared.state.size()?, prepared.nodes()).await?;
-    let account = client.address(&key.key_id, &[], &ChainId::eip155(CHAIN_NUMBER)).await?;
-    output.line(&format!("             address {account}, derived here from what the signers attest"));
-    report.keys.push(KeyReport::new(&key, &account));
-    Ok(key)
-}
-
-async fn sign_message(output: Output, prepared: &Prepared, client: &Client, report: &mut Report) -> Result<()> {
-    let wish = (Scheme::EddsaEd25519, Protocol::Frost);
-    let key = keys::ensure(client, output, wish, prepared.state.size()?, prepared.nodes()).await?;
-    let account = client.address(&key.key_id, &[], &ChainId::offchain()).await?;
-    report.keys.push(KeyReport::new(&key, &account));
-    let (message, _) = withdrawals::message(client, &key.key_id).await?;
-    story::message(output, &message);
-    report.messages.push(message);
-    Ok(())
-}
-
-async fn withdraw(
-    args: &UpArgs,
-    output: Output,
-    chain: Option<&Chain>,
-    client: &Client,
-    key: &KeyStatement,
-    report: &mut Report,
-) -> Result<()> {
-    let (key_id, number) = (key.key_id.clone(), ChainId::eip155(CHAIN_NUMBER));
-    let mut told = |done: withdrawals::Done| {
-        story::withdrawal(output, &done.words, &done.report);
-        report.withdrawals.push(done.report);
+) -> Result<VaultKeys> {
+    let size = prepared.state.size()?;
+    let mut make = async |names, wish, chain: &ChainId| -> Result<KeyStatement> {
+        let key = keys::ensure(client, output, names, wish, size, prepared.nodes()).await?;
+        let account = client.address(&key.key_id, &[], chain).await?;
+        output.line(&format!("             address {account}, derived here from what the signers attest"));
+        report.keys.push(KeyReport::new(&key, &account));
+        Ok(key)
     };
-    if let Some(chain) = chain {
-        report.endpoints.chain_rpc = Some(format!("http://127.0.0.1:{}", chain.port));
-        let provider = Remembering::ask(client, chain.rpc.clone(), &key_id, &number).await?;
-        let transfers = Transfers::open(client.clone(), provider, key_id, Vec::new(), number).await?;
-        chain.fund(transfers.account(), &args.dev_chain).await?;
-        output.line("  chain      anvil runs; the account holds coins and tokens");
-        for act in [Act::Coins, Act::Tokens] {
-            told(withdrawals::withdraw(&transfers, Some(chain), act).await?);
-        }
-    } else {
-        let provider = Remembering::ask(client, NoChain, &key_id, &number).await?;
-        let transfers = Transfers::open(client.clone(), provider, key_id, Vec::new(), number).await?;
-        for act in [Act::Coins, Act::Tokens] {
-            told(withdrawals::withdraw(&transfers, None, act).await?);
-        }
+    let (ecdsa, evm) = (Scheme::EcdsaSecp256k1, ChainId::eip155(CHAIN_NUMBER));
+    let hot = make(Vault::Hot.key_names(args.protocol), (ecdsa, args.protocol), &evm).await?;
+    let frost = (Scheme::EddsaEd25519, Protocol::Frost);
+    make(keys::message_key_names(), frost, &ChainId::offchain()).await?;
+    let cold = make(Vault::Cold.key_names(Protocol::Dkls23), (ecdsa, Protocol::Dkls23), &evm).await?;
+    Ok(VaultKeys { hot, cold })
+}
+
+/// What moves and what does not.
+async fn play(stage: &Stage<'_>, report: &mut Report) -> Result<()> {
+    let small = Payment::coins("0.5", stage.customer.clone());
+    for payment in [&small, &Payment::tokens("250", stage.customer.clone())] {
+        let done = stage.hot.pay(payment, "a withdrawal of the development story").await?;
+        story::withdrawal(stage.output, payment, &done);
+        report.withdrawals.push(done);
     }
+    let message_key = report.keys.iter().find(|key| key.scheme == Scheme::EddsaEd25519.to_string());
+    let message_key = KeyId::new(message_key.map(|key| key.key_id.clone()).unwrap_or_default())?;
+    let (message, _) = withdrawals::message(stage.client, &message_key).await?;
+    story::message(stage.output, &message);
+    report.messages.push(message);
+    report.acts.push(acts::limit(stage, small.amount).await?);
+    report.acts.push(acts::large(stage).await?);
+    report.acts.push(acts::refused(stage).await?);
+    report.acts.push(acts::frozen(stage).await?);
     Ok(())
 }
 
-async fn stay_up(output: Output, prepared: &Prepared, key: &KeyStatement) -> Result<()> {
+async fn stay_up(output: Output, prepared: &Prepared, keys: &VaultKeys) -> Result<()> {
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("limen"));
-    story::next_steps(output, &prepared.layout, &program, key.key_id.as_str());
+    let keys = (keys.hot.key_id.as_str(), keys.cold.key_id.as_str());
+    story::next_steps(output, &prepared.layout, &program, keys);
     let signal = signals::stop().await?;
     output.line(&format!("stopping ({signal})"));
     Ok(())
@@ -205,8 +217,8 @@ impl Running {
             };
             Process::start(program, output)
         };
-        for signer in prepared.state.signers() {
-            self.signers.push(daemon("limen-node", &signer.name)?);
+        for node in prepared.state.signers().chain(prepared.state.witnesses()) {
+            self.nodes.push(daemon("limen-node", &node.name)?);
         }
         self.coordinator = Some(daemon("limen-coordinator", COORDINATOR)?);
         Ok(())
@@ -218,9 +230,9 @@ impl Running {
         if let Some(coordinator) = self.coordinator {
             coordinator.stop().await;
         }
-        let signers: Vec<_> = self.signers.into_iter().map(|signer| tokio::spawn(signer.stop())).collect();
-        for signer in signers {
-            let _ = signer.await;
+        let nodes: Vec<_> = self.nodes.into_iter().map(|node| tokio::spawn(node.stop())).collect();
+        for node in nodes {
+            let _ = node.await;
         }
         if let Some(chain) = self.chain {
             chain.stop().await;
@@ -234,7 +246,7 @@ fn beside_this_program() -> Result<PathBuf> {
     Ok(this.parent().unwrap_or_else(|| Path::new(".")).to_path_buf())
 }
 
-/// Ready means: the coordinator answers, reaches every signer, and every signer is linked to every other.
+/// Ready means: the coordinator answers, reaches every signer and witness, and every signer is linked to every other.
 async fn wait_until_ready(client: &Client, layout: &Layout) -> Result<()> {
     let started = Instant::now();
     loop {
@@ -265,6 +277,9 @@ fn readiness(view: &ClusterView) -> (bool, String) {
         if let Some(peer) = peers.iter().find(|peer| !peer.connected) {
             return (false, format!("{} is not linked to {}", signer.node, peer.node));
         }
+    }
+    if let Some(witness) = view.witnesses.iter().find(|witness| !witness.reachable) {
+        return (false, format!("{} is not reachable: {}", witness.node, witness.error));
     }
     (!view.signers.is_empty(), "no signer is known yet".to_owned())
 }

@@ -1,117 +1,146 @@
-//! The story's acts: a withdrawal of coins, one of tokens, and a signed message.
+//! Payments out of an account of the cluster, on a chain or without one, and the signed message.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use limen_client::evm::{Call, Fees, Paid, Provider, ProviderError, Transfer, Transfers};
+use limen_client::evm::{Paid, Transfer, Transfers};
 use limen_client::{Client, NewIntent, Signed};
 use limen_wire::effects::{Address, Amount, Asset, ChainId};
 use limen_wire::ids::KeyId;
 
-use super::chain::{Chain, RECIPIENT};
+use super::chain::Chain;
 use super::charter::CHAIN_NUMBER;
+use super::nonces::Remembering;
 use super::report::{Message, Withdrawal};
 use super::token;
 
 const SIGNED_WITHIN: Duration = Duration::from_secs(120);
 const MINED_WITHIN: Duration = Duration::from_secs(60);
+/// Decimal places of the chain's own coin.
+pub(crate) const COIN_DECIMALS: u8 = 18;
 
-/// What moves in the story.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Act {
+/// What moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
     Coins,
     Tokens,
 }
 
-impl Act {
-    fn amount(self) -> (&'static str, Option<Amount>) {
-        let (text, decimals) = match self {
-            Self::Coins => ("0.5", 18),
-            Self::Tokens => ("250", token::DECIMALS),
-        };
-        (text, Amount::from_units(text, decimals))
-    }
-    fn symbol(self) -> &'static str {
-        match self {
-            Self::Coins => "ETH",
-            Self::Tokens => token::SYMBOL,
-        }
-    }
+/// So much of it, in whole units, to somebody.
+#[derive(Debug, Clone)]
+pub(crate) struct Payment {
+    pub(crate) what: What,
+    pub(crate) amount: &'static str,
+    pub(crate) to: Address,
 }
 
-/// A withdrawal done.
-pub(crate) struct Done {
-    pub(crate) report: Withdrawal,
+impl Payment {
+    pub(crate) const fn coins(amount: &'static str, to: Address) -> Self {
+        Self { what: What::Coins, amount, to }
+    }
+
+    pub(crate) const fn tokens(amount: &'static str, to: Address) -> Self {
+        Self { what: What::Tokens, amount, to }
+    }
+
     /// Amount and ticker, for people.
-    pub(crate) words: String,
+    pub(crate) fn words(&self) -> String {
+        let symbol = if self.what == What::Coins { "ETH" } else { token::SYMBOL };
+        format!("{} {symbol}", self.amount)
+    }
+
+    fn smallest(&self) -> Result<Amount> {
+        let decimals = if self.what == What::Coins { COIN_DECIMALS } else { token::DECIMALS };
+        Amount::from_units(self.amount, decimals).context("a built-in amount is malformed")
+    }
+
+    fn asset(&self) -> Result<Asset> {
+        let chain = ChainId::eip155(CHAIN_NUMBER);
+        Ok(match self.what {
+            What::Coins => Asset::Native(chain),
+            What::Tokens => Asset::Erc20(chain, address(token::ADDRESS)?),
+        })
+    }
+
+    pub(crate) fn transfer(&self) -> Result<Transfer> {
+        let (to, amount) = (self.to.clone(), self.smallest()?);
+        Ok(match self.what {
+            What::Coins => Transfer::Native { to, amount },
+            What::Tokens => Transfer::Erc20 { token: address(token::ADDRESS)?, to, amount },
+        })
+    }
 }
 
-/// Without a chain, everything that a transfer must know is made up: the result is signed and never broadcast.
-pub(crate) struct NoChain;
-
-impl Provider for NoChain {
-    async fn next_nonce(&self, _: &Address) -> Result<u64, ProviderError> {
-        Ok(0)
-    }
-    async fn fees(&self) -> Result<Fees, ProviderError> {
-        Ok(Fees { max_fee_per_gas: 30_000_000_000, max_priority_fee_per_gas: 1_000_000_000 })
-    }
-    async fn estimate_gas(&self, call: &Call) -> Result<u64, ProviderError> {
-        Ok(if call.data.is_empty() { 21_000 } else { 65_000 })
-    }
+/// An address that is part of this program.
+pub(crate) fn address(text: &str) -> Result<Address> {
+    Address::from_canonical(text).context("a built-in address is malformed")
 }
 
-/// Signs a withdrawal, and with a chain broadcasts it and waits until it is mined.
-pub(crate) async fn withdraw<P: Provider>(transfers: &Transfers<P>, chain: Option<&Chain>, act: Act) -> Result<Done> {
-    let started = Instant::now();
-    let (transfer, asset) = transfer(act)?;
-    let Paid { nonce, signed } =
-        transfers.send(&transfer, "a withdrawal of the development story", SIGNED_WITHIN).await?;
-    let signing_seconds = started.elapsed().as_secs_f64();
-    let transaction = signed.transaction.as_ref().context("the cluster signed something that is no transaction")?;
-    let tx_hash = format!("0x{}", hex::encode(transaction.hash));
-    let block_number = match chain {
-        None => None,
-        Some(chain) => {
-            chain.catch_up(transfers.account(), nonce).await?;
-            chain.rpc.broadcast(&transaction.raw).await?;
-            let receipt = chain.rpc.wait_for_receipt(&tx_hash, MINED_WITHIN).await?;
-            if !receipt.success {
-                bail!("transaction {tx_hash} was mined but failed");
+/// An account of the cluster, and the chain if there is one.
+pub(crate) struct Account<'a> {
+    pub(crate) transfers: Transfers<Remembering>,
+    chain: Option<&'a Chain>,
+}
+
+impl<'a> Account<'a> {
+    /// The key's own account.
+    pub(crate) async fn open(client: &Client, key_id: &KeyId, chain: Option<&'a Chain>) -> Result<Self> {
+        let number = ChainId::eip155(CHAIN_NUMBER);
+        let rpc = chain.map(|chain| chain.rpc.clone());
+        let provider = Remembering::ask(client, rpc, key_id, &number).await?;
+        let transfers = Transfers::open(client.clone(), provider, key_id.clone(), Vec::new(), number).await?;
+        Ok(Self { transfers, chain })
+    }
+
+    pub(crate) const fn address(&self) -> &Address {
+        self.transfers.account()
+    }
+
+    /// Signs a payment that waits for nobody, and with a chain broadcasts it and waits until it is mined.
+    pub(crate) async fn pay(&self, payment: &Payment, note: &str) -> Result<Withdrawal> {
+        let started = Instant::now();
+        let Paid { nonce, signed } = self.transfers.send(&payment.transfer()?, note, SIGNED_WITHIN).await?;
+        self.settle(payment, nonce, &signed, started).await
+    }
+
+    /// What remains once it is signed, for a payment that was handed in at that moment.
+    pub(crate) async fn settle(
+        &self,
+        payment: &Payment,
+        nonce: u64,
+        signed: &Signed,
+        started: Instant,
+    ) -> Result<Withdrawal> {
+        let signing_seconds = started.elapsed().as_secs_f64();
+        let transaction = signed.transaction.as_ref().context("the cluster signed something that is no transaction")?;
+        let tx_hash = format!("0x{}", hex::encode(transaction.hash));
+        let block_number = match self.chain {
+            None => None,
+            Some(chain) => {
+                chain.catch_up(self.address(), nonce).await?;
+                chain.rpc.broadcast(&transaction.raw).await?;
+                let receipt = chain.rpc.wait_for_receipt(&tx_hash, MINED_WITHIN).await?;
+                if !receipt.success {
+                    bail!("transaction {tx_hash} was mined but failed");
+                }
+                Some(receipt.block_number)
             }
-            Some(receipt.block_number)
-        }
-    };
-    let (text, amount) = act.amount();
-    let report = Withdrawal {
-        chain: ChainId::eip155(CHAIN_NUMBER).to_string(),
-        asset: asset.to_string(),
-        amount: amount.unwrap_or_default().to_string(),
-        from: transfers.account().to_string(),
-        to: RECIPIENT.to_owned(),
-        raw_transaction: format!("0x{}", hex::encode(&transaction.raw)),
-        tx_hash,
-        nonce,
-        block_number,
-        seconds: started.elapsed().as_secs_f64(),
-        signing_seconds,
-        intent_id: signed.intent_id.to_string(),
-    };
-    Ok(Done { report, words: format!("{text} {}", act.symbol()) })
-}
-
-fn transfer(act: Act) -> Result<(Transfer, Asset)> {
-    let chain = ChainId::eip155(CHAIN_NUMBER);
-    let address = |text: &str| Address::from_canonical(text).context("a built-in address is malformed");
-    let to = address(RECIPIENT)?;
-    let amount = act.amount().1.context("a built-in amount is malformed")?;
-    Ok(match act {
-        Act::Coins => (Transfer::Native { to, amount }, Asset::Native(chain)),
-        Act::Tokens => {
-            let token = address(token::ADDRESS)?;
-            (Transfer::Erc20 { token: token.clone(), to, amount }, Asset::Erc20(chain, token))
-        }
-    })
+        };
+        Ok(Withdrawal {
+            chain: ChainId::eip155(CHAIN_NUMBER).to_string(),
+            asset: payment.asset()?.to_string(),
+            amount: payment.smallest()?.to_string(),
+            from: self.address().to_string(),
+            to: payment.to.to_string(),
+            raw_transaction: format!("0x{}", hex::encode(&transaction.raw)),
+            tx_hash,
+            nonce,
+            block_number,
+            seconds: started.elapsed().as_secs_f64(),
+            signing_seconds,
+            intent_id: signed.intent_id.to_string(),
+        })
+    }
 }
 
 /// Signs a plain message.

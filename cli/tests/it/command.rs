@@ -105,12 +105,28 @@ fn a_folder_is_prepared_once_and_keeps_its_shape() {
 }
 
 #[test]
+fn a_folder_of_another_release_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().display().to_string();
+    let state = "version = 1\nsigners = 3\nrequired = 2\n\n[ports]\nsigners = [1, 2, 3]\nchain = 4\n";
+    std::fs::write(folder.path().join("dev.toml"), state).unwrap();
+    let output = limen(&["dev", "up", "--prepare-only", "--dir", &dir]);
+    assert!(!output.status.success());
+    let error = text(&output.stderr);
+    assert!(error.contains("has version 1") && error.contains("another --dir"), "{error}");
+    assert_eq!(std::fs::read_to_string(folder.path().join("dev.toml")).unwrap(), state);
+    assert!(!folder.path().join("charter.toml").exists());
+}
+
+#[test]
 fn private_files_are_private() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().display().to_string();
     assert!(limen(&["dev", "up", "--prepare-only", "--dir", &dir]).status.success());
-    for file in ["signer-1/node.key", "signer-1/share-wrapping.key", "ca/ca.key", "client/envelope.key"] {
+    for file in
+        ["signer-1/node.key", "signer-1/share-wrapping.key", "ca/ca.key", "client/envelope.key", "people/anna.pem"]
+    {
         let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{file} can be read by others");
     }

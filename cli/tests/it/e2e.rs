@@ -1,5 +1,6 @@
 //! Real signers, a real coordinator, a real chain where npm has brought one.
 
+mod anyone;
 mod approvals;
 mod cluster;
 mod crashes;

@@ -9,6 +9,7 @@ use limen_wire::pb::custody_server::Custody;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::context::{Core, store_failed};
+use crate::ledger::Ledgers;
 use crate::{charters, intake, keys, watch};
 
 /// The door for clients.
@@ -103,11 +104,11 @@ impl Admin for AdminService {
         &self,
         _request: Request<pb::ClusterStatusRequest>,
     ) -> Result<Response<pb::ClusterStatusResponse>, Status> {
-        Ok(Response::new(status(&self.0)?))
+        Ok(Response::new(status(&self.0).await?))
     }
 }
 
-fn status(core: &Core) -> Result<pb::ClusterStatusResponse, ApiError> {
+async fn status(core: &Core) -> Result<pb::ClusterStatusResponse, ApiError> {
     let (requests_open, requests_ended) = core.store.counts().map_err(store_failed)?;
     let signers = core.signers.all().iter().map(|signer| {
         let health = signer.health();
@@ -127,5 +128,6 @@ fn status(core: &Core) -> Result<pb::ClusterStatusResponse, ApiError> {
         signers: signers.collect(),
         requests_open,
         requests_ended,
+        witnesses: Ledgers::witnesses(core).await,
     })
 }

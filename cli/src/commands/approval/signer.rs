@@ -34,6 +34,12 @@ impl Signer {
     }
 }
 
+/// The key in this file, and whose it is.
+pub(in crate::commands) fn from_key_file(path: &Path, roster: &Roster) -> Result<Signer> {
+    let args = SignerArgs { key: Some(path.to_owned()), ssh_agent: false, credential: None };
+    open(&args, roster)
+}
+
 /// Finds the key and whose it is.
 pub(in crate::commands) fn open(args: &SignerArgs, roster: &Roster) -> Result<Signer> {
     match &args.key {

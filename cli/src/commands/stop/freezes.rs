@@ -39,6 +39,11 @@ pub(super) async fn run(signers: &Signers, config: &ClientConfig, output: Output
     })
 }
 
+/// The live freezes that any of these signers knows, each with how many hold it.
+pub(crate) fn held(answers: Vec<Answer<Vec<pb::HeldFreeze>>>) -> Vec<(Freeze, usize)> {
+    by_freeze(answers).into_values().map(|shown| (shown.freeze, shown.held.len())).collect()
+}
+
 fn by_freeze(answers: Vec<Answer<Vec<pb::HeldFreeze>>>) -> BTreeMap<IntentId, Shown> {
     let mut all: BTreeMap<IntentId, Shown> = BTreeMap::new();
     for (node, answer) in answers {

@@ -10,12 +10,16 @@ const [folder, reportFile] = process.argv.slice(2);
 const viem = createRequire(join(folder, "package.json"))("viem");
 const report = JSON.parse(readFileSync(reportFile, "utf8"));
 
-const [treasury] = report.keys;
+const addresses = report.keys.map((key) => key.address);
+const acts = report.acts.flatMap((act) => act.withdrawal ?? []);
+const transactions = [...report.withdrawals, ...acts];
 const nonces = new Set();
-for (const withdrawal of report.withdrawals) {
+for (const withdrawal of transactions) {
   const serializedTransaction = withdrawal.raw_transaction;
   const transaction = viem.parseTransaction(serializedTransaction);
-  assert.equal(await viem.recoverTransactionAddress({ serializedTransaction }), treasury.address);
+  const signer = await viem.recoverTransactionAddress({ serializedTransaction });
+  assert.ok(addresses.includes(signer));
+  assert.equal(signer, withdrawal.from);
   assert.equal(viem.keccak256(serializedTransaction), withdrawal.tx_hash);
   assert.equal(`eip155:${transaction.chainId}`, withdrawal.chain);
   if (withdrawal.asset.includes("slip44")) {
@@ -27,13 +31,13 @@ for (const withdrawal of report.withdrawals) {
     assert.deepEqual(call.args, [withdrawal.to, BigInt(withdrawal.amount)]);
   }
   assert.equal(transaction.nonce ?? 0, withdrawal.nonce);
-  nonces.add(withdrawal.nonce);
+  nonces.add(`${signer} ${withdrawal.nonce}`);
 }
-assert.equal(nonces.size, report.withdrawals.length);
+assert.equal(nonces.size, transactions.length);
 
 for (const message of report.messages) {
   const x = Buffer.from(message.public_key, "hex").toString("base64url");
   const key = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" });
   assert.ok(verify(null, Buffer.from(message.text), key, Buffer.from(message.signature, "hex")));
 }
-console.log(`${report.withdrawals.length} transactions and ${report.messages.length} messages check out`);
+console.log(`${transactions.length} transactions and ${report.messages.length} messages check out`);

@@ -33,21 +33,63 @@ pub(crate) fn signer(index: usize) -> String {
     format!("signer-{index}")
 }
 
+pub(crate) fn witness(index: usize) -> String {
+    format!("witness-{index}")
+}
+
+/// Rules without people, limits and ledger, for tests that are about something else.
+const PLAIN: &str = r#"
+[[rules]]
+name = "coins, up to 10 a request"
+allow = "transfer"
+asset = "eth"
+max_amount = "10"
+destinations = "anywhere"
+
+[[rules]]
+name = "gas"
+allow = "fee"
+asset = "eth"
+max_amount = "0.05"
+
+[[rules]]
+name = "messages"
+allow = "message"
+"#;
+
+/// The development charter's machines, requester and assets, under plain rules.
+fn plain(charter: &str) -> String {
+    let (machines, _) = charter.split_once("\n# Who certifies limits").unwrap();
+    let (before, claims) = machines.split_once("# Every request claims").unwrap();
+    let (_, after) = claims.split_once("\nclaims = \"main\"\n").unwrap();
+    format!("{before}{after}{PLAIN}")
+}
+
 pub(crate) struct Cluster {
     folder: TempDir,
+    witnesses: usize,
     running: BTreeMap<String, Child>,
     pub(crate) client: Client,
     pub(crate) config: ClientConfig,
 }
 
 impl Cluster {
-    /// Prepares, starts everything, and waits until it is linked.
+    /// Prepares, starts everything under plain rules and without witnesses, and waits until it is linked.
     pub(crate) async fn start(signers: u16, required: u16) -> Self {
         Self::start_under(signers, required, str::to_owned).await
     }
 
     /// The same under an edited charter.
     pub(crate) async fn start_under(signers: u16, required: u16, edit: impl FnOnce(&str) -> String) -> Self {
+        Self::make(signers, required, |text| edit(&plain(text)), 0).await
+    }
+
+    /// Under the development charter as it is, with its people, vaults and ledger.
+    pub(crate) async fn start_house(signers: u16, required: u16, witnesses: usize) -> Self {
+        Self::make(signers, required, str::to_owned, witnesses).await
+    }
+
+    async fn make(signers: u16, required: u16, edit: impl FnOnce(&str) -> String, witnesses: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         prepare(folder.path(), signers, required);
         let charter = folder.path().join("charter.toml");
@@ -56,7 +98,7 @@ impl Cluster {
         let config = ClientConfig::from_file(&folder.path().join("client.toml")).unwrap();
         let patient = Retry { deadline: PATIENCE, ..Retry::default() };
         let client = Client::connect(&config).unwrap().with_retry(patient);
-        let mut cluster = Self { folder, running: BTreeMap::new(), client, config };
+        let mut cluster = Self { folder, witnesses, running: BTreeMap::new(), client, config };
         cluster.start_all();
         cluster.wait_linked().await;
         cluster
@@ -68,7 +110,7 @@ impl Cluster {
 
     pub(crate) fn names(&self) -> Vec<String> {
         let signers = (1..=self.config.nodes.len()).map(signer);
-        signers.chain([COORDINATOR.to_owned()]).collect()
+        signers.chain((1..=self.witnesses).map(witness)).chain([COORDINATOR.to_owned()]).collect()
     }
 
     pub(crate) fn start_all(&mut self) {

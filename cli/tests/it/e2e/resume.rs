@@ -11,14 +11,21 @@ use super::story::{nonces, up, up_command};
 #[test]
 fn what_ctrl_c_stopped_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    // Before any key, while the first is made, while coins move, while tokens move.
-    for words in ["signers    all reachable", "key        treasury: ", "attested by its signers", "withdrawal 0.5"] {
+    // Before any key, while the first is made, while coins move, in the middle of approvals, under a freeze.
+    for words in [
+        "signers    all reachable",
+        "key        hot: ",
+        "attested by its signers",
+        "withdrawal 0.5",
+        "anna approves",
+        "freeze     carla",
+    ] {
         interrupt_at(folder.path(), words);
     }
     let report = up(folder.path(), &[]);
     let last = nonces(&report);
     assert!(last[0] >= 1 && last[1] > last[0], "coins moved before: {last:?}");
-    assert_eq!(report["keys"][0]["key_id"], "treasury", "no second key was made");
+    assert_eq!(report["keys"][0]["key_id"], "hot", "no second key was made");
 }
 
 /// Sends the signal when the story says these words, and waits until everything has stopped.
