@@ -186,7 +186,8 @@ async fn a_request_under_a_name_that_signers_know_fails_wherever_the_coordinator
         stage.lose_the_disk();
         stage.cluster.start_one(&signer(3));
         let crash = format!("[danger_crash]\nat = \"failed\"\nmoment = \"{moment}\"\n");
-        stage.start(&format!("\n[timing]\nrebuild_patience_ms = 500\n\n{crash}"));
+        // The table of timings is the configuration's last.
+        stage.start(&format!("rebuild_patience_ms = 500\n\n{crash}"));
         stage.cluster.wait_for(|up, _| up == 1, "one signer is reachable").await;
         let other = stage.message_named(moment, "other", 600);
         stage.client().submit(&other).await.unwrap();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::cluster::{binaries, repository};
+use super::cluster::{binaries, prepare, repository};
 use super::packages::or_offline;
 
 /// `limen dev up --once --json` in a folder.
@@ -121,6 +121,22 @@ fn three_of_five_sign_too() {
         (Some(3), Some(5))
     );
     check_independently(&folder.path().join("up.json"));
+}
+
+#[test]
+fn a_story_that_goes_otherwise_than_told_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    prepare(folder.path(), 3, 2);
+    let charter = folder.path().join("charter.toml");
+    let text = std::fs::read_to_string(&charter).unwrap();
+    let hasty = text.replace("delay_secs = 3\n", "delay_secs = 0\n");
+    assert_ne!(hasty, text);
+    std::fs::write(&charter, hasty).unwrap();
+    let nowhere = folder.path().join("no-packages");
+    let output = up_command(folder.path()).arg("--dev-chain").arg(nowhere).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && error.contains("should be time-locked, but it is signed"), "{error}");
+    assert!(!folder.path().join("up.json").exists());
 }
 
 #[test]
