@@ -132,7 +132,7 @@ impl Core {
     /// Puts the parts together. Nothing runs before [`crate::run::start`].
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { charter, clock, store, signers, ledgers, limits, timing, presign } = parts;
-        let ledgers = Ledgers::new(&charter, ledgers);
+        let ledgers = Ledgers::new(ledgers);
         Arc::new(Self {
             charter: RwLock::new(Arc::new(charter)),
             clock,

@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use limen_policy::charter::{Charter, Node};
+use limen_policy::charter::Node;
 use limen_policy::ledger::Claim;
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{LedgerId, NodeId};
+use limen_wire::ids::{CharterHash, CommitteeHash, LedgerId, NodeId};
 use limen_wire::pb;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -29,6 +29,8 @@ const WAITING: usize = 4096;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Reservation {
     pub(crate) ledger: LedgerId,
+    /// The charter by which it was judged: under another one it stands for nothing.
+    pub(crate) charter: CharterHash,
     pub(crate) certificate: pb::Envelope,
     pub(crate) expires_at_ms: u64,
 }
@@ -37,6 +39,8 @@ pub(crate) struct Reservation {
 enum Wish {
     /// Reserve this.
     Reserve { claim: Claim, requested: pb::LedgerRequested, reply: oneshot::Sender<Result<Reservation, ApiError>> },
+    /// Give back what a request takes: its signers have made a signature impossible.
+    Release { evidence: pb::Envelope },
     /// Show a request to those members that do not hear of it as signers of its key: their delays begin.
     Show { requested: pb::LedgerRequested, besides: Vec<NodeId> },
 }
@@ -44,42 +48,50 @@ enum Wish {
 /// The ways to all members, and the desks.
 pub(crate) struct Ledgers {
     ports: BTreeMap<NodeId, Arc<dyn LedgerPort>>,
-    desks: BTreeMap<LedgerId, mpsc::Sender<Wish>>,
-    /// Taken when the desks open.
-    waiting: Mutex<BTreeMap<LedgerId, mpsc::Receiver<Wish>>>,
+    desks: Mutex<BTreeMap<LedgerId, Opened>>,
+}
+
+/// The way to a desk, which is that of one committee.
+struct Opened {
+    committee: CommitteeHash,
+    desk: mpsc::Sender<Wish>,
 }
 
 impl Ledgers {
-    pub(crate) fn new(charter: &Charter, ports: BTreeMap<NodeId, Arc<dyn LedgerPort>>) -> Self {
-        let (mut desks, mut waiting) = (BTreeMap::new(), BTreeMap::new());
-        for ledger in charter.ledgers.keys() {
-            let (desk, wishes) = mpsc::channel(WAITING);
-            desks.insert(ledger.clone(), desk);
-            waiting.insert(ledger.clone(), wishes);
-        }
-        Self { ports, desks, waiting: Mutex::new(waiting) }
+    pub(crate) const fn new(ports: BTreeMap<NodeId, Arc<dyn LedgerPort>>) -> Self {
+        Self { ports, desks: Mutex::new(BTreeMap::new()) }
     }
 
-    /// Opens every desk, once.
+    /// Opens every desk, so that it reads where its members are.
     pub(crate) fn open(core: &Arc<Core>) {
-        let waiting = std::mem::take(&mut *core.ledgers.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        for (ledger, wishes) in waiting {
-            let charter = core.charter();
-            let Some(committee) = charter.ledgers.get(&ledger) else { continue };
-            let desk = desk::Desk::new(core, Arc::clone(committee), core.ledgers.ports.clone());
-            core.tasks.spawn(desk.run(wishes));
+        for ledger in core.charter().ledgers.keys() {
+            Self::desk(core, ledger);
         }
+    }
+
+    /// The desk of a ledger of the charter in force; opened if it is not, or if it is another committee's.
+    fn desk(core: &Arc<Core>, ledger: &LedgerId) -> Option<mpsc::Sender<Wish>> {
+        let committee = Arc::clone(core.charter().ledgers.get(ledger)?);
+        let mut desks = core.ledgers.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opened) = desks.get(ledger).filter(|opened| opened.committee == committee.hash()) {
+            return Some(opened.desk.clone());
+        }
+        let (desk, wishes) = mpsc::channel(WAITING);
+        // The one before closes when nobody can reach it any more.
+        desks.insert(ledger.clone(), Opened { committee: committee.hash(), desk: desk.clone() });
+        core.tasks.spawn(desk::Desk::new(core, committee, core.ledgers.ports.clone()).run(wishes));
+        Some(desk)
     }
 
     /// Reserves a claim; waits until the committee has certified it, or says why it does not.
     pub(crate) async fn reserve(
-        core: &Core,
+        core: &Arc<Core>,
         ledger: &LedgerId,
         claim: Claim,
         requested: pb::LedgerRequested,
     ) -> Result<Reservation, ApiError> {
         let missing = |why: &str| ApiError::new(Code::ReservationMissing, format!("ledger {ledger}: {why}"));
-        let desk = core.ledgers.desks.get(ledger).ok_or_else(|| missing("the charter has none of this name"))?;
+        let desk = Self::desk(core, ledger).ok_or_else(|| missing("the charter has none of this name"))?;
         let (reply, answer) = oneshot::channel();
         desk.try_send(Wish::Reserve { claim, requested, reply }).map_err(|_| missing("too much waits for it"))?;
         match tokio::time::timeout(core.timing.call_timeout, answer).await {
@@ -106,9 +118,17 @@ impl Ledgers {
         all
     }
 
+    /// Has a ledger give back what a request takes.
+    pub(crate) fn release(core: &Arc<Core>, ledger: &LedgerId, evidence: pb::Envelope) {
+        if let Some(desk) = Self::desk(core, ledger) {
+            // If too much waits, it counts until it ages out.
+            let _ = desk.try_send(Wish::Release { evidence });
+        }
+    }
+
     /// Shows a request to a ledger's members besides these.
-    pub(crate) fn show(core: &Core, ledger: &LedgerId, requested: pb::LedgerRequested, besides: Vec<NodeId>) {
-        if let Some(desk) = core.ledgers.desks.get(ledger) {
+    pub(crate) fn show(core: &Arc<Core>, ledger: &LedgerId, requested: pb::LedgerRequested, besides: Vec<NodeId>) {
+        if let Some(desk) = Self::desk(core, ledger) {
             // If too much waits, the members hear of it with the entry.
             let _ = desk.try_send(Wish::Show { requested, besides });
         }

@@ -36,7 +36,7 @@ use session::Report;
 /// Something that was waited for.
 enum Done {
     Announced { node: NodeId, seen: usize, answer: Box<Result<pb::AnnounceResponse, CallError>> },
-    Stopped { possibly_signed: bool },
+    Stopped { possibly_signed: bool, voids: Vec<pb::Envelope> },
     Place(OwnedSemaphorePermit),
     Reserved(Box<Result<Vec<Reservation>, ApiError>>),
     Judged(Box<Result<Judged, ApiError>>),
@@ -333,12 +333,13 @@ impl Driver {
     }
 
     fn judged(&mut self) -> Result<Arc<Judged>, ApiError> {
-        if let Some(judged) = &self.judged {
+        let charter = self.core.charter();
+        if let Some(judged) = self.judged.as_ref().filter(|judged| judged.charter == charter.hash()) {
             return Ok(Arc::clone(judged));
         }
         let opened = Intent::open(&self.record.envelope);
         let (intent, _) = opened.map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
-        let judged = Arc::new(judge(&self.core.charter(), &self.key.statement, intent, self.core.clock.now_secs())?);
+        let judged = Arc::new(judge(&charter, &self.key.statement, intent, self.core.clock.now_secs())?);
         self.judged = Some(Arc::clone(&judged));
         Ok(judged)
     }
@@ -373,7 +374,10 @@ impl Driver {
     async fn done(&mut self, done: Done) -> Result<(), StoreError> {
         match done {
             Done::Announced { node, seen, answer } => self.announced(node, seen, *answer).await,
-            Done::Stopped { possibly_signed } => self.feed(Event::StopAnswered { possibly_signed }).await,
+            Done::Stopped { possibly_signed, voids } => {
+                self.release(&voids);
+                self.feed(Event::StopAnswered { possibly_signed }).await
+            }
             Done::Place(place) => self.plan(place).await,
             Done::Reserved(result) => self.reserved(*result).await,
             Done::Judged(judged) => self.evaluated(*judged).await,

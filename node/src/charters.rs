@@ -1,11 +1,11 @@
-//! The versions of the charter at this signer: pinned once, then only forward.
+//! The versions of the charter at this signer or witness: pinned once, then only forward.
 //!
 //! What is in force is a fact of the store, changed by the writer alone, in the order in which it decides: every decision
 //! is made under the charter that its own transaction finds in force.
 
 mod listing;
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use limen_policy::charter::Charter;
 use limen_policy::succession::{Entry, Lineage, Step, SuccessionError, check_veto, judge, subject};
@@ -17,7 +17,9 @@ use limen_wire::pb;
 use prost::Message as _;
 
 use crate::clock::Now;
-use crate::decisions::Heard;
+use crate::crypto::CryptoPool;
+use crate::decisions::{Decisions, Heard};
+use crate::metrics::Metrics;
 use crate::node::StartError;
 use crate::shared::Shared;
 use crate::store::journal::Event;
@@ -25,6 +27,52 @@ use crate::store::rows::CharterRow;
 use crate::store::{Store, StoreError, Txn, View};
 
 pub(crate) use listing::{list, view_of};
+
+/// A machine that goes on from version to version: a signer or a witness.
+pub trait Follows: Send + Sync {
+    /// What it decides with.
+    fn decisions(&self) -> Decisions<'_>;
+    /// The charter in force, as far as this process has heard.
+    fn held(&self) -> &RwLock<Arc<Charter>>;
+    /// Counters.
+    fn metrics(&self) -> &Metrics;
+    /// Threads for what takes long.
+    fn crypto(&self) -> &CryptoPool;
+
+    /// The charter in force, as far as this process has heard. The store has the last word.
+    fn charter(&self) -> Arc<Charter> {
+        Arc::clone(&self.held().read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Goes over to a charter that came into force.
+    fn put_charter(&self, charter: Charter) {
+        let mut in_force = self.held().write().unwrap_or_else(PoisonError::into_inner);
+        // Two that saw different moments may come in any order.
+        if number(&charter) > number(&in_force) {
+            self.metrics().charter_number.set(i64::try_from(number(&charter)).unwrap_or(i64::MAX));
+            *in_force = Arc::new(charter);
+        }
+    }
+}
+
+fn number(charter: &Charter) -> u64 {
+    charter.governance.as_ref().map_or(0, |governance| governance.number)
+}
+
+impl Follows for Shared {
+    fn decisions(&self) -> Decisions<'_> {
+        Self::decisions(self)
+    }
+    fn held(&self) -> &RwLock<Arc<Charter>> {
+        &self.in_force
+    }
+    fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+    fn crypto(&self) -> &CryptoPool {
+        &self.crypto
+    }
+}
 
 /// The charter in force at a start: that of the store, or the file's where the store has none.
 ///
@@ -57,20 +105,6 @@ pub(crate) async fn begin(store: &Store, file: Charter, text: String, time: Now)
     }
     let pinned = file.clone();
     store.write(move |txn| pin(txn, &pinned, text, time)).await?;
-    Ok(file)
-}
-
-/// The file's charter, whatever was before: for a witness, which signs nothing that a charter could loosen. What it promises
-/// under another charter than the signers' is worth nothing to them.
-pub(crate) async fn follow_file(store: &Store, file: Charter, text: String, time: Now) -> Result<Charter, StartError> {
-    let before = store.view()?.lineage()?.map(|lineage| lineage.in_force());
-    if before != Some(file.hash()) {
-        if let Some(before) = before {
-            tracing::warn!(%before, now = %file.hash(), "the charter is not the one of the last start");
-        }
-        let pinned = file.clone();
-        store.write(move |txn| pin(txn, &pinned, text, time)).await?;
-    }
     Ok(file)
 }
 
@@ -151,8 +185,8 @@ impl From<NotTaken> for ApiError {
 }
 
 /// Hears a version among the stop records of a peer.
-pub(crate) async fn hear(shared: &Shared, envelope: pb::Envelope) -> Heard {
-    match take(shared, envelope.clone()).await {
+pub(crate) async fn hear(host: &impl Follows, envelope: pb::Envelope) -> Heard {
+    match take(host, envelope.clone()).await {
         Ok(taken) => Heard::kept(if taken.new { vec![envelope] } else { Vec::new() }, false),
         Err(NotTaken { error, again }) => Heard { again, ..Heard::refused(error) },
     }
@@ -174,29 +208,33 @@ pub(crate) struct Taken {
 }
 
 /// Takes a signed version: judged against what it follows, kept, bound at once if it loosens nothing.
-pub(crate) async fn take(shared: &Shared, envelope: pb::Envelope) -> Result<Taken, NotTaken> {
+pub(crate) async fn take(host: &impl Follows, envelope: pb::Envelope) -> Result<Taken, NotTaken> {
     let malformed = |error: String| ApiError::new(Code::Malformed, error);
     let signed = SignedCharter::open(&envelope).map_err(|error| malformed(error.to_string()))?;
     let charter = Charter::from_toml(&signed.text).map_err(|error| malformed(error.to_string()))?;
     let hash = charter.hash();
-    let view = shared.store.view()?;
+    let Decisions { store, now: time, .. } = host.decisions();
+    let view = store.view()?;
     if view.lineage()?.is_some_and(|lineage| lineage.entry(&hash).is_some()) {
         return Ok(Taken { hash, new: false });
     }
-    let parents = parents_of(&view, &charter)?;
+    // What follows something that this machine has never known, and comes no later than what it has, is from before its time.
+    let before = number(&charter) <= number(&host.charter());
+    let parents =
+        parents_of(&view, &charter).map_err(|not_taken| NotTaken { again: not_taken.again && !before, ..not_taken })?;
     let row = CharterRow { text: signed.text, signed: envelope.encode_to_vec(), veto: None };
     let lost = |_| ApiError::new(Code::Internal, "judging a version of the charter was cut off");
     let judging = move || {
         let step = judge(&parents.iter().collect::<Vec<_>>(), &charter, &signed.approvals)?;
         Ok(Judged { charter, parents, step, row })
     };
-    let judged: Result<Judged, SuccessionError> = shared.crypto.run(judging).await.map_err(lost)?;
-    let (judged, time) = (judged?, shared.time());
-    let new = shared.store.write(move |txn| keep(txn, &judged, time)).await??;
+    let judged: Result<Judged, SuccessionError> = host.crypto().run(judging).await.map_err(lost)?;
+    let judged = judged?;
+    let new = store.write(move |txn| keep(txn, &judged, time)).await??;
     if new {
         tracing::warn!(charter = %hash, "a signed version of the charter was taken");
     }
-    consider(shared).await?;
+    consider(host).await?;
     Ok(Taken { hash, new })
 }
 
@@ -239,29 +277,28 @@ fn keep(txn: &mut Txn<'_>, judged: &Judged, time: Now) -> Result<Result<bool, Su
 }
 
 /// Binds every version whose moment has come. Cheap while there is none.
-pub(crate) async fn consider(shared: &Shared) -> Result<(), StoreError> {
-    let now = shared.time();
+pub(crate) async fn consider(host: &impl Follows) -> Result<(), StoreError> {
+    let Decisions { store, now, .. } = host.decisions();
     let due = |lineage: &Lineage| lineage.outlook(now.uptime.0).adopt.is_some();
-    if shared.store.view()?.lineage()?.as_ref().is_some_and(due) {
-        let time = shared.time();
-        shared.store.write(move |txn| bind(txn, time)).await?;
+    if store.view()?.lineage()?.as_ref().is_some_and(due) {
+        store.write(move |txn| bind(txn, now)).await?;
     }
-    let view = shared.store.view()?;
+    let view = store.view()?;
     let Some(lineage) = view.lineage()? else { return Ok(()) };
     let outlook = lineage.outlook(now.uptime.0);
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-    shared.metrics.charter_waiting.set(count(outlook.waiting.len()));
-    shared.metrics.charter_stuck.set(count(outlook.stuck.len()));
+    host.metrics().charter_waiting.set(count(outlook.waiting.len()));
+    host.metrics().charter_stuck.set(count(outlook.stuck.len()));
     if let Some(sibling) = outlook.fork
         && let Some(count) = crate::ratelimit::WARNINGS.pass("charter_fork")
     {
         let in_force = lineage.in_force();
         tracing::error!(%in_force, %sibling, count, "two signed versions follow the same charter: nothing is allowed until one joins both");
     }
-    if lineage.in_force() != shared.charter().hash() {
+    if lineage.in_force() != host.charter().hash() {
         let charter = charter_of(&view, lineage.in_force())?;
         tracing::warn!(charter = %charter.hash(), "a version of the charter came into force");
-        shared.put_charter(charter);
+        host.put_charter(charter);
     }
     Ok(())
 }
@@ -298,26 +335,26 @@ fn bind(txn: &mut Txn<'_>, time: Now) -> Result<(), StoreError> {
 }
 
 /// Hears a veto. `None` if the record is about no version that is known here.
-pub(crate) async fn veto(shared: &Shared, record: &pb::Envelope) -> Option<Result<Heard, ApiError>> {
+pub(crate) async fn veto(host: &impl Follows, record: &pb::Envelope) -> Option<Result<Heard, ApiError>> {
     let signed = SignedApproval::open(record).ok()?;
     let about = |lineage: &Lineage| {
-        let cluster = shared.charter().cluster.clone();
+        let cluster = host.charter().cluster.clone();
         let named = |hash: &CharterHash| subject(&cluster, *hash) == signed.approval.intent_id;
         lineage.entries().map(|(hash, _)| *hash).find(named)
     };
-    let view = match shared.store.view() {
+    let view = match host.decisions().store.view() {
         Ok(view) => view,
         Err(error) => return Some(Ok(Heard::later(&error))),
     };
     match view.lineage().map(|lineage| lineage.as_ref().and_then(about)) {
-        Ok(Some(hash)) => Some(hear_veto(shared, &view, hash, &signed, record).await),
+        Ok(Some(hash)) => Some(hear_veto(host, &view, hash, &signed, record).await),
         Ok(None) => None,
         Err(error) => Some(Ok(Heard::later(&error))),
     }
 }
 
 async fn hear_veto(
-    shared: &Shared,
+    host: &impl Follows,
     view: &View,
     hash: CharterHash,
     signed: &SignedApproval,
@@ -327,8 +364,9 @@ async fn hear_veto(
     let parents = parents_of(view, &charter)?;
     let parents: Vec<&Charter> = parents.iter().collect();
     let person = check_veto(&parents, &charter, signed).map_err(|error| refusal(&error))?;
-    let (bytes, approval, time) = (record.encode_to_vec(), *signed.approval.digest().as_bytes(), shared.time());
-    let writing = shared.store.write(move |txn| {
+    let (bytes, approval) = (record.encode_to_vec(), *signed.approval.digest().as_bytes());
+    let Decisions { store, now: time, .. } = host.decisions();
+    let writing = store.write(move |txn| {
         // Kept and passed on like every stop record, also where another veto came first.
         txn.log_stop(&approval, &bytes)?;
         let mut lineage = txn.lineage()?;
@@ -355,16 +393,6 @@ async fn hear_veto(
 impl Shared {
     /// The charter in force, as far as this process has heard. The store has the last word.
     pub fn charter(&self) -> Arc<Charter> {
-        Arc::clone(&self.in_force.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn put_charter(&self, charter: Charter) {
-        let number = |charter: &Charter| charter.governance.as_ref().map_or(0, |governance| governance.number);
-        let mut in_force = self.in_force.write().unwrap_or_else(PoisonError::into_inner);
-        // Two that saw different moments may come in any order.
-        if number(&charter) > number(&in_force) {
-            self.metrics.charter_number.set(i64::try_from(number(&charter)).unwrap_or(i64::MAX));
-            *in_force = Arc::new(charter);
-        }
+        Follows::charter(self)
     }
 }

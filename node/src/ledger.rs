@@ -6,30 +6,29 @@
 
 mod judge;
 mod keys;
+mod read;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use limen_policy::charter::Charter;
-use limen_policy::ledger::{Certificate, Change, Closing, Committee, Durable, Entry, Hint, Member, Proposal, Refusal};
-use limen_wire::envelope::{self, PayloadType};
+use limen_policy::ledger::{Certificate, Change, Closing, Committee, Durable, Entry, Hint, Member, Refusal};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{IntentId, LedgerId, NodeId};
+use limen_wire::ids::{LedgerId, NodeId};
 use limen_wire::keys::SigningKey;
 use limen_wire::{limits, pb};
 use prost::Message as _;
 
-use crate::approvals::{self, Papers, Shown};
 use crate::clock::Now;
 use crate::decisions::Decisions;
-use crate::guard::{Examined, Progress};
-use crate::recent::Recent;
+use crate::guard::Progress;
 use crate::shared::Shared;
 use crate::store::{StoreError, Txn, View};
-use crate::{admission, guard};
+use crate::{admission, approvals};
 use judge::Judging;
 use keys::Overseen;
+use read::{Read, Request};
 
 /// A page of certificates is about half a message at most.
 const PAGE_BYTES: usize = limits::GRPC_MESSAGE_BYTES / 2;
@@ -52,6 +51,8 @@ pub struct Keeper<'a> {
     pub me: &'a NodeId,
     /// Signs what it promises.
     pub identity: &'a SigningKey,
+    /// Why its peers are not known to stand well: then nothing is promised.
+    pub no_standing: Option<ApiError>,
 }
 
 /// What came of showing an entry.
@@ -83,22 +84,6 @@ impl Kept {
     }
 }
 
-/// A request that came with an entry.
-struct Request {
-    examined: Examined,
-    envelope: pb::Envelope,
-    said: Shown,
-}
-
-/// Everything of a call that needs no turn of the writer's.
-struct Read {
-    certificates: Vec<Certificate>,
-    requests: Vec<Request>,
-    proposal: Option<Proposal>,
-    /// What the entry claims something for, by what its bytes are, or why they cannot be judged.
-    claimed: BTreeMap<IntentId, Result<Examined, String>>,
-}
-
 /// What the writer's turn gave.
 struct Promised {
     answer: Result<Option<Entry>, Refusal>,
@@ -119,6 +104,9 @@ impl Keeper<'_> {
     pub async fn reserve(&self, request: pb::LedgerReserveRequest) -> Result<Reserved, ApiError> {
         let kept = self.kept(&request.ledger)?;
         let read = self.read(&kept, request)?;
+        if let (Some(_), Some(error)) = (&read.proposal, &self.no_standing) {
+            return Err(error.clone());
+        }
         let base = read.proposal.as_ref().map_or(0, |proposal| proposal.entry().base);
         let (charter, now, turn) = (Arc::clone(&self.decisions.charter), self.decisions.now, kept.clone());
         let promising = self.decisions.store.write(move |txn| promise(txn, &charter, &turn, read, now));
@@ -134,6 +122,9 @@ impl Keeper<'_> {
     /// Gives numbers up.
     pub async fn close(&self, request: pb::LedgerCloseRequest) -> Result<pb::LedgerCloseResponse, ApiError> {
         let kept = self.kept(&request.ledger)?;
+        if let Some(error) = &self.no_standing {
+            return Err(error.clone());
+        }
         let (through, now, turn) = (request.through, self.decisions.now, kept.clone());
         let closing = self.decisions.store.write(move |txn| {
             let mut member = turn.member();
@@ -235,72 +226,6 @@ impl Keeper<'_> {
         let same = kept.member().committee().hash() == committee.hash();
         if same { Ok(kept) } else { Err(another_committee(&id)) }
     }
-
-    fn read(&self, kept: &Kept, request: pb::LedgerReserveRequest) -> Result<Read, ApiError> {
-        if request.certificates.len() > limits::LEDGER_PAGE || request.requests.len() > limits::LEDGER_REQUESTS {
-            return Err(malformed("more certificates or requests than one call may show"));
-        }
-        let verify = |envelope| Certificate::verify(envelope, &kept.committee).map_err(malformed);
-        let mut certificates = request.certificates.iter().map(verify).collect::<Result<Vec<_>, _>>()?;
-        let proposal = if request.entry.is_empty() {
-            None
-        } else {
-            let base = request.base.as_ref().map(verify).transpose()?;
-            let entry = Entry::decode(request.entry).map_err(malformed)?;
-            let proposal = Proposal::check(entry, base.as_ref(), &kept.committee).map_err(malformed)?;
-            certificates.extend(base);
-            Some(proposal)
-        };
-        let (mut requests, mut claimed) = (Vec::new(), BTreeMap::new());
-        for requested in request.requests {
-            let envelope = requested.intent.unwrap_or_default();
-            let id = envelope::payload_id(PayloadType::Intent, &envelope.payload);
-            let read = self.examine(&envelope, requested.key_certificate.as_ref());
-            claimed.insert(id, read.clone().map_err(|error| error.to_string()));
-            if let Ok(examined) = read {
-                let papers = Papers { approvals: &requested.approvals, checks: &requested.external_checks };
-                let said = self.decisions.show(&examined, &papers)?;
-                requests.push(Request { examined, envelope, said });
-            }
-        }
-        for intent in proposal.iter().flat_map(|proposal| claimed_in(proposal.entry())) {
-            claimed.entry(intent).or_insert_with(|| self.remembered(&intent).map_err(|error| error.to_string()));
-        }
-        Ok(Read { certificates, requests, proposal, claimed })
-    }
-
-    /// A request by its bytes. Members without a share of its key learn the key from the certificate that comes along.
-    fn examine(&self, envelope: &pb::Envelope, certificate: Option<&pb::Envelope>) -> Result<Examined, ApiError> {
-        let charter = &*self.decisions.charter;
-        let key = |id: &_| self.decisions.key(id).or_else(|| self.ledgers.overseen.find(id));
-        let name = Recent::name(charter.hash(), envelope);
-        if let Some(examined) = name.as_ref().and_then(|name| self.decisions.recent.get(name, key)) {
-            return Ok(examined.at(charter, self.decisions.now));
-        }
-        if let Some(certificate) = certificate {
-            self.ledgers.overseen.learn(charter, certificate, |id| self.decisions.key(id).is_some())?;
-        }
-        let examined = guard::examine(charter, key, envelope, self.decisions.now)?;
-        if let Some(name) = name {
-            self.decisions.recent.put(name, examined.clone());
-        }
-        Ok(examined)
-    }
-
-    /// A request that was shown earlier.
-    fn remembered(&self, id: &IntentId) -> Result<Examined, ApiError> {
-        let view = self.decisions.store.view().map_err(failed)?;
-        let live = view.intent(id).map_err(failed)?.and_then(|(_, row)| row.live);
-        let unknown = || ApiError::new(Code::UnknownRequest, format!("intent {id} was not shown here"));
-        let envelope = pb::Envelope::decode(live.ok_or_else(unknown)?.envelope.as_slice()).map_err(malformed)?;
-        self.examine(&envelope, None)
-    }
-}
-
-/// Every request that an entry says something about.
-fn claimed_in(entry: &Entry) -> impl Iterator<Item = IntentId> + '_ {
-    let carried = entry.carried.iter().flat_map(|carried| &carried.claims);
-    carried.chain(&entry.claims).map(|claim| claim.intent)
 }
 
 /// The bytes of the entries that a closing names.
@@ -368,9 +293,7 @@ fn promise(txn: &mut Txn<'_>, charter: &Charter, kept: &Kept, read: Read, now: N
     let answer = match proposal {
         None => Ok(None),
         Some(proposal) => {
-            let under = |one: Result<Examined, String>| one.map(|examined| examined.under(charter, &freezes));
-            let claimed = claimed.into_iter().map(|(intent, examined)| (intent, under(examined))).collect();
-            let judge = Judging::of(txn, (charter, kept.id()), proposal.entry(), (claimed, progress), now)?;
+            let judge = Judging::of(txn, (charter, kept.id()), proposal.entry(), (&claimed, progress), now)?;
             match member.acknowledge(&proposal, now.wall.0, &judge) {
                 Ok(step) => {
                     kept.write(txn, step.changes(), now)?;

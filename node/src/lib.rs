@@ -1,7 +1,7 @@
 //! The signer: guard, journal, share vault, session driver.
 //!
 //! Lives here: everything that one signer does. May not live here: anything that believes a coordinator, and any outbound
-//! connection other than to peers. Start reading at [`guard`], then [`store`], then [`service`].
+//! connection other than to peers and witnesses of the charter. Start reading at [`guard`], then [`store`], then [`service`].
 #![cfg_attr(
     not(test),
     deny(
@@ -46,3 +46,4 @@ pub mod trace;
 pub mod upkeep;
 pub mod vault;
 pub mod witness;
+mod witnesses;

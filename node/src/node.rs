@@ -43,7 +43,7 @@ use crate::store::{Options, Store, StoreError};
 use crate::trace::PartialTrace;
 use crate::vault::provider::{DangerSoftware, KeyProvider, ProviderError, check_mode};
 use crate::vault::{Vault, VaultError};
-use crate::{charters, entropy, exporter, keygen, upkeep};
+use crate::{charters, entropy, exporter, keygen, upkeep, witnesses};
 
 /// Calls that one connection may have open: a coordinator's sign calls, each as long as its session.
 const STREAMS: u32 = 1024;
@@ -203,6 +203,7 @@ impl Node {
         let shared = assemble(config, charter, clock, &identity, key, store, vault, metrics)?;
         upkeep::begin(&shared, config.store.retention()).await?;
         keygen::load(&shared).await?;
+        witnesses::tell_all(&shared, &identity)?;
         if config.limits.frost_nonces > 0 {
             upkeep::keep_pools_full(&shared);
         }

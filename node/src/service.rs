@@ -4,6 +4,7 @@ mod ledger;
 mod listing;
 mod peer;
 mod stops;
+mod witness;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use crate::{charters, keygen, presigning, signing, stops as records};
 pub use ledger::{Keeps, LedgerService};
 pub use peer::PeerService;
 pub use stops::StopsService;
+pub use witness::WitnessService;
 
 /// The service for coordinators.
 #[derive(Debug, Clone)]
@@ -154,8 +156,10 @@ impl Signer for SignerService {
     async fn stop(&self, request: Request<pb::StopRequest>) -> Result<Response<pb::StopResponse>, Status> {
         self.coordinator(&request)?;
         let record = request.into_inner().record.unwrap_or_default();
-        let possibly_signed = records::take(&self.shared, record, true).await.map_err(|error| self.status(error))?;
-        Ok(Response::new(pb::StopResponse { possibly_signed }))
+        let taking = records::take(&self.shared, record.clone(), true).await;
+        let possibly_signed = taking.map_err(|error| self.status(error))?;
+        let void = records::voided(&self.shared, &record).map_err(|error| self.status(error))?;
+        Ok(Response::new(pb::StopResponse { possibly_signed, void }))
     }
 
     async fn take_charter(

@@ -9,16 +9,19 @@ use std::sync::Arc;
 
 use limen_policy::approval::{Facts, verify};
 use limen_policy::freeze::{FreezeError, verify_freeze, verify_unfreeze};
+use limen_policy::ledger::void;
 use limen_wire::approval::{Approval, SignedApproval, Verdict};
 use limen_wire::envelope::PayloadType;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::freeze::{Freeze, Unfreeze};
-use limen_wire::ids::{FreezeEpoch, SliceHash};
+use limen_wire::ids::{FreezeEpoch, IntentId, NodeId, SliceHash};
 use limen_wire::intent::{Cancellation, IntentError};
+use limen_wire::keys::SigningKey;
 use limen_wire::pb;
 use prost::Message as _;
 
 use crate::approvals::Papers;
+use crate::charters::Follows;
 use crate::clock::Now;
 use crate::decisions::{Decisions, Heard};
 use crate::shared::Shared;
@@ -83,13 +86,13 @@ pub(crate) fn tell(shared: &Shared, news: &[pb::Envelope]) {
 }
 
 /// Hears a stop record of any kind, whoever brings it.
-pub(crate) async fn hear(shared: &Shared, record: pb::Envelope) -> Heard {
+pub(crate) async fn hear(host: &impl Follows, record: pb::Envelope) -> Heard {
     if record.payload_type == PayloadType::CharterVersion.as_str() {
-        return charters::hear(shared, record).await;
+        return charters::hear(host, record).await;
     }
-    match charters::veto(shared, &record).await {
+    match charters::veto(host, &record).await {
         Some(heard) => heard.unwrap_or_else(Heard::refused),
-        None => shared.decisions().stop(record).await,
+        None => host.decisions().stop(record).await,
     }
 }
 
@@ -103,21 +106,34 @@ pub(crate) async fn take(shared: &Shared, record: pb::Envelope, pass_on: bool) -
     heard.answer
 }
 
+/// What this signer says of a request that a record cancels, for the ledgers to give back what it takes. A store that was put
+/// back may have forgotten what it allowed: it says nothing before its peers have confirmed it.
+pub(crate) fn voided(shared: &Shared, record: &pb::Envelope) -> Result<Option<pb::Envelope>, ApiError> {
+    let Ok((cancellation, _)) = Cancellation::open(record) else { return Ok(None) };
+    match shared.stands(1) {
+        Ok(()) => shared.decisions().void(&cancellation.intent_id, &shared.me, &shared.identity),
+        Err(error) => {
+            tracing::info!(%error, "nothing is said of what was never allowed here");
+            Ok(None)
+        }
+    }
+}
+
 /// Tells operators how much is frozen.
-fn count(shared: &Shared) -> Result<(), StoreError> {
-    let live = shared.store.view()?.freeze_rows()?.len();
-    shared.metrics.freezes.set(i64::try_from(live).unwrap_or(i64::MAX));
+fn count(host: &impl Follows) -> Result<(), StoreError> {
+    let live = host.decisions().store.view()?.freeze_rows()?.len();
+    host.metrics().freezes.set(i64::try_from(live).unwrap_or(i64::MAX));
     Ok(())
 }
 
 /// Begins and ends the delays of freezes that people lift.
-pub(crate) async fn lift_due(shared: &Arc<Shared>) -> Result<(), StoreError> {
-    count(shared)?;
-    if shared.store.view()?.freeze_rows()?.iter().all(|(_, row)| row.lifters.is_empty()) {
+pub(crate) async fn lift_due(host: &impl Follows) -> Result<(), StoreError> {
+    count(host)?;
+    let Decisions { charter, store, now, .. } = host.decisions();
+    if store.view()?.freeze_rows()?.iter().all(|(_, row)| row.lifters.is_empty()) {
         return Ok(());
     }
-    let (charter, now) = (shared.charter(), shared.time());
-    for id in shared.store.write(move |txn| freezes::lift_due(txn, &charter, now)).await? {
+    for id in store.write(move |txn| freezes::lift_due(txn, &charter, now)).await? {
         tracing::warn!(freeze = %id, "a freeze is lifted: enough people said so, and the delay is over");
     }
     Ok(())
@@ -137,6 +153,13 @@ impl Decisions<'_> {
             self.cancel(record).await
         };
         taken.unwrap_or_else(Heard::from)
+    }
+
+    /// "Not allowed by me, and voided durably": this node's word on a request that it has never allowed and that its requester
+    /// has cancelled, so that it never will be. `None` where that is not so, or the request is not known here.
+    pub fn void(&self, id: &IntentId, me: &NodeId, identity: &SigningKey) -> Result<Option<pb::Envelope>, ApiError> {
+        let voided = self.row(id)?.is_some_and(|row| row.stopped && !row.allowed);
+        Ok(voided.then(|| void(&self.charter.cluster, id, me, identity)))
     }
 
     /// A guardian's freeze: at once.
@@ -178,7 +201,11 @@ impl Decisions<'_> {
         let ended = || ApiError::new(Code::UnknownRequest, format!("intent {id} is not waiting here"));
         let (allowed, live) = (row.allowed, row.live.ok_or_else(ended)?);
         let envelope = pb::Envelope::decode(live.envelope.as_slice()).unwrap_or_default();
-        let examined = self.examine(&envelope)?;
+        let examined = match self.examine(&envelope) {
+            // Whoever only keeps ledgers hears it when the request comes with its key again.
+            Err(error) if error.code == Code::UnknownKey => return self.hear_ahead(signed, record).await,
+            examined => examined?,
+        };
         let shown = self.show(&examined, &Papers { approvals: &[record], checks: &[] })?;
         if shown.dropped > 0 {
             let who = &signed.approval.person;

@@ -30,12 +30,12 @@ const COMPACT_EVERY: Duration = Duration::from_secs(600);
 pub async fn begin(shared: &Arc<Shared>, retention: Duration) -> Result<(), StoreError> {
     let (boot, now) = (shared.boot, shared.now());
     shared.store.write(move |txn| boot_record(txn, boot, now)).await?;
-    charters::consider(shared).await?;
+    charters::consider(shared.as_ref()).await?;
     let bans = shared.store.view()?.bans()?.len();
     shared.metrics.banned_peers.set(i64::try_from(bans).unwrap_or(i64::MAX));
     every(shared, SWEEP_EVERY, |shared| async move { shared.sessions.sweep() });
     every(shared, SWEEP_EVERY, |shared| async move {
-        if let Err(error) = stops::lift_due(&shared).await {
+        if let Err(error) = stops::lift_due(shared.as_ref()).await {
             tracing::debug!(%error, "freezes are lifted later");
         }
     });
@@ -45,7 +45,7 @@ pub async fn begin(shared: &Arc<Shared>, retention: Duration) -> Result<(), Stor
         }
     });
     every(shared, SWEEP_EVERY, |shared| async move {
-        if let Err(error) = charters::consider(&shared).await {
+        if let Err(error) = charters::consider(shared.as_ref()).await {
             tracing::warn!(%error, "whether a version of the charter is due was not found out; it is tried again");
         }
     });

@@ -1,8 +1,8 @@
-//! A witness: a node that holds no share and has no vault. It keeps ledgers, so that any one machine may be down, and
-//! serves nothing else but health and metrics.
+//! A witness: a node that holds no share and has no vault. It keeps ledgers, so that any one machine may be down, hears from
+//! the signers what versions of the charter there are and what was stopped, and serves nothing else but health and metrics.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use limen_policy::charter::Charter;
@@ -12,32 +12,40 @@ use limen_wire::keys::SigningKey;
 use limen_wire::limits::GRPC_MESSAGE_BYTES;
 use limen_wire::pb;
 use limen_wire::pb::ledger_server::LedgerServer;
+use limen_wire::pb::witness_server::WitnessServer;
 use limen_wire::tls::{self, Pins, TlsIdentity};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::charters::{self, Follows};
 use crate::clock::{Clock, Now, Running};
 use crate::config::Config;
+use crate::crypto::CryptoPool;
 use crate::decisions::{Decisions, Keys};
 use crate::ledger::{Keeper, Ledgers};
 use crate::metrics::{Metrics, Reason};
 use crate::node::{StartError, callers, door, identity, open_store, pins, read_charter};
 use crate::recent::Recent;
-use crate::service::{Keeps, LedgerService};
-use crate::store::{Store, compaction};
-use crate::{charters, entropy, exporter, upkeep};
+use crate::service::{Keeps, LedgerService, WitnessService};
+use crate::store::{Store, StoreError, compaction};
+use crate::{entropy, exporter, stops, upkeep};
 
-const UPTIME_EVERY: Duration = Duration::from_secs(10);
-/// Looks at the uptime between two rounds of compaction.
-const COMPACT_EVERY: u32 = 60;
+/// How late a version may bind here, or a freeze be lifted.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Looks between two times that the running time is written down.
+const UPTIME_EVERY: u32 = 10;
+/// Looks between two rounds of compaction.
+const COMPACT_EVERY: u32 = 600;
+/// Signatures under versions of the charter are checked one after the other.
+const THREADS: usize = 1;
 /// How long calls may take to end after a stop was asked for.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
 /// The parts of a running witness.
 struct Parts {
     me: NodeId,
-    charter: Arc<Charter>,
+    in_force: RwLock<Arc<Charter>>,
     pins: Pins,
     identity: SigningKey,
     clock: Running,
@@ -47,20 +55,29 @@ struct Parts {
     recent: Recent,
     ledgers: Ledgers,
     metrics: Arc<Metrics>,
+    crypto: CryptoPool,
 }
 
-impl Parts {
-    fn now(&self) -> Now {
-        self.clock.now()
+impl Follows for Parts {
+    fn decisions(&self) -> Decisions<'_> {
+        let Self { store, keys, recent, clock, .. } = self;
+        Decisions { charter: self.charter(), store, keys, recent, now: clock.now() }
+    }
+    fn held(&self) -> &RwLock<Arc<Charter>> {
+        &self.in_force
+    }
+    fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+    fn crypto(&self) -> &CryptoPool {
+        &self.crypto
     }
 }
 
 impl Keeps for Parts {
     fn keeper(&self) -> Result<Keeper<'_>, ApiError> {
-        let Self { store, keys, recent, ledgers, me, identity, .. } = self;
-        let charter = Arc::clone(&self.charter);
-        let decisions = Decisions { charter, store, keys, recent, now: self.now() };
-        Ok(Keeper { decisions, ledgers, me, identity })
+        let Self { ledgers, me, identity, .. } = self;
+        Ok(Keeper { decisions: self.decisions(), ledgers, me, identity, no_standing: None })
     }
     fn pins(&self) -> &Pins {
         &self.pins
@@ -100,11 +117,11 @@ impl Witness {
         let clock = Running::new(clock, store.view()?.uptime()?);
         let (boot, now) = (*entropy::random::<16>(), clock.now());
         store.write(move |txn| upkeep::boot_record(txn, boot, now.wall)).await?;
-        let charter = Arc::new(charters::follow_file(&store, charter, text, now).await?);
+        let charter = Arc::new(charters::begin(&store, charter, text, now).await?);
         let parts = Arc::new(Parts {
             me: config.node.clone(),
             pins: pins(&charter),
-            charter,
+            in_force: RwLock::new(charter),
             identity,
             clock,
             store,
@@ -112,7 +129,9 @@ impl Witness {
             recent: Recent::default(),
             ledgers: Ledgers::default(),
             metrics,
+            crypto: CryptoPool::new(THREADS),
         });
+        charters::consider(parts.as_ref()).await?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(look_after(Arc::clone(&parts), config.store.retention(), stop.clone()));
         let metrics_address = match config.metrics {
@@ -152,27 +171,34 @@ impl std::fmt::Debug for Witness {
     }
 }
 
-/// Makes the running time durable now and then, and lets ended requests shrink.
+/// Binds versions and lifts freezes when they are due, makes the running time durable now and then, and lets ended requests
+/// shrink.
 async fn look_after(parts: Arc<Parts>, retention: Duration, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(UPTIME_EVERY);
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for round in 0u32.. {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let Now { uptime, wall } = parts.now();
-        let kept = parts.store.write_later(move |txn| txn.put_uptime(uptime));
-        let shrunk = if round.is_multiple_of(COMPACT_EVERY) {
-            let before = wall.minus(retention);
-            parts.store.write_later(move |txn| compaction::step(txn, before, wall).map(drop))
-        } else {
-            Ok(())
-        };
-        if let Err(error) = kept.and(shrunk) {
+        if let Err(error) = look(&parts, round, retention).await {
             tracing::debug!(%error, "upkeep goes on later");
         }
     }
+}
+
+async fn look(parts: &Parts, round: u32, retention: Duration) -> Result<(), StoreError> {
+    charters::consider(parts).await?;
+    stops::lift_due(parts).await?;
+    let Now { uptime, wall } = parts.clock.now();
+    if round.is_multiple_of(UPTIME_EVERY) {
+        parts.store.write_later(move |txn| txn.put_uptime(uptime))?;
+    }
+    if round.is_multiple_of(COMPACT_EVERY) {
+        let before = wall.minus(retention);
+        parts.store.write_later(move |txn| compaction::step(txn, before, wall).map(drop))?;
+    }
+    Ok(())
 }
 
 fn serve(
@@ -186,6 +212,9 @@ fn serve(
     let ledger = LedgerServer::new(LedgerService::new(Arc::clone(parts)))
         .max_decoding_message_size(GRPC_MESSAGE_BYTES)
         .max_encoding_message_size(GRPC_MESSAGE_BYTES);
+    let hears = WitnessServer::new(WitnessService::new(Arc::clone(parts)))
+        .max_decoding_message_size(GRPC_MESSAGE_BYTES)
+        .max_encoding_message_size(GRPC_MESSAGE_BYTES);
     let (health, health_service) = tonic_health::server::health_reporter();
     let stopping = stop.clone();
     tasks.spawn(async move {
@@ -193,7 +222,7 @@ fn serve(
         stopping.cancelled().await;
         health.set_not_serving::<LedgerServer<LedgerService<Parts>>>().await;
     });
-    let router = door().add_service(health_service).add_service(ledger);
+    let router = door().add_service(health_service).add_service(ledger).add_service(hears);
     let stopped = stop.clone().cancelled_owned();
     Ok(tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped)))
 }

@@ -6,7 +6,7 @@ use limen_policy::charter::Charter;
 use limen_policy::decide::{Decision, When, decide};
 use limen_wire::effects::{Address, ChainId, Effects};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::Scheme;
+use limen_wire::ids::{CharterHash, Scheme};
 use limen_wire::intent::{Intent, Payload};
 use limen_wire::pb;
 use limen_wire::statement::KeyStatement;
@@ -20,6 +20,8 @@ pub(crate) struct Judged {
     pub(crate) effects: Effects,
     /// The coordinator's own decision.
     pub(crate) decision: Decision,
+    /// The charter by which it was judged.
+    pub(crate) charter: CharterHash,
     scheme: Scheme,
     account: Address,
     child: Point,
@@ -44,7 +46,8 @@ pub(crate) fn judge(charter: &Charter, key: &KeyStatement, intent: Intent, now_s
         Scheme::EddsaEd25519 | Scheme::SchnorrBip340 => SignInput::Message(bytes.to_vec()),
     };
     let decision = decide(charter, &intent, &decoded.effects, &When::advice(now_secs));
-    Ok(Judged { effects: decoded.effects, decision, scheme: key.scheme, account, child, input, intent })
+    let (effects, charter, scheme) = (decoded.effects, charter.hash(), key.scheme);
+    Ok(Judged { effects, decision, charter, scheme, account, child, input, intent })
 }
 
 fn child_key(key: &KeyStatement, path: &[u32]) -> Result<Point, ApiError> {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use limen_policy::ledger::{Certificate, Committee, Durable, Entry, Hint, Misfit, Output, Sequencer};
+use limen_policy::ledger::{Certificate, Committee, Durable, Entry, Hint, Misfit, Output, Release, Sequencer};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{IntentId, NodeId};
+use limen_wire::ids::{CharterHash, IntentId, NodeId};
 use limen_wire::{limits, pb};
 use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
@@ -48,6 +48,8 @@ enum Answer {
 pub(super) struct Desk {
     core: Arc<Core>,
     committee: Arc<Committee>,
+    /// The one under which claims are collected.
+    charter: CharterHash,
     ports: BTreeMap<NodeId, Arc<dyn LedgerPort>>,
     sequencer: Sequencer,
     waiting: BTreeMap<IntentId, Waiting>,
@@ -65,10 +67,12 @@ impl Desk {
         ports: BTreeMap<NodeId, Arc<dyn LedgerPort>>,
     ) -> Self {
         let view = Durable::genesis(&committee);
-        let sequencer = Sequencer::new(Arc::clone(&committee), core.charter().hash(), view, None, PATIENCE_MS);
+        let charter = core.charter().hash();
+        let sequencer = Sequencer::new(Arc::clone(&committee), charter, view, None, PATIENCE_MS);
         Self {
             core: Arc::clone(core),
             committee,
+            charter,
             ports,
             sequencer,
             waiting: BTreeMap::new(),
@@ -89,7 +93,10 @@ impl Desk {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                Some(wish) = wishes.recv() => {
+                wish = wishes.recv() => {
+                    // Nobody can reach a desk whose place another committee's has taken.
+                    let Some(wish) = wish else { return };
+                    self.look_at_charter();
                     self.wish(wish);
                     while let Ok(wish) = wishes.try_recv() {
                         self.wish(wish);
@@ -121,6 +128,7 @@ impl Desk {
                 waiting.replies.push(reply);
                 self.sequencer.submit(claim);
             }
+            Wish::Release { evidence } => self.sequencer.release(evidence),
             Wish::Show { requested, besides } => {
                 for member in self.members().into_iter().filter(|member| !besides.contains(member)) {
                     let request = self.request(vec![requested.clone()]);
@@ -142,7 +150,21 @@ impl Desk {
         }
     }
 
+    /// Goes over to the charter in force. What waits is judged anew by those who wish it.
+    fn look_at_charter(&mut self) {
+        let charter = self.core.charter().hash();
+        if charter == self.charter {
+            return;
+        }
+        self.charter = charter;
+        self.sequencer.judge_by(charter);
+        let error = ApiError::new(Code::CharterChanged, format!("charter {charter} came into force while it waited"));
+        let waiting: Vec<IntentId> = self.waiting.keys().copied().collect();
+        waiting.iter().for_each(|intent| self.settle(intent, &Err(error.clone())));
+    }
+
     fn tick(&mut self) {
+        self.look_at_charter();
         self.waiting.retain(|_, waiting| waiting.replies.iter().any(|reply| !reply.is_closed()));
         let (core, ledger) = (Arc::clone(&self.core), self.committee.ledger().clone());
         let limit = |scope: &_| core.charter().ledger_limit(&ledger, scope);
@@ -177,9 +199,13 @@ impl Desk {
     fn certified(&mut self, certificate: &Certificate) {
         let entry = certificate.entry();
         tracing::debug!(ledger = %entry.ledger, number = entry.number, requests = entry.claims.len(), "certified");
+        if entry.charter != self.charter {
+            return;
+        }
         for claim in &entry.claims {
             let reservation = Reservation {
                 ledger: entry.ledger.clone(),
+                charter: entry.charter,
                 certificate: certificate.envelope().clone(),
                 expires_at_ms: entry.expires_at_ms,
             };
@@ -223,11 +249,13 @@ impl Desk {
 
     /// The requests that an entry says something about, as far as they are known and fit.
     fn requests(&self, entry: &Entry) -> Vec<pb::LedgerRequested> {
-        let carried = entry.carried.iter().flat_map(|carried| &carried.claims);
+        let all = || entry.carried.iter().chain([entry]);
+        let released = all().flat_map(|one| &one.releases).filter_map(|evidence| Release::named(evidence).ok());
         let mut bytes = 0usize;
-        carried
-            .chain(&entry.claims)
-            .filter_map(|claim| self.requested(&claim.intent))
+        all()
+            .flat_map(|one| one.claims.iter().map(|claim| claim.intent))
+            .chain(released)
+            .filter_map(|intent| self.requested(&intent))
             .take_while(|requested| {
                 bytes = bytes.saturating_add(requested.encoded_len());
                 bytes <= SHOWN_BYTES

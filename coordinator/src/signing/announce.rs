@@ -62,7 +62,8 @@ impl Driver {
             }
             let answers = calls.join_all().await;
             let possibly_signed = answers.iter().flatten().any(|answer| answer.possibly_signed);
-            Done::Stopped { possibly_signed }
+            let voids = answers.into_iter().flatten().filter_map(|answer| answer.void).collect();
+            Done::Stopped { possibly_signed, voids }
         });
     }
 

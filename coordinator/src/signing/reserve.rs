@@ -7,7 +7,7 @@ use limen_policy::ledger::Claim;
 use limen_wire::effects::Amount;
 use limen_wire::error::ApiError;
 use limen_wire::ids::LedgerId;
-use limen_wire::pb;
+use limen_wire::{pb, statement};
 use tokio::task::JoinSet;
 
 use super::{Done, Driver, Wanted};
@@ -36,7 +36,8 @@ impl Driver {
         let claims = self.claims();
         let session_ms = u64::try_from(self.core.timing.session_timeout.as_millis()).unwrap_or(u64::MAX);
         let until = self.core.clock.now_ms().saturating_add(session_ms);
-        self.reservations.retain(|one| one.expires_at_ms > until);
+        let charter = self.core.charter().hash();
+        self.reservations.retain(|one| one.expires_at_ms > until && one.charter == charter);
         let held = |ledger: &LedgerId| self.reservations.iter().any(|one| one.ledger == *ledger);
         if claims.keys().all(held) || std::mem::take(&mut self.uncertified) {
             return false;
@@ -77,6 +78,14 @@ impl Driver {
             self.want(false, None);
         }
         Ok(())
+    }
+
+    /// What its signers say of a cancelled request goes to the ledgers; whether it is enough is for their members to say.
+    pub(super) fn release(&mut self, voids: &[pb::Envelope]) {
+        let Some(evidence) = statement::combine(voids) else { return };
+        for ledger in self.claims().into_keys() {
+            Ledgers::release(&self.core, &ledger, evidence.clone());
+        }
     }
 
     /// Whether every limit that the request counts in has a part that needs no certificate. What counts once has none.

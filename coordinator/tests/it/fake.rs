@@ -67,7 +67,10 @@ pub(crate) struct Said {
 pub(crate) struct Shared {
     ecdsa: EcdsaKey,
     ed25519: ed25519_dalek::SigningKey,
-    pub(crate) charter: Charter,
+    /// What the signers have in force.
+    pub(crate) in_force: Mutex<Arc<Charter>>,
+    /// Versions that came since.
+    pub(crate) versions: Mutex<Vec<pb::CharterView>>,
     pub(crate) clock: Clock,
     joined: Mutex<BTreeMap<Vec<u8>, BTreeSet<u32>>>,
     changed: watch::Sender<u64>,
@@ -114,13 +117,18 @@ impl Shared {
         Arc::new(Self {
             ecdsa: EcdsaKey::from_slice(&[0x11; 32]).unwrap(),
             ed25519: ed25519_dalek::SigningKey::from_bytes(&[0x22; 32]),
-            charter,
+            in_force: Mutex::new(Arc::new(charter)),
+            versions: Mutex::default(),
             clock,
             joined: Mutex::default(),
             changed: watch::channel(0).0,
             made: Mutex::default(),
             asks: Mutex::default(),
         })
+    }
+
+    pub(crate) fn charter(&self) -> Arc<Charter> {
+        Arc::clone(&self.in_force.lock().unwrap())
     }
 
     fn public_key(&self, scheme: Scheme) -> Vec<u8> {
@@ -170,8 +178,8 @@ impl Shared {
     pub(crate) fn claims(&self, intent: &Intent) -> BTreeMap<limen_wire::ids::LedgerId, limen_policy::ledger::Claim> {
         let when = limen_policy::decide::When::advice(self.clock.now_secs());
         let effects = self.decoded(intent).effects;
-        let decision = limen_policy::decide::decide(&self.charter, intent, &effects, &when);
-        self.charter.claims(intent, &effects, &decision)
+        let decision = limen_policy::decide::decide(&self.charter(), intent, &effects, &when);
+        self.charter().claims(intent, &effects, &decision)
     }
 
     pub(crate) fn sign(&self, intent: &Intent) -> pb::SignatureResult {
@@ -195,7 +203,7 @@ fn refusal(code: Code, message: &str) -> pb::SignResponse {
 
 impl FakeSigner {
     pub(crate) fn new(index: u32, key: SigningKey, shared: &Arc<Shared>) -> Arc<Self> {
-        let id = shared.charter.nodes[index as usize - 1].id.clone();
+        let id = shared.charter().nodes[index as usize - 1].id.clone();
         Arc::new(Self {
             id,
             index,
@@ -285,7 +293,8 @@ impl FakeSigner {
 
     /// Keeps what people said, as far as it proves itself.
     fn hear(&self, approvals: &[pb::Envelope]) {
-        let roster = &self.shared.charter.roster;
+        let charter = self.shared.charter();
+        let roster = &charter.roster;
         for envelope in approvals {
             let Ok(signed) = SignedApproval::open(envelope) else { continue };
             let said = &signed.approval;
@@ -363,7 +372,7 @@ impl FakeSigner {
 
     /// Whether certificates reserve what it claims of ledgers.
     fn is_reserved(&self, intent: &Intent, authorization: &pb::Authorization) -> bool {
-        let charter = &self.shared.charter;
+        let charter = self.shared.charter();
         if charter.ledgers.is_empty() {
             return true;
         }
@@ -507,7 +516,7 @@ impl SignerPort for FakeSigner {
     async fn activate_key(&self, request: pb::ActivateKeyRequest) -> Result<pb::ActivateKeyResponse, CallError> {
         self.enter(false).await?;
         let certificate = request.certificate.unwrap();
-        let charter = &self.shared.charter;
+        let charter = self.shared.charter();
         let statement = KeyStatement::from_certificate(&certificate, &|node| charter.node_key(node)).unwrap();
         let mut memory = self.memory.lock().unwrap();
         let share = memory.keys.get_mut(statement.key_id.as_str()).unwrap();
@@ -526,7 +535,8 @@ impl SignerPort for FakeSigner {
     async fn stop(&self, request: pb::StopRequest) -> Result<pb::StopResponse, CallError> {
         self.enter(false).await?;
         let (record, opened) = Cancellation::open(request.record.as_ref().unwrap()).unwrap();
-        let enrolled = &self.shared.charter.requesters[&record.requester];
+        let charter = self.shared.charter();
+        let enrolled = &charter.requesters[&record.requester];
         opened.verify(record.requester.as_str(), &enrolled.public_key).unwrap();
         let mut memory = self.memory.lock().unwrap();
         let known = memory.intents.iter_mut().find(|known| known.intent_id.as_ref() == record.intent_id.as_bytes());
@@ -535,7 +545,9 @@ impl SignerPort for FakeSigner {
             known.stopped = true;
             known.stop.clone_from(&request.record);
         }
-        Ok(pb::StopResponse { possibly_signed })
+        let void = || limen_policy::ledger::void(&record.cluster, &record.intent_id, &self.id, &self.key);
+        let void = (!possibly_signed).then(void);
+        Ok(pb::StopResponse { possibly_signed, void })
     }
 
     async fn take_charter(&self, _request: pb::TakeCharterRequest) -> Result<pb::TakeCharterResponse, CallError> {
@@ -543,7 +555,8 @@ impl SignerPort for FakeSigner {
     }
 
     async fn list_charters(&self, _request: pb::ListChartersRequest) -> Result<pb::ListChartersResponse, CallError> {
-        Ok(pb::ListChartersResponse::default())
+        let versions = self.shared.versions.lock().unwrap().clone();
+        Ok(pb::ListChartersResponse { versions, ..Default::default() })
     }
 
     async fn status(&self) -> Result<pb::StatusResponse, CallError> {
@@ -551,7 +564,9 @@ impl SignerPort for FakeSigner {
         let nonce_pools = self.pools();
         let boot = vec![*self.boot.lock().unwrap(); 16].into();
         let banned_peers = self.bans.lock().unwrap().clone();
-        Ok(pb::StatusResponse { node: self.id.to_string(), boot, banned_peers, nonce_pools, ..Default::default() })
+        let charter_hash = self.shared.charter().hash().as_bytes().to_vec().into();
+        let node = self.id.to_string();
+        Ok(pb::StatusResponse { node, boot, banned_peers, nonce_pools, charter_hash, ..Default::default() })
     }
 
     async fn list_intents(&self, request: pb::ListIntentsRequest) -> Result<pb::ListIntentsResponse, CallError> {

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use limen_coordinator::intake;
 use limen_coordinator::ledger::LedgerPort;
 use limen_coordinator::lifecycle::State;
 use limen_coordinator::signers::CallError;
 use limen_policy::ledger::{
-    Certificate, Claim, Committee, Durable, Entry, Hint, Judge, KeySigners, Limit, Member, Price, Proposal, Refusal,
-    Scope,
+    Certificate, Claim, Committee, Durable, Entry, Hint, Judge, KeySigners, Limit, Member, Proposal, Refusal, Scope,
 };
 use limen_wire::error::Code;
 use limen_wire::ids::{CharterHash, CommitteeHash, IntentId, NodeId};
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::async_trait;
 
 use crate::disk::Disk;
-use crate::fake::Shared;
+use crate::fake::{Mode, Shared};
 use crate::world::{CHAIN, World, machine, seal_as, seal_intent, until};
 
 /// The witness's key.
@@ -38,7 +38,8 @@ pub(crate) fn charter(limit: &str) -> String {
 }
 
 pub(crate) fn members(shared: &Arc<Shared>) -> Vec<Arc<FakeMember>> {
-    let Some(committee) = shared.charter.ledgers.values().next() else { return Vec::new() };
+    let charter = shared.charter();
+    let Some(committee) = charter.ledgers.values().next() else { return Vec::new() };
     let keys = (1..=3).chain([WITNESS]).map(machine);
     let member = |(index, key): (usize, SigningKey)| {
         let member = Member::new(Arc::clone(committee), Durable::genesis(committee));
@@ -78,19 +79,21 @@ struct Knows<'a>(&'a Shared, &'a BTreeMap<IntentId, Claim>, &'a Committee);
 
 impl Judge for Knows<'_> {
     fn charter(&self) -> CharterHash {
-        self.0.charter.hash()
+        self.0.charter().hash()
     }
     fn limit(&self, scope: &Scope) -> Option<Limit> {
-        self.0.charter.ledger_limit(self.2.ledger(), scope)
+        self.0.charter().ledger_limit(self.2.ledger(), scope)
     }
-    fn recompute(&self, _: &CharterHash, intent: &IntentId, _: &[Price]) -> Result<Claim, String> {
+    fn recompute(&self, _: &Entry, intent: &IntentId) -> Result<Claim, String> {
         self.1.get(intent).cloned().ok_or_else(|| "was not shown".to_owned())
     }
     fn allows(&self, intent: &IntentId) -> Result<(), String> {
         self.1.get(intent).map(drop).ok_or_else(|| "was not shown".to_owned())
     }
-    fn signers(&self, _: &IntentId) -> Option<KeySigners> {
-        None
+    fn signers(&self, _intent: &IntentId) -> Option<KeySigners> {
+        let charter = self.0.charter();
+        let nodes = charter.nodes.iter().map(|node| (node.id.clone(), node.public_key)).collect();
+        Some(KeySigners { nodes, required: 2, corrupt: 1 })
     }
     fn successor(&self) -> Option<CommitteeHash> {
         None
@@ -344,4 +347,54 @@ async fn what_counts_once_is_claimed_for_every_request() {
     let (third, _) = running.submit(&seal_as(&raw)).await.unwrap();
     running.in_state(&third.record.id, State::Signed).await;
     assert_eq!(world.intents_signed(), 3);
+}
+
+/// Nothing is restarted; what was certified before the version counts after it, and a number that was split is settled.
+#[tokio::test]
+async fn limited_requests_go_on_across_versions_of_the_charter() {
+    let world = World::governed(HOLDS_THREE);
+    let (_disk, running) = world.with_key().await;
+    let (entry, _) = running.submit(&world.transfer("one")).await.unwrap();
+    running.in_state(&entry.record.id, State::Signed).await;
+    world.adopt(2, "max_sessions = 6", "max_sessions = 5");
+    let (entry, _) = running.submit(&world.transfer("two")).await.unwrap();
+    running.in_state(&entry.record.id, State::Signed).await;
+    // Two of the members do not answer: what the others have promised is promised under the charter before.
+    world.set_down(0, true);
+    world.set_down(1, true);
+    let (third, _) = running.submit(&world.transfer("three")).await.unwrap();
+    running.in_state(&third.record.id, State::Reserved).await;
+    world.adopt(3, "max_sessions = 6", "max_sessions = 4");
+    world.set_down(0, false);
+    world.set_down(1, false);
+    running.in_state(&third.record.id, State::Signed).await;
+    let (fourth, _) = running.submit(&world.transfer("four")).await.unwrap();
+    let waiting = running.in_state(&fourth.record.id, State::Reserved).await;
+    assert_eq!(waiting.error.unwrap().code, Code::LimitReached);
+    assert_eq!(world.intents_signed(), 3);
+}
+
+/// The limit holds one: cancelled before anybody has allowed it, it makes place for another.
+#[tokio::test]
+async fn what_is_cancelled_before_it_was_allowed_is_given_back() {
+    let world = World::with_ledger("max_count = 1");
+    let (_disk, running) = world.with_key().await;
+    let all = |mode: &Mode| world.signers.iter().for_each(|signer| *signer.mode.lock().unwrap() = mode.clone());
+    // It is reserved, and nobody allows it.
+    all(&Mode::Refuses(Code::Overloaded));
+    let (first, _) = running.submit(&world.transfer("one")).await.unwrap();
+    let promised = |member: &&Arc<FakeMember>| !member.state.lock().unwrap().member.durable().acknowledged.is_empty();
+    until("the reservation", || world.members.iter().filter(promised).count() >= 3).await;
+    let (second, _) = running.submit(&world.transfer("two")).await.unwrap();
+    let waiting = running.in_state(&second.record.id, State::Reserved).await;
+    assert_eq!(waiting.error.unwrap().code, Code::LimitReached);
+    // Between two sessions it can be cancelled.
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(1));
+    while intake::cancel(&running.core, world.cancellation(&first.record.id, "backend")).await.is_err() {
+        ticks.tick().await;
+    }
+    all(&Mode::Up);
+    running.in_state(&first.record.id, State::Cancelled).await;
+    running.in_state(&second.record.id, State::Signed).await;
+    assert_eq!(world.intents_signed(), 1);
 }

@@ -11,7 +11,11 @@ use limen_coordinator::lifecycle::{Record, State};
 use limen_coordinator::signers::{SignerPort, Signers};
 use limen_coordinator::store::{Entry, Store};
 use limen_coordinator::{intake, keys, run};
+use limen_policy::approval::Facts;
 use limen_policy::charter::Charter;
+use limen_policy::succession::facts;
+use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict};
+use limen_wire::charter::SignedCharter;
 use limen_wire::effects::{Address, Amount, ChainId};
 use limen_wire::envelope::PayloadType;
 use limen_wire::error::ApiError;
@@ -32,6 +36,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who approves, in these tests.
 pub(crate) const PEOPLE: [&str; 3] = ["anna", "ben", "carol"];
+/// How the charter changes, where it does.
+const GOVERNANCE: &str = "[governance]\nnumber = 1\nparents = []\nquorum = \"1 of ops\"\nloosening_delay_secs = 3600\n\
+    guardians = \"ops\"\nunfreeze = \"1 of ops\"\nunfreeze_delay_secs = 0\n";
 /// The number of the external checker's key.
 pub(crate) const CHECKER: u8 = 120;
 
@@ -42,10 +49,6 @@ pub(crate) fn identity(number: u8) -> SigningKey {
 
 pub(crate) fn machine(number: u8) -> SigningKey {
     SigningKey::P256(p256::ecdsa::SigningKey::from_slice(&[number; 32]).unwrap())
-}
-
-fn charter(signers: u8, more: &str) -> Charter {
-    Charter::from_toml(&text(signers, more)).unwrap()
 }
 
 fn text(signers: u8, more: &str) -> String {
@@ -84,6 +87,7 @@ pub(crate) struct World {
     pub(crate) now_ms: Arc<AtomicU64>,
     pub(crate) clock: Clock,
     pub(crate) charter: Charter,
+    text: String,
     pub(crate) members: Vec<Arc<FakeMember>>,
 }
 
@@ -94,28 +98,64 @@ pub(crate) struct Running {
 
 impl World {
     pub(crate) fn new(signers: u8) -> Self {
-        Self::under(charter(signers, ""), signers)
+        Self::under(text(signers, ""), signers)
     }
 
     /// Three signers and a witness that keep a limit.
     pub(crate) fn with_ledger(limit: &str) -> Self {
-        Self::under(charter(3, &ledger::charter(limit)), 3)
+        Self::under(text(3, &ledger::charter(limit)), 3)
     }
 
     /// The same, where every request claims there what counts once.
     pub(crate) fn with_claims(limit: &str) -> Self {
         let text = text(3, &ledger::charter(limit)).replacen("[bounds]", "claims = \"main\"\n[bounds]", 1);
-        Self::under(Charter::from_toml(&text).unwrap(), 3)
+        Self::under(text, 3)
     }
 
-    fn under(charter: Charter, signers: u8) -> Self {
+    /// The same as with a ledger, under a charter that anna changes.
+    pub(crate) fn governed(limit: &str) -> Self {
+        Self::under(text(3, &(ledger::charter(limit) + GOVERNANCE)), 3)
+    }
+
+    fn under(text: String, signers: u8) -> Self {
+        let charter = Charter::from_toml(&text).unwrap();
         let now_ms = Arc::new(AtomicU64::new(START_SECS * 1000));
         let reading = Arc::clone(&now_ms);
         let clock = Clock::new(move || reading.load(Ordering::SeqCst));
         let shared = Shared::new(charter.clone(), clock.clone());
         let signers = (1..=signers).map(|number| FakeSigner::new(number.into(), machine(number), &shared)).collect();
         let members = ledger::members(&shared);
-        Self { signers, shared, now_ms, clock, charter, members }
+        Self { signers, shared, now_ms, clock, charter, text, members }
+    }
+
+    /// The signers put a version of the first charter into force that anna has signed.
+    pub(crate) fn adopt(&self, number: u64, from: &str, to: &str) {
+        let parent = self.shared.charter().hash();
+        let head = format!("number = {number}\nparents = [\"{parent}\"]");
+        let text = self.text.replacen("number = 1\nparents = []", &head, 1).replacen(from, to, 1);
+        let version = Charter::from_toml(&text).unwrap();
+        let Facts { cluster, intent_id, effects_digest, decoder_version, slice, freeze_epoch } = facts(&version);
+        let approval = Approval {
+            cluster,
+            intent_id,
+            effects_digest,
+            decoder_version,
+            slice,
+            freeze_epoch,
+            person: PEOPLE[0].parse().unwrap(),
+            credential: format!("{}-laptop", PEOPLE[0]).parse().unwrap(),
+            preceding: None,
+            expires_at_secs: START_SECS + 3600,
+            verdict: Verdict::Approve,
+            reason: String::new(),
+            nonce: [3; 32],
+        };
+        let proof = Proof::Signature(identity(110).sign(approval.digest().as_bytes()));
+        let signed = SignedCharter { text, approvals: vec![SignedApproval { approval, proof }] };
+        let hash = version.hash().as_bytes().to_vec().into();
+        let view = pb::CharterView { hash, number, signed: Some(signed.to_envelope()), ..Default::default() };
+        self.shared.versions.lock().unwrap().push(view);
+        *self.shared.in_force.lock().unwrap() = Arc::new(version);
     }
 
     pub(crate) fn advance(&self, secs: u64) {

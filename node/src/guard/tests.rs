@@ -101,12 +101,17 @@ pub(crate) fn charter_text() -> String {
 
 /// Makes a charter the one in force at a store that has none or another.
 pub(crate) fn pin(store: &crate::store::Store, charter: &Charter) {
+    pin_text(store, charter, "");
+}
+
+/// The same with its text.
+pub(crate) fn pin_text(store: &crate::store::Store, charter: &Charter, text: &str) {
     let lineage = store.view().unwrap().lineage().unwrap();
     if lineage.is_some_and(|lineage| lineage.in_force() == charter.hash()) {
         return;
     }
-    let (charter, time) = (charter.clone(), Now { wall: NOW, uptime: Uptime(0) });
-    store.write_blocking(move |txn| crate::charters::pin(txn, &charter, String::new(), time)).unwrap();
+    let (charter, text, time) = (charter.clone(), text.to_owned(), Now { wall: NOW, uptime: Uptime(0) });
+    store.write_blocking(move |txn| crate::charters::pin(txn, &charter, text, time)).unwrap();
 }
 
 pub(crate) fn charter() -> Charter {

@@ -3,20 +3,37 @@
 use std::collections::BTreeMap;
 
 use limen_policy::charter::Charter;
-use limen_policy::ledger::{Claim, Entry, Judge, KeySigners, Limit, Price, Scope};
-use limen_wire::ids::{CharterHash, CommitteeHash, IntentId, LedgerId};
+use limen_policy::ledger::{Claim, Entry, Judge, KeySigners, Limit, Scope};
+use limen_wire::ids::{CharterHash, CommitteeHash, EntryHash, IntentId, LedgerId, NodeId};
 
 use crate::approvals::{self, Shown};
 use crate::clock::{Millis, Now};
 use crate::guard::{self, Examined, Progress};
 use crate::store::{StoreError, Txn};
 
+/// A request as one charter sees it, or why it cannot be judged.
+pub(super) type Seen = Result<Examined, String>;
+
+/// The requests of an entry and of what it carries, each under the charter by which it was claimed.
+#[derive(Default)]
+pub(super) struct Requests {
+    /// The charters that carried entries name, as far as they are known here and not in force.
+    pub(super) past: BTreeMap<CharterHash, Charter>,
+    /// What they are, by charter and request.
+    pub(super) seen: BTreeMap<(CharterHash, IntentId), Seen>,
+}
+
 /// Everything that a member asks about one entry, found out before it asks.
 pub(super) struct Judging<'a> {
     charter: &'a Charter,
     ledger: &'a LedgerId,
-    claims: BTreeMap<IntentId, Result<Claim, String>>,
+    requests: &'a Requests,
+    claims: BTreeMap<(EntryHash, IntentId), Result<Claim, String>>,
     allows: BTreeMap<IntentId, Result<(), String>>,
+}
+
+fn unseen() -> String {
+    "it was not shown here".to_owned()
 }
 
 impl<'a> Judging<'a> {
@@ -24,33 +41,38 @@ impl<'a> Judging<'a> {
         txn: &mut Txn<'_>,
         (charter, ledger): (&'a Charter, &'a LedgerId),
         entry: &Entry,
-        (claimed, mut progress): (BTreeMap<IntentId, Result<Examined, String>>, BTreeMap<IntentId, Progress>),
+        (requests, mut progress): (&'a Requests, BTreeMap<IntentId, Progress>),
         now: Now,
     ) -> Result<Self, StoreError> {
+        let freezes = Txn::freezes(txn)?;
         let mut allows = BTreeMap::new();
         for claim in &entry.claims {
-            let Some(Ok(examined)) = claimed.get(&claim.intent) else { continue };
+            let Some(Ok(examined)) = requests.seen.get(&(charter.hash(), claim.intent)) else { continue };
+            let examined = examined.clone().under(charter, &freezes);
             let settled = match progress.remove(&claim.intent) {
                 Some(settled) => settled,
-                None => approvals::settle(txn, charter, examined, Shown::default(), now)?,
+                None => approvals::settle(txn, charter, &examined, Shown::default(), now)?,
             };
-            let allowed = guard::admit_claim(txn, charter, examined, &settled, now.wall)?;
+            let allowed = guard::admit_claim(txn, charter, &examined, &settled, now.wall)?;
             allows.insert(claim.intent, allowed.map_err(|error| error.to_string()));
         }
-        // What is carried was judged when it was claimed.
-        let at = |intent: &IntentId| {
-            let claims = |one: &&Entry| one.claims.iter().any(|claim| claim.intent == *intent);
-            let carried = entry.carried.iter().find(claims);
-            Now { wall: carried.map_or(now.wall, |carried| Millis(carried.time_ms)), ..now }
-        };
-        let takes = |examined: Examined| {
-            let when = at(&examined.intent().id);
-            let examined = examined.at(charter, when);
-            let mut claims = examined.claims(charter);
+        let takes = |one: &Entry, intent: IntentId| -> Result<Claim, String> {
+            let by = if one.charter == charter.hash() { Some(charter) } else { requests.past.get(&one.charter) };
+            let by =
+                by.ok_or_else(|| format!("it was claimed under charter {}, which is not known here", one.charter))?;
+            let examined = requests.seen.get(&(one.charter, intent)).cloned().unwrap_or_else(|| Err(unseen()))?;
+            // What is carried was judged when it was claimed.
+            let wall = if one.hash() == entry.hash() { now.wall } else { Millis(one.time_ms) };
+            let mut claims = examined.at(by, Now { wall, ..now }).claims(by);
             claims.remove(ledger).ok_or_else(|| format!("it takes nothing from ledger {ledger}"))
         };
-        let claims = claimed.into_iter().map(|(intent, examined)| (intent, examined.and_then(takes))).collect();
-        Ok(Self { charter, ledger, claims, allows })
+        let mut claims = BTreeMap::new();
+        for one in entry.carried.iter().chain([entry]) {
+            for claim in &one.claims {
+                claims.insert((one.hash(), claim.intent), takes(one, claim.intent));
+            }
+        }
+        Ok(Self { charter, ledger, requests, claims, allows })
     }
 }
 
@@ -63,23 +85,25 @@ impl Judge for Judging<'_> {
         self.charter.ledger_limit(self.ledger, scope)
     }
 
-    fn recompute(&self, charter: &CharterHash, intent: &IntentId, prices: &[Price]) -> Result<Claim, String> {
-        if *charter != self.charter.hash() {
-            return Err(format!("it was claimed under charter {charter}, which is not in force here"));
-        }
-        if !prices.is_empty() {
+    fn recompute(&self, entry: &Entry, intent: &IntentId) -> Result<Claim, String> {
+        if !entry.prices.is_empty() {
             return Err("no limit counts in money".to_owned());
         }
-        self.claims.get(intent).cloned().unwrap_or_else(|| Err("it was not shown here".to_owned()))
+        self.claims.get(&(entry.hash(), *intent)).cloned().unwrap_or_else(|| Err(unseen()))
     }
 
     fn allows(&self, intent: &IntentId) -> Result<(), String> {
-        self.allows.get(intent).cloned().unwrap_or_else(|| Err("it was not shown here".to_owned()))
+        self.allows.get(intent).cloned().unwrap_or_else(|| Err(unseen()))
     }
 
-    /// Signers void nothing, so nothing is released before it ages out.
-    fn signers(&self, _intent: &IntentId) -> Option<KeySigners> {
-        None
+    /// All signers of the key, of whom fewer than sign together may be corrupt.
+    fn signers(&self, intent: &IntentId) -> Option<KeySigners> {
+        let seen = self.requests.seen.get(&(self.charter.hash(), *intent))?;
+        let key = seen.as_ref().ok()?.key();
+        let named = |node: &NodeId| Some((node.clone(), self.charter.node_key(node)?));
+        let nodes = key.nodes.iter().map(named).collect::<Option<Vec<_>>>()?;
+        let required = usize::from(key.public.size.signers_required());
+        Some(KeySigners { nodes, required, corrupt: required.saturating_sub(1) })
     }
 
     /// The charter names no successors: ledgers are not handed over.

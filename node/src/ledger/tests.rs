@@ -2,8 +2,11 @@
 
 mod kit;
 mod once;
+mod releases;
+mod versions;
 
-use limen_wire::envelope::seal;
+use limen_wire::envelope::{PayloadType, seal};
+use limen_wire::ids::IntentId;
 
 use super::*;
 use kit::{Carrier, WITNESS, World, call};

@@ -30,7 +30,11 @@ impl Keeps for Shared {
         if let Some(words) = self.standings.rolled_back() {
             return Err(ApiError::new(Code::NoStanding, words));
         }
-        Ok(Keeper { decisions: self.decisions(), ledgers: &self.ledgers, me: &self.me, identity: &self.identity })
+        let decisions = self.decisions();
+        // As for a permission, where f is t − 1. A witness is no peer.
+        let corrupt = decisions.charter.ledgers.values().map(|committee| committee.corrupt()).max();
+        let no_standing = self.stands(corrupt.unwrap_or(0)).err();
+        Ok(Keeper { decisions, ledgers: &self.ledgers, me: &self.me, identity: &self.identity, no_standing })
     }
     fn pins(&self) -> &Pins {
         &self.pins

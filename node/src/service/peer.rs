@@ -136,7 +136,7 @@ async fn read(shared: &Arc<Shared>, from: &NodeId, message: PassedOn) -> Result<
         PassedOn::StopRecord(record) => stops::take(shared, record, false).await.map(drop),
         PassedOn::StopsAfter(question) => exchange::answer(shared, from, &question),
         PassedOn::StopsPage(page) => exchange::read(shared, from, page).await,
-        PassedOn::CharterVersion(version) => Ok(charters::take(shared, version).await.map(drop)?),
+        PassedOn::CharterVersion(version) => Ok(charters::take(shared.as_ref(), version).await.map(drop)?),
         PassedOn::StandingCall(call) => talk::answer(shared, from, &call),
         PassedOn::Standing(said) => talk::hear(shared, from, said).await,
     }

@@ -7,8 +7,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use limen_policy::charter::Charter;
 use limen_wire::approval::SignedApproval;
@@ -21,6 +19,8 @@ use limen_wire::standing::ChainHead;
 use limen_wire::{limits, pb};
 use prost::Message as _;
 
+use crate::charters::Follows;
+use crate::decisions::Decisions;
 use crate::shared::Shared;
 use crate::stops;
 use crate::store::stops::StopHead;
@@ -51,7 +51,7 @@ pub(crate) fn answer(shared: &Shared, from: &NodeId, question: &pb::StopsAfter) 
     Ok(())
 }
 
-fn page(store: &Store, question: &pb::StopsAfter) -> Result<Option<pb::StopsPage>, StoreError> {
+pub(crate) fn page(store: &Store, question: &pb::StopsAfter) -> Result<Option<pb::StopsPage>, StoreError> {
     let view = store.view()?;
     let newest = view.stop_head()?;
     let known = view.stop_head_at(question.length)?.filter(|head| head.hash[..] == question.head[..]);
@@ -81,18 +81,45 @@ fn record_id(record: &pb::Envelope) -> Option<[u8; 32]> {
     envelope::open(record, kind).ok().map(|opened| *opened.id().as_bytes())
 }
 
-/// Reads a peer's page: takes what counts, passes over what does not, and notes how far it got.
-pub(crate) async fn read(shared: &Arc<Shared>, from: &NodeId, page: pb::StopsPage) -> Result<(), ApiError> {
+/// How far a page led.
+pub(crate) struct Progress {
+    start: StopHead,
+    end: StopHead,
+    /// There was something among it that was not known here.
+    news: bool,
+}
+
+/// Reads a peer's page and asks for the next one.
+pub(crate) async fn read(shared: &Shared, from: &NodeId, page: pb::StopsPage) -> Result<(), ApiError> {
+    let length = page.length;
+    let Some(Progress { start, end, news }) = take_in(shared, from, page).await? else { return Ok(()) };
+    let chain = ChainHead { length: end.length, hash: end.hash };
+    shared.standings.read(from, chain, news, shared.time().uptime);
+    if end.length < length && end.length > start.length {
+        let more = pb::StopsAfter { length: end.length, head: Bytes::copy_from_slice(&end.hash) };
+        shared.mesh.send(from, Kind::StopsAfter(more));
+    }
+    Ok(())
+}
+
+/// Reads a signer's page: takes what counts, passes over what does not, and notes how far it got. `None` if the page is none of
+/// what comes next.
+pub(crate) async fn take_in(
+    host: &impl Follows,
+    from: &NodeId,
+    page: pb::StopsPage,
+) -> Result<Option<Progress>, ApiError> {
     let wrong = |what: &str| Err(ApiError::new(Code::Malformed, format!("a page of stop records {what}")));
     if page.records.len() > limits::STOPS_PAGE {
         return wrong("has too many");
     }
-    let read = shared.store.view().and_then(|view| view.cursor(from)).map_err(|error| Shared::store_error(&error))?;
+    let Decisions { store, .. } = host.decisions();
+    let read = store.view().and_then(|view| view.cursor(from)).map_err(|error| Shared::store_error(&error))?;
     let start = match page.after {
         0 => StopHead::default(),
         after if after == read.length => read,
         // An answer to a question that was asked twice.
-        _ => return Ok(()),
+        _ => return Ok(None),
     };
     let ids: Option<Vec<[u8; 32]>> = page.records.iter().map(record_id).collect();
     let Some(ids) = ids else { return wrong("holds something else") };
@@ -102,7 +129,7 @@ pub(crate) async fn read(shared: &Arc<Shared>, from: &NodeId, page: pb::StopsPag
     }
     let mut news = false;
     for record in page.records {
-        let heard = stops::hear(shared, record).await;
+        let heard = stops::hear(host, record).await;
         news |= !heard.pass_on.is_empty();
         match heard.answer {
             Ok(_) => {}
@@ -112,13 +139,7 @@ pub(crate) async fn read(shared: &Arc<Shared>, from: &NodeId, page: pb::StopsPag
         }
     }
     let peer = from.clone();
-    let noting = shared.store.write(move |txn| txn.put_cursor(&peer, &end));
+    let noting = store.write(move |txn| txn.put_cursor(&peer, &end));
     noting.await.map_err(|error| Shared::store_error(&error))?;
-    let chain = ChainHead { length: end.length, hash: end.hash };
-    shared.standings.read(from, chain, news, shared.time().uptime);
-    if end.length < page.length && end.length > start.length {
-        let more = pb::StopsAfter { length: end.length, head: Bytes::copy_from_slice(&end.hash) };
-        shared.mesh.send(from, Kind::StopsAfter(more));
-    }
-    Ok(())
+    Ok(Some(Progress { start, end, news }))
 }

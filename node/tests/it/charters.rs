@@ -86,19 +86,19 @@ fn signed(text: &str) -> pb::Envelope {
 }
 
 /// A tightening version by its edits: handed in where, and its hash.
-struct Version {
-    hash: CharterHash,
-    envelope: pb::Envelope,
-    charter: Charter,
+pub(crate) struct Version {
+    pub(crate) hash: CharterHash,
+    pub(crate) envelope: pb::Envelope,
+    pub(crate) charter: Charter,
 }
 
-fn version(cluster: &Cluster, parents: &[CharterHash], number: u64, edits: &[(&str, &str)]) -> Version {
+pub(crate) fn version(cluster: &Cluster, parents: &[CharterHash], number: u64, edits: &[(&str, &str)]) -> Version {
     let text = text_after(cluster, parents, number, edits);
     let charter = Charter::from_toml(&text).unwrap();
     Version { hash: charter.hash(), envelope: signed(&text), charter }
 }
 
-async fn take(cluster: &Cluster, index: usize, signed: &pb::Envelope) -> Result<pb::CharterView, Code> {
+pub(crate) async fn take(cluster: &Cluster, index: usize, signed: &pb::Envelope) -> Result<pb::CharterView, Code> {
     let request = pb::TakeCharterRequest { signed: Some(signed.clone()) };
     match cluster.client(index).take_charter(request).await {
         Ok(answer) => Ok(answer.into_inner().version.unwrap()),
@@ -113,7 +113,7 @@ async fn state(cluster: &Cluster, index: usize, version: CharterHash) -> Option<
     Some(one.state())
 }
 
-async fn stands(cluster: &Cluster, version: CharterHash, wanted: pb::CharterState) {
+pub(crate) async fn stands(cluster: &Cluster, version: CharterHash, wanted: pb::CharterState) {
     for index in (0..cluster.nodes.len()).filter(|index| cluster.nodes[*index].is_some()) {
         let deadline = tokio::time::Instant::now() + crate::cluster::PATIENCE;
         let mut ticks = tokio::time::interval(Duration::from_millis(20));

@@ -12,6 +12,7 @@ use limen_wire::ids::{Protocol, Scheme};
 use limen_wire::intent::{Intent, seal_intent};
 use limen_wire::pb;
 use limen_wire::pb::ledger_client::LedgerClient;
+use limen_wire::pb::witness_client::WitnessClient;
 use limen_wire::statement::combine;
 use limen_wire::tls::{self, Dial, TlsIdentity};
 use tokio::net::TcpListener;
@@ -21,6 +22,7 @@ use tonic::transport::Channel;
 use crate::cluster::{
     Cluster, Machine, PATIENCE, all, evm_transfer, machine, refusal, session, sign_request, signature,
 };
+use crate::{charters, stops};
 
 /// Three signers, a witness, and a limit that two of our transfers fit in.
 struct World {
@@ -90,6 +92,25 @@ impl World {
         let identity = TlsIdentity::from_pem_files(&who.certificate, &who.key).unwrap();
         let config = tls::pinned_client(&identity, "n", &public.parse().unwrap()).unwrap();
         LedgerClient::new(Dial::new(address.to_string(), "n").lazy(config).unwrap())
+    }
+
+    /// The witness's door for signers.
+    fn hears(&self, who: &Machine) -> WitnessClient<Channel> {
+        let identity = TlsIdentity::from_pem_files(&who.certificate, &who.key).unwrap();
+        let config = tls::pinned_client(&identity, "n", &self.witness.public.parse().unwrap()).unwrap();
+        WitnessClient::new(Dial::new(self.address.to_string(), "n").lazy(config).unwrap())
+    }
+
+    /// What the witness says that it has, asked by a signer.
+    async fn witness_has(&self, what: &str, has: impl Fn(&pb::HearResponse) -> bool) {
+        let mut client = self.hears(&self.cluster.machines[0]);
+        let mut ticks = tokio::time::interval(std::time::Duration::from_millis(50));
+        let asking = async {
+            while !has(&client.hear(pb::HearRequest::default()).await.unwrap().into_inner()) {
+                ticks.tick().await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, asking).await.is_ok(), "the witness never had {what}");
     }
 
     fn committee(&self) -> &Arc<Committee> {
@@ -233,6 +254,9 @@ async fn a_witness_serves_coordinators_and_ledgers_only() {
         let error = world.client(member, &world.cluster.machines[1]).show(show()).await.unwrap_err();
         assert_eq!(error.code(), Code::Unauthenticated, "a signer is no coordinator");
     }
+    let nobody = pb::HearRequest::default();
+    let error = world.hears(&world.cluster.coordinator).hear(nobody).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unauthenticated, "a coordinator tells a witness nothing");
     let close = pb::LedgerCloseRequest { ledger: "main".to_owned(), through: 1 };
     let closed = world.client(3, &world.cluster.coordinator).close(close).await.unwrap().into_inner();
     assert!(closed.closing.is_some() && closed.entries.is_empty());
@@ -245,4 +269,47 @@ async fn a_witness_serves_coordinators_and_ledgers_only() {
     assert_eq!(error.code(), Code::Unimplemented);
     let metrics = world.running.as_ref().unwrap().metrics_address().unwrap();
     assert_ne!(metrics.port(), 0);
+}
+
+/// Signer 3 is away, so nothing is certified without the witness.
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_go_on_across_a_version_because_the_witness_follows() {
+    let mut world = World::start().await;
+    world.cluster.make_key("treasury", Scheme::EcdsaSecp256k1, Protocol::Dkls23).await;
+    let mut first = world.cluster.client(0);
+    let shares = first.list_key_shares(pb::ListKeySharesRequest {}).await.unwrap().into_inner().shares;
+    let key = shares[0].certificate.clone().unwrap();
+    let (_, one) = seal_intent(&evm_transfer("treasury", "r-0", 0, WEI), &world.cluster.backend).unwrap();
+    let (_, two) = seal_intent(&evm_transfer("treasury", "r-1", 1, WEI), &world.cluster.backend).unwrap();
+    world.cluster.stop(2).await;
+    let members = [0, 1, 3];
+    let before = world.certificate(world.propose(&one, &key, world.claim(&one, WEI), None, members).await);
+    // Handed to one signer; nothing is started again.
+    let edits = [("max_sessions = 8", "max_sessions = 7")];
+    let version = charters::version(&world.cluster, &[world.charter.hash()], 2, &edits);
+    charters::take(&world.cluster, 0, &version.envelope).await.unwrap();
+    charters::stands(&world.cluster, version.hash, pb::CharterState::InForce).await;
+    world.witness_has("the version", |has| has.charter.as_ref() == version.hash.as_bytes()).await;
+    for answer in world.sign(&one, Some(&before), [1, 2]).await {
+        assert_eq!(refusal(&answer).code, "reservation_missing", "it was reserved under the charter before");
+    }
+    world.charter = version.charter.clone();
+    let base = Some(&before);
+    let after = world.certificate(world.propose(&one, &key, world.claim(&one, WEI), base, members).await);
+    let answers = world.sign(&one, Some(&after), [1, 2]).await;
+    assert_eq!(signature(&answers[0]), signature(&answers[1]));
+    // It is not the file that counts: a restart changes nothing.
+    world.running.take().unwrap().stop().await;
+    world.running = Some(world.start_again().await);
+    world.witness_has("what it had", |has| has.charter.as_ref() == version.hash.as_bytes()).await;
+    // Bad news comes the same way.
+    let (_, freeze) = stops::freeze("cluster", 1);
+    let handed = pb::HandInRequest { record: Some(freeze) };
+    stops::client(&world.cluster, 0).hand_in(handed).await.unwrap();
+    // The version is the first of the signer's records.
+    let read = |has: &pb::HearResponse| has.read.as_ref().is_some_and(|read| read.length > 1);
+    world.witness_has("the freeze", read).await;
+    let answers = world.propose(&two, &key, world.claim(&two, WEI), Some(&after), members).await;
+    let refused = answers[2].refusal.clone().unwrap().error.unwrap();
+    assert!(refused.node == "w1" && refused.message.contains("freeze"), "{refused:?}");
 }

@@ -28,11 +28,11 @@ fn channel(cluster: &Cluster, index: usize, who: &str) -> Channel {
     Dial::new(cluster.addresses[index].to_string(), "n").lazy(config).unwrap()
 }
 
-fn client(cluster: &Cluster, index: usize) -> StopsClient<Channel> {
+pub(crate) fn client(cluster: &Cluster, index: usize) -> StopsClient<Channel> {
     StopsClient::new(channel(cluster, index, "client"))
 }
 
-fn freeze(scope: &str, nonce: u8) -> (IntentId, pb::Envelope) {
+pub(crate) fn freeze(scope: &str, nonce: u8) -> (IntentId, pb::Envelope) {
     let freeze = Freeze {
         id: IntentId::new([0; 32]),
         cluster: "test".parse().unwrap(),

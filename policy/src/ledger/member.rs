@@ -18,7 +18,7 @@ use super::book::Book;
 use super::certificate::Certificate;
 use super::closing::Closing;
 use super::committee::Committee;
-use super::entry::{Claim, Entry, Price, Seal};
+use super::entry::{Claim, Entry, Seal};
 use super::proposal::Proposal;
 use super::release::{KeySigners, Release};
 use super::scope::{Limit, Scope};
@@ -33,8 +33,9 @@ pub trait Judge {
     fn charter(&self) -> CharterHash;
     /// A limit of that charter.
     fn limit(&self, scope: &Scope) -> Option<Limit>;
-    /// What the request takes, from its bytes under a charter and with these prices; or why that cannot be said.
-    fn recompute(&self, charter: &CharterHash, intent: &IntentId, prices: &[Price]) -> Result<Claim, String>;
+    /// What the request takes, from its bytes under the entry's charter, with its prices and at its time; or why that cannot be
+    /// said. What is carried was claimed under a charter that may not be in force any more.
+    fn recompute(&self, entry: &Entry, intent: &IntentId) -> Result<Claim, String>;
     /// Whether the guard would allow the request now but for the certificate; or why not.
     fn allows(&self, intent: &IntentId) -> Result<(), String>;
     /// The signers of the key that the request asks for.
@@ -119,9 +120,11 @@ impl Member {
         }
         self.releases_are_due(entry, judge)?;
         for carried in &entry.carried {
-            claims_are_true(&carried.charter, carried, judge)?;
+            // One member alone may name an entry that nobody has certified: what it gives back is proved like everything else.
+            self.released(carried, judge)?;
+            claims_are_true(carried, judge)?;
         }
-        claims_are_true(&expected, entry, judge)?;
+        claims_are_true(entry, judge)?;
         for claim in &entry.claims {
             let intent = claim.intent;
             judge.allows(&intent).map_err(|reason| Refusal::NotAllowed { intent, reason })?;
@@ -214,13 +217,17 @@ impl Member {
     }
 
     fn releases_are_due(&self, entry: &Entry, judge: &dyn Judge) -> Result<(), Refusal> {
-        for evidence in &entry.releases {
-            let release = Release::verify(evidence, self.committee.cluster(), |intent| judge.signers(intent))?;
-            if !self.durable.book.knows(release.intent()) {
-                return Err(Refusal::NothingToRelease(*release.intent()));
-            }
+        let released = self.released(entry, judge)?;
+        match released.iter().find(|release| !self.durable.book.knows(release.intent())) {
+            Some(release) => Err(Refusal::NothingToRelease(*release.intent())),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// What an entry releases, by evidence that holds.
+    fn released(&self, entry: &Entry, judge: &dyn Judge) -> Result<Vec<Release>, Refusal> {
+        let verify = |evidence| Release::verify(evidence, self.committee.cluster(), |intent| judge.signers(intent));
+        entry.releases.iter().map(verify).collect::<Result<_, _>>().map_err(Refusal::from)
     }
 
     fn seal_is_due(&self, entry: &Entry, seal: Seal, judge: &dyn Judge) -> Result<(), Refusal> {
@@ -239,12 +246,10 @@ impl Member {
 }
 
 /// Every claim is what the member computes from the request's own bytes.
-fn claims_are_true(charter: &CharterHash, entry: &Entry, judge: &dyn Judge) -> Result<(), Refusal> {
+fn claims_are_true(entry: &Entry, judge: &dyn Judge) -> Result<(), Refusal> {
     for claim in &entry.claims {
         let intent = claim.intent;
-        let own = judge
-            .recompute(charter, &intent, &entry.prices)
-            .map_err(|reason| Refusal::CannotRecompute { intent, reason })?;
+        let own = judge.recompute(entry, &intent).map_err(|reason| Refusal::CannotRecompute { intent, reason })?;
         if own != *claim {
             return Err(Refusal::OtherCharges(intent));
         }

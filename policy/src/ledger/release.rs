@@ -97,7 +97,7 @@ impl Release {
     }
 
     /// The request that unverified evidence names.
-    pub(super) fn named(envelope: &pb::Envelope) -> Result<IntentId, ReleaseError> {
+    pub fn named(envelope: &pb::Envelope) -> Result<IntentId, ReleaseError> {
         let raw: pb::LedgerVoid = envelope::open(envelope, PayloadType::LedgerVoid)?.decode("void")?;
         Ok(IntentId::from_slice(&raw.intent_id)?)
     }

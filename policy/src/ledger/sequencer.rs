@@ -22,6 +22,7 @@ use super::closing::Closing;
 use super::committee::Committee;
 use super::entry::{Body, Claim, Entry};
 use super::member::{Change, Durable};
+use super::release::Release;
 use super::scope::{Limit, Scope};
 
 /// Certificates kept for members that are behind.
@@ -146,15 +147,37 @@ impl Sequencer {
         matches!(self.phase, Phase::Idle)
     }
 
-    /// Wants a request's charges reserved.
+    /// Wants a request's charges reserved, in place of what was wanted for it before.
     pub fn submit(&mut self, claim: Claim) {
-        if self.waiting.iter().all(|waiting| waiting.intent != claim.intent) {
-            self.waiting.push_back(claim);
+        match self.waiting.iter_mut().find(|waiting| waiting.intent == claim.intent) {
+            Some(waiting) => *waiting = claim,
+            None => self.waiting.push_back(claim),
+        }
+    }
+
+    /// Goes on under another charter. What waits was computed under the one before, so whoever still wants it submits it anew.
+    pub fn judge_by(&mut self, charter: CharterHash) {
+        self.charter = charter;
+        self.waiting.clear();
+    }
+
+    /// Wants again what was on its way, if it was computed under this charter and nothing newer is wanted.
+    fn resubmit(&mut self, entry: &Entry, besides: impl Fn(&Claim) -> bool) {
+        if entry.charter != self.charter {
+            return;
+        }
+        for claim in entry.claims.iter().filter(|claim| !besides(claim)) {
+            if self.waiting.iter().all(|waiting| waiting.intent != claim.intent) {
+                self.waiting.push_back(claim.clone());
+            }
         }
     }
 
     /// Wants a request's charges given back.
     pub fn release(&mut self, evidence: pb::Envelope) {
+        if self.releases.len() >= KEPT {
+            self.releases.pop_front();
+        }
         self.releases.push_back(evidence);
     }
 
@@ -263,7 +286,7 @@ impl Sequencer {
         let (mut outputs, mut batch, mut rest) = (Vec::new(), Vec::new(), VecDeque::new());
         let time_ms = now_ms.max(self.view.head.time_ms);
         let mut body = self.body(time_ms);
-        body.releases = self.releases.drain(..).take(1).collect();
+        body.releases = self.next_release().into_iter().collect();
         while let Some(claim) = self.waiting.pop_front() {
             let fits = |claims: &[Claim]| self.view.book.fits(claims, time_ms, limit);
             if let Err(misfit) = fits(std::slice::from_ref(&claim)) {
@@ -287,6 +310,13 @@ impl Sequencer {
             outputs.extend(self.propose(entry, now_ms));
         }
         outputs
+    }
+
+    /// The next release of something that counts.
+    fn next_release(&mut self) -> Option<pb::Envelope> {
+        let counts = |evidence: &pb::Envelope| Release::named(evidence).is_ok_and(|id| self.view.book.knows(&id));
+        let place = self.releases.iter().position(counts)?;
+        self.releases.drain(..=place).next_back()
     }
 
     fn body(&self, time_ms: u64) -> Body {
@@ -360,10 +390,9 @@ impl Sequencer {
 
     fn requeue(&mut self, certified: &Entry) {
         let reserved = |claim: &Claim| certified.claims.iter().any(|other| other.intent == claim.intent);
-        let mut open: Vec<Claim> = self.named.values().flat_map(|entry| entry.claims.clone()).collect();
-        open.retain(|claim| !reserved(claim));
         self.waiting.retain(|claim| !reserved(claim));
-        open.into_iter().for_each(|claim| self.submit(claim));
+        let open: Vec<Entry> = self.named.values().cloned().collect();
+        open.iter().for_each(|entry| self.resubmit(entry, reserved));
     }
 
     /// Too many have refused. Where nobody acknowledged, the number is still free for an entry without what they refused.
@@ -374,8 +403,8 @@ impl Sequencer {
         let unfit = collecting.unfit.iter().filter(|(_, members)| members.len() > corrupt);
         let unfit: BTreeSet<IntentId> = unfit.map(|(intent, _)| *intent).collect();
         let free = collecting.acknowledgements.is_empty() && !unfit.is_empty();
-        let claims = collecting.entry.claims.clone();
-        claims.into_iter().filter(|claim| !unfit.contains(&claim.intent)).for_each(|claim| self.submit(claim));
+        let entry = collecting.entry.clone();
+        self.resubmit(&entry, |claim| unfit.contains(&claim.intent));
         let mut outputs: Vec<Output> =
             unfit.into_iter().map(|intent| Output::Dropped { intent, misfit: None }).collect();
         if free {

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use limen_policy::ledger::{Certificate, Claim, Durable, Hint, Output, Sequencer};
+use limen_wire::envelope::PayloadType;
 use limen_wire::ids::{ClusterId, CommitteeSize, Epoch, IntentId, KeyId, PartyIndex, Protocol, Scheme, SessionId};
 use limen_wire::intent::seal_intent;
 use limen_wire::statement::{KeyStatement, combine};
 
+use super::super::read::{claimed_in, released_in};
 use super::super::*;
 use crate::clock::{Millis, Uptime};
 use crate::decisions::Keys;
-use crate::guard::tests::pin;
-use crate::guard::{KeyFacts, Reservations, SignToken, Verdict};
+use crate::guard::tests::pin_text;
+use crate::guard::{self, KeyFacts, Reservations, SignToken, Verdict};
+use crate::recent::Recent;
 use crate::store::{Options, Store};
 
 /// 2026-01-01, in milliseconds.
@@ -122,16 +125,24 @@ impl World {
         Self { charter, text, machines, certificate, backend, now_ms: NOW, sessions: 0 }
     }
 
+    /// Another charter comes into force at all machines.
+    pub(super) fn adopt(&mut self, from: &str, to: &str) {
+        assert!(self.text.contains(from), "{from}");
+        self.text = self.text.replacen(from, to, 1);
+        self.charter = Arc::new(Charter::from_toml(&self.text).unwrap());
+    }
+
     pub(super) fn keeper(&self, member: usize) -> Keeper<'_> {
         let Machine { id, key, store, keys, recent, ledgers, .. } = &self.machines[member];
         let now = Now { wall: Millis(self.now_ms), uptime: Uptime(self.now_ms - NOW) };
         let store = store.as_ref().unwrap();
-        pin(store, &self.charter);
+        pin_text(store, &self.charter, &self.text);
         Keeper {
             decisions: Decisions { charter: Arc::clone(&self.charter), store, keys, recent, now },
             ledgers,
             me: id,
             identity: key,
+            no_standing: None,
         }
     }
 
@@ -173,6 +184,18 @@ impl World {
             ..pb::Intent::default()
         };
         seal_intent(&raw, &self.backend).unwrap().1
+    }
+
+    /// Its requester cancels it.
+    pub(super) fn cancellation(&self, id: &IntentId) -> pb::Envelope {
+        let record = pb::Cancellation {
+            version: 1,
+            cluster: "test".to_owned(),
+            requester: "backend".to_owned(),
+            intent_id: Bytes::copy_from_slice(id.as_bytes()),
+            reason: "no longer wanted".to_owned(),
+        };
+        limen_wire::envelope::seal(PayloadType::Cancellation, record.encode_to_vec(), "backend", &self.backend)
     }
 
     pub(super) fn requested(&self, envelope: &pb::Envelope) -> pb::LedgerRequested {
@@ -290,6 +313,11 @@ impl Carrier {
         self.sequencer.submit(claim);
     }
 
+    /// Remembers a request that somebody else has proposed.
+    pub(super) fn remember(&mut self, world: &World, envelope: &pb::Envelope) {
+        self.requests.insert(world.claim(envelope).intent, world.requested(envelope));
+    }
+
     /// Until nothing is on its way, or no more than so many rounds of waiting.
     pub(super) async fn work(&mut self, world: &mut World) {
         for _ in 0..40 {
@@ -321,7 +349,8 @@ impl Carrier {
                 Vec::new()
             }
             Output::Propose { to, entry, base } => {
-                let requests = claimed_in(&entry).filter_map(|id| self.requests.get(&id).cloned()).collect();
+                let named = claimed_in(&entry).map(|(_, id)| id).chain(released_in(&entry));
+                let requests = named.filter_map(|id| self.requests.get(&id).cloned()).collect();
                 let call = pb::LedgerReserveRequest { requests, ..call(&entry, base.as_deref()) };
                 let answer = world.keeper(index(&to)).reserve(call).await.unwrap().response;
                 match (answer.acknowledgement, answer.refusal) {

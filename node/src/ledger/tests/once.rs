@@ -9,7 +9,7 @@ use super::*;
 const CORRUPT: usize = 1;
 
 /// The number `number` after `base`, with these claims.
-fn entry(world: &World, base: Option<&Certificate>, requests: &[&pb::Envelope]) -> Entry {
+pub(super) fn entry(world: &World, base: Option<&Certificate>, requests: &[&pb::Envelope]) -> Entry {
     let committee = world.charter.ledgers.values().next().unwrap();
     let mut claims: Vec<_> = requests.iter().map(|request| world.claim(request)).collect();
     claims.sort_by_key(|claim| claim.intent);

@@ -116,7 +116,7 @@ impl Judge for Guard {
         let nothing = Bound { amount: Amount::ZERO, count: 0 };
         (*scope == daily()).then(|| Limit::new(WINDOW_SECS, self.bound, nothing).unwrap())
     }
-    fn recompute(&self, _: &CharterHash, intent: &IntentId, _: &[Price]) -> Result<Claim, String> {
+    fn recompute(&self, _: &Entry, intent: &IntentId) -> Result<Claim, String> {
         self.requests.get(intent).cloned().ok_or_else(|| "never announced".to_owned())
     }
     fn allows(&self, intent: &IntentId) -> Result<(), String> {

@@ -110,3 +110,28 @@ fn a_released_replacement_gives_the_nonce_back_to_what_it_replaced() {
     assert!(matches!(fits(&[spending(3, 1, &[nonce(5)], None)]), Err(Misfit::Held { .. })));
     assert_eq!(fits(&[spending(3, 1, &[nonce(5)], Some(1))]), Ok(()));
 }
+
+/// A corrupt member names an entry that gives back what may be signed, and has it carried on its word alone.
+#[test]
+fn what_is_carried_releases_nothing_without_evidence() {
+    let (committee, mut nodes, base) = reserved();
+    let settling = |signers: std::ops::Range<usize>| {
+        let invented = releasing(&committee, &base, voids(&id(1), signers));
+        let closing = |index: usize, acknowledged| {
+            let closing = Closing { after: 1, through: 2, acknowledged, successor: None };
+            closing.sign(&committee, &node(index), &key(index))
+        };
+        let named = vec![(2, invented.hash())];
+        let body = Body {
+            number: 3,
+            closings: vec![closing(0, Vec::new()), closing(1, Vec::new()), closing(3, named)],
+            carried: vec![invented],
+            ..body(&committee, Some(&base), NOW, &[])
+        };
+        Proposal::check(Entry::new(body).unwrap(), Some(&base), &committee).unwrap()
+    };
+    nodes[0].learn(&base).unwrap();
+    let asked = |proposal: &Proposal| nodes[0].member.acknowledge(proposal, NOW, &guard()).map(drop);
+    assert_eq!(asked(&settling(2..3)), Err(Refusal::Release(ReleaseError::TooFew { have: 1, need: 3 })));
+    assert_eq!(asked(&settling(0..3)), Ok(()));
+}
