@@ -15,6 +15,7 @@ const FILES: &[&str] = &[
     "limen/v1/admin.proto",
     "limen/v1/signer.proto",
     "limen/v1/peer.proto",
+    "limen/v1/evidence.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -14,7 +14,7 @@ use crate::dev::DevCommand;
 
 pub(crate) use approval::{APPROVAL_VALID_FOR, ApprovalArgs, CaseArgs, RejectArgs, SignerArgs, WithdrawArgs};
 pub(crate) use charter::{CharterCommand, SignCharterArgs, VersionArgs, VetoCharterArgs};
-pub(crate) use policy::{PackCommand, PolicyCommand};
+pub(crate) use policy::{PackCommand, PolicyCommand, ReplayArgs};
 pub(crate) use stop::{FreezeArgs, ToSigners, UnfreezeArgs, WordArgs};
 
 const EXAMPLES: &str = "Examples:
@@ -93,6 +93,9 @@ pub(crate) enum Command {
     /// Tests of rules, and stock packs of them, offline
     #[command(subcommand, after_help = policy::EXAMPLES)]
     Policy(PolicyCommand),
+    /// The evidence of a signature, as a file that anyone can verify offline
+    #[command(after_help = RECEIPT_EXAMPLES)]
+    Receipt(FetchArgs),
     /// Verify what you were given, offline
     #[command(subcommand, after_help = VERIFY_EXAMPLES)]
     Verify(VerifyCommand),
@@ -116,6 +119,21 @@ const SUBMIT_EXAMPLES: &str = "Examples:
 const SIGN_EXAMPLES: &str = "Examples:
   limen sign --key messages-ed25519 'hello'
   limen sign --key hot --chain eip155:1 'Sign in to example.org'        EIP-191, by an ECDSA key";
+
+const RECEIPT_EXAMPLES: &str = "Examples:
+  limen receipt 3f9c… --out order-17.receipt
+  limen charter trust charter.toml > prod-trust.toml
+  limen verify receipt order-17.receipt --trust prod-trust.toml";
+
+/// What to fetch.
+#[derive(Debug, Args)]
+pub(crate) struct FetchArgs {
+    /// Intent id, 64 hexadecimal digits
+    pub(crate) id: IntentId,
+    /// Where to write it: a new file; the id and `.receipt` without it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
 
 const VERIFY_EXAMPLES: &str = "Examples:
   limen verify receipt order-17.receipt --trust prod-trust.toml

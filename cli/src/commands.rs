@@ -5,6 +5,7 @@ pub(crate) mod charter;
 mod key;
 pub(crate) mod parse;
 pub(crate) mod policy;
+mod receipt;
 mod request;
 mod status;
 pub(crate) mod stop;
@@ -36,7 +37,7 @@ pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
         Command::Dev(DevCommand::Up(args)) => dev::up(args, output).await?,
         Command::Dev(DevCommand::Child(_)) => {}
         Command::Charter(command) if !command.needs_cluster() => charter::run(command, output)?,
-        Command::Policy(command) => policy::run(command, output)?,
+        Command::Policy(command) if !command.needs_cluster() => policy::run(command, output).await?,
         Command::Verify(command) => verify::run(command, output)?,
         Command::Completion { shell } => completion(*shell, output),
         bad_news if stop::is_straight(bad_news) => stop::run(bad_news, &arguments.config, output).await?,
@@ -55,7 +56,10 @@ pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
 /// request would rather wait until a coordinator has restarted.
 fn patience(command: &Command) -> Retry {
     match command {
-        Command::Submit(_) | Command::Sign(_) | Command::Request(RequestCommand::Watch { .. }) => Retry::default(),
+        Command::Submit(_)
+        | Command::Sign(_)
+        | Command::Receipt(_)
+        | Command::Request(RequestCommand::Watch { .. }) => Retry::default(),
         _ => Retry { deadline: Duration::from_secs(5), ..Retry::default() },
     }
 }
@@ -77,12 +81,14 @@ async fn in_session(command: &Command, session: &Session) -> Result<()> {
         Command::Simulate(what) => submit::simulate(session, what).await,
         Command::Request(command) => request::run(session, command).await,
         Command::Sign(args) => submit::sign(session, args).await,
+        Command::Receipt(args) => receipt::run(session, args).await,
         Command::Approve(_) | Command::Reject(_) | Command::Withdraw(_) => {
             approval::run(command, Some(session), session.output).await
         }
         Command::Freeze(_) | Command::Unfreeze(_) | Command::Freezes(_) => Ok(()),
         Command::Charter(command) => charter::run_in(session, command).await,
-        Command::Policy(_) | Command::Verify(_) | Command::Dev(_) | Command::Completion { .. } => Ok(()),
+        Command::Policy(command) => policy::run_in(session, command).await,
+        Command::Verify(_) | Command::Dev(_) | Command::Completion { .. } => Ok(()),
     }
 }
 

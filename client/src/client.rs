@@ -53,6 +53,19 @@ pub struct NewKey {
     pub expires_in: Duration,
 }
 
+/// The evidence of a signature, as the coordinator hands it out: nothing of it is verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The file: docs/evidence.md says what is in it, byte by byte.
+    pub bytes: Bytes,
+    /// Enough members of the committee have cosigned the log that it is in, says the coordinator.
+    pub is_final: bool,
+    /// How many have.
+    pub cosignatures: u32,
+    /// How many must.
+    pub quorum: u32,
+}
+
 /// A client of one cluster. Cheap to clone; connects when first used and again whenever the connection is lost.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -238,6 +251,18 @@ impl Client {
         Ok(verify::verify(&request.intent, &key, result)?)
     }
 
+    /// The evidence of a request's signature, to be kept and verified offline. Not believed here: see `limen verify receipt`.
+    pub async fn receipt(&self, id: IntentId) -> Result<Receipt, Error> {
+        let question = pb::ReceiptRequest { intent_id: Bytes::copy_from_slice(id.as_bytes()) };
+        let call = || {
+            let (mut custody, question) = (self.custody.clone(), question.clone());
+            async move { Ok(custody.receipt(question).await?.into_inner()) }
+        };
+        let answer = self.retry.run("Receipt", call).await?;
+        let pb::ReceiptResponse { receipt, r#final, cosignatures, quorum } = answer;
+        Ok(Receipt { bytes: receipt, is_final: r#final, cosignatures, quorum })
+    }
+
     /// Our signed cancellation of a request of ours: any signer takes it.
     pub fn cancellation(&self, id: IntentId, reason: &str) -> pb::Envelope {
         let record = pb::Cancellation {
@@ -282,6 +307,16 @@ impl Client {
             decision: answer.decision.ok_or_else(|| Untrue::missing("decision"))?,
             signer_decisions: answer.signer_decisions,
         })
+    }
+
+    /// What the coordinator's draft of the charter would have decided otherwise: its word, and advice.
+    pub async fn shadow(&self) -> Result<pb::ShadowResponse, Error> {
+        self.retry
+            .run("Shadow", || {
+                let mut custody = self.custody.clone();
+                async move { Ok(custody.shadow(pb::ShadowRequest {}).await?.into_inner()) }
+            })
+            .await
     }
 
     /// A page of requests, newest first; `cursor` comes from the page before.

@@ -21,7 +21,7 @@ pub mod signers;
 mod stream;
 mod verify;
 
-pub use client::{Client, ClusterView, NewKey};
+pub use client::{Client, ClusterView, NewKey, Receipt};
 pub use clock::now_secs;
 pub use config::ClientConfig;
 pub use error::{ConfigError, Error, Untrue};

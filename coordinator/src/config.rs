@@ -47,6 +47,7 @@ pub enum ConfigError {
 struct File {
     id: NodeId,
     charter: PathBuf,
+    shadow_charter: Option<PathBuf>,
     data_dir: PathBuf,
     listen: String,
     metrics_listen: Option<SocketAddr>,
@@ -195,6 +196,8 @@ pub struct Config {
     pub id: NodeId,
     /// The charter's file.
     pub charter: PathBuf,
+    /// The file of a draft by which new requests are judged as well.
+    pub shadow_charter: Option<PathBuf>,
     /// Directory of the store.
     pub data_dir: PathBuf,
     /// `host:port` for clients.
@@ -233,6 +236,7 @@ impl Config {
         Ok(Self {
             id: file.id,
             charter: at(&file.charter),
+            shadow_charter: file.shadow_charter.as_deref().map(at),
             data_dir: at(&file.data_dir),
             listen: file.listen,
             metrics_listen: file.metrics_listen,

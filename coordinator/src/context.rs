@@ -16,7 +16,9 @@ use crate::config::{Limits, Presign, Timing};
 use crate::keys::ring::KeyRing;
 use crate::ledger::{LedgerPort, Ledgers};
 use crate::lifecycle::Event;
+use crate::log::Ports;
 use crate::metrics::Metrics;
+use crate::shadow::Shadow;
 use crate::signers::Signers;
 use crate::signing::nonces::NoncePools;
 use crate::signing::presign::PresignaturePools;
@@ -96,9 +98,11 @@ pub struct Core {
     /// Wanted presignatures.
     pub presign: Vec<Presign>,
     pub(crate) ledgers: Ledgers,
+    pub(crate) log: Ports,
     pub(crate) nonces: NoncePools,
     pub(crate) presignatures: PresignaturePools,
     pub(crate) drivers: Drivers,
+    pub(crate) shadow: Shadow,
     pub(crate) sessions: Arc<Semaphore>,
     pub(crate) watches: Arc<Semaphore>,
     /// Held by whoever changes a request that has no driver.
@@ -120,6 +124,8 @@ pub struct Parts {
     pub signers: Signers,
     /// The ways to all members of ledger committees: signers and witnesses.
     pub ledgers: BTreeMap<NodeId, Arc<dyn LedgerPort>>,
+    /// The ways to all nodes that cosign the evidence log; none where this coordinator does not keep it.
+    pub log: Ports,
     /// Bounds.
     pub limits: Limits,
     /// Time-outs.
@@ -131,7 +137,7 @@ pub struct Parts {
 impl Core {
     /// Puts the parts together. Nothing runs before [`crate::run::start`].
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { charter, clock, store, signers, ledgers, limits, timing, presign } = parts;
+        let Parts { charter, clock, store, signers, ledgers, log, limits, timing, presign } = parts;
         let ledgers = Ledgers::new(ledgers);
         Arc::new(Self {
             charter: RwLock::new(Arc::new(charter)),
@@ -140,6 +146,7 @@ impl Core {
             signers,
             keys: KeyRing::default(),
             ledgers,
+            log,
             metrics: Metrics::new(),
             sessions: Arc::new(Semaphore::new(limits.max_running_sessions)),
             watches: Arc::new(Semaphore::new(limits.max_watches)),
@@ -150,6 +157,7 @@ impl Core {
             nonces: NoncePools::default(),
             presignatures: PresignaturePools::default(),
             drivers: Drivers::default(),
+            shadow: Shadow::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             ready: CancellationToken::new(),

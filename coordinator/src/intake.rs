@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use crate::context::{Command, Core, store_failed};
 use crate::keys::ring::ActiveKey;
 use crate::lifecycle::{self, Action, Event, Record};
+use crate::shadow;
 use crate::signing;
 use crate::store::{Entry, Inserted};
 
@@ -102,6 +103,7 @@ pub async fn submit(core: &Arc<Core>, envelope: pb::Envelope) -> Result<(Entry, 
     match core.store.insert(step.record).await.map_err(store_failed)? {
         Inserted::New(entry) => {
             core.metrics.submitted.inc();
+            shadow::observe(core, &key.statement, &judged);
             tracing::info!(intent = %entry.record.id, requester = %entry.record.requester, key = %entry.record.key_id, state = entry.record.state.as_str(), "request");
             if entry.record.state.is_end() {
                 core.metrics.entered(entry.record.state, 0);

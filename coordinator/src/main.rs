@@ -10,10 +10,12 @@ use limen_coordinator::clock::Clock;
 use limen_coordinator::config::Config;
 use limen_coordinator::context::{Core, Parts};
 use limen_coordinator::ledger::GrpcLedgerPort;
+use limen_coordinator::log::{GrpcEvidencePort, Ports};
 use limen_coordinator::signers::{GrpcPort, Signers};
 use limen_coordinator::store::Store;
 use limen_coordinator::{metrics, run, server};
 use limen_policy::charter::{Charter, MAX_BYTES};
+use limen_wire::ids::NodeId;
 use limen_wire::tls::{self, TlsIdentity};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -37,17 +39,19 @@ struct Arguments {
 struct Loaded {
     config: Config,
     charter: Charter,
+    draft: Option<Charter>,
     identity: TlsIdentity,
     clients: Arc<rustls::ServerConfig>,
 }
 
 fn load(path: &std::path::Path) -> anyhow::Result<Loaded> {
     let config = Config::read(path)?;
-    let shown = config.charter.display();
-    let size = std::fs::metadata(&config.charter).with_context(|| format!("reading the charter {shown}"))?.len();
-    anyhow::ensure!(size <= MAX_BYTES as u64, "the charter {shown} has {size} bytes, more than {MAX_BYTES}");
-    let text = std::fs::read_to_string(&config.charter).with_context(|| format!("reading the charter {shown}"))?;
-    let charter = Charter::from_toml(&text).with_context(|| format!("in {shown}"))?;
+    let charter = read_charter(&config.charter)?;
+    let draft = config.shadow_charter.as_deref().map(read_charter).transpose()?;
+    anyhow::ensure!(
+        draft.as_ref().is_none_or(|draft| draft.cluster == charter.cluster),
+        "shadow_charter is of another cluster"
+    );
     anyhow::ensure!(
         config.danger_crash.is_none() || charter.is_development(),
         "danger_crash works only under a development charter; remove it from the configuration"
@@ -63,7 +67,15 @@ fn load(path: &std::path::Path) -> anyhow::Result<Loaded> {
         config.tls.key.display()
     );
     let clients = tls::authority_server(&identity, &config.tls.client_authority)?;
-    Ok(Loaded { config, charter, identity, clients })
+    Ok(Loaded { config, charter, draft, identity, clients })
+}
+
+fn read_charter(path: &std::path::Path) -> anyhow::Result<Charter> {
+    let shown = path.display();
+    let size = std::fs::metadata(path).with_context(|| format!("reading the charter {shown}"))?.len();
+    anyhow::ensure!(size <= MAX_BYTES as u64, "the charter {shown} has {size} bytes, more than {MAX_BYTES}");
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading the charter {shown}"))?;
+    Charter::from_toml(&text).with_context(|| format!("in {shown}"))
 }
 
 fn main() -> ExitCode {
@@ -92,8 +104,15 @@ fn start_logging(json: bool) {
     if json { subscriber.json().init() } else { subscriber.init() }
 }
 
+/// Ways to the nodes that follow the log. One log has one keeper, the first coordinator of the charter: others have none.
+fn log_ports(charter: &Charter, id: &NodeId, identity: &TlsIdentity) -> Result<Ports, tls::TlsError> {
+    let keeps = charter.coordinators.first().is_some_and(|first| first.id == *id);
+    let nodes = charter.machines().filter(|_| keeps);
+    nodes.map(|node| Ok((node.id.clone(), GrpcEvidencePort::new(identity, node)?.shared()))).collect()
+}
+
 async fn serve(loaded: Loaded) -> anyhow::Result<()> {
-    let Loaded { config, charter, identity, clients } = loaded;
+    let Loaded { config, charter, draft, identity, clients } = loaded;
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("creating the data directory {}", config.data_dir.display()))?;
     if let Some(crash) = config.danger_crash {
@@ -106,9 +125,9 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
         Ok((node.id.clone(), node.public_key, port.shared()))
     });
     let signers = Signers::new(ports.collect::<Result<_, tls::TlsError>>()?);
-    let members = charter.nodes.iter().chain(&charter.witnesses);
-    let members = members.map(|node| Ok((node.id.clone(), GrpcLedgerPort::new(&identity, node)?.shared())));
+    let members = charter.machines().map(|node| Ok((node.id.clone(), GrpcLedgerPort::new(&identity, node)?.shared())));
     let ledgers = members.collect::<Result<_, tls::TlsError>>()?;
+    let log = log_ports(&charter, &config.id, &identity)?;
     let timing = config.timing;
     let listener =
         TcpListener::bind(&config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
@@ -118,10 +137,14 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
         store: store.clone(),
         signers,
         ledgers,
+        log,
         limits: config.limits,
         timing,
         presign: config.presign,
     });
+    if let Some(draft) = draft {
+        core.set_shadow(draft);
+    }
     let metrics = match config.metrics_listen {
         Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?),
         None => None,

@@ -48,8 +48,17 @@ pub struct Metrics {
     pub bad_signatures: Counter,
     /// Alarm: two signatures for one request, or two signed requests under one idempotency key.
     pub conflicts: Counter,
+    /// Requests judged by a draft of the charter as well.
+    pub shadow_judged: Counter,
+    /// Requests that the draft would have decided otherwise.
+    pub shadow_different: Counter,
     /// Connections that did not get through the handshake.
     pub refused_connections: Counter,
+    /// Alarm: nodes and this coordinator hold different logs.
+    pub log_alarms: Counter,
+    /// Leaves of the log that have been cosigned.
+    pub log_size: Gauge<u64, AtomicU64>,
+    leaves_refused: Family<NodeLabel, Counter>,
     states: Family<StateLabel, Counter>,
     nonce_reports: Family<NodeLabel, Counter>,
     records_dropped: Family<NodeLabel, Counter>,
@@ -74,7 +83,12 @@ impl Metrics {
             disagreements: Counter::default(),
             bad_signatures: Counter::default(),
             conflicts: Counter::default(),
+            shadow_judged: Counter::default(),
+            shadow_different: Counter::default(),
             refused_connections: Counter::default(),
+            log_alarms: Counter::default(),
+            log_size: Gauge::default(),
+            leaves_refused: Family::default(),
             states: Family::default(),
             nonce_reports: Family::default(),
             records_dropped: Family::default(),
@@ -98,8 +112,13 @@ impl Metrics {
         registry.register("alarm_bad_signatures", "Signatures that do not verify", metrics.bad_signatures.clone());
         registry.register("alarm_conflicts", "Two signatures or requests where one can be", metrics.conflicts.clone());
         registry.register("alarm_signers_given_up", "Memories of signers not read on", metrics.given_up.clone());
+        registry.register("alarm_log", "Nodes hold another log than this coordinator", metrics.log_alarms.clone());
+        registry.register("log_size", "Leaves of the evidence log that were cosigned", metrics.log_size.clone());
+        registry.register("log_leaves_refused", "Leaves of nodes not taken", metrics.leaves_refused.clone());
         registry.register("rebuild_records_dropped", "Records of signers not taken", metrics.records_dropped.clone());
         registry.register("nonce_reports_refused", "Reports of nonces dropped", metrics.nonce_reports.clone());
+        registry.register("shadow_judged", "Requests judged by a draft too", metrics.shadow_judged.clone());
+        registry.register("shadow_different", "Of these decided otherwise", metrics.shadow_different.clone());
         registry.register("refused_connections", "Failed handshakes", metrics.refused_connections.clone());
         registry.register("signer_reachable", "1 if the signer answers", metrics.reachable.clone());
         registry.register("signer_round_trip_us", "Smoothed round trip", metrics.round_trip.clone());
@@ -122,6 +141,11 @@ impl Metrics {
     /// A record out of a signer's memory was not taken over.
     pub(crate) fn record_dropped(&self, node: &NodeId) {
         count(&self.records_dropped, node);
+    }
+
+    /// A leaf that a node handed in was not taken.
+    pub(crate) fn leaf_refused(&self, node: &NodeId) {
+        count(&self.leaves_refused, node);
     }
 
     /// A signer's memory is read no further.

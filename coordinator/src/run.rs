@@ -10,7 +10,7 @@ use crate::keys::ring::ActiveKey;
 use crate::keys::{KeyPhase, KeyRecord, drive};
 use crate::ledger::Ledgers;
 use crate::store::StoreError;
-use crate::{charters, rebuild, signing};
+use crate::{charters, log, rebuild, signing};
 
 /// Starts everything; the coordinator serves once the signers' memory has been read, where that is needed.
 pub async fn start(core: &Arc<Core>) -> Result<(), StoreError> {
@@ -49,6 +49,7 @@ pub async fn start(core: &Arc<Core>) -> Result<(), StoreError> {
     }
     core.tasks.spawn(charters::follow(Arc::clone(core)));
     Ledgers::open(core);
+    log::open(core);
     core.tasks.spawn(signing::presign::refill(Arc::clone(core)));
     core.ready.cancel();
     drop(books);

@@ -4,6 +4,7 @@
 //! answers, so a hundred requests share one disk flush. Reads go straight to the store and see committed data only.
 
 mod danger;
+mod log;
 mod open;
 mod read;
 pub(crate) mod schema;
@@ -23,6 +24,7 @@ use crate::keys::KeyRecord;
 use crate::lifecycle::Record;
 
 pub use danger::{CrashPoint, DangerCrash, Moment};
+pub use log::NoteKind;
 pub use read::{Filter, Page};
 pub use schema::Entry;
 pub use writer::Inserted;
@@ -118,6 +120,7 @@ enum Write {
     UpdateKey(KeyRecord, oneshot::Sender<()>),
     SignerRead(NodeId, oneshot::Sender<()>),
     Tombstone(IntentId, NodeId, Box<pb::IntentRecord>, oneshot::Sender<()>),
+    Log(log::LogWrite, oneshot::Sender<()>),
 }
 
 /// The open store. Cheap to clone.

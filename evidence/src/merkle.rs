@@ -4,6 +4,7 @@
 //! C2SP tlog-tiles. Whoever proves reads tiles through [`Tiles`] by a [`Prover`]. Whoever verifies needs neither.
 
 mod frontier;
+mod grow;
 mod proof;
 mod prover;
 mod tile;
@@ -13,6 +14,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 pub use frontier::{Appended, Frontier, TreeFull};
+pub use grow::{GrowError, Grown, grow};
 pub use proof::{ConsistencyProof, InclusionProof, ProofError};
 pub use prover::{ProveError, Prover};
 pub use tile::{Slot, TILE_WIDTH, TileId, Tiles, entry_bundle, tile_bytes, tile_hashes};

@@ -147,6 +147,22 @@ impl Trust {
         Self::new(ClusterId::new(file.cluster)?, nodes, members?, quorum, max_corrupt)
     }
 
+    /// The file that [`Trust::from_toml`] reads.
+    pub fn to_toml(&self) -> String {
+        let members: Vec<String> = self.committee.members().map(|member| format!("\"{member}\"")).collect();
+        let mut text = format!(
+            "version = 1\ncluster = \"{}\"\n\n[committee]\nmembers = [{}]\nquorum = {}\nmax_corrupt = {}\n",
+            self.cluster,
+            members.join(", "),
+            self.committee.quorum(),
+            self.committee.max_corrupt()
+        );
+        for (node, key) in &self.nodes {
+            text.push_str(&format!("\n[[nodes]]\nid = \"{node}\"\npublic_key = \"{key}\"\n"));
+        }
+        text
+    }
+
     /// The cluster.
     pub const fn cluster(&self) -> &ClusterId {
         &self.cluster

@@ -17,6 +17,7 @@ use crate::guard::{
     PresignToken, SignCall, SignToken, Verdict,
 };
 use crate::store::journal::Event;
+use crate::store::log::{MissingLeaves, PendingLeaf};
 use crate::store::rows::{
     ClaimKey, Delays, IntentRow, KeyPhase, KeyRow, LiveIntent, RequesterTag, StoredSignature, Tally,
 };
@@ -78,6 +79,9 @@ impl JournalView for Txn<'_> {
 
     fn meter(&self, charge: &Charge) -> Result<Meter, StoreError> {
         Txn::meter(self, charge.limit.as_str(), &charge.subject)
+    }
+    fn missing_leaves(&self) -> Result<MissingLeaves, StoreError> {
+        Txn::missing_leaves(self)
     }
     fn banned(&self, peer: &NodeId) -> Result<bool, StoreError> {
         Txn::banned(self, peer)
@@ -197,8 +201,22 @@ pub fn sign(
             txn.put_claim(claim, sequence)?;
         }
         txn.append(now, Event::Allowed(Box::new(token.record())))?;
+        let leaf = token.authorization(now);
+        let leaf =
+            leaf.ok_or_else(|| StoreError::Damaged(format!("no leaf tells of the permission of intent {id}")))?;
+        txn.add_leaf(&pending(token, leaf.to_body(), false, time))?;
     }
     Ok(Decided { verdict, news: progress.news })
+}
+
+/// A leaf that must come into the log, cosigned by as many nodes as the key needs signers.
+fn pending(token: &SignToken, bytes: Vec<u8>, whole: bool, time: Now) -> PendingLeaf {
+    PendingLeaf { bytes, whole, since: time.uptime.0, required: token.key().public.size.signers_required() }
+}
+
+/// The leaf of a signature that this permission led to; `None` if these bytes are none.
+pub fn signature_leaf(token: &SignToken, stored: &StoredSignature, time: Now) -> Option<PendingLeaf> {
+    Some(pending(token, token.signature_leaf(stored)?.encode(), true, time))
 }
 
 /// Counts what was allowed against the limits.
@@ -214,7 +232,13 @@ fn spend(txn: &mut Txn<'_>, charter: &Charter, charges: &[Charge], life_ms: u64,
 }
 
 /// Keeps the signature of a session that this signer took part in: a repeat gets it without another session.
-pub fn keep(txn: &mut Txn<'_>, id: IntentId, stored: StoredSignature, now: Millis) -> Result<(), StoreError> {
+pub fn keep(
+    txn: &mut Txn<'_>,
+    id: IntentId,
+    (stored, leaf): (StoredSignature, Option<PendingLeaf>),
+    now: Millis,
+) -> Result<(), StoreError> {
+    leaf.map_or(Ok(()), |leaf| txn.add_leaf(&leaf))?;
     let Some((sequence, mut row)) = Txn::intent(txn, &id)? else { return Ok(()) };
     let session = <[u8; 32]>::try_from(stored.session.as_slice()).unwrap_or_default();
     let signature_hash = Sha256::digest(&stored.signature).into();

@@ -112,11 +112,28 @@ pub(crate) async fn begin(store: &Store, file: Charter, text: String, time: Now)
 pub fn pin(txn: &mut Txn<'_>, charter: &Charter, text: String, time: Now) -> Result<(), StoreError> {
     txn.put_charter(charter.hash(), &CharterRow { text, signed: Vec::new(), veto: None })?;
     txn.put_lineage(&Lineage::new(charter.hash(), Entry::new(charter, Step::AtOnce, time.uptime.0)))?;
+    age(txn, charter, time)?;
     txn.append(time.wall, Event::Charter { hash: *charter.hash().as_bytes() })
 }
 
+/// Notes that what this charter names is in force from now on, where it has not been before.
+fn age(txn: &mut Txn<'_>, charter: &Charter, time: Now) -> Result<(), StoreError> {
+    let ages = txn.ages()?.follow(charter, time.uptime.0);
+    txn.put_ages(&ages)?;
+    // What an age counts from is never later than what a restart goes on from.
+    txn.put_uptime(time.uptime)
+}
+
 fn charter_of(view: &View, hash: CharterHash) -> Result<Charter, StoreError> {
-    let row = view.charter(hash)?.ok_or_else(|| StoreError::Damaged(format!("charter {hash} is not there")))?;
+    parse(hash, view.charter(hash)?)
+}
+
+fn read(txn: &Txn<'_>, hash: CharterHash) -> Result<Charter, StoreError> {
+    parse(hash, txn.charter(hash)?)
+}
+
+fn parse(hash: CharterHash, row: Option<CharterRow>) -> Result<Charter, StoreError> {
+    let row = row.ok_or_else(|| StoreError::Damaged(format!("charter {hash} is not there")))?;
     Charter::from_toml(&row.text).map_err(|error| StoreError::Damaged(format!("charter {hash}: {error}")))
 }
 
@@ -305,18 +322,13 @@ pub(crate) async fn consider(host: &impl Follows) -> Result<(), StoreError> {
 
 /// Whether a veto lies here that came in the moment in which the version came, and was kept as a word about something unknown.
 fn is_vetoed_ahead(txn: &Txn<'_>, lineage: &Lineage, version: CharterHash) -> Result<bool, StoreError> {
-    let read = |hash: CharterHash| -> Result<Charter, StoreError> {
-        let lost = || StoreError::Damaged(format!("charter {hash} is not there"));
-        let row = txn.charter(hash)?.ok_or_else(lost)?;
-        Charter::from_toml(&row.text).map_err(|error| StoreError::Damaged(format!("charter {hash}: {error}")))
-    };
     let Some(entry) = lineage.entry(&version).filter(|entry| entry.step != Step::AtOnce) else { return Ok(false) };
-    let charter = read(version)?;
+    let charter = read(txn, version)?;
     let said = txn.said_ahead(&subject(&charter.cluster, version))?;
     if said.is_empty() {
         return Ok(false);
     }
-    let parents = entry.parents.iter().map(|parent| read(*parent)).collect::<Result<Vec<_>, _>>()?;
+    let parents = entry.parents.iter().map(|parent| read(txn, *parent)).collect::<Result<Vec<_>, _>>()?;
     Ok(said.iter().any(|said| counts_as_veto(&parents, &charter, said)))
 }
 
@@ -329,6 +341,7 @@ fn bind(txn: &mut Txn<'_>, time: Now) -> Result<(), StoreError> {
             continue;
         }
         lineage.adopt(version);
+        age(txn, &read(txn, version)?, time)?;
         txn.append(time.wall, Event::Charter { hash: *version.as_bytes() })?;
     }
     txn.put_lineage(&lineage)

@@ -7,6 +7,8 @@ use std::time::Duration;
 use limen_wire::ids::NodeId;
 use serde::Deserialize;
 
+use crate::guard::LEAF_PATIENCE_MS;
+
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -57,6 +59,12 @@ pub struct Config {
     /// File for emitted last-round messages; development charters only.
     #[serde(default)]
     pub danger_trace_partials: Option<PathBuf>,
+    /// Seconds for which an own leaf may be missing from the log, instead of 60; development charters only.
+    #[serde(default)]
+    pub danger_leaf_patience_secs: Option<u64>,
+    /// Root of a forked log that this node shall forget, in hexadecimal: see docs/evidence.md.
+    #[serde(default)]
+    pub give_up_log: Option<String>,
     /// Certificate and key.
     pub identity: Identity,
     /// The authority behind the certificates of people who hand stop records in; nobody does without it.
@@ -222,6 +230,11 @@ impl Config {
             ConfigError::Parse { reason, .. } => ConfigError::Parse { path: path.display().to_string(), reason },
             other => other,
         })
+    }
+
+    /// For how many milliseconds an own leaf may be missing from the log.
+    pub fn leaf_patience_ms(&self) -> u64 {
+        self.danger_leaf_patience_secs.map_or(LEAF_PATIENCE_MS, |secs| secs.saturating_mul(1000))
     }
 
     /// Parses text; relative paths start at `base`.

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use limen_policy::charter::Charter;
 use limen_policy::freeze::Freezes;
+use limen_policy::succession::Ages;
 use limen_wire::error::ApiError;
 use limen_wire::ids::{IntentId, KeyId};
 use limen_wire::pb;
@@ -71,13 +72,19 @@ impl Decisions<'_> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
+    /// Since when what the charter names is in force here.
+    pub(crate) fn ages(&self) -> Result<Arc<Ages>, ApiError> {
+        let read = || self.store.view()?.ages();
+        self.recent.ages(self.charter.hash(), read).map_err(|error: StoreError| Shared::store_error(&error))
+    }
+
     /// Everything about an intent that needs no journal.
     pub fn examine(&self, envelope: &pb::Envelope) -> Result<Examined, ApiError> {
         let name = Recent::name(self.charter.hash(), envelope);
         if let Some(examined) = name.as_ref().and_then(|name| self.recent.get(name, |key| self.key(key))) {
             return Ok(examined.at(&self.charter, self.now));
         }
-        let examined = guard::examine(&self.charter, |key| self.key(key), envelope, self.now)?;
+        let examined = guard::examine(&self.charter, &self.ages()?, |key| self.key(key), envelope, self.now)?;
         if let Some(name) = name {
             self.recent.put(name, examined.clone());
         }

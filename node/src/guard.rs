@@ -9,6 +9,7 @@ mod admit;
 mod examine;
 mod freeze;
 mod keygen;
+mod leaf;
 mod meter;
 mod presign;
 mod requirements;
@@ -25,14 +26,14 @@ use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CharterHash, IntentId, KeyId, LimitId, NodeId, PartyIndex, RequesterId, SessionId};
 
 use crate::clock::Uptime;
+use crate::store::log::MissingLeaves;
 use crate::store::rows::{ClaimKey, RequesterTag, StoredSignature};
-
-pub(crate) use examine::when;
 
 pub use admit::{FirstSight, admit_claim, admit_sign, first_sight};
 pub use examine::{Examined, SignCall, examine, sign_call};
 pub use freeze::frozen;
 pub use keygen::{ExaminedOrder, KeygenVerdict, admit_keygen, examine_order};
+pub use leaf::{LEAF_PATIENCE_MS, PENDING_LEAVES};
 pub use meter::Meter;
 pub use presign::{PresignCall, admit_presign, presign_call};
 pub use requirements::{Progress, Said, facts, progress};
@@ -138,6 +139,8 @@ pub trait JournalView {
     fn denied(&self, requester: &RequesterId) -> Result<u64, Self::Error>;
     /// What of a limit this node has allowed by itself.
     fn meter(&self, charge: &Charge) -> Result<Meter, Self::Error>;
+    /// The leaves of this signer's own that are not safely in the evidence log.
+    fn missing_leaves(&self) -> Result<MissingLeaves, Self::Error>;
     /// Whether a peer is banned.
     fn banned(&self, peer: &NodeId) -> Result<bool, Self::Error>;
     /// Names of keys taken so far.

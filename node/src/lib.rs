@@ -27,6 +27,7 @@ pub mod freezes;
 pub mod guard;
 pub mod keygen;
 pub mod ledger;
+pub mod log;
 pub mod mesh;
 pub mod metrics;
 pub mod node;

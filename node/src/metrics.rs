@@ -77,6 +77,12 @@ pub struct Metrics {
     pub standing: Gauge,
     /// 1 if a peer has proved that this signer's store was put back.
     pub rolled_back: Gauge,
+    /// Leaves of the evidence log that this node holds.
+    pub log_size: Gauge,
+    /// Own leaves that are not safely in the log.
+    pub pending_leaves: Gauge,
+    /// 1 while another log is shown than the one that this node has cosigned.
+    pub log_forked: Gauge,
     /// Peers banned by this node.
     pub banned_peers: Gauge,
     /// Nonces shared ahead and unused.
@@ -128,6 +134,9 @@ impl Metrics {
         r.register("charter_stuck", "Signed versions that a sibling keeps from binding", self.charter_stuck.clone());
         r.register("standing", "Peers whose word of themselves counts", self.standing.clone());
         r.register("rolled_back", "1 if this signer's store was put back", self.rolled_back.clone());
+        r.register("log_size", "Leaves of the evidence log that it holds", self.log_size.clone());
+        r.register("pending_leaves", "Own leaves that are not safely in the log", self.pending_leaves.clone());
+        r.register("log_forked", "1 while another log is shown than the cosigned one", self.log_forked.clone());
         r.register("banned_peers", "Peers that this node has banned", self.banned_peers.clone());
         r.register("nonces", "FROST nonces shared ahead and unused", self.nonces.clone());
         r.register("presignatures", "CGGMP24 presignatures in memory", self.presignatures.clone());

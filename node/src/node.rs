@@ -11,6 +11,7 @@ use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CharterHash, NodeId};
 use limen_wire::limits::{GRPC_MESSAGE_BYTES, STOP_RECORD_BYTES};
 use limen_wire::pb;
+use limen_wire::pb::evidence_server::EvidenceServer;
 use limen_wire::pb::ledger_server::LedgerServer;
 use limen_wire::pb::peer_server::PeerServer;
 use limen_wire::pb::signer_server::SignerServer;
@@ -28,13 +29,14 @@ use crate::clock::{Clock, Running};
 use crate::config::{Config, Provider};
 use crate::crypto::CryptoPool;
 use crate::ledger::Ledgers;
+use crate::log::LogAlarm;
 use crate::mesh::{Mesh, Setup};
 use crate::metrics::Metrics;
 use crate::nonces::Nonces;
 use crate::presigning::Presignatures;
 use crate::primes::PrimePool;
 use crate::recent::Recent;
-use crate::service::{LedgerService, PeerService, SignerService, StopsService};
+use crate::service::{EvidenceService, LedgerService, PeerService, SignerService, StopsService};
 use crate::sessions::Sessions;
 use crate::shared::{CallerKind, Shared, caller_name};
 use crate::standing::Standings;
@@ -43,7 +45,7 @@ use crate::store::{Options, Store, StoreError};
 use crate::trace::PartialTrace;
 use crate::vault::provider::{DangerSoftware, KeyProvider, ProviderError, check_mode};
 use crate::vault::{Vault, VaultError};
-use crate::{charters, entropy, exporter, keygen, upkeep, witnesses};
+use crate::{charters, entropy, exporter, keygen, log, upkeep, witnesses};
 
 /// Calls that one connection may have open: a coordinator's sign calls, each as long as its session.
 const STREAMS: u32 = 1024;
@@ -101,6 +103,9 @@ pub enum StartError {
     /// A trace of partial signatures outside of development.
     #[error("danger_trace_partials works only under a development charter")]
     TraceRefused,
+    /// Another patience with missing leaves outside of development.
+    #[error("danger_leaf_patience_secs works only under a development charter")]
+    PatienceRefused,
     /// The trace's file.
     #[error("could not open the trace of partial signatures: {0}")]
     Trace(std::io::Error),
@@ -132,6 +137,9 @@ pub(crate) fn read_charter(config: &Config) -> Result<(Charter, String), StartEr
     }
     if config.danger_trace_partials.is_some() && !charter.is_development() {
         return Err(StartError::TraceRefused);
+    }
+    if config.danger_leaf_patience_secs.is_some() && !charter.is_development() {
+        return Err(StartError::PatienceRefused);
     }
     Ok((charter, text))
 }
@@ -201,6 +209,7 @@ impl Node {
         let opening = tokio::task::spawn_blocking(move || Vault::open(cluster, node, provider.as_ref(), &kept));
         let vault = opening.await.map_err(|_| StoreError::Stopped)??;
         let shared = assemble(config, charter, clock, &identity, key, store, vault, metrics)?;
+        log::give_up(&shared.store, &shared.me, config.give_up_log.as_deref(), shared.time()).await?;
         upkeep::begin(&shared, config.store.retention()).await?;
         keygen::load(&shared).await?;
         witnesses::tell_all(&shared, &identity)?;
@@ -323,7 +332,6 @@ fn assemble(
         tasks: &links,
         greeting: Arc::new(move |peer| greeting(&kept, &shared_ahead, peer)),
     })?;
-    let uptime = store.view()?.uptime()?;
     let limits = &config.limits;
     let early_for = Duration::from_millis(limits.early_frames_ms.into());
     Ok(Arc::new(Shared {
@@ -333,7 +341,7 @@ fn assemble(
         limits: limits.clone(),
         client_authority: config.client_authority.clone(),
         identity: key,
-        clock: Running::new(clock, uptime),
+        clock: Running::new(clock, store.view()?.uptime()?),
         boot,
         store,
         vault,
@@ -345,6 +353,8 @@ fn assemble(
         presignatures: Presignatures::new(limits.presignatures, Arc::clone(&metrics)),
         primes: PrimePool::start(limits.prime_sets, Arc::clone(&metrics)).map_err(StartError::Thread)?,
         standings: Standings::default(),
+        leaf_patience_ms: config.leaf_patience_ms(),
+        log_alarm: LogAlarm::default(),
         mesh,
         crypto: CryptoPool::new(limits.crypto_threads()),
         quarantine: Arc::default(),
@@ -410,6 +420,9 @@ fn serve(
     let ledger = LedgerServer::new(LedgerService::new(Arc::clone(shared)))
         .max_decoding_message_size(GRPC_MESSAGE_BYTES)
         .max_encoding_message_size(GRPC_MESSAGE_BYTES);
+    let evidence = EvidenceServer::new(EvidenceService::new(Arc::clone(shared)))
+        .max_decoding_message_size(GRPC_MESSAGE_BYTES)
+        .max_encoding_message_size(GRPC_MESSAGE_BYTES);
     let (health, health_service) = tonic_health::server::health_reporter();
     let stopping = shared.stopping.clone();
     shared.links.spawn(async move {
@@ -422,6 +435,7 @@ fn serve(
         .add_service(InterceptedService::new(reflection, machines_only(shared)))
         .add_service(signer)
         .add_service(ledger)
+        .add_service(evidence)
         .add_service(peer)
         .add_service(stops);
     let stopped = async move { stop.cancelled().await };

@@ -1,9 +1,11 @@
 //! Intents examined a moment ago. A coordinator shows an intent to every signer and asks some of them for its signature
-//! next, in the same bytes: what depends on these bytes, the charter and the key alone is computed once.
+//! next, in the same bytes: what depends on these bytes, the charter and the key alone is computed once. So is since when
+//! what the charter names is in force.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use limen_policy::succession::Ages;
 use limen_wire::ids::{CharterHash, tagged_hash};
 use limen_wire::pb;
 use prost::Message as _;
@@ -23,6 +25,7 @@ pub struct Recent(Mutex<Inner>);
 struct Inner {
     examined: HashMap<[u8; 32], Examined>,
     order: VecDeque<[u8; 32]>,
+    ages: Arc<Ages>,
 }
 
 /// The name of an envelope: all its bytes, signatures included.
@@ -48,6 +51,21 @@ impl Recent {
         let found = self.lock().examined.get(&name.0).cloned()?;
         let now = key(&found.intent().key_id)?;
         (*now == *found.key()).then_some(found)
+    }
+
+    /// Since when what this charter names is in force, as read by `read` if it is not remembered. A store that does not know
+    /// it for this very charter knows nothing of it.
+    pub fn ages<E>(&self, charter: CharterHash, read: impl FnOnce() -> Result<Ages, E>) -> Result<Arc<Ages>, E> {
+        let held = Arc::clone(&self.lock().ages);
+        if held.are_of(charter) {
+            return Ok(held);
+        }
+        let found = Arc::new(read()?);
+        if !found.are_of(charter) {
+            return Ok(Arc::default());
+        }
+        self.lock().ages = Arc::clone(&found);
+        Ok(found)
     }
 
     /// Remembers; the oldest goes.

@@ -1,5 +1,6 @@
 //! The gRPC door: who calls is what TLS proves; everything else goes to its module.
 
+mod evidence;
 mod ledger;
 mod listing;
 mod peer;
@@ -21,6 +22,7 @@ use crate::guard::Examined;
 use crate::shared::{CallerKind, Shared, parse_caller};
 use crate::{charters, keygen, presigning, signing, stops as records};
 
+pub use evidence::{EvidenceService, FollowsLog};
 pub use ledger::{Keeps, LedgerService};
 pub use peer::PeerService;
 pub use stops::StopsService;

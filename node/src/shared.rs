@@ -17,6 +17,7 @@ use crate::crypto::CryptoPool;
 use crate::decisions::{Decisions, Keys};
 use crate::guard::KeyFacts;
 use crate::ledger::Ledgers;
+use crate::log::LogAlarm;
 use crate::mesh::Mesh;
 use crate::metrics::Metrics;
 use crate::nonces::Nonces;
@@ -66,6 +67,10 @@ pub struct Shared {
     pub primes: Arc<PrimePool>,
     /// What peers have said of themselves.
     pub standings: Standings,
+    /// Milliseconds of running time for which an own leaf may be missing from the log.
+    pub leaf_patience_ms: u64,
+    /// Whether another log was shown than the one that was cosigned.
+    pub log_alarm: LogAlarm,
     /// Links to peers.
     pub mesh: Arc<Mesh>,
     /// Protocol threads.

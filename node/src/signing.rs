@@ -85,7 +85,8 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     let longest_ms = shared.limits.sign_timeout(request.timeout_ms).as_millis();
     let session_ms = u64::try_from(longest_ms).unwrap_or(u64::MAX);
     shown.reservations = Reservations::read(&shared.charter(), &examined, &authorization.reservations, session_ms);
-    let call = SignCall { no_standing: check_standing(&shared, examined.key()).err(), ..call };
+    let (no_standing, leaf_patience_ms) = (check_standing(&shared, examined.key()).err(), shared.leaf_patience_ms);
+    let call = SignCall { no_standing, leaf_patience_ms, ..call };
     let kept = examined.clone();
     let decided = shared.decisions().sign(examined, call, envelope, shown).await?;
     stops::tell(&shared, &decided.news);
@@ -238,8 +239,9 @@ fn stored(token: &SignToken, signature: &Signature) -> StoredSignature {
 
 /// Nobody waits for this write: the decision is durable, and a lost result only means that the repeat signs anew.
 fn keep_result(shared: &Shared, token: &SignToken, stored: StoredSignature) {
-    let (id, now) = (token.examined().intent().id, shared.now());
-    let kept = shared.store.write_later(move |txn| admission::keep(txn, id, stored, now));
+    let (id, time) = (token.examined().intent().id, shared.time());
+    let leaf = admission::signature_leaf(token, &stored, time);
+    let kept = shared.store.write_later(move |txn| admission::keep(txn, id, (stored, leaf), time.wall));
     if let Err(error) = kept {
         tracing::warn!(%error, intent = %id, "a signature was not kept; a repeat will sign again");
     }

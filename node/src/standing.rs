@@ -7,6 +7,7 @@
 //! The state is plain and takes the time as an argument; [`talk`] asks, answers and listens. Nobody waits for it: a decision
 //! looks at what has been said.
 
+mod logs;
 pub mod talk;
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,10 @@ struct Peer {
     word: Option<Word>,
     /// It has confirmed our journal since the start.
     confirmed: bool,
+    /// Why its log is known to be another one than ours.
+    other_log: Option<String>,
+    /// That was found out here.
+    log_differs: bool,
     /// How far its stop records have been read.
     read: ChainHead,
     /// Since when nothing new of what it owes has been read.
@@ -108,6 +113,9 @@ impl Peer {
         }
         if word.skew_ms > SKEW_MS {
             return trouble(format!("has a clock that differs by {} s", word.skew_ms.div_ceil(1000)));
+        }
+        if let Some(words) = &self.other_log {
+            return trouble(words.clone());
         }
         if !self.confirmed {
             return trouble("has not confirmed this signer's journal since the start".to_owned());

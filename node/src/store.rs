@@ -7,6 +7,7 @@
 pub mod compaction;
 pub mod journal;
 mod ledgers;
+pub mod log;
 pub mod rows;
 mod schema;
 pub mod stops;

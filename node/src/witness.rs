@@ -1,5 +1,6 @@
-//! A witness: a node that holds no share and has no vault. It keeps ledgers, so that any one machine may be down, hears from
-//! the signers what versions of the charter there are and what was stopped, and serves nothing else but health and metrics.
+//! A witness: a node that holds no share and has no vault. It keeps ledgers and cosigns the evidence log, so that any one
+//! machine may be down, hears from the signers what versions of the charter there are and what was stopped, and serves
+//! nothing else but health and metrics.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
@@ -11,6 +12,7 @@ use limen_wire::ids::NodeId;
 use limen_wire::keys::SigningKey;
 use limen_wire::limits::GRPC_MESSAGE_BYTES;
 use limen_wire::pb;
+use limen_wire::pb::evidence_server::EvidenceServer;
 use limen_wire::pb::ledger_server::LedgerServer;
 use limen_wire::pb::witness_server::WitnessServer;
 use limen_wire::tls::{self, Pins, TlsIdentity};
@@ -24,12 +26,13 @@ use crate::config::Config;
 use crate::crypto::CryptoPool;
 use crate::decisions::{Decisions, Keys};
 use crate::ledger::{Keeper, Ledgers};
+use crate::log::{Follower, LogAlarm};
 use crate::metrics::{Metrics, Reason};
 use crate::node::{StartError, callers, door, identity, open_store, pins, read_charter};
 use crate::recent::Recent;
-use crate::service::{Keeps, LedgerService, WitnessService};
+use crate::service::{EvidenceService, FollowsLog, Keeps, LedgerService, WitnessService};
 use crate::store::{Store, StoreError, compaction};
-use crate::{entropy, exporter, stops, upkeep};
+use crate::{entropy, exporter, log, stops, upkeep};
 
 /// How late a version may bind here, or a freeze be lifted.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -54,6 +57,7 @@ struct Parts {
     keys: Keys,
     recent: Recent,
     ledgers: Ledgers,
+    log_alarm: LogAlarm,
     metrics: Arc<Metrics>,
     crypto: CryptoPool,
 }
@@ -90,6 +94,16 @@ impl Keeps for Parts {
     fn tell(&self, _news: &[pb::Envelope]) {}
 }
 
+impl FollowsLog for Parts {
+    fn follower(&self) -> Result<Follower<'_>, ApiError> {
+        let Self { store, me, identity, metrics, .. } = self;
+        Ok(Follower { charter: self.charter(), store, me, identity, metrics, now: self.clock.now() })
+    }
+    fn log_alarm(&self) -> &LogAlarm {
+        &self.log_alarm
+    }
+}
+
 /// A witness that serves until it is stopped.
 pub struct Witness {
     address: SocketAddr,
@@ -117,6 +131,7 @@ impl Witness {
         let clock = Running::new(clock, store.view()?.uptime()?);
         let (boot, now) = (*entropy::random::<16>(), clock.now());
         store.write(move |txn| upkeep::boot_record(txn, boot, now.wall)).await?;
+        log::give_up(&store, &config.node, config.give_up_log.as_deref(), now).await?;
         let charter = Arc::new(charters::begin(&store, charter, text, now).await?);
         let parts = Arc::new(Parts {
             me: config.node.clone(),
@@ -128,6 +143,7 @@ impl Witness {
             keys: Keys::default(),
             recent: Recent::default(),
             ledgers: Ledgers::default(),
+            log_alarm: LogAlarm::default(),
             metrics,
             crypto: CryptoPool::new(THREADS),
         });
@@ -212,6 +228,9 @@ fn serve(
     let ledger = LedgerServer::new(LedgerService::new(Arc::clone(parts)))
         .max_decoding_message_size(GRPC_MESSAGE_BYTES)
         .max_encoding_message_size(GRPC_MESSAGE_BYTES);
+    let evidence = EvidenceServer::new(EvidenceService::new(Arc::clone(parts)))
+        .max_decoding_message_size(GRPC_MESSAGE_BYTES)
+        .max_encoding_message_size(GRPC_MESSAGE_BYTES);
     let hears = WitnessServer::new(WitnessService::new(Arc::clone(parts)))
         .max_decoding_message_size(GRPC_MESSAGE_BYTES)
         .max_encoding_message_size(GRPC_MESSAGE_BYTES);
@@ -222,7 +241,7 @@ fn serve(
         stopping.cancelled().await;
         health.set_not_serving::<LedgerServer<LedgerService<Parts>>>().await;
     });
-    let router = door().add_service(health_service).add_service(ledger).add_service(hears);
+    let router = door().add_service(health_service).add_service(ledger).add_service(evidence).add_service(hears);
     let stopped = stop.clone().cancelled_owned();
     Ok(tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped)))
 }

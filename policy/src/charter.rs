@@ -4,10 +4,12 @@
 //! (`danger_development = true`). Signed, versioned charters come with the genesis ceremony; until then a charter without
 //! that line is refused, so that nobody can mistake this for more than it is.
 
+pub mod assets;
 mod file;
 pub mod governance;
 pub mod hours;
 mod ledger;
+pub mod log;
 pub mod people;
 pub mod rule;
 #[cfg(test)]
@@ -25,6 +27,7 @@ use limen_wire::keys::{KeyError, PublicKey};
 use sha2::{Digest as _, Sha256};
 
 use crate::ledger::Committee;
+use assets::{AssetGroup, Assets};
 use governance::Governance;
 use people::Roster;
 use rule::Rule;
@@ -178,6 +181,8 @@ pub struct Charter {
     pub requesters: BTreeMap<RequesterId, Requester>,
     /// Assets by the name that rules use.
     pub assets: BTreeMap<String, AssetEntry>,
+    /// Groups of them by name.
+    pub asset_groups: BTreeMap<String, AssetGroup>,
     /// Who approves.
     pub roster: Roster,
     /// What else is asked.
@@ -252,6 +257,14 @@ impl Charter {
     /// The registered entry of an asset.
     pub fn asset(&self, asset: &Asset) -> Option<&AssetEntry> {
         self.assets.values().find(|entry| entry.asset == *asset)
+    }
+
+    /// Decimal places of the unit in which amounts of these are counted.
+    pub fn decimals(&self, assets: &Assets) -> u8 {
+        match assets {
+            Assets::One(asset) => self.asset(asset).map_or(0, |entry| entry.decimals),
+            Assets::Group(group) => group.decimals,
+        }
     }
 
     /// Which token standard a contract follows, as the asset registry says.

@@ -237,6 +237,6 @@ impl<'a> Case<'a> {
         let asked: BTreeSet<_> = rules.iter().flat_map(|rule| &rule.needs.checks).collect();
         let checkers: Vec<_> = asked.iter().filter_map(|id| self.charter.checkers.get(*id)).collect();
         let consulted = postcard::to_stdvec(&(rules, groups, people, requester, limits, checkers))?;
-        Ok(SliceHash::new(tagged_hash("limen policy slice v2", [consulted.as_slice()])))
+        Ok(SliceHash::new(tagged_hash("limen policy slice v3", [consulted.as_slice()])))
     }
 }

@@ -13,6 +13,7 @@ use std::fmt::{Debug, Display};
 use limen_wire::ids::PersonId;
 
 use crate::charter::Charter;
+use crate::charter::assets::{AssetGroup, Assets};
 use crate::charter::governance::Governance;
 use crate::charter::people::{CredentialClass, Group};
 use crate::charter::rule::{Destination, Destinations, Rule, Verb};
@@ -303,7 +304,7 @@ fn limits(changes: &mut Changes, old: &Charter, new: &Charter) {
     use Direction::{Loosens, Tightens};
     changes.named("limit", (&old.limits, &new.limits), (Tightens, Loosens), |changes, old: &Limit, new: &Limit| {
         let what = |which: &str| format!("{which} of limit {}", new.id);
-        changes.same(&what("the asset"), &old.asset, &new.asset);
+        assets(changes, &what("the asset"), &old.assets, &new.assets);
         changes.same(&what("the scope"), &format!("{:?}", old.per), &format!("{:?}", new.per));
         let listed = |list: &BTreeSet<limen_wire::ids::VaultId>| shown(list, "all vaults");
         changes.same(&what("the reach"), &listed(&old.vaults), &listed(&new.vaults));
@@ -320,6 +321,28 @@ fn limits(changes: &mut Changes, old: &Charter, new: &Charter) {
         let kept = |limit: &Limit| limit.ledger.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
         changes.same(&what("the ledger"), &kept(old), &kept(new));
     });
+}
+
+/// A limit of a group counts more the more assets are in it, as long as it counts in the same unit.
+fn assets(changes: &mut Changes, what: &str, old: &Assets, new: &Assets) {
+    match (old, new) {
+        (Assets::Group(before), Assets::Group(after)) if old.is_same_unit(new) => {
+            let members = |group: &AssetGroup| group.members.keys().map(ToString::to_string).collect::<BTreeSet<_>>();
+            let directions = (Direction::Tightens, Direction::Loosens);
+            changes.members(what, (&members(before), &members(after)), directions);
+            let kept = |group: &AssetGroup| -> BTreeMap<_, _> {
+                let both = group
+                    .members
+                    .iter()
+                    .filter(|(asset, _)| before.members.contains_key(asset) && after.members.contains_key(asset));
+                both.map(|(asset, decimals)| (asset.clone(), *decimals)).collect()
+            };
+            if kept(before) != kept(after) {
+                changes.add(Direction::Loosens, format!("{what}: one of them has other decimal places"));
+            }
+        }
+        _ => changes.same(what, old, new),
+    }
 }
 
 fn bounds(changes: &mut Changes, old: &Charter, new: &Charter) {

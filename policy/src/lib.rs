@@ -27,4 +27,5 @@ pub mod ledger;
 pub mod lint;
 pub mod packs;
 pub mod reference;
+pub mod replay;
 pub mod succession;

@@ -13,6 +13,7 @@ use limen_wire::effects::Amount;
 use limen_wire::ids::PersonId;
 
 use crate::approval::assign;
+use crate::charter::assets::Assets;
 use crate::charter::people::{CredentialClass, Roster};
 use crate::charter::rule::{Rule, Verb};
 use crate::charter::vault::{Limit, Tier};
@@ -284,10 +285,18 @@ impl<'a> Findings<'a> {
         for group in self.charter.roster.groups.keys().filter(|group| !named.contains(group)) {
             self.add(Severity::Warning, format!("group {group}"), "no formula names it");
         }
+        let counted = |id: &String| {
+            let is = |assets: &Assets| matches!(assets, Assets::Group(group) if group.id == *id);
+            rules.iter().filter_map(|rule| rule.amount.assets.as_ref()).any(is)
+                || self.charter.limits.values().any(|limit| is(&limit.assets))
+        };
+        for group in self.charter.asset_groups.keys().filter(|id| !counted(id)) {
+            self.add(Severity::Warning, format!("asset group {group}"), "no rule and no limit names it");
+        }
         for limit in self.charter.limits.values() {
             let over = |rule: &&Rule| {
                 rule.verb == Verb::Allow
-                    && rule.amount.asset.as_ref() == Some(&limit.asset)
+                    && rule.amount.assets.as_ref() == Some(&limit.assets)
                     && limit.max_amount.is_some_and(|most| rule.amount.max_amount.is_some_and(|max| max > most))
                     && (limit.vaults.is_empty() || limit.vaults.is_superset(&rule.vaults) && !rule.vaults.is_empty())
                     && limit.requesters.is_empty()

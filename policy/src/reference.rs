@@ -7,7 +7,7 @@ mod tests;
 use crate::charter::rule::Class;
 
 /// Every key of a rule, with what it means.
-pub(crate) const KEYS: [(&str, &str); 24] = [
+pub(crate) const KEYS: [(&str, &str); 25] = [
     ("name", "1 to 64 printable characters, unique: decisions and logs say it"),
     ("allow", "the rule allows this class, if what it asks for is met"),
     ("require", "the rule allows nothing by itself, but adds what it asks for wherever another one allows"),
@@ -16,7 +16,8 @@ pub(crate) const KEYS: [(&str, &str); 24] = [
     ("keys", "matches only these; needed for the class `raw` in a rule that allows"),
     ("vaults", "matches only keys of these vaults"),
     ("chains", "matches only on these chains, by CAIP-2 name"),
-    ("asset", "matches only this registered asset; needed in a rule that allows"),
+    ("asset", "matches only this registered asset; this or `asset_group` is needed in a rule that allows"),
+    ("asset_group", "matches only the assets of this group (`[asset_groups.NAME]`), whose sums are added up"),
     ("more_than", "matches only above this sum over the whole request, in units of the asset"),
     ("max_amount", "matches only up to this sum over the whole request; needed in a rule that allows"),
     ("names", "matches only these methods, kinds of control or primary types"),

@@ -2,10 +2,12 @@
 //! follow the same one.
 //!
 //! A version names its parents by hash and is signed by the quorum that each of them asks for. One that only tightens
-//! binds at once; one that loosens waits out its parents' delay; one that does both is refused, because it can be written
-//! as two (docs/adr/0008-charter-versions.md). The signatures are approvals whose subject is the version instead of an
-//! intent; a rejection of it is a veto.
+//! binds at once; one that loosens waits out its parents' delay, and every delay that it gives up; one that does both is
+//! refused, because it can be written as two (docs/adr/0008-charter-versions.md). The signatures are approvals whose
+//! subject is the version instead of an intent; a rejection of it is a veto.
 
+mod ages;
+mod delays;
 mod lineage;
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,7 @@ use crate::charter::Charter;
 use crate::charter::governance::Governance;
 use crate::diff::{Direction, diff};
 
+pub use ages::{Ages, AgesAt};
 pub use lineage::{Entry, Lineage, MAX_OPEN, Outlook, State, Waiting};
 
 /// Version of the text form that approvers read.
@@ -104,7 +107,8 @@ pub enum Step {
     AtOnce,
     /// It loosens something.
     After {
-        /// The longest delay of its parents, in seconds of a signer's running time since it first held the signed version.
+        /// The longest delay of its parents, and of what it gives up of theirs, in seconds of a signer's running time since
+        /// it first held the signed version.
         secs: u64,
     },
 }
@@ -153,7 +157,7 @@ pub fn follows(parents: &[&Charter], version: &Charter) -> Result<Step, Successi
         let before = self::governance(parent)?;
         highest = highest.max(before.number);
         if loosens(parent, version)? {
-            let delay = before.loosening_delay_secs;
+            let delay = before.loosening_delay_secs.max(delays::given_up(parent, version));
             let secs = match step {
                 Step::AtOnce => delay,
                 Step::After { secs } => secs.max(delay),

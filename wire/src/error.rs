@@ -82,6 +82,10 @@ table! {
     Frozen, "frozen", FailedPrecondition, true, "Wait, or have enough people lift the freeze: `limen freezes` shows it, `limen unfreeze` lifts it. The request goes on by itself.";
     /// The signer does not know well enough how its peers stand.
     NoStanding, "no_standing", Unavailable, true, "Bring the named signers and the links between them back; `limen status` shows them. The request goes on by itself.";
+    /// A leaf of the signer's own is not in a cosigned log.
+    LeafMissing, "leaf_missing", Unavailable, true, "Bring the coordinator's log and enough signers and witnesses to cosign it back; `limen status` shows who lacks what. The request goes on by itself.";
+    /// The log that was shown is not the one that was cosigned.
+    LogForked, "log_forked", FailedPrecondition, false, "Somebody shows another log than before: find out who, see docs/evidence.md, and put the right log back.";
     /// A limit is used up.
     LimitReached, "limit_reached", ResourceExhausted, true, "Wait until enough of the limit's window has passed, or have the charter changed.";
     /// Neither a reservation nor a part set aside covers it.
@@ -102,6 +106,8 @@ table! {
     NonceConflict, "nonce_conflict", AlreadyExists, false, "Use the next nonce, or name the intent that this one replaces.";
     /// No such request.
     UnknownRequest, "unknown_request", NotFound, false, "Check the intent id; `limen request list` shows the known ones.";
+    /// The evidence of a signature is not together yet.
+    ReceiptNotReady, "receipt_not_ready", FailedPrecondition, true, "Ask again in some seconds: signers hand their leaves in and cosign by themselves.";
     /// No such key.
     UnknownKey, "unknown_key", NotFound, false, "Check the key id; `limen key list` shows the known ones.";
     /// The key does not sign in its present state.

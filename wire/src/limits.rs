@@ -54,6 +54,12 @@ pub const LEDGER_SUBJECT_BYTES: usize = 128;
 pub const LEDGER_PAGE: usize = 64;
 /// Requests shown with an entry.
 pub const LEDGER_REQUESTS: usize = 256;
+/// Leaves of the evidence log in one message.
+pub const LOG_PAGE: usize = 512;
+/// The same in bytes.
+pub const LOG_PAGE_BYTES: usize = 2 * 1024 * 1024;
+/// Sizes at which one call asks for the log's root.
+pub const LOG_ROOTS: usize = 64;
 /// Requests on one page.
 pub const PAGE: usize = 200;
 /// Intents on one page between signer and coordinator.

@@ -40,6 +40,10 @@ pub struct Standing {
     pub remembered: Option<pb::Envelope>,
     /// The ledgers that it knows.
     pub ledgers: Vec<pb::LedgerHead>,
+    /// The evidence log that it holds: leaves and root.
+    pub log: Option<ChainHead>,
+    /// What the receiver said of its log last is not what this signer holds.
+    pub other_log: bool,
 }
 
 impl Standing {
@@ -65,6 +69,11 @@ impl Standing {
             journal: raw.journal,
             remembered: raw.remembered,
             ledgers: raw.ledgers,
+            log: match raw.log_root.as_ref() {
+                [] => None,
+                root => Some(ChainHead { length: raw.log_size, hash: bytes32("log_root", root)? }),
+            },
+            other_log: raw.other_log,
         };
         Ok((standing, opened))
     }
@@ -85,6 +94,9 @@ impl Standing {
             journal: self.journal.clone(),
             remembered: self.remembered.clone(),
             ledgers: self.ledgers.clone(),
+            log_size: self.log.map_or(0, |log| log.length),
+            log_root: self.log.map_or_else(Bytes::new, |log| copy(&log.hash)),
+            other_log: self.other_log,
         };
         raw.encode_to_vec()
     }

@@ -9,6 +9,7 @@ use super::approval::SignerArgs;
 const EXAMPLES: &str = "Examples:
   limen charter lint charter.toml               formulas nobody can meet, people and places that reach too far
   limen charter diff charter.toml draft.toml    what widens and what narrows, in sentences
+  limen charter trust charter.toml              what `limen verify receipt` pins, as a trust file
   limen charter sign draft.toml --parent charter.toml --key me.pem --out draft.signed
   limen charter sign draft.signed --parent charter.toml --ssh-agent --out draft.signed2
   limen charter submit draft.signed2
@@ -34,6 +35,12 @@ pub(crate) enum CharterCommand {
         old: PathBuf,
         /// The draft
         new: PathBuf,
+    },
+    /// Print the trust file by which receipts of this charter's cluster are verified
+    #[command(after_help = EXAMPLES)]
+    Trust {
+        /// Your own copy of the charter
+        file: PathBuf,
     },
     /// Sign a version in sight of what it changes, offline; adds to what others have signed
     #[command(after_help = EXAMPLES)]

@@ -5,6 +5,7 @@ mod versions;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use limen_evidence::trust::Trust;
 use limen_policy::charter::{Charter, CharterError, MAX_BYTES};
 use limen_policy::diff::{Change, Direction, diff};
 use limen_policy::lint::{Finding, Severity, lint};
@@ -46,6 +47,7 @@ pub(crate) fn run(command: &CharterCommand, output: Output) -> Result<()> {
     match command {
         CharterCommand::Lint { file } => show_findings(file, output),
         CharterCommand::Diff { old, new } => show_changes(old, new, output),
+        CharterCommand::Trust { file } => trust(file, output),
         CharterCommand::Sign(args) => versions::sign(args, output),
         CharterCommand::Submit { .. } | CharterCommand::Status { .. } | CharterCommand::Veto(_) => Ok(()),
     }
@@ -57,7 +59,10 @@ pub(crate) async fn run_in(session: &Session, command: &CharterCommand) -> Resul
         CharterCommand::Submit { file } => versions::submit(session, file).await,
         CharterCommand::Status { from } => versions::status(session, *from).await,
         CharterCommand::Veto(args) => versions::veto(session, args).await,
-        CharterCommand::Lint { .. } | CharterCommand::Diff { .. } | CharterCommand::Sign(_) => Ok(()),
+        CharterCommand::Lint { .. }
+        | CharterCommand::Diff { .. }
+        | CharterCommand::Trust { .. }
+        | CharterCommand::Sign(_) => Ok(()),
     }
 }
 
@@ -65,6 +70,17 @@ fn charter(file: &Path) -> Result<Charter> {
     let bytes = read(file, MAX_BYTES)?;
     let text = String::from_utf8(bytes).with_context(|| format!("{} is no text", file.display()))?;
     Charter::from_toml(&text).map_err(|source| BadCharter::Unreadable { file: file.to_owned(), source }.into())
+}
+
+/// Everything that verifying a receipt pins stands in the charter.
+fn trust(file: &Path, output: Output) -> Result<()> {
+    let charter = charter(file)?;
+    let committee = charter.log_committee();
+    let nodes = charter.machines().map(|machine| (machine.id.clone(), machine.public_key));
+    let (quorum, max_corrupt) = (committee.quorum, committee.max_corrupt);
+    let trust = Trust::new(charter.cluster.clone(), nodes, committee.members, quorum, max_corrupt)?;
+    output.raw(&trust.to_toml());
+    Ok(())
 }
 
 fn show_findings(file: &Path, output: Output) -> Result<()> {

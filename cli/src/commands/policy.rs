@@ -1,4 +1,8 @@
-//! `limen policy …`: tests of rules, and stock packs, offline.
+//! `limen policy …`: tests of rules, stock packs, and what a draft would decide otherwise.
+
+mod history;
+mod replay;
+mod shadow;
 
 use std::path::{Path, PathBuf};
 
@@ -7,6 +11,7 @@ use limen_policy::cases::{self, CasesError, Judgement, Outcome};
 use limen_policy::packs::{self, PACKS};
 use serde_json::{Value, json};
 
+use super::Session;
 use super::parse::wrong;
 use super::verify::read;
 use crate::args::{PackCommand, PolicyCommand};
@@ -46,11 +51,21 @@ impl BadTests {
     }
 }
 
-pub(crate) fn run(command: &PolicyCommand, output: Output) -> Result<()> {
+pub(crate) async fn run(command: &PolicyCommand, output: Output) -> Result<()> {
     match command {
         PolicyCommand::Test { files } => test(files, output),
         PolicyCommand::Pack(PackCommand::List) => list(output),
         PolicyCommand::Pack(PackCommand::Show { name, tests }) => show(name, *tests, output),
+        PolicyCommand::Replay(args) => replay::run(None, args, output).await,
+        PolicyCommand::Shadow => Ok(()),
+    }
+}
+
+pub(crate) async fn run_in(session: &Session, command: &PolicyCommand) -> Result<()> {
+    match command {
+        PolicyCommand::Replay(args) => replay::run(Some(session), args, session.output).await,
+        PolicyCommand::Shadow => shadow::run(session).await,
+        PolicyCommand::Test { .. } | PolicyCommand::Pack(_) => run(command, session.output).await,
     }
 }
 

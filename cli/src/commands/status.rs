@@ -43,6 +43,9 @@ fn signer_json(signer: &SignerHealth, view: &ClusterView) -> Value {
         })).collect::<Vec<_>>()),
         "rolled_back": status.map(|status| &status.rolled_back),
         "freezes": status.map(|status| status.freezes),
+        "log_size": status.map(|status| status.log_size),
+        "pending_leaves": status.map(|status| status.pending_leaves),
+        "log_alarm": status.map(|status| &status.log_alarm),
         "banned_peers": status.map(|status| &status.banned_peers),
         "error": signer.error,
     })
@@ -88,6 +91,7 @@ fn row(signer: &SignerHealth, view: &ClusterView) -> Vec<String> {
     let mut remark = signer.error.clone();
     match status {
         Some(status) if !status.rolled_back.is_empty() => remark = format!("STORE PUT BACK: {}", status.rolled_back),
+        Some(status) if !status.log_alarm.is_empty() => remark = format!("ANOTHER LOG: {}", status.log_alarm),
         Some(status) if status.freezes > 0 => remark = format!("{} freezes: `limen freezes`", status.freezes),
         _ => {
             let trouble = peers.iter().find(|peer| peer.connected && !peer.trouble.is_empty());

@@ -1,6 +1,7 @@
 //! Deciding from files: what the card shows, what is signed, and what is refused.
 
 mod desk;
+mod replay;
 mod ssh;
 
 use limen_policy::approval::{Facts, Verified, verify, words};

@@ -11,6 +11,7 @@ mod needles;
 mod operator;
 mod packages;
 mod python;
+mod receipts;
 mod restarts;
 mod resume;
 mod schnorr;

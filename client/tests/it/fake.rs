@@ -357,12 +357,23 @@ impl Custody for Fake {
         Ok(Response::new(pb::CharterStatusResponse { signers: vec![one] }))
     }
 
+    async fn shadow(&self, _request: Request<pb::ShadowRequest>) -> Result<Response<pb::ShadowResponse>, Status> {
+        self.rude()?;
+        Ok(Response::new(pb::ShadowResponse { judged: 3, ..pb::ShadowResponse::default() }))
+    }
+
     async fn simulate(&self, request: Request<pb::SimulateRequest>) -> Result<Response<pb::SimulateResponse>, Status> {
         let envelope = request.into_inner().envelope.unwrap_or_default();
         let (intent, _) = Intent::open(&envelope).map_err(|error| Status::internal(error.to_string()))?;
         let decision = Some(pb::Decision { allowed: true, ..pb::Decision::default() });
         let intent_id = Bytes::copy_from_slice(intent.id.as_bytes());
         Ok(Response::new(pb::SimulateResponse { intent_id, decision, ..pb::SimulateResponse::default() }))
+    }
+
+    async fn receipt(&self, request: Request<pb::ReceiptRequest>) -> Result<Response<pb::ReceiptResponse>, Status> {
+        self.rude()?;
+        let receipt = request.into_inner().intent_id;
+        Ok(Response::new(pb::ReceiptResponse { receipt, r#final: true, cosignatures: 3, quorum: 3 }))
     }
 
     async fn list_keys(&self, _: Request<pb::ListKeysRequest>) -> Result<Response<pb::ListKeysResponse>, Status> {

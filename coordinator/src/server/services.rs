@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::context::{Core, store_failed};
 use crate::ledger::Ledgers;
-use crate::{charters, intake, keys, watch};
+use crate::{charters, intake, keys, log, watch};
 
 /// The door for clients.
 pub(super) struct CustodyService(pub(super) Arc<Core>);
@@ -61,8 +61,16 @@ impl Custody for CustodyService {
         Ok(Response::new(intake::simulate(&self.0, envelope).await?))
     }
 
+    async fn receipt(&self, request: Request<pb::ReceiptRequest>) -> Result<Response<pb::ReceiptResponse>, Status> {
+        Ok(Response::new(log::receipt(&self.0, request.get_ref())?))
+    }
+
     async fn list_keys(&self, request: Request<pb::ListKeysRequest>) -> Result<Response<pb::ListKeysResponse>, Status> {
         Ok(Response::new(keys::list(&self.0, &request.into_inner())?))
+    }
+
+    async fn shadow(&self, _request: Request<pb::ShadowRequest>) -> Result<Response<pb::ShadowResponse>, Status> {
+        Ok(Response::new(self.0.shadow_report()))
     }
 
     async fn submit_charter(

@@ -176,6 +176,7 @@ impl Session {
             | Code::TimeLocked
             | Code::Frozen
             | Code::NoStanding
+            | Code::LeafMissing
             | Code::CharterChanged
             | Code::CharterFork => {
                 progress.early.push(node.clone());
@@ -232,6 +233,7 @@ const fn was_refused_before_allowing(code: Code) -> bool {
                 | Code::CharterChanged
                 | Code::CharterFork
                 | Code::NoStanding
+                | Code::LeafMissing
                 | Code::LimitReached
                 | Code::ReservationMissing
                 | Code::KeyNotActive

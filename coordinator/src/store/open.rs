@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::schema::SCHEMA_VERSION;
 use super::{
     CHANGE_QUEUE, CHANGES, IDEMPOTENCY, KEYS, META, META_CLUSTER, META_SCHEMA, NUMBERS, OPEN, QUEUE, READ_SIGNERS,
-    REQUESTS, Store, StoreError, TOMBSTONES, writer,
+    REQUESTS, Store, StoreError, TOMBSTONES, log, writer,
 };
 
 impl Store {
@@ -76,6 +76,7 @@ fn prepare(database: &redb::Database, cluster: &ClusterId) -> Result<(), StoreEr
         transaction.open_table(KEYS)?;
         transaction.open_table(READ_SIGNERS)?;
         transaction.open_table(TOMBSTONES)?;
+        log::prepare(&transaction)?;
     }
     transaction.commit()?;
     Ok(())

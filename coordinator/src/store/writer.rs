@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::schema::{decode_key, decode_request, encode_key, encode_request, seal};
 use super::{
     CHANGES, Changed, Entry, IDEMPOTENCY, KEYS, META, META_ENDED, META_NUMBER, META_SEQUENCE, NUMBERS, OPEN,
-    READ_SIGNERS, REQUESTS, StoreError, TOMBSTONES, Write,
+    READ_SIGNERS, REQUESTS, StoreError, TOMBSTONES, Write, log,
 };
 use crate::keys::KeyRecord;
 use crate::lifecycle::Record;
@@ -92,6 +92,7 @@ fn commit(database: &redb::Database, group: impl Iterator<Item = Write>) -> Resu
 }
 
 struct Tables<'t> {
+    transaction: &'t WriteTransaction,
     requests: Table<'t, &'static [u8; 32], &'static [u8]>,
     idempotency: Table<'t, (&'static str, &'static str), &'static [u8; 32]>,
     numbers: Table<'t, u64, &'static [u8; 32]>,
@@ -112,6 +113,7 @@ impl<'t> Tables<'t> {
         let counter = |name| meta.get(name).map(|value| value.map_or(0, |value| value.value()));
         let (number, sequence, ended) = (counter(META_NUMBER)?, counter(META_SEQUENCE)?, counter(META_ENDED)?);
         Ok(Self {
+            transaction,
             requests: transaction.open_table(REQUESTS)?,
             idempotency: transaction.open_table(IDEMPOTENCY)?,
             numbers: transaction.open_table(NUMBERS)?,
@@ -138,6 +140,10 @@ impl<'t> Tables<'t> {
             }
             Write::SignerRead(node, reply) => {
                 self.read_signers.insert(node.as_str(), 1)?;
+                Reply::Done(reply)
+            }
+            Write::Log(write, reply) => {
+                log::apply(self.transaction, write)?;
                 Reply::Done(reply)
             }
             Write::Tombstone(id, node, record, reply) => {

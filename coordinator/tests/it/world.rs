@@ -28,6 +28,7 @@ use zeroize::Zeroizing;
 use crate::disk::Disk;
 use crate::fake::{FakeSigner, Shared, Wire, seal};
 use crate::ledger::{self, FakeMember};
+use crate::log::FakeNode;
 
 pub(crate) const START_SECS: u64 = 1_700_000_000;
 pub(crate) const CHAIN: &str = "eip155:31337";
@@ -87,8 +88,9 @@ pub(crate) struct World {
     pub(crate) now_ms: Arc<AtomicU64>,
     pub(crate) clock: Clock,
     pub(crate) charter: Charter,
-    text: String,
+    pub(crate) text: String,
     pub(crate) members: Vec<Arc<FakeMember>>,
+    pub(crate) log: Vec<Arc<FakeNode>>,
 }
 
 /// One coordinator process.
@@ -125,7 +127,7 @@ impl World {
         let shared = Shared::new(charter.clone(), clock.clone());
         let signers = (1..=signers).map(|number| FakeSigner::new(number.into(), machine(number), &shared)).collect();
         let members = ledger::members(&shared);
-        Self { signers, shared, now_ms, clock, charter, text, members }
+        Self { signers, shared, now_ms, clock, charter, text, members, log: Vec::new() }
     }
 
     /// The signers put a version of the first charter into force that anna has signed.
@@ -177,6 +179,7 @@ impl World {
             store,
             signers,
             ledgers: self.members.iter().map(|member| (member.id.clone(), member.port(cut.clone()))).collect(),
+            log: self.log.iter().map(|node| (node.id.clone(), node.port(cut.clone()))).collect(),
             limits,
             timing: timing(),
             presign,

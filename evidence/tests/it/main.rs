@@ -5,6 +5,7 @@
 mod checkpoint;
 mod committee;
 mod frozen;
+mod grow;
 mod keys;
 mod leaf;
 mod merkle;

@@ -15,6 +15,7 @@ fn spoiled(find: &str, put: &str) -> TrustError {
 #[test]
 fn a_trust_file_says_what_is_pinned() {
     assert_eq!(Trust::from_toml(&trust_file()), Ok(trust()));
+    assert_eq!(Trust::from_toml(&trust().to_toml()), Ok(trust()), "what is written is read");
     assert_eq!(trust().node_key(&node("signer-2")), Some(nodes()[1].1.public_key()));
     assert_eq!(trust().node_key(&node("signer-9")), None);
     assert_eq!((trust().committee().quorum(), trust().committee().max_corrupt()), (3, 1));

@@ -97,3 +97,23 @@ fn what_no_rule_allows_is_counted_until_it_is_allowed_or_compacted() {
     store.write_blocking(move |txn| compaction::step(txn, later, later)).unwrap();
     assert_eq!(tally(&store, Tally::Denied), 0, "what has expired is a tombstone");
 }
+
+#[test]
+fn every_permission_leaves_a_leaf_and_so_does_its_signature() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let raw = transfer(1, "a");
+    let id = examined(&raw).intent().id;
+    let Verdict::Allowed(first) = sign_it(&store, raw.clone(), 1) else { panic!("allowed") };
+    let Verdict::Allowed(second) = sign_it(&store, raw, 2) else { panic!("allowed") };
+    let bodies = [&first, &second].map(|token| token.authorization(NOW).unwrap().to_body());
+    let stored = StoredSignature { signature: vec![7; 64], recovery_id: 0, session: vec![2; 32], signers: vec![1, 2] };
+    let leaf = signature_leaf(&second, &stored, MOMENT).unwrap();
+    let kept = (stored, Some(leaf.clone()));
+    store.write_blocking(move |txn| keep(txn, id, kept, NOW)).unwrap();
+    let pending = store.view().unwrap().pending_leaves().unwrap();
+    let found: Vec<_> = pending.iter().map(|(_, leaf)| (leaf.bytes.clone(), leaf.whole, leaf.required)).collect();
+    let [one, other] = bodies;
+    assert_eq!(found, [(one, false, 2), (other, false, 2), (leaf.bytes, true, 2)]);
+    assert!(pending.iter().all(|(_, leaf)| leaf.since == MOMENT.uptime.0));
+}

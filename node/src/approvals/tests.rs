@@ -12,7 +12,7 @@ use super::*;
 use crate::admission;
 use crate::clock::{Millis, Uptime};
 use crate::guard::tests::{charter_text, examined_under, pin, sealed, transfer};
-use crate::guard::{SignToken, Verdict, sign_call};
+use crate::guard::{SignCall, SignToken, Verdict, sign_call};
 use crate::store::{Options, Store};
 
 const WALL: Millis = Millis(1_000_000_000);
@@ -133,7 +133,8 @@ impl Bench {
     fn sign(&mut self, approvals: &[pb::Envelope]) -> Verdict<SignToken> {
         self.pin();
         self.session += 1;
-        let call = sign_call(&[self.session; 32], &[1, 2]).unwrap();
+        // Nobody keeps a log here.
+        let call = SignCall { leaf_patience_ms: u64::MAX, ..sign_call(&[self.session; 32], &[1, 2]).unwrap() };
         let (charter, examined, now) = (self.charter.clone(), self.examined(), self.now);
         let papers = Papers { approvals, checks: &self.checks };
         let (shown, envelope) = (Shown::read(&charter, &examined, None, &papers, now), sealed(&self.raw));

@@ -15,7 +15,7 @@ use crate::approvals::Papers;
 use crate::clock::Millis;
 use crate::decisions::{Decisions, Keys};
 use crate::guard::tests::{charter_text, facts, pin, sealed, transfer};
-use crate::guard::{self, Verdict, sign_call};
+use crate::guard::{self, SignCall, Verdict, sign_call};
 use crate::recent::Recent;
 use crate::store::{Options, Store};
 
@@ -116,7 +116,8 @@ impl Signer {
         let decisions = self.decisions();
         let examined = decisions.examine(&sealed(raw)).unwrap();
         let shown = decisions.show(&examined, &Papers { approvals, checks: &[] }).unwrap();
-        let call = sign_call(&[self.session; 32], &[1, 2]).unwrap();
+        // Nobody keeps a log here.
+        let call = SignCall { leaf_patience_ms: u64::MAX, ..sign_call(&[self.session; 32], &[1, 2]).unwrap() };
         wait(decisions.sign(examined, call, sealed(raw), shown)).unwrap().verdict
     }
 

@@ -6,6 +6,7 @@ use limen_wire::ids::IntentId;
 
 use super::examine::check_set;
 use super::freeze::check_freezes;
+use super::leaf::check_leaves;
 use super::reserve::cover;
 use super::{Examined, JournalView, KnownIntent, Progress, Reservations, SignCall, SignToken, Verdict, check_charter};
 use crate::clock::{Millis, Now};
@@ -120,6 +121,9 @@ pub fn admit_sign<V: JournalView>(
         Err(error) => return Ok(Verdict::Refused(error)),
     };
     if let Some(error) = check_bans(view, &examined, &call)? {
+        return Ok(Verdict::Refused(error));
+    }
+    if let Some(error) = check_leaves(view, &call, time.uptime)? {
         return Ok(Verdict::Refused(error));
     }
     if let Some(error) = call.no_standing {

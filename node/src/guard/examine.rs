@@ -8,13 +8,15 @@ use limen_mpc::{ChildKey, DerivationPath, Point, SignInput, derive_public};
 use limen_policy::charter::{Charter, Duty};
 use limen_policy::decide::{Decision, When, decide};
 use limen_policy::ledger::Claim;
+use limen_policy::succession::{Ages, AgesAt};
 use limen_wire::effects::{Address, ChainId};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CharterHash, FreezeEpoch, LedgerId, PartyIndex, Scheme, SessionId, SignerSet};
 use limen_wire::intent::Intent;
+use limen_wire::keys::PublicKey;
 use limen_wire::pb;
 
-use super::KeyFacts;
+use super::{KeyFacts, LEAF_PATIENCE_MS};
 use crate::clock::Now;
 use crate::store::rows::ClaimKey;
 
@@ -22,6 +24,7 @@ use crate::store::rows::ClaimKey;
 #[derive(Debug, Clone)]
 pub struct Examined {
     pub(super) intent: Intent,
+    pub(super) requester_key: PublicKey,
     pub(super) key: Arc<KeyFacts>,
     pub(super) path: DerivationPath,
     pub(super) child: ChildKey,
@@ -32,6 +35,7 @@ pub struct Examined {
     pub(super) effects_digest: [u8; 32],
     pub(super) freeze_epoch: FreezeEpoch,
     pub(super) charter: CharterHash,
+    pub(super) ages: Arc<Ages>,
 }
 
 impl Examined {
@@ -55,7 +59,8 @@ impl Examined {
     #[must_use]
     pub fn at(mut self, charter: &Charter, now: Now) -> Self {
         if self.decision.timed {
-            self.decision = decide(charter, &self.intent, &self.decoded.effects, &when(now));
+            self.decision =
+                decide(charter, &self.intent, &self.decoded.effects, &when(now, &self.ages.at(now.uptime.0)));
         }
         self
     }
@@ -95,14 +100,15 @@ impl Examined {
     }
 }
 
-/// The moment of a decision. Since when entries and credentials are in force is not known here yet: they are new.
-pub(crate) const fn when(now: Now) -> When<'static> {
-    When::at(now.wall.as_secs())
+/// The moment of a decision: hours are those of the wall, ages are on this signer's running time.
+pub(super) const fn when<'a>(now: Now, in_force: &'a AgesAt<'a>) -> When<'a> {
+    When { now_secs: now.wall.as_secs(), in_force }
 }
 
-/// Examines an envelope. `key` looks a key up by name.
+/// Examines an envelope. `ages` are those of this charter at this signer; `key` looks a key up by name.
 pub fn examine(
     charter: &Charter,
+    ages: &Arc<Ages>,
     key: impl FnOnce(&limen_wire::ids::KeyId) -> Option<Arc<KeyFacts>>,
     envelope: &pb::Envelope,
     now: Now,
@@ -124,11 +130,16 @@ pub fn examine(
     }
     let key = key(&intent.key_id)
         .ok_or_else(|| ApiError::new(Code::UnknownKey, format!("this signer has no share of key {}", intent.key_id)))?;
-    judge(charter, intent, key, now)
+    judge((charter, ages), (intent, requester.public_key), key, now)
 }
 
 /// Bytes to effects to decision.
-fn judge(charter: &Charter, intent: Intent, key: Arc<KeyFacts>, now: Now) -> Result<Examined, ApiError> {
+fn judge(
+    (charter, ages): (&Charter, &Arc<Ages>),
+    (intent, requester_key): (Intent, PublicKey),
+    key: Arc<KeyFacts>,
+    now: Now,
+) -> Result<Examined, ApiError> {
     let scheme = key.public.scheme;
     let path =
         DerivationPath::new(intent.path.clone()).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
@@ -141,10 +152,24 @@ fn judge(charter: &Charter, intent: Intent, key: Arc<KeyFacts>, now: Now) -> Res
     let decoded = limen_chain::decode(&(&intent.payload).into(), &chain, &account, &kinds)
         .map_err(|error| ApiError::new(Code::Undecodable, error.to_string()))?;
     let input = sign_input(&decoded.signing, scheme)?;
-    let decision = decide(charter, &intent, &decoded.effects, &when(now));
+    let decision = decide(charter, &intent, &decoded.effects, &when(now, &ages.at(now.uptime.0)));
     let effects_digest = decoded.effects.digest();
-    let (charter, freeze_epoch) = (charter.hash(), FreezeEpoch::NONE);
-    Ok(Examined { intent, key, path, child, account, decoded, input, decision, effects_digest, freeze_epoch, charter })
+    let (charter, freeze_epoch, ages) = (charter.hash(), FreezeEpoch::NONE, Arc::clone(ages));
+    Ok(Examined {
+        intent,
+        requester_key,
+        key,
+        path,
+        child,
+        account,
+        decoded,
+        input,
+        decision,
+        effects_digest,
+        freeze_epoch,
+        charter,
+        ages,
+    })
 }
 
 fn sign_input(signing: &SigningInput, scheme: Scheme) -> Result<SignInput, ApiError> {
@@ -166,6 +191,8 @@ pub struct SignCall {
     pub signers: SignerSet,
     /// Why this signer does not know well enough how its peers stand: then nothing is allowed.
     pub no_standing: Option<ApiError>,
+    /// Milliseconds of running time for which an own leaf may be missing from the log.
+    pub leaf_patience_ms: u64,
 }
 
 /// Checks the shape of session id and signer set.
@@ -176,7 +203,7 @@ pub fn sign_call(session_id: &[u8], signers: &[u32]) -> Result<SignCall, ApiErro
     let parties: Result<Vec<_>, _> =
         signers.iter().take(256).map(|index| PartyIndex::new(u16::try_from(*index).unwrap_or(u16::MAX))).collect();
     let signers = SignerSet::new(parties.map_err(bad)?).map_err(bad)?;
-    Ok(SignCall { session, signers, no_standing: None })
+    Ok(SignCall { session, signers, no_standing: None, leaf_patience_ms: LEAF_PATIENCE_MS })
 }
 
 /// Checks a signer set against a key: exactly `signers_required` of its members, this node among them.

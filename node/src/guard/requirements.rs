@@ -11,7 +11,8 @@ use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::ApprovalId;
 use limen_wire::pb;
 
-use super::{Examined, when};
+use super::Examined;
+use super::examine::when;
 use crate::clock::{Now, Uptime};
 use crate::store::rows::{Delays, Started};
 
@@ -84,7 +85,8 @@ pub fn progress(
 ) -> Progress {
     let (facts, intent) = (facts(charter, examined), &examined.intent);
     let Said { approvals, findings } = *said;
-    let evidence = Evidence { charter, intent, facts: &facts, approvals, findings, when: when(now) };
+    let ages = examined.ages.at(now.uptime.0);
+    let evidence = Evidence { charter, intent, facts: &facts, approvals, findings, when: when(now, &ages) };
     let requirements = &examined.decision.requirements;
     let tallies: Vec<Tally> = requirements.iter().map(|one| one.tally(&evidence)).collect();
     // A delay that counts from the approvals counts from all of them: nobody waits out one rule before another is met.

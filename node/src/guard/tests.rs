@@ -1,3 +1,4 @@
+mod leaves;
 mod orders;
 
 use std::cell::RefCell;
@@ -27,6 +28,7 @@ struct FakeView {
     stopped: BTreeSet<IntentId>,
     denied: u64,
     freezes: Freezes,
+    missing: MissingLeaves,
     banned: BTreeSet<NodeId>,
     key_names: usize,
     key_order: Option<(IntentId, bool)>,
@@ -42,6 +44,7 @@ impl Default for FakeView {
             sessions: BTreeSet::new(),
             stopped: BTreeSet::new(),
             denied: 0,
+            missing: MissingLeaves::default(),
             banned: BTreeSet::new(),
             key_names: 0,
             key_order: None,
@@ -74,6 +77,9 @@ impl JournalView for FakeView {
     }
     fn meter(&self, _charge: &limen_policy::decide::Charge) -> Result<Meter, Infallible> {
         Ok(Meter::default())
+    }
+    fn missing_leaves(&self) -> Result<MissingLeaves, Infallible> {
+        Ok(self.missing)
     }
     fn banned(&self, peer: &NodeId) -> Result<bool, Infallible> {
         Ok(self.banned.contains(peer))
@@ -168,7 +174,7 @@ pub(crate) fn examined(raw: &pb::Intent) -> Examined {
 
 pub(crate) fn examined_under(charter: &Charter, raw: &pb::Intent) -> Examined {
     let envelope = sealed(raw);
-    examine(charter, |_| Some(Arc::new(facts())), &envelope, MOMENT).unwrap()
+    examine(charter, &Arc::default(), |_| Some(Arc::new(facts())), &envelope, MOMENT).unwrap()
 }
 
 /// A journal that has noted the intent and nothing else.
@@ -391,6 +397,9 @@ fn no_byte_of_a_signed_intent_can_change() {
         let mut payload = envelope.payload.to_vec();
         payload[position] ^= 1;
         let changed = pb::Envelope { payload: payload.into(), ..envelope.clone() };
-        assert!(examine(&charter(), |_| Some(Arc::new(facts())), &changed, MOMENT).is_err(), "byte {position}");
+        assert!(
+            examine(&charter(), &Arc::default(), |_| Some(Arc::new(facts())), &changed, MOMENT).is_err(),
+            "byte {position}"
+        );
     }
 }

@@ -1,9 +1,11 @@
 //! What a call shows, read outside the writer's turn: certificates, an entry, and the requests that it is about.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use limen_policy::charter::Charter;
 use limen_policy::ledger::{Certificate, Entry, Proposal, Release};
+use limen_policy::succession::Ages;
 use limen_wire::envelope::{self, PayloadType};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CharterHash, IntentId};
@@ -109,14 +111,18 @@ impl Keeper<'_> {
         certificate: Option<&pb::Envelope>,
     ) -> Result<Examined, ApiError> {
         let key = |id: &_| self.decisions.key(id).or_else(|| self.ledgers.overseen.find(id));
-        let name = Recent::name(charter.hash(), envelope);
+        // Only what is in force is remembered: of another charter only what was claimed is computed.
+        let now = charter.hash() == self.decisions.charter.hash();
+        let name = Recent::name(charter.hash(), envelope).filter(|_| now);
         if let Some(examined) = name.as_ref().and_then(|name| self.decisions.recent.get(name, key)) {
             return Ok(examined.at(charter, self.decisions.now));
         }
         if let Some(certificate) = certificate {
             self.ledgers.overseen.learn(charter, certificate, |id| self.decisions.key(id).is_some())?;
         }
-        let examined = guard::examine(charter, key, envelope, self.decisions.now)?;
+        // What was claimed under another charter was allowed then: everything in it had its age.
+        let ages = if now { self.decisions.ages()? } else { Arc::new(Ages::default().follow(charter, 0)) };
+        let examined = guard::examine(charter, &ages, key, envelope, self.decisions.now)?;
         if let Some(name) = name {
             self.decisions.recent.put(name, examined.clone());
         }

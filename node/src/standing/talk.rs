@@ -11,7 +11,7 @@ use limen_wire::pb::peer_message::Kind;
 use limen_wire::standing::{ChainHead, JournalHead, Standing};
 use prost::Message as _;
 
-use super::{Standings, Word};
+use super::{Standings, Word, logs};
 use crate::clock::Uptime;
 use crate::entropy;
 use crate::shared::Shared;
@@ -61,6 +61,8 @@ pub(crate) fn answer(shared: &Shared, from: &NodeId, call: &pb::StandingCall) ->
         journal: own_head(shared, from, chain(view.head().map_err(failed)?)),
         remembered: view.remembered(from).map_err(failed)?,
         ledgers: Vec::new(),
+        log: logs::told(shared)?,
+        other_log: shared.standings.has_other_log(from),
     };
     let (signer, key) = (shared.me.as_str(), &shared.identity);
     let envelope = envelope::seal(PayloadType::Standing, standing.to_payload(), signer, key);
@@ -91,7 +93,7 @@ pub async fn hear(shared: &Arc<Shared>, from: &NodeId, said: pb::Envelope) -> Re
     }
     let asked = shared.standings.answered(from, &standing.nonce);
     let asked = asked.ok_or_else(|| malformed("the standing answers no question of this signer".to_owned()))?;
-    if let Some(words) = contradiction(shared, from, standing.remembered).await? {
+    if let Some(words) = contradiction(shared, from, standing.remembered.clone()).await? {
         if shared.standings.rolled_back().is_none() {
             tracing::error!(peer = %from, words, "ALARM: this signer's store was put back; it signs nothing");
             shared.metrics.rolled_back.set(1);
@@ -100,7 +102,8 @@ pub async fn hear(shared: &Arc<Shared>, from: &NodeId, said: pb::Envelope) -> Re
         return Ok(());
     }
     shared.standings.confirmed(from);
-    remember(shared, from, standing.journal)?;
+    logs::compare(shared, from, &standing)?;
+    remember(shared, from, standing.journal.clone())?;
     let read = shared.store.view().and_then(|view| view.cursor(from)).map_err(failed)?;
     let now = shared.time();
     let skew_ms = standing.clock_ms.abs_diff(now.wall.0);

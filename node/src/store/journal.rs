@@ -201,6 +201,13 @@ pub enum Event {
         /// The entry's hash; `None` where numbers were given up.
         entry: Option<[u8; 32]>,
     },
+    /// The evidence log that was held here was given up, by its operator's word.
+    LogGivenUp {
+        /// How many leaves it had.
+        size: u64,
+        /// Its root.
+        root: [u8; 32],
+    },
 }
 
 /// A record: an event with its time.

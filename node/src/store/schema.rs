@@ -6,7 +6,7 @@ use redb::{Database, ReadableDatabase as _, TableDefinition};
 use super::{Options, StoreError};
 
 /// The store format that this program writes.
-pub const FORMAT: u32 = 8;
+pub const FORMAT: u32 = 9;
 
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Sequence number → record.
@@ -53,6 +53,14 @@ pub(super) const LEDGERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::ne
 pub(super) const CERTIFICATES: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("ledger-certificates");
 /// Ledger and number → the entry that was acknowledged there and is not certified yet, in its exact bytes.
 pub(super) const PROMISES: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("ledger-promises");
+/// Index → leaf of the evidence log, as this node has cosigned it.
+pub(super) const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
+/// Level and index → hashes of a tile of the log's tree.
+pub(super) const LOG_TILES: TableDefinition<'_, (u8, u64), &[u8]> = TableDefinition::new("log-tiles");
+/// Hash of a leaf → where it stands in the log.
+pub(super) const LOG_LEAVES: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("log-leaves");
+/// Order in which they were made → own leaves that are not safely in the log.
+pub(super) const PENDING_LEAVES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("pending-leaves");
 pub(super) const BANS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("bans");
 
 /// Hash → version of the charter.
@@ -70,6 +78,8 @@ pub(super) const META_UPTIME: &str = "uptime";
 pub(super) const META_LINEAGE: &str = "charter-lineage";
 /// Hash of the charter in force, and of a sibling that forbids to decide under it, if there is one: 32 or 64 bytes.
 pub(super) const META_IN_FORCE: &str = "charter-in-force";
+/// Since when what the charter in force names stands as it does.
+pub(super) const META_AGES: &str = "charter-ages";
 /// Next order of first sight that compaction looks at.
 pub(super) const META_COMPACTED: &str = "compacted-to";
 
@@ -130,5 +140,6 @@ fn create(db: &Database, owner: &str) -> Result<(), StoreError> {
     make!(JOURNAL INTENTS TOMBSTONES INTENT_IDS CLAIMS SESSIONS KEYS SHARES STOPS TALLIES METERS BANS CHARTERS);
     make!(STOP_LOG STOP_IDS FREEZES LIFTED EARLY_LIFTERS AHEAD CURSORS REMEMBERED);
     make!(LEDGERS CERTIFICATES PROMISES);
+    make!(LOG LOG_TILES LOG_LEAVES PENDING_LEAVES);
     txn.commit().map_err(StoreError::engine)
 }

@@ -1,6 +1,6 @@
 //! The state inside one write transaction: what operations of the writer see and change.
 
-use limen_policy::succession::Lineage;
+use limen_policy::succession::{Ages, Lineage};
 use limen_wire::ids::{CharterHash, Epoch, IntentId, KeyId, NodeId, SessionId};
 use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
 
@@ -10,8 +10,9 @@ use super::rows::{
 };
 use super::schema::{
     AHEAD, BANS, CERTIFICATES, CHARTERS, CLAIMS, CURSORS, EARLY_LIFTERS, FREEZES, INTENT_IDS, INTENTS, JOURNAL, KEYS,
-    LEDGERS, LIFTED, META, META_HEAD, META_IN_FORCE, META_LINEAGE, META_UPTIME, METERS, PROMISES, REMEMBERED, SESSIONS,
-    SHARES, STOP_IDS, STOP_LOG, STOPS, TALLIES, TOMBSTONES, chunk_of,
+    LEDGERS, LIFTED, LOG, LOG_LEAVES, LOG_TILES, META, META_AGES, META_HEAD, META_IN_FORCE, META_LINEAGE, META_UPTIME,
+    METERS, PENDING_LEAVES, PROMISES, REMEMBERED, SESSIONS, SHARES, STOP_IDS, STOP_LOG, STOPS, TALLIES, TOMBSTONES,
+    chunk_of,
 };
 use super::{StoreError, view};
 use crate::clock::{Millis, Uptime};
@@ -44,6 +45,10 @@ pub struct Txn<'t> {
     pub(super) certificates: Table<'t, (&'static str, u64), &'static [u8]>,
     pub(super) promises: Table<'t, (&'static str, u64), &'static [u8]>,
     pub(super) remembered: Table<'t, &'static str, &'static [u8]>,
+    pub(super) log: Table<'t, u64, &'static [u8]>,
+    pub(super) log_tiles: Table<'t, (u8, u64), &'static [u8]>,
+    pub(super) log_leaves: Table<'t, &'static [u8; 32], u64>,
+    pub(super) pending_leaves: Table<'t, u64, &'static [u8]>,
     head: Head,
 }
 
@@ -84,6 +89,10 @@ impl<'t> Txn<'t> {
             certificates: open!(CERTIFICATES),
             promises: open!(PROMISES),
             remembered: open!(REMEMBERED),
+            log: open!(LOG),
+            log_tiles: open!(LOG_TILES),
+            log_leaves: open!(LOG_LEAVES),
+            pending_leaves: open!(PENDING_LEAVES),
             head,
         })
     }
@@ -215,6 +224,16 @@ impl<'t> Txn<'t> {
         let fork = lineage.outlook(0).fork;
         let bytes = [Some(lineage.in_force()), fork].into_iter().flatten().flat_map(|hash| *hash.as_bytes());
         ok(self.meta.insert(META_IN_FORCE, bytes.collect::<Vec<u8>>().as_slice())).map(drop)
+    }
+
+    /// Since when what the charter in force names stands as it does.
+    pub fn ages(&self) -> Result<Ages, StoreError> {
+        view::ages(&self.meta)
+    }
+
+    /// Replaces it.
+    pub fn put_ages(&mut self, ages: &Ages) -> Result<(), StoreError> {
+        ok(self.meta.insert(META_AGES, encode(ages)?.as_slice())).map(drop)
     }
 
     /// The charter in force.

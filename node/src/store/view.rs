@@ -1,6 +1,6 @@
 //! Reading: the same look-ups for write transactions and for snapshots of what is committed.
 
-use limen_policy::succession::Lineage;
+use limen_policy::succession::{Ages, Lineage};
 use limen_wire::ids::{CharterHash, Epoch, IntentId, KeyId};
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata as _, TableDefinition};
 use serde::de::DeserializeOwned;
@@ -9,8 +9,9 @@ use super::StoreError;
 use super::journal::{Head, Record};
 use super::rows::{BanRow, CharterRow, ClaimKey, IntentRow, KeyRow, Sequence, decode, share_name, stop_name};
 use super::schema::{
-    BANS, CHARTERS, CHUNK, CLAIMS, INTENT_IDS, INTENTS, JOURNAL, KEYS, META, META_CHECKPOINT, META_HEAD, META_LINEAGE,
-    META_UPTIME, METERS, SESSIONS, SHARES, STOP_IDS, STOP_LOG, STOPS, TALLIES, TOMBSTONES, chunk_of,
+    BANS, CHARTERS, CHUNK, CLAIMS, INTENT_IDS, INTENTS, JOURNAL, KEYS, LOG, LOG_LEAVES, LOG_TILES, META, META_AGES,
+    META_CHECKPOINT, META_HEAD, META_LINEAGE, META_UPTIME, METERS, PENDING_LEAVES, SESSIONS, SHARES, STOP_IDS,
+    STOP_LOG, STOPS, TALLIES, TOMBSTONES, chunk_of,
 };
 use crate::clock::Uptime;
 
@@ -59,6 +60,11 @@ pub(super) fn uptime(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> 
 /// How the versions of the charter follow one another; `None` before one is pinned.
 pub(super) fn lineage(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<Option<Lineage>, StoreError> {
     ok(meta.get(META_LINEAGE))?.map(|bytes| decode("charter-lineage", bytes.value())).transpose()
+}
+
+/// Since when what the charter in force names stands as it does; nothing is known before a charter is pinned.
+pub(super) fn ages(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<Ages, StoreError> {
+    ok(meta.get(META_AGES))?.map_or_else(|| Ok(Ages::default()), |bytes| decode("charter-ages", bytes.value()))
 }
 
 /// The newest place in the order of first sight, 0 if there is none.
@@ -243,7 +249,8 @@ impl View {
         sizes!(
             "journal" JOURNAL, "intents" INTENTS, "tombstones" TOMBSTONES, "intent-ids" INTENT_IDS, "claims" CLAIMS, "sessions" SESSIONS,
             "keys" KEYS, "shares" SHARES, "stops" STOPS, "stop-log" STOP_LOG, "stop-ids" STOP_IDS,
-            "tallies" TALLIES, "meters" METERS, "charters" CHARTERS, "bans" BANS
+            "tallies" TALLIES, "meters" METERS, "charters" CHARTERS, "bans" BANS, "log" LOG, "log-tiles" LOG_TILES,
+            "log-leaves" LOG_LEAVES, "pending-leaves" PENDING_LEAVES
         )
     }
 
@@ -283,6 +290,11 @@ impl View {
     /// How the versions of the charter follow one another; `None` before one is pinned.
     pub fn lineage(&self) -> Result<Option<Lineage>, StoreError> {
         lineage(&self.table(META)?)
+    }
+
+    /// Since when what the charter in force names stands as it does.
+    pub fn ages(&self) -> Result<Ages, StoreError> {
+        ages(&self.table(META)?)
     }
 
     /// A version of the charter.

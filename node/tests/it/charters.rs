@@ -20,14 +20,14 @@ use prost::Message as _;
 
 use crate::cluster::{Cluster, eventually, evm_transfer, person_key};
 
-const HOUR_MS: u64 = 3_600_000;
+pub(crate) const HOUR_MS: u64 = 3_600_000;
 
 /// The machine's clock on the wall; running time passes only when a test says so.
 #[derive(Default)]
-struct TestClock(AtomicU64);
+pub(crate) struct TestClock(AtomicU64);
 
 impl TestClock {
-    fn run_for(&self, millis: u64) {
+    pub(crate) fn run_for(&self, millis: u64) {
         self.0.fetch_add(millis, Ordering::SeqCst);
     }
 }
@@ -58,7 +58,7 @@ fn text_after(cluster: &Cluster, parents: &[CharterHash], number: u64, edits: &[
 }
 
 /// What the one person of the charter says about a version.
-fn said(version: &Charter, verdict: Verdict) -> SignedApproval {
+pub(crate) fn said(version: &Charter, verdict: Verdict) -> SignedApproval {
     let Facts { cluster, intent_id, effects_digest, decoder_version, slice, freeze_epoch } = facts(version);
     let reason = if verdict == Verdict::Approve { "" } else { "too much" };
     let approval = Approval {
@@ -125,7 +125,7 @@ pub(crate) async fn stands(cluster: &Cluster, version: CharterHash, wanted: pb::
 }
 
 /// Whether signers say yes to a payment of so many coins.
-async fn allowed(cluster: &Cluster, coins: u64, name: &str) -> Vec<Result<bool, Code>> {
+pub(crate) async fn allowed(cluster: &Cluster, coins: u64, name: &str) -> Vec<Result<bool, Code>> {
     let raw = evm_transfer("treasury", name, 0, coins * 1_000_000_000_000_000_000);
     let (_, intent) = seal_intent(&raw, &cluster.backend).unwrap();
     let mut answers = Vec::new();
@@ -142,7 +142,7 @@ async fn allowed(cluster: &Cluster, coins: u64, name: &str) -> Vec<Result<bool, 
 async fn begin() -> (Arc<TestClock>, Cluster, CharterHash) {
     let clock = Arc::new(TestClock::default());
     let cluster = Cluster::start_by(3, 2, Arc::clone(&clock) as Arc<dyn Clock>).await;
-    let first = Charter::from_toml(&cluster.charter()).unwrap().hash();
+    let first = cluster.charter_hash();
     (clock, cluster, first)
 }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 use limen_node::clock::{Clock, SystemClock};
 use limen_node::config::Config;
 use limen_node::node::Node;
+use limen_policy::charter::Charter;
 use limen_wire::envelope::{PayloadType, seal};
-use limen_wire::ids::{IntentId, Protocol, Scheme};
+use limen_wire::ids::{CharterHash, IntentId, Protocol, Scheme};
 use limen_wire::intent::{protocol_to_wire, scheme_to_wire, seal_intent};
 use limen_wire::keys::SigningKey;
 use limen_wire::pb;
@@ -107,7 +108,18 @@ impl Cluster {
 
     /// By another clock.
     pub(crate) async fn start_by(total: usize, required: u32, clock: Arc<dyn Clock>) -> Self {
-        Self::start_with_clock(total, required, "", "", String::new(), clock).await
+        Self::start_by_under(total, required, clock, String::new()).await
+    }
+
+    /// The same with more in the charter.
+    pub(crate) async fn start_by_under(total: usize, required: u32, clock: Arc<dyn Clock>, more: String) -> Self {
+        Self::start_with_clock(total, required, "", "", more, clock).await
+    }
+
+    /// By another clock, and with the patience of real signers for missing leaves.
+    pub(crate) async fn start_patient(total: usize, required: u32, clock: Arc<dyn Clock>) -> Self {
+        let patience = "danger_leaf_patience_secs = 60\n";
+        Self::start_with_clock(total, required, "", patience, String::new(), clock).await
     }
 
     async fn start_configured(total: usize, required: u32, limits: &str, top: &str, ledger: String) -> Self {
@@ -186,14 +198,24 @@ impl Cluster {
             [[rules]]\nname = \"words\"\nallow = \"message\"\n"
     }
 
+    /// The name of the charter that all begin with.
+    pub(crate) fn charter_hash(&self) -> CharterHash {
+        Charter::from_toml(&self.charter()).unwrap().hash()
+    }
+
     pub(crate) fn config_text(&self, index: usize) -> String {
         let n = index + 1;
         let key_file = self.path(&format!("n{n}.wrap"));
         if !key_file.exists() {
             write_private(&key_file, &hex::encode([u8::try_from(n).unwrap(); 32]));
         }
+        // Nobody keeps a log here.
+        let patience = match self.top_config.contains("danger_leaf_patience_secs") {
+            true => "",
+            false => "danger_leaf_patience_secs = 1000000000\n",
+        };
         format!(
-            "{}node = \"n{n}\"\nlisten = \"{}\"\ndata_dir = \"n{n}\"\ncharter = \"charter.toml\"\ndanger_trace_partials = \"n{n}.partials\"\n\
+            "{}{patience}node = \"n{n}\"\nlisten = \"{}\"\ndata_dir = \"n{n}\"\ncharter = \"charter.toml\"\ndanger_trace_partials = \"n{n}.partials\"\n\
              client_authority = \"ca.crt\"\n\
              [identity]\ncertificate = \"n{n}.crt\"\nkey = \"n{n}.key\"\n\
              [provider]\nkind = \"danger_software\"\nkey_file = \"n{n}.wrap\"\n[limits]\n{}\n",
@@ -303,6 +325,23 @@ impl Cluster {
     /// Asks these signers (indices from 1) to sign in one session.
     pub(crate) async fn sign(&self, intent: &pb::Envelope, signers: &[u32]) -> Vec<pb::SignResponse> {
         self.sign_in(intent, signers, session()).await
+    }
+
+    /// The same, showing what people said.
+    pub(crate) async fn sign_approved(
+        &self,
+        intent: &pb::Envelope,
+        signers: &[u32],
+        approvals: &[pb::Envelope],
+    ) -> Vec<pb::SignResponse> {
+        let session = session();
+        let calls = signers.iter().map(|signer| {
+            let mut client = self.client(*signer as usize - 1);
+            let mut request = sign_request(intent, signers, session.clone());
+            request.authorization.get_or_insert_default().approvals = approvals.to_vec();
+            async move { client.sign(request).await.unwrap().into_inner() }
+        });
+        all(calls).await
     }
 
     /// The same with nonces shared ahead.

@@ -7,11 +7,15 @@
     reason = "a test fails by panicking; the exemption of clippy.toml does not reach helpers"
 )]
 
+mod ages;
 mod charters;
 mod cluster;
 mod doors;
+mod drift;
+mod evidence;
 mod failures;
 mod ledger;
+mod people;
 mod rest;
 mod signing;
 mod standing;

@@ -154,6 +154,8 @@ async fn a_spoiled_word_counts_for_nothing() {
             journal: None,
             remembered: None,
             ledgers: Vec::new(),
+            log: None,
+            other_log: false,
         }
     };
     let sealed =

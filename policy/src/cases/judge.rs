@@ -139,7 +139,7 @@ fn over_limits(charter: &Charter, test: &Test, decision: &Decision) -> Result<Ve
     for (name, text) in &test.spent {
         let id = LimitId::new(name.clone()).map_err(|error| format!("spent: {error}"))?;
         let limit = charter.limits.get(&id).ok_or_else(|| format!("spent: there is no limit {name}"))?;
-        let decimals = charter.asset(&limit.asset).map_or(0, |entry| entry.decimals);
+        let decimals = charter.decimals(&limit.assets);
         let amount = Amount::from_units(text, decimals);
         spent.insert(id, amount.ok_or_else(|| format!("spent: {text:?} is not an amount"))?);
     }

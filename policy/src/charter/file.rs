@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use limen_wire::effects::{Address, Asset, ChainId};
+use limen_wire::effects::{Address, ChainId};
 use limen_wire::ids::{CheckerId, ClusterId, IdError, NodeId, RequesterId};
 use limen_wire::keys::PublicKey;
 use limen_wire::limits;
 use serde::Deserialize;
 
 use super::people::Roster;
-use super::{AssetEntry, Bounds, Charter, CharterError, Checker, Coordinator, Duty, MAX_BYTES, Node, Requester};
+use super::{Bounds, Charter, CharterError, Checker, Coordinator, Duty, MAX_BYTES, Node, Requester};
 
+mod assets;
 mod governance;
 mod hours;
 mod ledgers;
@@ -33,7 +34,9 @@ struct File {
     coordinators: Vec<FileCoordinator>,
     requesters: Vec<FileRequester>,
     #[serde(default)]
-    assets: BTreeMap<String, FileAsset>,
+    assets: BTreeMap<String, assets::FileAsset>,
+    #[serde(default)]
+    asset_groups: BTreeMap<String, assets::FileAssetGroup>,
     #[serde(default)]
     rules: Vec<rules::FileRule>,
     #[serde(default)]
@@ -102,16 +105,6 @@ struct FileRequester {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FileAsset {
-    chain: String,
-    #[serde(default)]
-    contract: Option<String>,
-    symbol: String,
-    decimals: u8,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct FileChecker {
     id: String,
     public_key: String,
@@ -159,16 +152,14 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
     let roster = people::read(file.people, file.groups)?;
     let requesters = requesters(file.requesters, &roster)?;
     let checkers = checkers(file.checkers, &requesters, &roster)?;
-    let assets = file
-        .assets
-        .into_iter()
-        .map(|(name, entry)| Ok((name.clone(), asset(&name, entry)?)))
-        .collect::<Result<BTreeMap<_, _>, CharterError>>()?;
+    let assets = assets::assets(file.assets)?;
+    let asset_groups = assets::groups(file.asset_groups, &assets)?;
+    let registry = assets::Registry { assets: &assets, groups: &asset_groups };
     let vaults = vaults::vaults(file.vaults)?;
     let book = vaults::book(file.address_book)?;
-    let limits = vaults::limits(file.limits, &assets, &vaults, &requesters, &ledgers)?;
+    let limits = vaults::limits(file.limits, &registry, &vaults, &requesters, &ledgers)?;
     let known = rules::Known {
-        assets: &assets,
+        registry: &registry,
         requesters: &requesters,
         roster: &roster,
         checkers: &checkers,
@@ -185,6 +176,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
         coordinators,
         requesters,
         assets,
+        asset_groups,
         roster,
         checkers,
         vaults,
@@ -317,21 +309,4 @@ fn address(place: &str, text: &str) -> Result<Address, CharterError> {
 fn chain(place: &str, text: String) -> Result<ChainId, CharterError> {
     let chain = ChainId::new(text).filter(|chain| chain.eip155_number().is_some());
     chain.ok_or_else(|| invalid(place, "chain must be a CAIP-2 name such as eip155:1"))
-}
-
-fn asset(name: &str, raw: FileAsset) -> Result<AssetEntry, CharterError> {
-    let place = format!("asset {name:?}");
-    let chain = chain(&place, raw.chain)?;
-    if raw.decimals > 36 {
-        return Err(invalid(place, "more than 36 decimals"));
-    }
-    let symbol_ok = (1..=16).contains(&raw.symbol.len()) && raw.symbol.bytes().all(|b| b.is_ascii_graphic());
-    if !symbol_ok {
-        return Err(invalid(place, "symbol must be 1 to 16 printable ASCII characters"));
-    }
-    let asset = match raw.contract {
-        None => Asset::Native(chain),
-        Some(contract) => Asset::Erc20(chain, address(&place, &contract)?),
-    };
-    Ok(AssetEntry { asset, symbol: raw.symbol, decimals: raw.decimals })
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use limen_wire::effects::{Address, Amount, Asset, ChainId};
+use limen_wire::effects::{Address, Amount, ChainId};
 use limen_wire::ids::{BookEntryId, CheckerId, KeyId, RequesterId, VaultId};
 use serde::{Deserialize, Serialize};
 
+use super::assets::Assets;
 use super::hours::Hours;
 use crate::formula::Formula;
 
@@ -103,8 +104,8 @@ impl Class {
 /// Which asset, and how much of it within one request: amounts of a class are added up over the whole request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct AmountRange {
-    /// Which asset; `None` matches every one, in rules that do not allow.
-    pub asset: Option<Asset>,
+    /// Which asset, or which several added up; `None` matches every one, in rules that do not allow.
+    pub assets: Option<Assets>,
     /// Only sums above this one.
     pub more_than: Option<Amount>,
     /// Only sums up to this one.

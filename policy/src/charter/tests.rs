@@ -22,10 +22,41 @@ fn the_sample_is_a_charter() {
     assert_eq!(charter.nodes.len(), 3);
     let eth = &charter.assets["eth"];
     assert_eq!(Amount::from_units("10", eth.decimals).unwrap(), Amount::from_u128(10_000_000_000_000_000_000));
-    assert_eq!(charter.rules[0].amount.asset.as_ref(), Some(&eth.asset));
+    assert_eq!(charter.rules[0].amount.assets, Some(assets::Assets::One(eth.asset.clone())));
     assert_eq!(charter.roster.people.len(), 4);
     assert_eq!(charter.governance.as_ref().unwrap().quorum.to_string(), "2 of treasury and 1 of risk");
     assert_eq!(charter.bounds.max_sessions, 16);
+}
+
+#[test]
+fn groups_of_assets_that_make_no_sense_are_refused() {
+    let grouped = |group: &str, limit: &str| {
+        let text = sample().replace("[assets.usdt]", &format!("{group}\n[assets.usdt]"));
+        Charter::from_toml(&text.replace("asset = \"usdt\"\nper", &format!("{limit}\nper"))).map(drop)
+    };
+    let group =
+        |assets: &str, decimals: u8| format!("[asset_groups.coins]\nassets = [{assets}]\ndecimals = {decimals}\n");
+    let both = group("\"eth\", \"usdt\"", 18);
+    let good = "asset_group = \"coins\"";
+    assert_eq!(grouped(&both, good), Ok(()));
+    let members: Vec<String> = (0..101).map(|_| "\"eth\"".to_owned()).collect();
+    for (group, limit, why) in [
+        (group("", 18), good, "1 to 100 assets make a group"),
+        (group(&members.join(","), 18), good, "1 to 100 assets make a group"),
+        (group("\"eth\", \"dai\"", 18), good, "asset \"dai\" is not registered"),
+        (group("\"eth\", \"eth\"", 18), good, "is in it twice"),
+        (group("\"eth\"", 17), good, "asset \"eth\" has 18 decimals, more than the group's"),
+        (group("\"eth\"", 37), good, "more than 36 decimals"),
+        (both.replace("coins", "Coins"), good, "is no tag"),
+        (String::new(), good, "there is no asset group \"coins\""),
+        (both.clone(), "asset = \"usdt\"\nasset_group = \"coins\"", "exclude each other"),
+        (both, "", "it needs an asset or an asset_group"),
+    ] {
+        let error = grouped(&group, limit).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}, not {why}");
+    }
+    let many: String = (0..101).map(|n| group("\"eth\"", 18).replace("coins", &format!("g{n}"))).collect();
+    assert!(grouped(&many, good).unwrap_err().to_string().contains("at most 100 are possible"));
 }
 
 #[test]

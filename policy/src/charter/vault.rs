@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use limen_wire::effects::{Address, Amount, Asset, ChainId};
+use limen_wire::effects::{Address, Amount, ChainId};
 use limen_wire::ids::{BookEntryId, KeyId, LedgerId, LimitId, RequesterId, VaultId};
 use serde::{Deserialize, Serialize};
+
+use super::assets::Assets;
 
 /// How close to the outside a vault is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -113,7 +115,7 @@ pub struct Limit {
     /// Its name.
     pub id: LimitId,
     /// Of what.
-    pub asset: Asset,
+    pub assets: Assets,
     /// Added up over what.
     pub per: Per,
     /// From which vaults; empty means all.
@@ -122,7 +124,7 @@ pub struct Limit {
     pub requesters: BTreeSet<RequesterId>,
     /// How long something counts, in seconds; `None` for ever.
     pub window_secs: Option<u64>,
-    /// The most within the window, in the asset's smallest unit.
+    /// The most within the window, in the asset's smallest unit, or the group's.
     pub max_amount: Option<Amount>,
     /// The most requests within the window.
     pub max_count: Option<u64>,

@@ -18,7 +18,7 @@ pub struct Charge {
     pub limit: LimitId,
     /// What it adds up over: the key, vault, requester or destination, as the limit says; empty where everything adds up.
     pub subject: String,
-    /// How much, in the asset's smallest unit. A request counts as one whatever the amount.
+    /// How much, in the smallest unit of the limit's asset or group. A request counts as one whatever the amount.
     pub amount: Amount,
 }
 
@@ -46,12 +46,13 @@ fn charges_of(case: &Case<'_>, limit: &Limit) -> Result<Vec<Charge>, String> {
     let mut sums: BTreeMap<String, Amount> = BTreeMap::new();
     for effect in &case.effects.list {
         let Some((class, asset, amount)) = amount(effect) else { continue };
-        if *asset != limit.asset {
+        if !limit.assets.contains(asset) {
             continue;
         }
         let Some(subject) = subject(case, limit, class, effect) else { continue };
         let sum = sums.entry(subject).or_insert(Amount::ZERO);
-        *sum = sum.checked_add(amount).ok_or_else(|| format!("limit {} counts no sum beyond 256 bits", limit.id))?;
+        let added = limit.assets.units(asset, amount).and_then(|amount| sum.checked_add(amount));
+        *sum = added.ok_or_else(|| format!("limit {} counts no sum beyond 256 bits", limit.id))?;
     }
     let mut charges = Vec::new();
     for (subject, amount) in sums {

@@ -7,6 +7,7 @@ use limen_wire::effects::{Address, Amount, Asset, ChainId, Effect};
 use limen_wire::ids::{KeyId, RequesterId, VaultId};
 
 use super::Case;
+use crate::charter::assets::Assets;
 use crate::charter::hours::Hours;
 use crate::charter::rule::{Class, Destination, Destinations, EntryAge, Rule, Verb};
 use crate::charter::vault::BookEntry;
@@ -140,8 +141,8 @@ impl<'a> Case<'a> {
         if rule.class != class(effect) {
             return Fit::OtherClass;
         }
-        if let (Some(wanted), Some((_, asset, _))) = (&rule.amount.asset, amount(effect))
-            && wanted != asset
+        if let (Some(wanted), Some((_, asset, _))) = (&rule.amount.assets, amount(effect))
+            && !wanted.contains(asset)
         {
             return Fit::OtherClass;
         }
@@ -235,9 +236,21 @@ impl<'a> Case<'a> {
         entries.filter_map(|entry| self.when.in_force.entry_secs(&entry.id)).max()
     }
 
+    /// What the request moves of all assets of a group together, in the group's unit.
+    fn total(&self, class: Class, group: &Assets) -> Option<Amount> {
+        let members = self.totals.iter().filter(|((of, asset), _)| *of == class && group.contains(asset));
+        members
+            .into_iter()
+            .try_fold(Amount::ZERO, |sum, ((_, asset), total)| sum.checked_add(group.units(asset, (*total)?)?))
+    }
+
     fn misses_amount(&self, rule: &Rule, effect: &'a Effect) -> Option<Miss<'a>> {
         let (class, asset, _) = amount(effect)?;
-        let Some(found) = self.totals.get(&(class, asset)).copied().flatten() else {
+        let found = match &rule.amount.assets {
+            Some(group @ Assets::Group(_)) => self.total(class, group),
+            Some(Assets::One(_)) | None => self.totals.get(&(class, asset)).copied().flatten(),
+        };
+        let Some(found) = found else {
             return (rule.verb == Verb::Allow).then_some(Miss::Overflow);
         };
         match (rule.amount.more_than, rule.amount.max_amount) {

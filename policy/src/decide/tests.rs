@@ -1,3 +1,4 @@
+mod groups;
 mod moments;
 mod properties;
 
@@ -6,6 +7,7 @@ use limen_wire::ids::{ClusterId, IntentId, KeyId, LimitId, RequesterId};
 use limen_wire::intent::Payload;
 
 use super::*;
+use crate::charter::assets::Assets;
 use crate::charter::vault::Per;
 
 /// At a moment that no rule of these tests asks for.
@@ -156,7 +158,8 @@ fn requesters_and_keys_hold() {
 fn with_rules(rules: &str) -> Charter {
     let sample = include_str!("../../development.sample.toml");
     let head = &sample[..sample.find("[[rules]]").unwrap()];
-    Charter::from_toml(&format!("{head}{rules}")).unwrap()
+    let group = "[asset_groups.coins]\nassets = [\"eth\", \"usdt\"]\ndecimals = 18\n";
+    Charter::from_toml(&format!("{head}{group}{rules}")).unwrap()
 }
 
 const ANY_ETH: &str = r#"
@@ -276,7 +279,7 @@ fn limits_count_transfers_allowances_and_fees_by_their_subject() {
     let mut charter = with_rules(&rules);
     let limit = |per, max_amount: u128| Limit {
         id: LimitId::new("l").unwrap(),
-        asset: eth(),
+        assets: Assets::One(eth()),
         per,
         vaults: BTreeSet::new(),
         requesters: BTreeSet::new(),

@@ -38,7 +38,7 @@ fn does(rule: &Rule) -> String {
 
 fn changed(changes: &mut Changes, old: &Rule, new: &Rule) {
     let name = &new.name;
-    if (old.verb, old.class, &old.amount.asset) != (new.verb, new.class, &new.amount.asset) {
+    if (old.verb, old.class) != (new.verb, new.class) || !is_about_the_same(old, new) {
         // Another rule under an old name.
         return changes.add(Loosens, format!("rule {name:?} is another one: {} instead of {}", does(new), does(old)));
     }
@@ -51,6 +51,8 @@ fn changed(changes: &mut Changes, old: &Rule, new: &Rule) {
     let low = |rule: &Rule| rule.amount.more_than.map_or_else(|| "nothing".to_owned(), |amount| amount.to_string());
     matches("the largest sum", Reach::of_highest(old, new), high(old), high(new));
     matches("the sum that it begins above", Reach::of_lowest(old, new), low(old), low(new));
+    let assets = |rule: &Rule| rule.amount.assets.as_ref().map_or_else(|| "any".to_owned(), ToString::to_string);
+    matches("the group of assets", Reach::of_assets(old, new), assets(old), assets(new));
     let everything = "all";
     let mut list = |which: &str, reach: Reach, from: String, to: String| matches(which, reach, from, to);
     list("names", Reach::of_list(&old.names, &new.names), shown(&old.names, everything), shown(&new.names, everything));
@@ -68,6 +70,14 @@ fn changed(changes: &mut Changes, old: &Rule, new: &Rule) {
     let (from, to) = (&old.hours, &new.hours);
     list("hours", Reach::of_minutes(&from.week(), &to.week()), from.to_string(), to.to_string());
     needs(changes, name, &old.needs, &new.needs);
+}
+
+fn is_about_the_same(old: &Rule, new: &Rule) -> bool {
+    match (&old.amount.assets, &new.amount.assets) {
+        (Some(old), Some(new)) => old.is_same_unit(new),
+        (None, None) => true,
+        _ => false,
+    }
 }
 
 fn where_to(destinations: &Destinations) -> String {
@@ -143,6 +153,12 @@ impl Reach {
             (false, true) => Self::Wider,
             (false, false) => Self::of_sets(old, new),
         }
+    }
+
+    /// With one asset more or less in a group, what is left of a sum for the others changes as well: so either way it
+    /// matches other requests than before.
+    fn of_assets(old: &Rule, new: &Rule) -> Self {
+        if old.amount.assets == new.amount.assets { Self::Same } else { Self::Other }
     }
 
     fn of_destinations(old: &Destinations, new: &Destinations) -> Self {

@@ -77,6 +77,23 @@ fn places_that_reach_two_signers() {
     finds(&same, "Error nodes: account own-rack reaches 2 signers");
 }
 
+/// Five of nine validators stood with one company, and one of them signed on an allowance that nobody had taken back.
+#[test]
+fn ronin_2022_one_company_reaches_the_threshold() {
+    let company = [("id = \"signer-3\"\n", "id = \"signer-3\"\naccount = \"own-rack\"\n")];
+    finds(&company, "Error nodes: account own-rack reaches 2 signers: enough for every key that needs so many");
+}
+
+/// Every node ran in the cloud account of one man, and stood still when he was gone.
+#[test]
+fn multichain_2023_all_nodes_in_one_account() {
+    let his = [
+        ("id = \"signer-2\"\n", "id = \"signer-2\"\naccount = \"own-rack\"\n"),
+        ("id = \"signer-3\"\n", "id = \"signer-3\"\naccount = \"own-rack\"\n"),
+    ];
+    finds(&his, "Error nodes: account own-rack reaches 3 signers: enough for every key that needs so many");
+}
+
 #[test]
 fn ledgers_that_stop_too_easily_and_limits_that_nobody_counts() {
     let three = [
@@ -116,6 +133,8 @@ fn what_counts_once_has_a_ledger() {
 fn slips_of_the_pen() {
     let group = [("[groups.risk]", "[groups.idle]\nmembers = [\"anna\"]\n\n[groups.risk]")];
     finds(&group, "Warning group idle: no formula names it");
+    let coins = [("[assets.eth]", "[asset_groups.coins]\nassets = [\"eth\"]\ndecimals = 18\n\n[assets.eth]")];
+    finds(&coins, "Warning asset group coins: no rule and no limit names it");
     let limit = [("max_amount = \"1000000\"", "max_amount = \"250000\"")];
     finds(&limit, "Warning rule \"usdt to known addresses\": it allows more in one request than limit usdt-a-day");
     finds(&[("loosening_delay_secs = 86400", "loosening_delay_secs = 0")], "nobody has time to object");

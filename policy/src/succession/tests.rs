@@ -87,6 +87,28 @@ fn tightening_binds_at_once_and_loosening_waits_the_old_delay() {
 }
 
 #[test]
+fn what_gives_up_a_delay_waits_it_out_first() {
+    let short = ("loosening_delay_secs = 86400", "loosening_delay_secs = 60");
+    let first = after(&[], 1, &[short]);
+    let step = |edits: &[(&str, &str)]| {
+        let version = after(&[&first], 2, &[&[short], edits].concat());
+        judge(&[&first], &version, &signed(&version))
+    };
+    let after_secs = |secs: u64| Ok(Step::After { secs });
+    assert_eq!(step(&[LOOSER]), after_secs(60));
+    for (from, to) in [
+        ("delay_secs = 86400\nnot_by_requester", "delay_secs = 0\nnot_by_requester"),
+        ("delay_secs = 86400\nnot_by_requester = true", "delay_secs = 86400"),
+        ("name = \"reserve to venues\"", "name = \"reserve\""),
+    ] {
+        assert_eq!(step(&[(from, to)]), after_secs(86400), "{from}");
+    }
+    assert_eq!(step(&[("unfreeze_delay_secs = 3600", "unfreeze_delay_secs = 3599")]), after_secs(3600));
+    // A rule that becomes stricter gives nothing up that it does not keep.
+    assert_eq!(step(&[("unfreeze_delay_secs = 3600", "unfreeze_delay_secs = 3601")]), Ok(Step::AtOnce));
+}
+
+#[test]
 fn a_version_that_does_both_is_to_be_written_as_two() {
     let first = first();
     let mixed = after(&[&first], 2, &[TIGHTER, LOOSER_TOO]);

@@ -28,6 +28,8 @@ fn standing() -> Standing {
         journal: Some(seal(PayloadType::JournalHead, head().to_payload(), "n1", &key())),
         remembered: None,
         ledgers: vec![pb::LedgerHead { ledger: "main".to_owned(), sequence: 4, hash: vec![5; 32].into() }],
+        log: Some(ChainHead { length: 7, hash: [6; 32] }),
+        other_log: true,
     }
 }
 
@@ -45,7 +47,7 @@ fn a_standing_and_a_journal_head_read_back() {
 #[test]
 fn every_field_of_a_standing_is_checked() {
     type Edit = fn(&mut pb::Standing);
-    let edits: [(&str, Edit); 9] = [
+    let edits: [(&str, Edit); 10] = [
         ("version", |s| s.version = 2),
         ("cluster", |s| s.cluster = "No".to_owned()),
         ("node", |s| s.node = String::new()),
@@ -53,6 +55,7 @@ fn every_field_of_a_standing_is_checked() {
         ("nonce", |s| s.nonce = vec![1; 31].into()),
         ("charter_hash", |s| s.charter_hash = vec![].into()),
         ("stops_head", |s| s.stops_head = vec![1; 33].into()),
+        ("log_root", |s| s.log_root = vec![1; 33].into()),
         ("ledgers", |s| s.ledgers = vec![pb::LedgerHead::default(); 65]),
         ("", |_| {}),
     ];

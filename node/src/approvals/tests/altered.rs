@@ -101,7 +101,10 @@ fn any_changed_field_is_refused() {
         assert_ne!(altered, bench.raw, "{field} is not changed");
         let key = |id: &limen_wire::ids::KeyId| (id.as_str() == "treasury").then(|| std::sync::Arc::new(facts()));
         let on_the_way = pb::Envelope { payload: altered.encode_to_vec().into(), ..original.clone() };
-        assert!(examine(&bench.charter, key, &on_the_way, bench.now).is_err(), "{field}, on the way");
+        assert!(
+            examine(&bench.charter, &Default::default(), key, &on_the_way, bench.now).is_err(),
+            "{field}, on the way"
+        );
     }
 }
 

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use limen_policy::charter::assets::Assets;
 use limen_policy::charter::vault::Per;
 use limen_wire::effects::{Asset, ChainId};
 use limen_wire::ids::LimitId;
@@ -10,7 +11,7 @@ use crate::guard::tests::charter;
 fn limit(window_secs: Option<u64>, amount: u128, count: Option<u64>) -> Limit {
     Limit {
         id: LimitId::new("l").unwrap(),
-        asset: Asset::Native(ChainId::eip155(31337)),
+        assets: Assets::One(Asset::Native(ChainId::eip155(31337))),
         per: Per::All,
         vaults: BTreeSet::new(),
         requesters: BTreeSet::new(),

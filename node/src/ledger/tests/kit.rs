@@ -231,7 +231,9 @@ impl World {
         let session = SessionId::new(limen_wire::ids::tagged_hash("test", [&self.sessions.to_be_bytes()[..]]));
         let mut set = [u32::try_from(signer).unwrap() + 1, other];
         set.sort_unstable();
-        let call = guard::sign_call(session.as_bytes(), &set).unwrap();
+        // Nobody keeps a log here.
+        let call =
+            guard::SignCall { leaf_patience_ms: u64::MAX, ..guard::sign_call(session.as_bytes(), &set).unwrap() };
         let decisions = self.keeper(signer).decisions;
         let examined = decisions.examine(envelope).unwrap();
         let mut shown = decisions.show(&examined, &approvals::Papers::default()).unwrap();

@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use limen_wire::effects::{Amount, ChainId};
+use limen_wire::effects::ChainId;
 use limen_wire::ids::{BookEntryId, CheckerId, KeyId, RequesterId};
 use serde::Deserialize;
 
+use super::assets::Registry;
 use super::hours::{FileHours, hours};
 use super::vaults::{known_requesters, known_vaults, tag};
 use super::{address, chain, invalid, name};
 use crate::charter::people::Roster;
 use crate::charter::rule::{AmountRange, Class, DelayFrom, Destination, Destinations, EntryAge, Needs, Rule, Verb};
 use crate::charter::vault::{Book, Vaults};
-use crate::charter::{AssetEntry, CharterError, Checker, Requester};
+use crate::charter::{CharterError, Checker, Requester};
 use crate::formula::Formula;
 
 /// Most rules of a charter.
@@ -24,7 +25,7 @@ const MAX_DELAY_SECS: u64 = 366 * 86_400;
 
 /// What rules can name.
 pub(super) struct Known<'a> {
-    pub(super) assets: &'a BTreeMap<String, AssetEntry>,
+    pub(super) registry: &'a Registry<'a>,
     pub(super) requesters: &'a BTreeMap<RequesterId, Requester>,
     pub(super) roster: &'a Roster,
     pub(super) checkers: &'a BTreeMap<CheckerId, Checker>,
@@ -57,6 +58,8 @@ pub(super) struct FileRule {
     vaults: Vec<String>,
     #[serde(default)]
     asset: Option<String>,
+    #[serde(default)]
+    asset_group: Option<String>,
     #[serde(default)]
     more_than: Option<String>,
     #[serde(default)]
@@ -135,7 +138,7 @@ fn rule(raw: FileRule, known: &Known<'_>) -> Result<Rule, CharterError> {
         return Err(invalid(place, "a rule's name has 1 to 64 printable characters"));
     }
     let (verb, class) = verb(&place, &raw)?;
-    let amount = amount(&place, verb, class, &raw, known.assets)?;
+    let amount = amount(&place, verb, class, &raw, known.registry)?;
     let needs = needs(&place, verb, &raw, known)?;
     let hours = hours(&place, raw.hours.as_ref(), raw.hours_except.as_ref())?;
     let entry_age = entry_age(&place, verb, class, &raw)?;
@@ -169,16 +172,16 @@ fn amount(
     verb: Verb,
     class: Class,
     raw: &FileRule,
-    assets: &BTreeMap<String, AssetEntry>,
+    registry: &Registry<'_>,
 ) -> Result<AmountRange, CharterError> {
-    let FileRule { asset, more_than, max_amount, .. } = raw;
+    let FileRule { asset, asset_group, more_than, max_amount, .. } = raw;
     if !class.has_amount() {
-        return match (asset, more_than, max_amount) {
-            (None, None, None) => Ok(AmountRange::default()),
+        return match (asset, asset_group, more_than, max_amount) {
+            (None, None, None, None) => Ok(AmountRange::default()),
             _ => Err(invalid(place, "asset and amounts mean nothing for this class: leave them out")),
         };
     }
-    let Some(asset) = asset else {
+    let Some(named) = registry.find(place, asset.as_ref(), asset_group.as_ref())? else {
         return match (verb, more_than, max_amount) {
             (Verb::Require | Verb::Deny, None, None) => Ok(AmountRange::default()),
             (Verb::Allow, ..) => Err(invalid(place, "asset and max_amount are needed")),
@@ -188,16 +191,10 @@ fn amount(
     if verb == Verb::Allow && max_amount.is_none() {
         return Err(invalid(place, "asset and max_amount are needed"));
     }
-    let entry = assets.get(asset).ok_or_else(|| invalid(place, format!("asset {asset:?} is not registered")))?;
-    let units = |text: &String| {
-        Amount::from_units(text, entry.decimals)
-            .ok_or_else(|| invalid(place, format!("{text:?} is not an amount with at most {} places", entry.decimals)))
-    };
-    let range = AmountRange {
-        asset: Some(entry.asset.clone()),
-        more_than: more_than.as_ref().map(units).transpose()?,
-        max_amount: max_amount.as_ref().map(units).transpose()?,
-    };
+    let units = |text: &String| named.amount(place, text);
+    let (more_than, max_amount) =
+        (more_than.as_ref().map(units).transpose()?, max_amount.as_ref().map(units).transpose()?);
+    let range = AmountRange { assets: Some(named.assets), more_than, max_amount };
     match (range.more_than, range.max_amount) {
         (Some(low), Some(high)) if low >= high => Err(invalid(place, "more_than must be less than max_amount")),
         _ => Ok(range),

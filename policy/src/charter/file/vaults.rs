@@ -7,9 +7,10 @@ use limen_wire::effects::Amount;
 use limen_wire::ids::{BookEntryId, KeyId, LedgerId, LimitId, RequesterId, VaultId};
 use serde::Deserialize;
 
+use super::assets::Registry;
 use super::{address, chain, invalid, name};
 use crate::charter::vault::{Book, BookEntry, Limit, Per, Tier, Vault, Vaults};
-use crate::charter::{AssetEntry, CharterError, Requester};
+use crate::charter::{CharterError, Requester};
 use crate::ledger::Committee;
 
 /// Most entries of the address book.
@@ -41,7 +42,10 @@ pub(super) struct FileBookEntry {
 #[serde(deny_unknown_fields)]
 pub(super) struct FileLimit {
     id: String,
-    asset: String,
+    #[serde(default)]
+    asset: Option<String>,
+    #[serde(default)]
+    asset_group: Option<String>,
     per: Per,
     #[serde(default)]
     vaults: Vec<String>,
@@ -148,7 +152,7 @@ pub(super) fn known_requesters(
 
 pub(super) fn limits(
     raw: Vec<FileLimit>,
-    assets: &BTreeMap<String, AssetEntry>,
+    registry: &Registry<'_>,
     vaults: &Vaults,
     requesters: &BTreeMap<RequesterId, Requester>,
     ledgers: &BTreeMap<LedgerId, Arc<Committee>>,
@@ -159,7 +163,7 @@ pub(super) fn limits(
     let mut limits = BTreeMap::new();
     for raw in raw {
         let place = format!("limit {:?}", raw.id);
-        let limit = limit(&place, raw, assets, vaults, requesters)?;
+        let limit = limit(&place, raw, registry, vaults, requesters)?;
         kept(&place, &limit, ledgers)?;
         if limits.insert(limit.id.clone(), limit).is_some() {
             return Err(invalid(place, "named twice"));
@@ -171,20 +175,17 @@ pub(super) fn limits(
 fn limit(
     place: &str,
     raw: FileLimit,
-    assets: &BTreeMap<String, AssetEntry>,
+    registry: &Registry<'_>,
     vaults: &Vaults,
     requesters: &BTreeMap<RequesterId, Requester>,
 ) -> Result<Limit, CharterError> {
-    let entry =
-        assets.get(&raw.asset).ok_or_else(|| invalid(place, format!("asset {:?} is not registered", raw.asset)))?;
+    let named = registry.find(place, raw.asset.as_ref(), raw.asset_group.as_ref())?;
+    let named = named.ok_or_else(|| invalid(place, "it needs an asset or an asset_group"))?;
     match (raw.window_secs, raw.lifetime) {
         (Some(1..), false) | (None, true) => {}
         _ => return Err(invalid(place, "either window_secs (at least 1) or lifetime = true is needed")),
     }
-    let units = |text: String| {
-        Amount::from_units(&text, entry.decimals)
-            .ok_or_else(|| invalid(place, format!("{text:?} is not an amount with at most {} places", entry.decimals)))
-    };
+    let units = |text: String| named.amount(place, &text);
     let max_amount = raw.max_amount.map(units).transpose()?;
     let split_amount = raw.split_amount.map(units).transpose()?.unwrap_or(Amount::ZERO);
     if max_amount.is_none() && raw.max_count.is_none() {
@@ -195,7 +196,7 @@ fn limit(
     }
     Ok(Limit {
         id: name(place, LimitId::new(raw.id))?,
-        asset: entry.asset.clone(),
+        assets: named.assets,
         per: raw.per,
         vaults: known_vaults(place, raw.vaults, vaults)?,
         requesters: known_requesters(place, raw.requesters, requesters)?,

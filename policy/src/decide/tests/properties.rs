@@ -5,10 +5,13 @@ use proptest::prelude::*;
 use super::*;
 
 /// Rules to choose from: every verb, with and without requirements.
-const POOL: [&str; 8] = [
+const POOL: [&str; 11] = [
     "allow = \"transfer\"\nasset = \"eth\"\nmax_amount = \"5\"\ndestinations = \"anywhere\"",
     "allow = \"transfer\"\nasset = \"eth\"\nmax_amount = \"50\"\ndestinations = [\"book:exchange\"]\napprovals = \"1 of risk\"",
     "allow = \"transfer\"\nasset = \"usdt\"\nmax_amount = \"5\"\ndestinations = \"anywhere\"\ndelay_secs = 60",
+    "allow = \"transfer\"\nasset_group = \"coins\"\nmax_amount = \"7\"\ndestinations = \"anywhere\"",
+    "require = \"transfer\"\nasset_group = \"coins\"\nmore_than = \"3\"\napprovals = \"1 of risk\"",
+    "deny = \"transfer\"\nasset_group = \"coins\"\nmore_than = \"42\"",
     "allow = \"fee\"\nasset = \"eth\"\nmax_amount = \"0.01\"",
     "require = \"transfer\"\nasset = \"eth\"\nmore_than = \"2\"\napprovals = \"1 of treasury\"",
     "require = \"transfer\"\ndestinations_except = [\"tag:venue\"]\ndelay_secs = 120",
@@ -82,7 +85,7 @@ proptest! {
 
     /// No order of the rules changes anything of a decision.
     #[test]
-    fn shuffling_rules_changes_nothing(rules in some_rules(), list in some_effects(), by in 0usize..8) {
+    fn shuffling_rules_changes_nothing(rules in some_rules(), list in some_effects(), by in 0usize..11) {
         let mut shuffled = rules.clone();
         if !shuffled.is_empty() {
             let middle = by % shuffled.len();

@@ -66,7 +66,13 @@ impl Stage {
         let (Some(asked), false) = (self.asked.get(request), self.said.contains_key(label)) else { return };
         let (charter, key) = (&self.charters[version], self.shares.facts(&self.plan, 1));
         let now = Now { wall: Millis(self.now_secs() * 1000), uptime: Uptime(self.elapsed_ms) };
-        let examined = guard::examine(charter, |_| Some(std::sync::Arc::new(key)), &asked.envelope, now);
+        let examined = guard::examine(
+            charter,
+            &std::sync::Arc::default(),
+            |_| Some(std::sync::Arc::new(key)),
+            &asked.envelope,
+            now,
+        );
         let Ok(examined) = examined else { return };
         let facts = guard::facts(charter, &examined);
         let class = if *terminal { "terminal" } else { "console" };
@@ -253,7 +259,9 @@ impl Stage {
         let Some(decisions) = self.signer(signer).and_then(|one| one.decisions()) else { return Ok(()) };
         let indices: Vec<u32> = set.iter().map(|index| u32::from(*index)).collect();
         let decided = decisions.examine(&envelope).and_then(|examined| {
+            // The evidence log is not played: no leaf is ever missing.
             let call = guard::sign_call(&session_id(*session), &indices)?;
+            let call = guard::SignCall { leaf_patience_ms: u64::MAX, ..call };
             if decisions.stored(&examined)?.is_some() {
                 return Ok(None);
             }
@@ -362,10 +370,12 @@ impl Stage {
         let Some(id) = self.asked.get(&request).map(|asked| asked.id) else { return };
         for signer in set {
             let Some(decisions) = self.signer(*signer).and_then(|one| one.decisions()) else { continue };
-            let (session, now) = (session_id(session).to_vec(), decisions.now.wall);
+            let token = self.tokens.iter().rfind(|token| token.session == session && token.signer == *signer);
+            let (session, now) = (session_id(session).to_vec(), decisions.now);
             let stored =
                 StoredSignature { signature: signature.to_vec(), recovery_id: 0, session, signers: set.to_vec() };
-            let keeping = decisions.store.write_blocking(move |txn| admission::keep(txn, id, stored, now));
+            let leaf = token.and_then(|token| admission::signature_leaf(&token.permit, &stored, now));
+            let keeping = decisions.store.write_blocking(move |txn| admission::keep(txn, id, (stored, leaf), now.wall));
             keeping.expect("a write");
         }
     }

@@ -1,0 +1,30 @@
+//! What people of a test's charter say about an intent, over what a signer itself makes of it.
+
+use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict};
+use limen_wire::keys::SigningKey;
+use limen_wire::pb;
+
+use crate::cluster::Cluster;
+
+/// `person` says yes with `person`-terminal, under the charter that the first signer has in force.
+pub(crate) fn approves(cluster: &Cluster, intent: &pb::Envelope, person: &str, key: &SigningKey) -> pb::Envelope {
+    let decisions = cluster.node(0).shared().decisions();
+    let facts = limen_node::guard::facts(&decisions.charter, &decisions.examine(intent).unwrap());
+    let approval = Approval {
+        cluster: facts.cluster,
+        intent_id: facts.intent_id,
+        effects_digest: facts.effects_digest,
+        decoder_version: facts.decoder_version,
+        slice: facts.slice,
+        freeze_epoch: facts.freeze_epoch,
+        person: person.parse().unwrap(),
+        credential: format!("{person}-terminal").parse().unwrap(),
+        preceding: None,
+        expires_at_secs: u64::MAX,
+        verdict: Verdict::Approve,
+        reason: String::new(),
+        nonce: [1; 32],
+    };
+    let proof = Proof::Signature(key.sign(approval.digest().as_bytes()));
+    SignedApproval { approval, proof }.to_envelope()
+}
