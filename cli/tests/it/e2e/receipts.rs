@@ -85,7 +85,7 @@ async fn receipts_verify_offline_and_outlive_the_coordinators_disk() {
     cluster.wait_linked().await;
     let second = sign(&cluster, &key, "second").await;
     receipt(&cluster, second).await;
-    for (what, alarm) in [("put back", true), ("lost", false)] {
+    for (what, alarm) in [("put-back", true), ("lost", false)] {
         cluster.kill(COORDINATOR);
         std::fs::remove_dir_all(&data).unwrap();
         if alarm {
