@@ -204,19 +204,27 @@ pub fn sign(
         let leaf = token.authorization(now);
         let leaf =
             leaf.ok_or_else(|| StoreError::Damaged(format!("no leaf tells of the permission of intent {id}")))?;
-        txn.add_leaf(&pending(token, leaf.to_body(), false, time))?;
+        txn.add_leaf(&pending(charter, token, (leaf.to_body(), false), time))?;
     }
     Ok(Decided { verdict, news: progress.news })
 }
 
-/// A leaf that must come into the log, cosigned by as many nodes as the key needs signers.
-fn pending(token: &SignToken, bytes: Vec<u8>, whole: bool, time: Now) -> PendingLeaf {
-    PendingLeaf { bytes, whole, since: time.uptime.0, required: token.key().public.size.signers_required() }
+/// A leaf that must come into the log, cosigned by as many nodes as the key needs signers, or as make the log final: a key
+/// that needs many must not stop all others when one of them is away.
+fn pending(charter: &Charter, token: &SignToken, (bytes, whole): (Vec<u8>, bool), time: Now) -> PendingLeaf {
+    let quorum = u8::try_from(charter.log_committee().quorum).unwrap_or(u8::MAX);
+    let required = token.key().public.size.signers_required().min(quorum);
+    PendingLeaf { bytes, whole, since: time.uptime.0, required }
 }
 
 /// The leaf of a signature that this permission led to; `None` if these bytes are none.
-pub fn signature_leaf(token: &SignToken, stored: &StoredSignature, time: Now) -> Option<PendingLeaf> {
-    Some(pending(token, token.signature_leaf(stored)?.encode(), true, time))
+pub fn signature_leaf(
+    charter: &Charter,
+    token: &SignToken,
+    stored: &StoredSignature,
+    time: Now,
+) -> Option<PendingLeaf> {
+    Some(pending(charter, token, (token.signature_leaf(stored)?.encode(), true), time))
 }
 
 /// Counts what was allowed against the limits.

@@ -342,6 +342,8 @@ fn bind(txn: &mut Txn<'_>, time: Now) -> Result<(), StoreError> {
         }
         lineage.adopt(version);
         age(txn, &read(txn, version)?, time)?;
+        // Whom it enrols may have said something that was passed over until now.
+        txn.forget_cursors()?;
         txn.append(time.wall, Event::Charter { hash: *version.as_bytes() })?;
     }
     txn.put_lineage(&lineage)

@@ -64,6 +64,8 @@ pub struct Heard {
     pub dropped: usize,
     /// It was not kept only because nothing can be written now.
     pub again: bool,
+    /// It was kept just now.
+    pub new: bool,
 }
 
 impl Decisions<'_> {
@@ -164,7 +166,7 @@ impl Decisions<'_> {
 
 impl Heard {
     pub(crate) fn refused(error: ApiError) -> Self {
-        Self { pass_on: Vec::new(), answer: Err(error), dropped: 0, again: false }
+        Self { pass_on: Vec::new(), answer: Err(error), dropped: 0, again: false, new: false }
     }
 
     pub(crate) fn later(error: &StoreError) -> Self {
@@ -172,6 +174,7 @@ impl Heard {
     }
 
     pub(crate) const fn kept(pass_on: Vec<pb::Envelope>, possibly_signed: bool) -> Self {
-        Self { pass_on, answer: Ok(possibly_signed), dropped: 0, again: false }
+        let new = !pass_on.is_empty();
+        Self { pass_on, answer: Ok(possibly_signed), dropped: 0, again: false, new }
     }
 }

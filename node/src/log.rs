@@ -14,7 +14,7 @@ use limen_policy::charter::Charter;
 use limen_wire::envelope::pre_authentication_encoding;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::NodeId;
-use limen_wire::keys::SigningKey;
+use limen_wire::keys::{PublicKey, SigningKey};
 use limen_wire::{limits, pb};
 
 use crate::clock::Now;
@@ -112,14 +112,20 @@ pub struct Follower<'a> {
 }
 
 /// Gives the log up that is held here if its root is the one that the configuration names; a name left behind does nothing.
-pub(crate) async fn give_up(store: &Store, me: &NodeId, root: Option<&str>, now: Now) -> Result<(), StoreError> {
+pub(crate) async fn give_up(
+    store: &Store,
+    key: PublicKey,
+    charter: &Charter,
+    root: Option<&str>,
+    now: Now,
+) -> Result<(), StoreError> {
     let held = store.view()?.log()?;
     if root.is_none_or(|root| root != held.root.to_string()) || held.size == 0 {
         return Ok(());
     }
     tracing::error!(size = held.size, root, "the evidence log held here is given up, as the configuration says");
-    let me = me.clone();
-    store.write(move |txn| txn.give_up_log(&me, now)).await
+    let most = u8::try_from(charter.log_committee().quorum).unwrap_or(u8::MAX);
+    store.write(move |txn| txn.give_up_log(&key, most, now)).await
 }
 
 /// A part of the keeper's log, checked in itself.
@@ -235,11 +241,11 @@ impl Follower<'_> {
         }
         let (size, cosigned) = self.count(note, held)?;
         let view = self.view()?;
-        let mut safe: Vec<LeafNumber> = Vec::new();
-        for (number, leaf) in &pending {
+        let mut safe: Vec<(LeafNumber, PendingLeaf)> = Vec::new();
+        for (number, leaf) in pending {
             let place = leaf.hash().map(|hash| view.log_place(&hash)).transpose().map_err(failed)?.flatten();
             if usize::from(leaf.required) <= cosigned && place.is_some_and(|index| index < size) {
-                safe.push(*number);
+                safe.push((number, leaf));
             }
         }
         if safe.is_empty() {

@@ -209,7 +209,8 @@ impl Node {
         let opening = tokio::task::spawn_blocking(move || Vault::open(cluster, node, provider.as_ref(), &kept));
         let vault = opening.await.map_err(|_| StoreError::Stopped)??;
         let shared = assemble(config, charter, clock, &identity, key, store, vault, metrics)?;
-        log::give_up(&shared.store, &shared.me, config.give_up_log.as_deref(), shared.time()).await?;
+        let key = shared.identity.public_key();
+        log::give_up(&shared.store, key, &shared.charter(), config.give_up_log.as_deref(), shared.time()).await?;
         upkeep::begin(&shared, config.store.retention()).await?;
         keygen::load(&shared).await?;
         witnesses::tell_all(&shared, &identity)?;

@@ -240,7 +240,7 @@ fn stored(token: &SignToken, signature: &Signature) -> StoredSignature {
 /// Nobody waits for this write: the decision is durable, and a lost result only means that the repeat signs anew.
 fn keep_result(shared: &Shared, token: &SignToken, stored: StoredSignature) {
     let (id, time) = (token.examined().intent().id, shared.time());
-    let leaf = admission::signature_leaf(token, &stored, time);
+    let leaf = admission::signature_leaf(&shared.charter(), token, &stored, time);
     let kept = shared.store.write_later(move |txn| admission::keep(txn, id, (stored, leaf), time.wall));
     if let Err(error) = kept {
         tracing::warn!(%error, intent = %id, "a signature was not kept; a repeat will sign again");

@@ -252,14 +252,17 @@ impl Decisions<'_> {
             .verify(cancellation.requester.as_str(), &requester.public_key)
             .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
         let (bytes, now) = (record.encode_to_vec(), self.now.wall);
-        let taken = self.store.write(move |txn| admission::stop(txn, &cancellation, &bytes, now)).await;
-        let heard = taken.map_or_else(
-            |error| Heard::later(&error),
-            |taken| match taken {
-                Ok(possibly_signed) => Heard::kept(Vec::new(), possibly_signed),
-                Err(error) => Heard::refused(error),
-            },
-        );
+        let taking = self.store.write(move |txn| {
+            let name = *cancellation.id.as_bytes();
+            let known = txn.stop_known(&name)?;
+            let taken = admission::stop(txn, &cancellation, &bytes, now)?;
+            Ok((taken, !known && txn.stop_known(&name)?))
+        });
+        let heard = match taking.await {
+            Ok((Ok(possibly_signed), new)) => Heard { new, ..Heard::kept(Vec::new(), possibly_signed) },
+            Ok((Err(error), _)) => Heard::refused(error),
+            Err(error) => Heard::later(&error),
+        };
         // Passed on whatever becomes of it here: every signer decides for itself.
         Ok(Heard { pass_on: vec![record], ..heard })
     }

@@ -131,8 +131,8 @@ impl Witness {
         let clock = Running::new(clock, store.view()?.uptime()?);
         let (boot, now) = (*entropy::random::<16>(), clock.now());
         store.write(move |txn| upkeep::boot_record(txn, boot, now.wall)).await?;
-        log::give_up(&store, &config.node, config.give_up_log.as_deref(), now).await?;
         let charter = Arc::new(charters::begin(&store, charter, text, now).await?);
+        log::give_up(&store, identity.public_key(), &charter, config.give_up_log.as_deref(), now).await?;
         let parts = Arc::new(Parts {
             me: config.node.clone(),
             pins: pins(&charter),

@@ -154,6 +154,13 @@ pub fn decide(charter: &Charter, intent: &Intent, effects: &Effects, when: &When
     }
 }
 
+/// What a request takes of the limits, by its bytes, requester and key alone: whether and when rules allow it does not matter.
+/// An error if it can never fit.
+pub fn charges(charter: &Charter, intent: &Intent, effects: &Effects) -> Result<Vec<Charge>, String> {
+    let vault = charter.vaults.of_key(&intent.key_id).map(|vault| &vault.id);
+    charge::charges(&Case { charter, intent, effects, totals: totals(&effects.list), vault, when: When::at(0) })
+}
+
 /// What the rules among them ask for that ask for anything.
 fn requirements<'a>(rules: impl Iterator<Item = &'a Rule>) -> Vec<Requirement> {
     let asking = rules.filter(|rule| !rule.needs.is_empty());

@@ -80,8 +80,14 @@ impl Driver {
         Ok(())
     }
 
-    /// What its signers say of a cancelled request goes to the ledgers; whether it is enough is for their members to say.
+    /// What its signers say of a cancelled request goes to the ledgers; whether it holds is for their members to say. Of a key
+    /// of which all but one of those that must sign may be corrupt every signer has to say so: less would only spoil the entry
+    /// that carries it.
     pub(super) fn release(&mut self, voids: &[pb::Envelope]) {
+        let signers = self.core.keys.find(&self.record.key_id).map_or(usize::MAX, |key| key.statement.nodes.len());
+        if voids.len() < signers {
+            return;
+        }
         let Some(evidence) = statement::combine(voids) else { return };
         for ledger in self.claims().into_keys() {
             Ledgers::release(&self.core, &ledger, evidence.clone());

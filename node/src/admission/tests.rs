@@ -108,7 +108,7 @@ fn every_permission_leaves_a_leaf_and_so_does_its_signature() {
     let Verdict::Allowed(second) = sign_it(&store, raw, 2) else { panic!("allowed") };
     let bodies = [&first, &second].map(|token| token.authorization(NOW).unwrap().to_body());
     let stored = StoredSignature { signature: vec![7; 64], recovery_id: 0, session: vec![2; 32], signers: vec![1, 2] };
-    let leaf = signature_leaf(&second, &stored, MOMENT).unwrap();
+    let leaf = signature_leaf(&charter(), &second, &stored, MOMENT).unwrap();
     let kept = (stored, Some(leaf.clone()));
     store.write_blocking(move |txn| keep(txn, id, kept, NOW)).unwrap();
     let pending = store.view().unwrap().pending_leaves().unwrap();

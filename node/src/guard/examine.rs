@@ -43,6 +43,10 @@ impl Examined {
     pub const fn intent(&self) -> &Intent {
         &self.intent
     }
+    /// What it claims of ledgers by its bytes alone, whether or not rules allow it now.
+    pub fn claimed(&self, charter: &Charter) -> Result<BTreeMap<LedgerId, Claim>, String> {
+        charter.claimed(&self.intent, &self.decoded.effects)
+    }
     /// What it claims of ledgers.
     pub fn claims(&self, charter: &Charter) -> BTreeMap<LedgerId, Claim> {
         charter.claims(&self.intent, &self.decoded.effects, &self.decision)

@@ -7,7 +7,7 @@ use limen_policy::ledger::{Claim, Entry, Judge, KeySigners, Limit, Scope};
 use limen_wire::ids::{CharterHash, CommitteeHash, EntryHash, IntentId, LedgerId, NodeId};
 
 use crate::approvals::{self, Shown};
-use crate::clock::{Millis, Now};
+use crate::clock::Now;
 use crate::guard::{self, Examined, Progress};
 use crate::store::{StoreError, Txn};
 
@@ -61,9 +61,9 @@ impl<'a> Judging<'a> {
             let by =
                 by.ok_or_else(|| format!("it was claimed under charter {}, which is not known here", one.charter))?;
             let examined = requests.seen.get(&(one.charter, intent)).cloned().unwrap_or_else(|| Err(unseen()))?;
-            // What is carried was judged when it was claimed.
-            let wall = if one.hash() == entry.hash() { now.wall } else { Millis(one.time_ms) };
-            let mut claims = examined.at(by, Now { wall, ..now }).claims(by);
+            // Whether it is allowed is asked apart, and of what is carried it was asked when it was claimed: here hours and
+            // ages must not matter, or what honest members have acknowledged could not be settled.
+            let mut claims = examined.claimed(by)?;
             claims.remove(ledger).ok_or_else(|| format!("it takes nothing from ledger {ledger}"))
         };
         let mut claims = BTreeMap::new();
@@ -98,8 +98,9 @@ impl Judge for Judging<'_> {
 
     /// All signers of the key, of whom fewer than sign together may be corrupt.
     fn signers(&self, intent: &IntentId) -> Option<KeySigners> {
-        let seen = self.requests.seen.get(&(self.charter.hash(), *intent))?;
-        let key = seen.as_ref().ok()?.key();
+        // The key's signers are the same under every version.
+        let mut seen = self.requests.seen.iter().filter(|((_, id), _)| id == intent);
+        let key = seen.find_map(|(_, seen)| seen.as_ref().ok())?.key();
         let named = |node: &NodeId| Some((node.clone(), self.charter.node_key(node)?));
         let nodes = key.nodes.iter().map(named).collect::<Option<Vec<_>>>()?;
         let required = usize::from(key.public.size.signers_required());

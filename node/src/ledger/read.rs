@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use limen_policy::charter::Charter;
 use limen_policy::ledger::{Certificate, Entry, Proposal, Release};
-use limen_policy::succession::Ages;
 use limen_wire::envelope::{self, PayloadType};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CharterHash, IntentId};
@@ -83,7 +82,7 @@ impl Keeper<'_> {
     ) -> Result<(), ApiError> {
         let now = self.decisions.charter.hash();
         let view = self.decisions.store.view().map_err(failed)?;
-        for (by, intent) in claimed_in(entry).chain(released_in(entry).map(|intent| (now, intent))) {
+        for (by, intent) in claimed_in(entry).chain(released_in(entry)) {
             if claimed.seen.contains_key(&(by, intent)) {
                 continue;
             }
@@ -120,8 +119,8 @@ impl Keeper<'_> {
         if let Some(certificate) = certificate {
             self.ledgers.overseen.learn(charter, certificate, |id| self.decisions.key(id).is_some())?;
         }
-        // What was claimed under another charter was allowed then: everything in it had its age.
-        let ages = if now { self.decisions.ages()? } else { Arc::new(Ages::default().follow(charter, 0)) };
+        // Of what was claimed under another charter only the bytes count, which no age changes.
+        let ages = if now { self.decisions.ages()? } else { Arc::default() };
         let examined = guard::examine(charter, &ages, key, envelope, self.decisions.now)?;
         if let Some(name) = name {
             self.decisions.recent.put(name, examined.clone());
@@ -144,8 +143,9 @@ pub(super) fn claimed_in(entry: &Entry) -> impl Iterator<Item = (CharterHash, In
     all.flat_map(|one| one.claims.iter().map(|claim| (one.charter, claim.intent)))
 }
 
-/// Every request that it releases.
-pub(super) fn released_in(entry: &Entry) -> impl Iterator<Item = IntentId> + '_ {
-    let evidence = entry.carried.iter().chain([entry]).flat_map(|one| &one.releases);
-    evidence.filter_map(|evidence| Release::named(evidence).ok())
+/// Every request that it releases, with the charter by which it was.
+pub(super) fn released_in(entry: &Entry) -> impl Iterator<Item = (CharterHash, IntentId)> + '_ {
+    let evidence =
+        entry.carried.iter().chain([entry]).flat_map(|one| one.releases.iter().map(|said| (one.charter, said)));
+    evidence.filter_map(|(by, said)| Some((by, Release::named(said).ok()?)))
 }

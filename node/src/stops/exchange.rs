@@ -130,7 +130,7 @@ pub(crate) async fn take_in(
     let mut news = false;
     for record in page.records {
         let heard = stops::hear(host, record).await;
-        news |= !heard.pass_on.is_empty();
+        news |= heard.new;
         match heard.answer {
             Ok(_) => {}
             // The page is asked for again.

@@ -10,7 +10,7 @@ use limen_evidence::merkle::{
     ConsistencyProof, Frontier, GrowError, Prover, TileId, Tiles, TreeHash, empty_root, grow, leaf_hash, tile_bytes,
     tile_hashes,
 };
-use limen_wire::ids::NodeId;
+use limen_wire::keys::PublicKey;
 use redb::{ReadableTable, ReadableTableMetadata as _};
 use serde::{Deserialize, Serialize};
 
@@ -140,18 +140,32 @@ impl Txn<'_> {
     }
 
     /// Forgets the log, and keeps what this node itself has to say for the one that comes after: the way out of a fork.
-    pub fn give_up_log(&mut self, me: &NodeId, now: Now) -> Result<(), StoreError> {
-        let (size, mut own) = (self.log_size()?, Vec::new());
+    ///
+    /// Its own are the authorizations that it has signed with `key`, and the signatures of their sessions that it has stored:
+    /// whatever else lies in the log may be rubbish that no honest keeper takes. `most` nodes must cosign each, or as many as
+    /// take part in a session of its key.
+    pub fn give_up_log(&mut self, key: &PublicKey, most: u8, now: Now) -> Result<(), StoreError> {
+        let size = self.log_size()?;
         let root = *self.log_root(size)?.as_bytes();
+        let (mut own, mut sessions) = (Vec::new(), BTreeMap::new());
         for index in 0..size {
             let bytes = self.log_leaf(index)?.unwrap_or_default();
-            // As many signers take part in a session as its key requires.
-            let required = match Leaf::decode(&bytes) {
-                Ok(Leaf::Authorization(leaf)) if leaf.unverified().node == *me => leaf.unverified().signers.len(),
-                Ok(Leaf::Signature(leaf)) => leaf.signers.len(),
+            let signers = match Leaf::decode(&bytes) {
+                Ok(Leaf::Authorization(leaf)) => {
+                    let Some(said) = leaf.verify(key) else { continue };
+                    sessions.insert(said.session, said.signers.clone());
+                    said.signers.len()
+                }
+                Ok(Leaf::Signature(leaf)) if sessions.get(&leaf.session) == Some(&leaf.signers) => {
+                    let stored = self.intent(&leaf.intent)?.and_then(|(_, row)| row.result);
+                    if stored.is_none_or(|stored| stored.signature[..] != leaf.signature[..]) {
+                        continue;
+                    }
+                    leaf.signers.len()
+                }
                 _ => continue,
             };
-            let required = u8::try_from(required).unwrap_or(u8::MAX);
+            let required = u8::try_from(signers).unwrap_or(u8::MAX).min(most);
             own.push(PendingLeaf { bytes, whole: true, since: now.uptime.0, required });
         }
         ok(self.log.retain(|_, _| false))?;
@@ -178,10 +192,13 @@ impl Txn<'_> {
         ok(self.pending_leaves.insert(number, encode(&row)?.as_slice())).map(drop)
     }
 
-    /// Forgets own leaves that are safely in the log.
-    pub fn settle_leaves(&mut self, numbers: &[LeafNumber]) -> Result<(), StoreError> {
-        for number in numbers {
-            ok(self.pending_leaves.remove(*number))?;
+    /// Forgets own leaves that are safely in the log: exactly these, since a number can be another leaf's meanwhile.
+    pub fn settle_leaves(&mut self, settled: &[(LeafNumber, PendingLeaf)]) -> Result<(), StoreError> {
+        for (number, leaf) in settled {
+            let found = ok(self.pending_leaves.get(*number))?.map(|bytes| decode("pending leaves", bytes.value()));
+            if found.transpose()?.as_ref() == Some(leaf) {
+                ok(self.pending_leaves.remove(*number))?;
+            }
         }
         Ok(())
     }

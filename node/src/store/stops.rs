@@ -182,7 +182,12 @@ impl Txn<'_> {
         ok(self.ahead.insert(intent.as_bytes(), encode(&said)?.as_slice())).map(drop)
     }
 
-    /// Notes how far a peer's stop records have been read.
+    /// Forgets how far every peer's records have been read: they are read anew.
+    pub fn forget_cursors(&mut self) -> Result<(), StoreError> {
+        ok(self.cursors.retain(|_, _| false))
+    }
+
+    /// Notes how far a peer's records have been read.
     pub fn put_cursor(&mut self, peer: &NodeId, cursor: &StopHead) -> Result<(), StoreError> {
         ok(self.cursors.insert(peer.as_str(), encode(cursor)?.as_slice())).map(drop)
     }

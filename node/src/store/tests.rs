@@ -414,3 +414,19 @@ fn a_compacted_request_takes_at_most_300_bytes() {
     println!("by table: {sizes:?}");
     assert!(kept / count <= 300, "{} bytes", kept / count);
 }
+
+/// Numbers of own leaves are used again, so what was found to be safe is named by its bytes too.
+#[test]
+fn a_leaf_that_came_meanwhile_is_not_settled_by_the_number_of_another() {
+    let leaf = |byte| log::PendingLeaf { bytes: vec![byte; 8], whole: true, since: 1, required: 2 };
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
+    store.write_blocking(move |txn| txn.add_leaf(&leaf(1))).unwrap();
+    let safe = store.view().unwrap().pending_leaves().unwrap();
+    let again = safe.clone();
+    store.write_blocking(move |txn| txn.settle_leaves(&safe)).unwrap();
+    store.write_blocking(move |txn| txn.add_leaf(&leaf(2))).unwrap();
+    store.write_blocking(move |txn| txn.settle_leaves(&again)).unwrap();
+    let left = store.view().unwrap().pending_leaves().unwrap();
+    assert_eq!(left.into_iter().map(|(_, leaf)| leaf.bytes).collect::<Vec<_>>(), [vec![2; 8]]);
+}

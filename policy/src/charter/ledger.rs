@@ -8,7 +8,7 @@ use limen_wire::intent::Intent;
 
 use super::Charter;
 use super::vault::Limit;
-use crate::decide::Decision;
+use crate::decide::{Charge, Decision, charges};
 use crate::ledger::{self, Bound, Charges, Claim, LimitError, Scope};
 
 impl Limit {
@@ -38,12 +38,21 @@ impl Charter {
     /// What an allowed request claims, by ledger: what it takes of the limits that the ledger keeps, and in the ledger of
     /// `claims` what counts once.
     pub fn claims(&self, intent: &Intent, effects: &Effects, decision: &Decision) -> BTreeMap<LedgerId, Claim> {
+        self.claims_of(intent, effects, &decision.charges)
+    }
+
+    /// The same for a request that was allowed at another time: by its bytes, requester and key alone.
+    pub fn claimed(&self, intent: &Intent, effects: &Effects) -> Result<BTreeMap<LedgerId, Claim>, String> {
+        Ok(self.claims_of(intent, effects, &charges(self, intent, effects)?))
+    }
+
+    fn claims_of(&self, intent: &Intent, effects: &Effects, charges: &[Charge]) -> BTreeMap<LedgerId, Claim> {
         let mut claims: BTreeMap<LedgerId, Claim> = BTreeMap::new();
         let mut claim = |ledger: LedgerId, scope: Scope, amount: Amount| {
             let fresh = || Claim { intent: intent.id, replaces: intent.replaces, charges: Charges::new() };
             claims.entry(ledger).or_insert_with(fresh).charges.insert(scope, amount);
         };
-        for charge in &decision.charges {
+        for charge in charges {
             let Some(ledger) = self.limits.get(&charge.limit).and_then(|limit| limit.ledger.clone()) else { continue };
             let scope = Scope::Limit { name: charge.limit.to_string(), subject: charge.subject.clone() };
             claim(ledger, scope, charge.amount);

@@ -351,7 +351,7 @@ impl Carrier {
                 Vec::new()
             }
             Output::Propose { to, entry, base } => {
-                let named = claimed_in(&entry).map(|(_, id)| id).chain(released_in(&entry));
+                let named = claimed_in(&entry).map(|(_, id)| id).chain(released_in(&entry).map(|(_, id)| id));
                 let requests = named.filter_map(|id| self.requests.get(&id).cloned()).collect();
                 let call = pb::LedgerReserveRequest { requests, ..call(&entry, base.as_deref()) };
                 let answer = world.keeper(index(&to)).reserve(call).await.unwrap().response;
