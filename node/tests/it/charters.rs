@@ -12,11 +12,14 @@ use limen_policy::charter::Charter;
 use limen_policy::succession::facts;
 use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict};
 use limen_wire::charter::SignedCharter;
+use limen_wire::envelope::{PayloadType, seal};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CharterHash, Protocol, Scheme};
 use limen_wire::intent::seal_intent;
+use limen_wire::keys::SigningKey;
 use limen_wire::pb;
 use prost::Message as _;
+use zeroize::Zeroizing;
 
 use crate::cluster::{Cluster, eventually, evm_transfer, person_key};
 
@@ -242,6 +245,47 @@ async fn a_version_that_follows_nothing_known_is_asked_for_again() {
     clock.run_for(OWED_MS + 1);
     eventually("signer 2 to count again", || trouble(1).is_empty()).await;
     eventually("signer 3 not to count", || trouble(2).contains("n3 has stop records that were not read yet")).await;
+}
+
+/// A word by somebody whom the charter does not know is passed over, and is heard once a version that knows them binds here.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_passed_over_under_the_old_charter_is_read_anew_under_the_next() {
+    let (clock, mut cluster, first) = begin().await;
+    let key = SigningKey::ed25519_from_seed(&Zeroizing::new([9; 32]));
+    let enrolled = format!(
+        "[[requesters]]\nid = \"late\"\npublic_key = \"{}\"\nduties = [\"request\"]\n[[people]]",
+        key.public_key()
+    );
+    let looser = version(&cluster, &[first], 2, &[("[[people]]", &enrolled)]);
+    take(&cluster, 0, &looser.envelope).await.unwrap();
+    stands(&cluster, looser.hash, pb::CharterState::Waiting).await;
+    cluster.stop(2).await;
+    clock.run_for(HOUR_MS);
+    stands(&cluster, looser.hash, pb::CharterState::InForce).await;
+    cluster.start_again(2, Arc::clone(&clock) as Arc<dyn Clock>).await;
+    assert_eq!(state(&cluster, 2, looser.hash).await, Some(pb::CharterState::Waiting));
+
+    let raw = pb::Cancellation {
+        version: 1,
+        cluster: "test".to_owned(),
+        requester: "late".to_owned(),
+        intent_id: vec![8; 32].into(),
+        reason: "no more".to_owned(),
+    };
+    let record = seal(PayloadType::Cancellation, raw.encode_to_vec(), "late", &key);
+    cluster.client(0).stop(pb::StopRequest { record: Some(record.clone()) }).await.unwrap();
+    let view = |index: usize| cluster.node(index).shared().store.view().unwrap();
+    eventually("all that signer 1 has to be read", || {
+        view(2).cursor(&"n1".parse().unwrap()).unwrap() == view(0).stop_head().unwrap()
+    })
+    .await;
+    assert_eq!((view(0).stop_head().unwrap().length, view(2).stop_head().unwrap().length), (2, 1));
+    clock.run_for(HOUR_MS);
+    stands(&cluster, looser.hash, pb::CharterState::InForce).await;
+    eventually("the cancellation", || view(2).stop_head().unwrap().length == 2).await;
+    // What comes again is passed on again, and is no news that gives a peer more time.
+    let again = cluster.node(0).shared().decisions().stop(record).await;
+    assert_eq!((again.pass_on.len(), again.new), (1, false));
 }
 
 /// Every version is in one page or another, however many have one number.

@@ -164,3 +164,20 @@ fn what_makes_no_sense_is_refused() {
         assert!(error.contains(says), "{verb} {more}: {error}");
     }
 }
+
+/// What was acknowledged in a ledger has to be computed again later, whatever the hour is then.
+#[test]
+fn what_a_request_takes_of_limits_does_not_depend_on_the_moment() {
+    let limit = "[[limits]]\nid = \"eth\"\nasset = \"eth\"\nper = \"all\"\nwindow_secs = 60\nmax_amount = \"2\"\n\
+                 split_amount = \"2\"\n";
+    let office = "hours = { days = [\"mon\"], from = \"08:00\", until = \"18:00\", utc_offset = \"+00:00\" }";
+    let rules = rules("allow", &format!("destinations = \"anywhere\"\n{office}"));
+    let charter = with_rules(&format!("{limit}{rules}"));
+    let (intent, list) = (intent("backend", "treasury"), effects(vec![transfer(eth(), 1, ALICE)]));
+    let at = |secs: u64| super::super::decide(&charter, &intent, &list, &When::at(secs));
+    let (day, night) = (at(MONDAY + 9 * HOUR), at(MONDAY));
+    assert!(day.allowed && !night.allowed && night.charges.is_empty());
+    assert!(day.charges.iter().any(|charge| charge.limit.as_str() == "eth"));
+    assert_eq!(super::super::charges(&charter, &intent, &list).unwrap(), day.charges);
+    assert_eq!(charter.claimed(&intent, &list).unwrap(), charter.claims(&intent, &list, &day));
+}
