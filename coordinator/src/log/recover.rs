@@ -1,11 +1,13 @@
-//! Where a start goes on: at the log that most nodes hold.
+//! Where a start goes on: at the longest log that most nodes hold, as far as each of them goes.
 //!
 //! What nodes have cosigned is the log, whatever lies on this disk. Nothing is appended before they have been heard: another
 //! leaf at an index that one of them holds could never be cosigned by it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use limen_evidence::merkle::TreeHash;
+use limen_wire::ids::NodeId;
 use limen_wire::{limits, pb};
 use tokio::time::Instant;
 
@@ -14,6 +16,9 @@ use crate::context::Core;
 use crate::signers::CallError;
 use crate::store::StoreError;
 
+/// So many leaves are read back that one single node has alone: a keeper that crashes leaves no more behind, a liar could.
+const ALONE: u64 = 4096;
+
 /// What one node holds: its size, and its root at each of the sizes that were asked for.
 struct Held {
     node: Arc<Cosigning>,
@@ -21,21 +26,41 @@ struct Held {
     roots: Vec<Option<TreeHash>>,
 }
 
-/// Whether two logs agree as far as both go.
-fn agree(a: &Held, b: &Held, sizes: &[u64]) -> bool {
-    let place = sizes.iter().position(|size| *size == a.size.min(b.size));
-    let at = |held: &Held| held.roots.get(place?).copied().flatten();
-    at(a).is_some() && at(a) == at(b)
+impl Held {
+    /// The root of its first so many leaves.
+    fn root(&self, sizes: &[u64], size: u64) -> Option<TreeHash> {
+        let place = sizes.iter().position(|one| *one == size)?;
+        self.roots.get(place).copied().flatten()
+    }
+}
+
+/// What this recovery knows of nodes.
+#[derive(Default)]
+struct Known {
+    /// Their log could not be read back: the others are followed.
+    left_out: BTreeSet<NodeId>,
+    /// There was an alarm for each of them: one is enough.
+    told: BTreeSet<NodeId>,
+}
+
+impl Known {
+    fn alarm(&mut self, core: &Core, node: &NodeId, what: &str) {
+        if self.told.insert(node.clone()) {
+            core.metrics.log_alarms.inc();
+            tracing::error!(%node, "ALARM: this node {what}");
+        }
+    }
 }
 
 /// Makes the log here the one that most nodes hold.
 pub(super) async fn recover(core: &Arc<Core>, nodes: &[Arc<Cosigning>]) -> Result<(), StoreError> {
     let patience = Instant::now() + core.timing.rebuild_patience;
+    let mut known = Known::default();
     loop {
         let (sizes, held) = hear(core, nodes).await?;
         let over = Instant::now() >= patience;
         if held.len() == nodes.len() || (over && held.len() * 2 > nodes.len()) {
-            match settle(core, &sizes, &held).await {
+            match settle(core, &sizes, &held, &mut known).await {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Store(error)) => return Err(error),
                 Err(Trouble::Node(why)) => tracing::warn!(why, "the evidence log was not read back yet"),
@@ -54,7 +79,9 @@ async fn hear(core: &Arc<Core>, nodes: &[Arc<Cosigning>]) -> Result<(Vec<u64>, V
     sizes.dedup();
     sizes.truncate(limits::LOG_ROOTS);
     let asked = nodes.iter().map(|node| ask(Arc::clone(core), Arc::clone(node), sizes.clone()));
-    let held = together(asked).await.into_iter().flatten().collect();
+    let held = together(asked).await.into_iter().flatten();
+    // One that has grown meanwhile is asked again.
+    let held = held.filter(|held| sizes.contains(&held.size)).collect();
     Ok((sizes, held))
 }
 
@@ -82,25 +109,65 @@ impl From<CallError> for Trouble {
     }
 }
 
-/// Takes over the longest log of the largest group that agrees.
-async fn settle(core: &Core, sizes: &[u64], held: &[Held]) -> Result<(), Trouble> {
+/// The nodes whose logs are one log: from the shortest size to the longest, of those that go so far, the largest group that
+/// agrees there. Of groups of one size it is the one that this disk agrees with, else that of the first node by name.
+fn keep<'a>(core: &Core, sizes: &[u64], mut running: Vec<&'a Held>) -> Result<Vec<&'a Held>, StoreError> {
     let own = core.store.log_size()?;
-    let friends = |one: &Held| held.iter().filter(|other| agree(one, other, sizes)).count();
-    let best = held.iter().max_by_key(|one| (friends(one), one.size));
-    let Some(best) = best else { return Ok(()) };
-    for other in held.iter().filter(|other| !agree(best, other, sizes)) {
-        core.metrics.log_alarms.inc();
-        tracing::error!(node = %other.node.id, "ALARM: this node holds another log than most: its own has been forked");
+    running.sort_by(|one, other| one.node.id.cmp(&other.node.id));
+    for size in sizes {
+        let here = if *size <= own { Some(core.store.log_root(*size)?) } else { None };
+        let reach = running.iter().filter(|one| one.size >= *size);
+        let roots: Vec<TreeHash> = reach.filter_map(|one| one.root(sizes, *size)).collect();
+        let mut groups: BTreeMap<TreeHash, usize> = BTreeMap::new();
+        for root in &roots {
+            *groups.entry(*root).or_default() += 1;
+        }
+        // The last of the greatest is taken: from the back, that is the first by name.
+        let best = roots.iter().rev().max_by_key(|root| (groups.get(*root).copied(), here == Some(**root)));
+        running.retain(|one| one.size < *size || (best.is_some() && one.root(sizes, *size) == best.copied()));
     }
+    Ok(running)
+}
+
+/// Takes over the longest log of those that are kept.
+async fn settle(core: &Core, sizes: &[u64], held: &[Held], known: &mut Known) -> Result<(), Trouble> {
+    if held.iter().all(|one| known.left_out.contains(&one.node.id)) {
+        // Nobody else is there: they are tried again.
+        known.left_out.clear();
+    }
+    let heard: Vec<&Held> = held.iter().filter(|one| !known.left_out.contains(&one.node.id)).collect();
+    let kept = keep(core, sizes, heard.clone())?;
+    let names: BTreeSet<&NodeId> = kept.iter().map(|one| &one.node.id).collect();
+    for other in heard.iter().filter(|one| !names.contains(&one.node.id)) {
+        known.alarm(core, &other.node.id, "holds another log than most: its own has been forked");
+    }
+    let best = kept.iter().copied().max_by_key(|one| one.size);
+    let best = best.ok_or_else(|| Trouble::Node("no node says what it holds".to_owned()))?;
+    let others = kept.iter().filter(|one| one.node.id != best.node.id).map(|one| one.size).max().unwrap_or(0);
+    let taken = take_over(core, sizes, best, others, known).await;
+    if matches!(taken, Err(Trouble::Node(_))) {
+        known.left_out.insert(best.node.id.clone());
+    }
+    taken
+}
+
+/// Makes the log here the one of this node. `others` is how far other nodes go with it.
+async fn take_over(core: &Core, sizes: &[u64], best: &Held, others: u64, known: &mut Known) -> Result<(), Trouble> {
+    let own = core.store.log_size()?;
     let common = own.min(best.size);
-    let theirs =
-        sizes.iter().position(|size| *size == common).and_then(|place| best.roots.get(place).copied().flatten());
-    let theirs = theirs.ok_or_else(|| Trouble::Node(format!("{} answers otherwise than before", best.node.id)))?;
-    if core.store.log_root(common)? != theirs {
+    let roots = best.root(sizes, common).zip(best.root(sizes, best.size));
+    let (theirs, root) = roots.ok_or_else(|| Trouble::Node(format!("{} does not say its root", best.node.id)))?;
+    let agrees = core.store.log_root(common)? == theirs;
+    let sure = if agrees { others.max(own) } else { others };
+    if best.size.saturating_sub(sure) > ALONE {
+        known.alarm(core, &best.node.id, "alone holds a much longer log than all others: it is not followed");
+        return Err(Trouble::Node(format!("{} alone holds {} leaves, {sure} are known", best.node.id, best.size)));
+    }
+    if !agrees {
         core.metrics.log_alarms.inc();
         tracing::error!("ALARM: the log on this disk is not the one that the nodes have cosigned; theirs is read back");
         core.store.forget_log().await?;
-    } else if own < best.size && own > 0 {
+    } else if own < best.size && own > 0 && known.left_out.is_empty() {
         core.metrics.log_alarms.inc();
         let (here, there) = (own, best.size);
         tracing::error!(
@@ -109,10 +176,16 @@ async fn settle(core: &Core, sizes: &[u64], held: &[Held]) -> Result<(), Trouble
             "ALARM: the nodes have cosigned a longer log: this disk was put back; theirs is read back"
         );
     }
-    read_back(core, best).await
+    let read = read_back(core, best, root).await;
+    if read.is_err() && core.store.log_size()? > sure {
+        // Nobody else can say whether these leaves are right.
+        core.store.forget_log().await?;
+    }
+    read
 }
 
-async fn read_back(core: &Core, best: &Held) -> Result<(), Trouble> {
+/// Reads the leaves that are lacking here; they must give this root.
+async fn read_back(core: &Core, best: &Held, root: TreeHash) -> Result<(), Trouble> {
     let before = core.store.log_size()?;
     loop {
         let start = core.store.log_size()?;
@@ -127,16 +200,13 @@ async fn read_back(core: &Core, best: &Held) -> Result<(), Trouble> {
         }
         core.store.append_log(leaves).await?;
     }
+    if core.store.log_root(best.size)? != root {
+        core.store.forget_log().await?;
+        return Err(Trouble::Node(format!("{} shows leaves that do not give its root", best.node.id)));
+    }
     let size = core.store.log_size()?;
     if size > before {
         tracing::info!(node = %best.node.id, leaves = size - before, "evidence log read back");
-    }
-    let request = pb::ShowLogRequest { start: 0, most: 0, sizes: vec![best.size] };
-    let answer = best.node.within(core, best.node.port.show_log(request)).await?;
-    let root = core.store.log_root(best.size)?;
-    if answer.roots.first().map(AsRef::as_ref) != Some(root.as_bytes().as_slice()) {
-        core.store.forget_log().await?;
-        return Err(Trouble::Node(format!("{} shows leaves that do not give its root", best.node.id)));
     }
     Ok(())
 }

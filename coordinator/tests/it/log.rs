@@ -1,6 +1,6 @@
 //! The evidence log: nodes that hold it, hand leaves in and cosign, and a keeper that is started, wiped and put back.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -29,6 +29,8 @@ pub(crate) struct FakeNode {
     held: Mutex<Vec<Bytes>>,
     pending: Mutex<Vec<Bytes>>,
     down: AtomicBool,
+    /// It shows no leaves from here on.
+    hides: AtomicUsize,
 }
 
 /// The way of one coordinator process.
@@ -48,7 +50,7 @@ impl FakeNode {
     fn new(number: u8) -> Arc<Self> {
         let id = NodeId::new(format!("signer-{number}")).unwrap();
         let (held, pending, down) = Default::default();
-        Arc::new(Self { id, key: machine(number), held, pending, down })
+        Arc::new(Self { id, key: machine(number), held, pending, down, hides: AtomicUsize::new(usize::MAX) })
     }
 
     pub(crate) fn port(self: &Arc<Self>, cut: CancellationToken) -> Arc<dyn EvidencePort> {
@@ -108,9 +110,10 @@ impl EvidencePort for Way {
             Some(leaves) => Bytes::copy_from_slice(root(leaves).as_bytes()),
             None => Bytes::new(),
         });
-        let start = usize::try_from(request.start).unwrap().min(held.len());
+        let end = held.len().min(self.0.hides.load(Ordering::SeqCst));
+        let start = usize::try_from(request.start).unwrap().min(end);
         // Two at a time: there are pages.
-        let leaves = held[start..].iter().take((request.most as usize).min(2)).cloned().collect();
+        let leaves = held[start..end].iter().take((request.most as usize).min(2)).cloned().collect();
         Ok(pb::ShowLogResponse { size: held.len() as u64, roots: roots.collect(), leaves })
     }
 }
@@ -271,4 +274,54 @@ async fn a_single_liar_does_not_lead_the_log_astray() {
     sign(&world, 2);
     cosigned(&running, 6).await;
     running.stop(&disk).await;
+}
+
+/// A node that shows true roots, then others and no leaves, or too many of them, holds nobody up.
+#[tokio::test]
+async fn a_liar_with_a_longer_tail_does_not_stop_recovery() {
+    let world = world();
+    let disk = Disk::default();
+    sign(&world, 1);
+    let running = world.start(&disk).await;
+    cosigned(&running, 3).await;
+    let log = leaves(&running);
+    running.stop(&disk).await;
+    for (hides, tail) in [(3, 6), (5, 6), (1, 6), (usize::MAX, 5000)] {
+        let mut lies = log.clone();
+        lies.extend(vec![Bytes::from_static(b"a lie"); tail]);
+        *world.log[2].held.lock().unwrap() = lies;
+        world.log[2].hides.store(hides, Ordering::SeqCst);
+        let disk = Disk::default();
+        let running = world.start(&disk).await;
+        cosigned(&running, 3).await;
+        assert_eq!(leaves(&running), log, "{hides} shown of a tail of {tail}");
+        running.stop(&disk).await;
+    }
+}
+
+/// A short log agrees with both sides of a fork: it does not win by that.
+#[tokio::test]
+async fn a_short_log_and_a_forked_one_do_not_shorten_the_log() {
+    let world = world();
+    let disk = Disk::default();
+    sign(&world, 1);
+    let running = world.start(&disk).await;
+    cosigned(&running, 3).await;
+    sign(&world, 2);
+    cosigned(&running, 6).await;
+    let log = leaves(&running);
+    let kept = running.stop(&disk).await;
+    // The first by name leads where nobody else can say; where this disk can, it does.
+    for (disk, honest, short, liar) in [(Disk::default(), 0, 1, 2), (kept, 1, 2, 0)] {
+        *world.log[honest].held.lock().unwrap() = log.clone();
+        *world.log[short].held.lock().unwrap() = log[..3].to_vec();
+        let mut forked = log[..3].to_vec();
+        forked.extend(vec![Bytes::from_static(b"a lie"); 3]);
+        *world.log[liar].held.lock().unwrap() = forked;
+        let running = world.start(&disk).await;
+        until("the short one follows", || world.log[short].held() == log).await;
+        assert_eq!(leaves(&running), log);
+        until("the alarms", || running.core.metrics.log_alarms.get() == 2).await;
+        running.stop(&disk).await;
+    }
 }
