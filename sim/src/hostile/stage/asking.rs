@@ -374,7 +374,8 @@ impl Stage {
             let (session, now) = (session_id(session).to_vec(), decisions.now);
             let stored =
                 StoredSignature { signature: signature.to_vec(), recovery_id: 0, session, signers: set.to_vec() };
-            let leaf = token.and_then(|token| admission::signature_leaf(&token.permit, &stored, now));
+            let leaf =
+                token.and_then(|token| admission::signature_leaf(&decisions.charter, &token.permit, &stored, now));
             let keeping = decisions.store.write_blocking(move |txn| admission::keep(txn, id, (stored, leaf), now.wall));
             keeping.expect("a write");
         }
