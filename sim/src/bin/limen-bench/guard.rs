@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use limen_mpc::{KeyPublic, Point};
 use limen_node::approvals::Papers;
+use limen_node::charters;
 use limen_node::clock::{Clock, Now, SystemClock, Uptime};
 use limen_node::decisions::{Decisions, Keys};
 use limen_node::guard::{self, KeyFacts, Verdict};
@@ -50,8 +51,11 @@ pub(crate) async fn measure(folder: &Path, payments: u32) -> Result<Vec<Guard>> 
     let store = Store::open(folder, Options::new(node, cluster))?;
     let (keys, recent): (Keys, _) =
         (RwLock::new(HashMap::from([(KeyId::new(KEY)?, Arc::new(facts()?))])), Recent::default());
+    let moment = || Now { wall: SystemClock.now(), uptime: Uptime(1_000) };
+    let (pinned, since) = (Charter::clone(&charter), moment());
+    store.write(move |txn| charters::pin(txn, &pinned, String::new(), since)).await?;
     let decisions = || {
-        let now = Now { wall: SystemClock.now(), uptime: Uptime(1_000) };
+        let now = moment();
         Decisions { charter: Arc::clone(&charter), store: &store, keys: &keys, recent: &recent, now }
     };
     let (mut read, mut decided, mut written) = (Vec::new(), Vec::new(), Vec::new());
@@ -90,18 +94,26 @@ pub(crate) async fn measure(folder: &Path, payments: u32) -> Result<Vec<Guard>> 
     named.into_iter().map(spread).collect::<Option<_>>().context("nothing was measured")
 }
 
+/// Identities of machines, which sign nothing here: the first multiples of P-256's generator. The last is the coordinator's.
+const MACHINES: [&str; 4] = [
+    "p256:036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296",
+    "p256:037cf27b188d034f7e8a52380304b51ac3c08969e277f21b35a60b48fc47669978",
+    "p256:025ecbe4d1a6330a44c8f7ef951d4bf165e6c6b721efada985fb41661bc6e7fd6c",
+    "p256:02e2534a3532d08fbba02dde659ee62bd0031fe2db785596ef509302446b030852",
+];
+
 /// Three signers, one requester, and rules that allow the payment.
 fn text(requester: &SigningKey) -> String {
-    let node = |index: u8| {
-        let key = SigningKey::ed25519_from_seed(&Zeroizing::new([index; 32])).public_key();
+    let [signers @ .., coordinator] = MACHINES;
+    let node = |(index, key): (usize, &str)| {
         format!("[[nodes]]\nid = \"signer-{index}\"\naddress = \"127.0.0.1:{index}\"\npublic_key = \"{key}\"\n")
     };
-    let nodes: String = (1..=3).map(node).collect();
+    let nodes: String = (1..).zip(signers).map(node).collect();
     let requester = requester.public_key();
     format!(
         "version = 1\ncluster = \"{CLUSTER}\"\ndanger_development = true\n\
          [bounds]\nmax_sessions = 8\nmax_expiry_secs = 86400\n{nodes}\
-         [[coordinators]]\nid = \"coordinator-1\"\npublic_key = \"{requester}\"\n\
+         [[coordinators]]\nid = \"coordinator-1\"\npublic_key = \"{coordinator}\"\n\
          [[requesters]]\nid = \"backend\"\npublic_key = \"{requester}\"\nduties = [\"request\"]\n\
          [assets.eth]\nchain = \"eip155:31337\"\nsymbol = \"ETH\"\ndecimals = 18\n\
          [[rules]]\nname = \"gas\"\nallow = \"fee\"\nasset = \"eth\"\nmax_amount = \"1\"\n\
