@@ -285,6 +285,23 @@ fn a_delay_belongs_to_the_rules_under_which_it_began() {
     assert_eq!((code, message.contains("50 s")), (Code::TimeLocked, true), "{message}");
 }
 
+/// Nobody's approval lapses where nobody is asked: the delay itself has to know its rules.
+#[test]
+fn a_delay_belongs_to_its_rules_where_nobody_is_asked_too() {
+    let asked = "approvals = \"2 terminal of treasury\"\nnot_by_requester = true\n";
+    assert!(RULE.contains(asked));
+    let alone = |delay: &str| with_rules(&RULE.replace(asked, "").replace("delay_secs = 60", delay));
+    let mut bench = Bench::new();
+    bench.charter = alone("delay_secs = 60");
+    bench.announce(&[]);
+    bench.run_for(59_000);
+    bench.charter = alone("delay_secs = 50");
+    let (code, message) = bench.refused(&[]);
+    assert_eq!((code, message.contains("50 s")), (Code::TimeLocked, true), "{message}");
+    bench.run_for(50_000);
+    assert!(matches!(bench.sign(&[]), Verdict::Allowed(_)));
+}
+
 #[test]
 fn a_delay_from_first_sight_counts_from_there() {
     let mut bench = Bench::new();
