@@ -21,8 +21,16 @@ struct Record {
     expires_at_ms: u64,
 }
 
-/// Who holds a scope of count 1: each holder with the request that it replaces.
-type Holders = BTreeMap<IntentId, Option<IntentId>>;
+/// One of those that hold a scope of count 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Holder {
+    /// The request that it replaces.
+    replaces: Option<IntentId>,
+    /// It holds nothing any more, but is a link between what replaced it and what it replaced.
+    released: bool,
+}
+
+type Holders = BTreeMap<IntentId, Holder>;
 
 /// Amounts by request, and who holds what counts once. Amounts are forgotten when no window can reach them; what counts
 /// once is kept for ever.
@@ -31,6 +39,8 @@ pub struct Book {
     records: BTreeMap<IntentId, Record>,
     /// The requests recorded under each limit.
     by_limit: BTreeMap<Scope, BTreeSet<IntentId>>,
+    /// The records by the end of their reservations.
+    by_end: BTreeSet<(u64, IntentId)>,
     holdings: BTreeMap<Scope, Holders>,
 }
 
@@ -124,11 +134,11 @@ impl Book {
         let mut replaced = BTreeSet::from([claim.intent]);
         let mut next = claim.replaces.filter(|_| scope.is_spend());
         while let Some(id) = next {
-            next = if replaced.insert(id) { holders.get(&id).copied().flatten() } else { None };
+            next = if replaced.insert(id) { holders.get(&id).and_then(|holder| holder.replaces) } else { None };
         }
-        match holders.keys().find(|holder| !replaced.contains(*holder)) {
+        match holders.iter().find(|(id, holder)| !holder.released && !replaced.contains(*id)) {
             None => Ok(()),
-            Some(holder) => Err(Misfit::Held { scope: boxed(scope), intent: claim.intent, holder: *holder }),
+            Some((holder, _)) => Err(Misfit::Held { scope: boxed(scope), intent: claim.intent, holder: *holder }),
         }
     }
 
@@ -196,38 +206,48 @@ impl Book {
             if scope.is_limit() {
                 self.by_limit.entry(scope.clone()).or_default().insert(claim.intent);
             } else {
-                self.holdings.entry(scope.clone()).or_default().insert(claim.intent, claim.replaces);
+                let holder = Holder { replaces: claim.replaces, released: false };
+                self.holdings.entry(scope.clone()).or_default().insert(claim.intent, holder);
             }
         }
         let fresh = || Record { claim: claim.clone(), expires_at_ms };
         let record = self.records.entry(claim.intent).or_insert_with(fresh);
+        self.by_end.remove(&(record.expires_at_ms, claim.intent));
         record.expires_at_ms = record.expires_at_ms.max(expires_at_ms);
+        self.by_end.insert((record.expires_at_ms, claim.intent));
         for (scope, amount) in &claim.charges {
             let largest = record.claim.charges.entry(scope.clone()).or_insert(*amount);
             *largest = (*largest).max(*amount);
         }
     }
 
-    /// The idempotency key stays taken: it names the request for ever, also one that came to nothing.
+    /// What can never be signed takes nothing and spends nothing. Its idempotency key stays taken: that names the request for
+    /// ever, also one that came to nothing.
     fn release(&mut self, intent: &IntentId) {
-        self.drop_record(intent);
-        self.holdings.retain(|scope, holders| {
-            if scope.is_spend() {
-                holders.remove(intent);
+        let Some(record) = self.drop_record(intent) else { return };
+        for scope in spends(&record.claim) {
+            let Some(holders) = self.holdings.get_mut(scope) else { continue };
+            if let Some(holder) = holders.get_mut(intent) {
+                holder.released = true;
             }
-            !holders.is_empty()
-        });
+            if holders.values().all(|holder| holder.released) {
+                self.holdings.remove(scope);
+            }
+        }
     }
 
     fn forget(&mut self, now_ms: u64) {
         let window = MAX_WINDOW_SECS.saturating_mul(1000);
-        let old = |record: &Record| counts_until(record.expires_at_ms, window) <= now_ms;
-        let gone: Vec<IntentId> = self.records.iter().filter(|(_, r)| old(r)).map(|(id, _)| *id).collect();
-        gone.iter().for_each(|id| self.drop_record(id));
+        while let Some((end, intent)) = self.by_end.first().copied() {
+            if counts_until(end, window) > now_ms || self.drop_record(&intent).is_none() {
+                return;
+            }
+        }
     }
 
-    fn drop_record(&mut self, intent: &IntentId) {
-        let Some(record) = self.records.remove(intent) else { return };
+    fn drop_record(&mut self, intent: &IntentId) -> Option<Record> {
+        let record = self.records.remove(intent)?;
+        self.by_end.remove(&(record.expires_at_ms, *intent));
         for scope in record.claim.charges.keys().filter(|scope| scope.is_limit()) {
             if let Some(requests) = self.by_limit.get_mut(scope) {
                 requests.remove(intent);
@@ -236,11 +256,12 @@ impl Book {
                 }
             }
         }
+        Some(record)
     }
 
-    /// Whether the request counts here, by amount or by what it holds.
-    pub fn knows(&self, intent: &IntentId) -> bool {
-        self.records.contains_key(intent) || self.holdings.values().any(|holders| holders.contains_key(intent))
+    /// Whether there is something to release: the request counts here and no window has forgotten it.
+    pub fn counts(&self, intent: &IntentId) -> bool {
+        self.records.contains_key(intent)
     }
 
     /// Hash of everything that counts: what a seal hands to the next committee.
@@ -251,8 +272,10 @@ impl Book {
         };
         let holding = |(scope, holders): (&Scope, &Holders)| {
             let scope = scope.encode();
-            let ids = holders.iter().flat_map(|(holder, replaced)| {
-                [holder.as_bytes().as_slice(), replaced.as_ref().map_or(&[], |id| id.as_bytes())]
+            let ids = holders.iter().flat_map(|(id, holder)| {
+                let replaced = holder.replaces.as_ref().map_or(&[][..], |id| id.as_bytes());
+                let released: &[u8] = if holder.released { b"released" } else { b"holds" };
+                [id.as_bytes().as_slice(), replaced, released]
             });
             tagged_hash("limen ledger holding v1", std::iter::once(scope.as_slice()).chain(ids))
         };

@@ -218,7 +218,7 @@ impl Member {
 
     fn releases_are_due(&self, entry: &Entry, judge: &dyn Judge) -> Result<(), Refusal> {
         let released = self.released(entry, judge)?;
-        match released.iter().find(|release| !self.durable.book.knows(release.intent())) {
+        match released.iter().find(|release| !self.durable.book.counts(release.intent())) {
             Some(release) => Err(Refusal::NothingToRelease(*release.intent())),
             None => Ok(()),
         }

@@ -314,7 +314,7 @@ impl Sequencer {
 
     /// The next release of something that counts.
     fn next_release(&mut self) -> Option<pb::Envelope> {
-        let counts = |evidence: &pb::Envelope| Release::named(evidence).is_ok_and(|id| self.view.book.knows(&id));
+        let counts = |evidence: &pb::Envelope| Release::named(evidence).is_ok_and(|id| self.view.book.counts(&id));
         let place = self.releases.iter().position(counts)?;
         self.releases.drain(..=place).next_back()
     }

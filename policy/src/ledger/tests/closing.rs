@@ -187,7 +187,7 @@ fn a_certificate_that_turns_up_after_the_number_was_closed_is_counted() {
     let base = run(&mut nodes, &settled, None, NOW, &guard()).unwrap();
     for node in &mut nodes {
         node.learn(&base).unwrap();
-        assert!(node.member.durable().book.knows(&id(1)));
+        assert!(node.member.durable().book.counts(&id(1)));
     }
     assert_eq!(nodes[0].member.durable().book, nodes[3].member.durable().book);
 }

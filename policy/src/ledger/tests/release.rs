@@ -111,6 +111,52 @@ fn a_released_replacement_gives_the_nonce_back_to_what_it_replaced() {
     assert_eq!(fits(&[spending(3, 1, &[nonce(5)], Some(1))]), Ok(()));
 }
 
+/// Otherwise the account could never go on from that number.
+#[test]
+fn a_chain_of_replacements_holds_together_without_a_link_that_was_released() {
+    let committee = committee();
+    let mut book = Book::default();
+    let mut apply = |claims: &[Claim], releases: Vec<pb::Envelope>| {
+        book.apply(&Entry::new(Body { releases, ..body(&committee, None, NOW, claims) }).unwrap());
+    };
+    let third = spending(3, 10, &[nonce(5)], Some(2));
+    apply(&[spending(1, 10, &[nonce(5)], None)], vec![]);
+    apply(&[spending(2, 10, &[nonce(5)], Some(1))], vec![]);
+    apply(std::slice::from_ref(&third), vec![]);
+    apply(&[], vec![voids(&id(2), 0..3)]);
+    // Claiming it again, under a new reservation, changes nothing about that.
+    apply(&[third], vec![]);
+    let guard = Guard::new(&[], 100, 9);
+    let fits = |book: &Book, claim: Claim| book.fits(&[claim], NOW, &|scope| guard.limit(scope));
+    assert_eq!(fits(&book, spending(4, 10, &[nonce(5)], Some(3))), Ok(()));
+    for replaces in [None, Some(1), Some(2)] {
+        let refused = fits(&book, spending(4, 10, &[nonce(5)], replaces));
+        assert!(matches!(&refused, Err(Misfit::Held { .. })), "{replaces:?}: {refused:?}");
+    }
+    // The first and the third count as two, since the link between them is gone; what was released does not.
+    assert_eq!(fits(&book, claim(5, 80)), Ok(()));
+    assert!(fits(&book, claim(5, 81)).is_err());
+    let releases = vec![voids(&id(1), 0..3), voids(&id(3), 0..3)];
+    book.apply(&Entry::new(Body { releases, ..body(&committee, None, NOW, &[]) }).unwrap());
+    assert_eq!(fits(&book, spending(4, 100, &[nonce(5)], None)), Ok(()));
+}
+
+#[test]
+fn what_every_window_has_forgotten_has_nothing_to_release() {
+    let committee = committee();
+    let mut book = Book::default();
+    let month_ms = MAX_WINDOW_SECS * 1000 + LIFETIME + 2 * MAX_SKEW_MS;
+    book.apply(&entry(&committee, None, NOW, &[spending(1, 10, &[nonce(5)], None)]));
+    book.apply(&entry(&committee, None, NOW + 1, &[claim(2, 10)]));
+    book.apply(&entry(&committee, None, NOW + month_ms - 1, &[claim(3, 10)]));
+    assert!(book.counts(&id(1)) && book.counts(&id(2)));
+    book.apply(&entry(&committee, None, NOW + month_ms, &[claim(4, 10)]));
+    assert!(!book.counts(&id(1)) && book.counts(&id(2)));
+    // Its number stays spent.
+    let fits = |claim| book.fits(&[claim], NOW + month_ms, &|scope| Guard::new(&[], 100, 9).limit(scope));
+    assert!(matches!(fits(spending(5, 1, &[nonce(5)], None)), Err(Misfit::Held { .. })));
+}
+
 /// A corrupt member names an entry that gives back what may be signed, and has it carried on its word alone.
 #[test]
 fn what_is_carried_releases_nothing_without_evidence() {
