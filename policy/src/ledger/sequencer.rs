@@ -5,28 +5,31 @@
 
 mod closers;
 mod hint;
+mod stuck;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use limen_wire::envelope::{self, PayloadType};
-use limen_wire::ids::{CharterHash, EntryHash, IntentId, NodeId};
+use limen_wire::ids::{CharterHash, CommitteeHash, EntryHash, IntentId, NodeId};
 use limen_wire::{limits, pb, statement};
 
 pub use hint::Hint;
 
-use super::book::Misfit;
+use super::book::{Book, Misfit};
 use super::certificate::Certificate;
 use super::closing::Closing;
 use super::committee::Committee;
-use super::entry::{Body, Claim, Entry};
+use super::entry::{Body, Claim, Entry, Seal};
+use super::entry_wire::EntryError;
 use super::member::{Change, Durable};
 use super::release::Release;
 use super::scope::{Limit, Scope};
 
-/// Certificates kept for members that are behind.
-const KEPT: usize = 4096;
+/// Certificates kept for members that are a little behind: a page. Others are shown what the members themselves keep.
+const KEPT: usize = limits::LEDGER_PAGE;
+/// Releases that wait for their entry.
+const RELEASES: usize = 4096;
 
 /// What the driver is to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +49,13 @@ pub enum Output {
         to: NodeId,
         /// What.
         certificates: Vec<Certificate>,
+    },
+    /// Show a member the certificates after a number, as other members have them, in order.
+    Relay {
+        /// To whom.
+        to: NodeId,
+        /// The last number that it knows.
+        after: u64,
     },
     /// Ask a member to give numbers up, and feed [`Sequencer::closed`].
     Close {
@@ -108,6 +118,8 @@ pub struct Sequencer {
     /// How far members say they are bound.
     bound_through: BTreeMap<NodeId, u64>,
     attempts: u64,
+    /// The committee that is to go on: then the next entry is this one's last.
+    successor: Option<CommitteeHash>,
     phase: Phase,
 }
 
@@ -133,8 +145,21 @@ impl Sequencer {
             named: BTreeMap::new(),
             bound_through: BTreeMap::new(),
             attempts: 0,
+            successor: None,
             phase: Phase::Idle,
         }
+    }
+
+    /// A sequencer that ends the committee, as the charter says: it reserves nothing more and seals what counts for `successor`.
+    #[must_use]
+    pub fn sealing_for(self, successor: CommitteeHash) -> Self {
+        Self { successor: Some(successor), ..self }
+    }
+
+    /// What counts, and the seal, once the committee has ended.
+    pub fn sealed(&self) -> Option<(&Book, &Certificate)> {
+        self.view.head.successor?;
+        Some((&self.view.book, self.base()?))
     }
 
     /// The last certified number known.
@@ -175,7 +200,7 @@ impl Sequencer {
 
     /// Wants a request's charges given back.
     pub fn release(&mut self, evidence: pb::Envelope) {
-        if self.releases.len() >= KEPT {
+        if self.releases.len() >= RELEASES {
             self.releases.pop_front();
         }
         self.releases.push_back(evidence);
@@ -227,25 +252,6 @@ impl Sequencer {
         }
     }
 
-    /// A member's closing, with the entries that it names as exact bytes. Anything else is dropped.
-    pub fn closed(&mut self, member: &NodeId, envelope: pb::Envelope, entries: Vec<Bytes>, now_ms: u64) -> Vec<Output> {
-        let Phase::GivingUp(given) = &mut self.phase else { return Vec::new() };
-        let Ok((signer, closing)) = Closing::verify(&envelope, &self.committee) else { return Vec::new() };
-        if signer != member || closing.through != given.through || closing.after > self.view.head.number {
-            return Vec::new();
-        }
-        let named = entries.into_iter().take(limits::LEDGER_MEMBERS).filter_map(|bytes| Entry::decode(bytes).ok());
-        // What is said about certified numbers is settled already.
-        let open: BTreeSet<(u64, EntryHash)> =
-            closing.acknowledged.iter().copied().filter(|(number, _)| *number > self.view.head.number).collect();
-        let named = named.filter(|entry| open.contains(&(entry.number, entry.hash())));
-        self.named.extend(named.map(|entry| (entry.hash(), entry)));
-        if open.iter().all(|(_, hash)| self.named.contains_key(hash)) {
-            given.closings.insert(member.clone(), (closing, envelope));
-        }
-        if given.closings.len() == self.committee.members().len() { self.settle(now_ms) } else { Vec::new() }
-    }
-
     /// Why a member has not acknowledged, as far as it helps to go on.
     pub fn hinted(&mut self, member: &NodeId, hint: Hint, now_ms: u64) -> Vec<Output> {
         if self.committee.key(member.as_str()).is_none() {
@@ -286,6 +292,12 @@ impl Sequencer {
         let (mut outputs, mut batch, mut rest) = (Vec::new(), Vec::new(), VecDeque::new());
         let time_ms = now_ms.max(self.view.head.time_ms);
         let mut body = self.body(time_ms);
+        if self.view.head.successor.is_some() {
+            return outputs;
+        }
+        if self.successor.is_some() {
+            return self.entry(body).map_or(outputs, |entry| self.propose(entry, now_ms));
+        }
         body.releases = self.next_release().into_iter().collect();
         while let Some(claim) = self.waiting.pop_front() {
             let fits = |claims: &[Claim]| self.view.book.fits(claims, time_ms, limit);
@@ -340,6 +352,15 @@ impl Sequencer {
         }
     }
 
+    /// The entry, with a seal over the book as it stands after it if the committee is to end.
+    fn entry(&self, body: Body) -> Result<Entry, EntryError> {
+        let Some(successor) = self.successor else { return Entry::new(body) };
+        let sealed = |book| Entry::new(Body { seal: Some(Seal { successor, book }), ..body.clone() });
+        let mut book = self.view.book.clone();
+        book.apply(&sealed([0; 32])?);
+        sealed(book.digest())
+    }
+
     fn propose(&mut self, entry: Entry, now_ms: u64) -> Vec<Output> {
         self.named.insert(entry.hash(), entry.clone());
         self.phase = Phase::Collecting(Collecting {
@@ -364,7 +385,11 @@ impl Sequencer {
         if !collecting.taught.insert(member.clone()) {
             return Vec::new();
         }
-        let missing = self.certificates.range(head.saturating_add(1)..).map(|(_, certificate)| certificate.clone());
+        let next = head.saturating_add(1);
+        if self.certificates.first_key_value().is_none_or(|(first, _)| *first > next) {
+            return vec![Output::Relay { to: member.clone(), after: head }];
+        }
+        let missing = self.certificates.range(next..).map(|(_, certificate)| certificate.clone());
         let mut outputs = vec![Output::Teach { to: member.clone(), certificates: missing.collect() }];
         outputs.extend(self.propose_to(vec![member.clone()]));
         outputs
@@ -393,62 +418,5 @@ impl Sequencer {
         self.waiting.retain(|claim| !reserved(claim));
         let open: Vec<Entry> = self.named.values().cloned().collect();
         open.iter().for_each(|entry| self.resubmit(entry, reserved));
-    }
-
-    /// Too many have refused. Where nobody acknowledged, the number is still free for an entry without what they refused.
-    fn fail(&mut self, now_ms: u64) -> Vec<Output> {
-        let Phase::Collecting(collecting) = &self.phase else { return Vec::new() };
-        // What only corrupt members call unfit is not.
-        let corrupt = self.committee.corrupt();
-        let unfit = collecting.unfit.iter().filter(|(_, members)| members.len() > corrupt);
-        let unfit: BTreeSet<IntentId> = unfit.map(|(intent, _)| *intent).collect();
-        let free = collecting.acknowledgements.is_empty() && !unfit.is_empty();
-        let entry = collecting.entry.clone();
-        self.resubmit(&entry, |claim| unfit.contains(&claim.intent));
-        let mut outputs: Vec<Output> =
-            unfit.into_iter().map(|intent| Output::Dropped { intent, misfit: None }).collect();
-        if free {
-            self.phase = Phase::Idle;
-            self.named.clear();
-        } else {
-            outputs.extend(self.give_up(now_ms));
-        }
-        outputs
-    }
-
-    /// Gives the number up, and all those that an honest member says it is bound through.
-    fn give_up(&mut self, now_ms: u64) -> Vec<Output> {
-        let Phase::Collecting(collecting) = &self.phase else { return Vec::new() };
-        let mut said: Vec<u64> = self.bound_through.values().copied().collect();
-        said.sort_unstable_by(|a, b| b.cmp(a));
-        // Of f + 1 that say so one is honest.
-        let honest = said.get(self.committee.corrupt()).copied().unwrap_or(0);
-        let through = collecting.entry.number.max(honest);
-        self.phase = Phase::GivingUp(GivingUp { through, closings: BTreeMap::new(), since_ms: now_ms });
-        self.ids().map(|to| Output::Close { to, through }).collect()
-    }
-
-    /// Carries what q closings name. A member that names inventions is left out in one of the attempts.
-    fn settle(&mut self, now_ms: u64) -> Vec<Output> {
-        let Phase::GivingUp(given) = &self.phase else { return Vec::new() };
-        let members: Vec<&NodeId> = given.closings.keys().collect();
-        let chosen = closers::choose(&members, self.committee.quorum(), self.attempts);
-        let closings: Vec<&(Closing, pb::Envelope)> =
-            chosen.iter().filter_map(|member| given.closings.get(*member)).collect();
-        let hashes: BTreeSet<(u64, EntryHash)> =
-            closings.iter().flat_map(|(closing, _)| closing.acknowledged.iter().copied()).collect();
-        let beyond = hashes.into_iter().filter(|(number, _)| *number > self.view.head.number);
-        let carried: Vec<Entry> = beyond.filter_map(|(_, hash)| self.named.get(&hash).cloned()).collect();
-        let latest = carried.iter().map(|entry| entry.time_ms).max().unwrap_or(0);
-        let time_ms = now_ms.max(self.view.head.time_ms).max(latest);
-        let number = given.through.saturating_add(1);
-        let closings = closings.into_iter().map(|(_, envelope)| envelope.clone()).collect();
-        let body = Body { number, closings, carried, ..self.body(time_ms) };
-        self.attempts = self.attempts.wrapping_add(1);
-        match Entry::new(body) {
-            Ok(entry) => self.propose(entry, now_ms),
-            // Only inventions are too large; the next attempt leaves others out.
-            Err(_) => Vec::new(),
-        }
     }
 }

@@ -22,6 +22,9 @@ struct World {
     now: u64,
     certified: Vec<Certificate>,
     dropped: BTreeSet<IntentId>,
+    /// How often members were asked to close, and shown what others have.
+    closed: usize,
+    relayed: usize,
 }
 
 impl World {
@@ -30,7 +33,19 @@ impl World {
         let nodes = Node::all(&committee);
         let stores = vec![BTreeMap::new(); 4];
         let (down, dropped) = (BTreeSet::new(), BTreeSet::new());
-        Self { committee, nodes, stores, guard, down, liar: None, now: NOW, certified: vec![], dropped }
+        Self {
+            committee,
+            nodes,
+            stores,
+            guard,
+            down,
+            liar: None,
+            now: NOW,
+            certified: vec![],
+            dropped,
+            closed: 0,
+            relayed: 0,
+        }
     }
 
     fn sequencer(&self) -> Sequencer {
@@ -60,7 +75,10 @@ impl World {
                 self.dropped.insert(intent);
                 vec![]
             }
-            Output::Propose { to, .. } | Output::Teach { to, .. } | Output::Close { to, .. }
+            Output::Propose { to, .. }
+            | Output::Teach { to, .. }
+            | Output::Relay { to, .. }
+            | Output::Close { to, .. }
                 if self.down.contains(&index_of(&to)) =>
             {
                 vec![]
@@ -80,7 +98,17 @@ impl World {
                 certificates.iter().for_each(|certificate| self.learn(index_of(&to), certificate));
                 vec![]
             }
+            Output::Relay { to, after } => {
+                self.relayed += 1;
+                let (index, fullest) = (index_of(&to), self.stores.iter().max_by_key(|store| store.len()).unwrap());
+                let page: Vec<_> = fullest.range(after + 1..).map(|(_, envelope)| envelope.clone()).collect();
+                for envelope in page {
+                    self.learn(index, &Certificate::verify(&envelope, &self.committee).unwrap());
+                }
+                vec![]
+            }
             Output::Close { to, through } => {
+                self.closed += 1;
                 let index = index_of(&to);
                 let Ok(honest) = self.nodes[index].close(through) else { return vec![] };
                 let mut entries: Vec<_> = self.nodes[index].member.durable().acknowledged.values().cloned().collect();
@@ -266,4 +294,94 @@ fn foreign_answers_are_dropped() {
     assert!(world.certified.is_empty());
     world.run(&mut sequencer, 3);
     assert_eq!(world.effects().len(), 1);
+}
+
+/// Longer away than a page of certificates, which is all that a sequencer keeps.
+#[test]
+fn a_member_that_was_long_away_catches_up_from_the_others() {
+    let claims = requests(limen_wire::limits::LEDGER_PAGE as u64 + 20, 1);
+    let mut world = World::new(Guard::new(&claims, 200, 200));
+    let mut sequencer = world.sequencer();
+    world.down.insert(1);
+    for claim in &claims[1..] {
+        sequencer.submit(claim.clone());
+        world.run(&mut sequencer, 1);
+    }
+    assert_eq!((world.effects().len(), world.relayed), (claims.len() - 1, 0));
+    // It comes back, and another one goes.
+    world.down = BTreeSet::from([2]);
+    sequencer.submit(claims[0].clone());
+    world.run(&mut sequencer, 4);
+    assert_eq!(world.effects().len(), claims.len());
+    assert!(world.relayed > 0);
+}
+
+#[test]
+fn evidence_that_does_not_hold_costs_no_number() {
+    let claims = requests(2, 1);
+    let mut world = World::new(Guard::new(&claims, 200, 200));
+    let mut sequencer = world.sequencer();
+    sequencer.submit(claims[0].clone());
+    world.run(&mut sequencer, 2);
+    // Only one of the three signers that would have to has said that it will never allow the first.
+    sequencer.release(void(&cluster(), &id(0), &node(0), &key(0)));
+    sequencer.submit(claims[1].clone());
+    world.run(&mut sequencer, 3);
+    assert_eq!((world.effects().len(), world.closed), (2, 0));
+    let last = world.certified.last().unwrap().entry();
+    assert_eq!((last.number, last.releases.len()), (2, 0));
+}
+
+/// The committee of nodes 0 to 3 ends, whoever of it is down or corrupt and whatever is on its way, and another goes on.
+#[test]
+fn a_sequencer_seals_for_the_committee_that_goes_on() {
+    for (down, liar, split_before) in
+        [(None, None, false), (Some(3), None, false), (None, Some(2), true), (Some(0), None, true)]
+    {
+        let claims = requests(4, 1);
+        let guard = Guard::new(&claims, 2, 200);
+        let mut world = if split_before { split(guard) } else { World::new(guard) };
+        world.liar = liar;
+        if !split_before {
+            let mut sequencer = world.sequencer();
+            sequencer.submit(claims[2].clone());
+            world.run(&mut sequencer, 2);
+        }
+        let next = Arc::new(committee_of(0..5, (1, 4), Some(world.committee.hash())).unwrap());
+        world.guard.successor = Some(next.hash());
+        world.down.extend(down);
+        // Two at once, and the first of them again.
+        let mut sealing = [0, 1].map(|_| world.sequencer().sealing_for(next.hash()));
+        sealing[0].submit(claims[3].clone());
+        for _ in 0..40 {
+            sealing.iter_mut().for_each(|sequencer| world.run(sequencer, 1));
+        }
+        let (book, seal) = sealing[0].sealed().unwrap();
+        assert_eq!(seal.entry().claims.len(), 0, "nothing is reserved any more");
+        assert!(!book.counts(&id(3)));
+        let durable = Durable::succeed(&next, seal, book.clone()).expect("the seal is over this book");
+        let (other_book, other) = sealing[1].sealed().unwrap();
+        assert_eq!(book.digest(), other_book.digest());
+        assert!(Durable::succeed(&next, other, book.clone()).is_some());
+        // What was acknowledged or certified before counts in the next one, and it goes on.
+        let counted = if split_before { [0, 1].iter().filter(|number| book.counts(&id(**number))).count() } else { 1 };
+        assert!(counted >= usize::from(!split_before));
+        let mut sequencer = Sequencer::new(next.clone(), CHARTER, durable, Some(seal.clone()), PATIENCE);
+        (0..4).filter(|number| !book.counts(&id(*number))).for_each(|number| sequencer.submit(claim(number, 1)));
+        let guard = world.guard.clone();
+        let outputs = sequencer.tick(world.now, &|scope| guard.limit(scope));
+        let dropped = outputs.iter().filter(|output| matches!(output, Output::Dropped { .. })).count();
+        let proposed = outputs.iter().find_map(|output| match output {
+            Output::Propose { entry, base, .. } => Some((entry.claims.len(), entry.previous, base.clone().unwrap())),
+            _ => None,
+        });
+        assert_eq!(dropped, if counted == 2 { 2 } else { 0 });
+        if counted < 2 {
+            let (claims, previous, base) = proposed.unwrap();
+            assert_eq!(
+                (claims, previous, base.entry().hash()),
+                (2 - counted, seal.entry().hash(), seal.entry().hash())
+            );
+        }
+    }
 }
