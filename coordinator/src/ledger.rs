@@ -4,7 +4,9 @@
 //! The desk is believed nothing and remembers nothing: a restart, or an empty disk, goes on from what the members show.
 
 mod desk;
+mod handover;
 mod port;
+mod relay;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +26,9 @@ pub use port::{GrpcLedgerPort, LedgerPort};
 
 /// Wishes that wait for one desk.
 const WAITING: usize = 4096;
+
+/// The ways to all members.
+type Ports = BTreeMap<NodeId, Arc<dyn LedgerPort>>;
 
 /// A certificate that reserves a request's charges in one ledger.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +52,7 @@ enum Wish {
 
 /// The ways to all members, and the desks.
 pub(crate) struct Ledgers {
-    ports: BTreeMap<NodeId, Arc<dyn LedgerPort>>,
+    ports: Ports,
     desks: Mutex<BTreeMap<LedgerId, Opened>>,
 }
 
@@ -58,7 +63,7 @@ struct Opened {
 }
 
 impl Ledgers {
-    pub(crate) const fn new(ports: BTreeMap<NodeId, Arc<dyn LedgerPort>>) -> Self {
+    pub(crate) const fn new(ports: Ports) -> Self {
         Self { ports, desks: Mutex::new(BTreeMap::new()) }
     }
 
@@ -79,7 +84,7 @@ impl Ledgers {
         let (desk, wishes) = mpsc::channel(WAITING);
         // The one before closes when nobody can reach it any more.
         desks.insert(ledger.clone(), Opened { committee: committee.hash(), desk: desk.clone() });
-        core.tasks.spawn(desk::Desk::new(core, committee, core.ledgers.ports.clone()).run(wishes));
+        core.tasks.spawn(desk::open(Arc::clone(core), committee, core.ledgers.ports.clone(), wishes));
         Some(desk)
     }
 
@@ -138,9 +143,9 @@ impl Ledgers {
 /// Asks for a page of certificates that nobody has: what comes is the head.
 async fn look(node: NodeId, ledger: String, port: Option<Arc<dyn LedgerPort>>, bound: Duration) -> pb::WitnessHealth {
     let started = Instant::now();
-    let question = pb::LedgerShowRequest { ledger: ledger.clone(), after: u64::MAX };
+    let question = pb::LedgerShowRequest { ledger: ledger.clone(), after: u64::MAX, committee: None };
     let answer = match port {
-        Some(port) => tokio::time::timeout(bound, port.show(question)).await.unwrap_or(Err(CallError::Timeout(bound))),
+        Some(port) => port::bounded(bound, port.show(question)).await,
         None => Err(CallError::Invalid("it is known after a restart of the coordinator".to_owned())),
     };
     let round_trip_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);

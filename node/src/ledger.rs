@@ -6,16 +6,17 @@
 
 mod judge;
 mod keys;
+mod line;
 mod read;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use limen_policy::charter::Charter;
-use limen_policy::ledger::{Certificate, Change, Closing, Committee, Durable, Entry, Hint, Member, Refusal};
+use limen_policy::ledger::{Closing, Entry, Hint, Member, Refusal};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{LedgerId, NodeId};
+use limen_wire::ids::{CommitteeHash, NodeId};
 use limen_wire::keys::SigningKey;
 use limen_wire::{limits, pb};
 use prost::Message as _;
@@ -24,10 +25,11 @@ use crate::clock::Now;
 use crate::decisions::Decisions;
 use crate::guard::Progress;
 use crate::shared::Shared;
-use crate::store::{StoreError, Txn, View};
+use crate::store::{StoreError, Txn};
 use crate::{admission, approvals};
 use judge::Judging;
 use keys::Overseen;
+use line::{Kept, NotKept};
 use read::{Read, Request};
 
 /// A page of certificates is about half a message at most.
@@ -36,7 +38,7 @@ const PAGE_BYTES: usize = limits::GRPC_MESSAGE_BYTES / 2;
 /// The ledgers that this node keeps, as far as they have been asked for since the start.
 #[derive(Debug, Default)]
 pub struct Ledgers {
-    held: Mutex<BTreeMap<LedgerId, Arc<Mutex<Member>>>>,
+    held: Mutex<BTreeMap<CommitteeHash, Arc<Mutex<Member>>>>,
     overseen: Overseen,
 }
 
@@ -64,26 +66,6 @@ pub struct Reserved {
     pub news: Vec<pb::Envelope>,
 }
 
-/// One ledger with this node's part in it.
-#[derive(Debug, Clone)]
-struct Kept {
-    committee: Arc<Committee>,
-    member: Arc<Mutex<Member>>,
-}
-
-impl Kept {
-    fn id(&self) -> &LedgerId {
-        self.committee.ledger()
-    }
-    /// Taken in the writer's turn, or to look: nobody holds it while waiting.
-    fn member(&self) -> MutexGuard<'_, Member> {
-        self.member.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-    fn write(&self, txn: &mut Txn<'_>, changes: &[Change], now: Now) -> Result<(), StoreError> {
-        txn.put_ledger((self.id(), self.committee.hash()), changes, now.wall)
-    }
-}
-
 /// What the writer's turn gave.
 struct Promised {
     answer: Result<Option<Entry>, Refusal>,
@@ -102,7 +84,15 @@ fn failed(error: StoreError) -> ApiError {
 impl Keeper<'_> {
     /// Notes requests, learns certificates, and acknowledges an entry if it may.
     pub async fn reserve(&self, request: pb::LedgerReserveRequest) -> Result<Reserved, ApiError> {
-        let kept = self.kept(&request.ledger)?;
+        let kept = match self.kept(&request.ledger, request.committee.clone()).await {
+            Ok(kept) => kept,
+            Err(NotKept::Unsealed { error, .. }) => {
+                let refusal = Some(self.unsealed(error));
+                let response = pb::LedgerReserveResponse { refusal, ..pb::LedgerReserveResponse::default() };
+                return Ok(Reserved { response, news: Vec::new() });
+            }
+            Err(NotKept::Error(error)) => return Err(error),
+        };
         let read = self.read(&kept, request)?;
         if let (Some(_), Some(error)) = (&read.proposal, &self.no_standing) {
             return Err(error.clone());
@@ -121,7 +111,14 @@ impl Keeper<'_> {
 
     /// Gives numbers up.
     pub async fn close(&self, request: pb::LedgerCloseRequest) -> Result<pb::LedgerCloseResponse, ApiError> {
-        let kept = self.kept(&request.ledger)?;
+        let kept = match self.kept(&request.ledger, request.committee).await {
+            Ok(kept) => kept,
+            Err(NotKept::Unsealed { error, .. }) => {
+                let refusal = Some(self.unsealed(error));
+                return Ok(pb::LedgerCloseResponse { refusal, ..pb::LedgerCloseResponse::default() });
+            }
+            Err(NotKept::Error(error)) => return Err(error),
+        };
         if let Some(error) = &self.no_standing {
             return Err(error.clone());
         }
@@ -151,16 +148,31 @@ impl Keeper<'_> {
         Ok(response)
     }
 
-    /// A page of certificates.
-    pub fn show(&self, request: &pb::LedgerShowRequest) -> Result<pb::LedgerShowResponse, ApiError> {
-        let kept = self.kept(&request.ledger)?;
+    /// A page of certificates; none where the committee before is not sealed yet.
+    pub async fn show(&self, request: pb::LedgerShowRequest) -> Result<pb::LedgerShowResponse, ApiError> {
+        let kept = match self.kept(&request.ledger, request.committee).await {
+            Ok(kept) => kept,
+            Err(NotKept::Unsealed { before, .. }) => {
+                let before = before.map(|before| before.to_wire());
+                return Ok(pb::LedgerShowResponse { before, ..pb::LedgerShowResponse::default() });
+            }
+            Err(NotKept::Error(error)) => return Err(error),
+        };
         let head = kept.member().durable().head.number;
-        Ok(pb::LedgerShowResponse { certificates: self.page(&kept, request.after)?, head })
+        let before = kept.before.as_ref().map(|before| before.to_wire());
+        Ok(pb::LedgerShowResponse { certificates: self.page(&kept, request.after)?, head, before })
+    }
+
+    fn unsealed(&self, error: ApiError) -> pb::LedgerRefusal {
+        let error = ApiError { node: self.me.to_string(), ..error };
+        let mut told = pb::LedgerRefusal { error: Some(error.to_wire()), ..pb::LedgerRefusal::default() };
+        told.set_hint(pb::LedgerHint::Unsealed);
+        told
     }
 
     fn page(&self, kept: &Kept, after: u64) -> Result<Vec<pb::Envelope>, ApiError> {
         let view = self.decisions.store.view().map_err(failed)?;
-        let mut page = view.certificates(kept.id(), after, limits::LEDGER_PAGE).map_err(failed)?;
+        let mut page = view.certificates(&kept.committee, after, limits::LEDGER_PAGE).map_err(failed)?;
         let mut bytes = 0usize;
         let mut fits = |envelope: &pb::Envelope| {
             bytes = bytes.saturating_add(envelope.encoded_len());
@@ -200,31 +212,15 @@ impl Keeper<'_> {
                 told.set_hint(pb::LedgerHint::Unfit);
                 told.intent_id = Bytes::copy_from_slice(intent.as_bytes());
             }
+            Hint::Stale => told.set_hint(pb::LedgerHint::Stale),
             Hint::Other => {}
         }
         Ok(told)
     }
 
-    /// A ledger that the charter has this node keep, with what was promised before.
-    fn kept(&self, ledger: &str) -> Result<Kept, ApiError> {
-        let id = LedgerId::new(ledger).map_err(malformed)?;
-        let stranger = || ApiError::new(Code::NotPermitted, format!("this node does not keep ledger {id}"));
-        let committee = self.decisions.charter.ledgers.get(&id).ok_or_else(stranger)?;
-        committee.key(self.me.as_str()).ok_or_else(stranger)?;
-        let mut held = self.ledgers.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let member = match held.get(&id) {
-            Some(member) => Arc::clone(member),
-            None => {
-                let view = self.decisions.store.view().map_err(failed)?;
-                let member = Arc::new(Mutex::new(load(&view, committee)?));
-                held.insert(id.clone(), Arc::clone(&member));
-                member
-            }
-        };
-        drop(held);
-        let kept = Kept { committee: Arc::clone(committee), member };
-        let same = kept.member().committee().hash() == committee.hash();
-        if same { Ok(kept) } else { Err(another_committee(&id)) }
+    async fn kept(&self, ledger: &str, committee: Option<pb::LedgerCommittee>) -> Result<Kept, NotKept> {
+        let Decisions { charter, store, now, .. } = &self.decisions;
+        self.ledgers.kept((charter, store, self.me), (ledger, committee), *now).await
     }
 }
 
@@ -233,34 +229,6 @@ fn named(member: &Member, closing: &Closing) -> Vec<Bytes> {
     let acknowledged = &member.durable().acknowledged;
     let named = closing.acknowledged.iter().filter_map(|(number, _)| acknowledged.get(number));
     named.map(|entry| entry.payload().clone()).collect()
-}
-
-fn another_committee(ledger: &LedgerId) -> ApiError {
-    let message = format!(
-        "ledger {ledger} was kept by another committee here: what it counts is not handed over in this release, so give \
-         the new committee a ledger of another name and wait until the windows of its limits have passed"
-    );
-    ApiError::new(Code::WrongState, message)
-}
-
-/// A member as the disk remembers it.
-fn load(view: &View, committee: &Arc<Committee>) -> Result<Member, ApiError> {
-    let damaged = |what: String| failed(StoreError::Damaged(what));
-    let (id, mut durable) = (committee.ledger(), Durable::genesis(committee));
-    let Some(row) = view.ledger(id).map_err(failed)? else { return Ok(Member::new(Arc::clone(committee), durable)) };
-    if row.committee != *committee.hash().as_bytes() {
-        return Err(another_committee(id));
-    }
-    for envelope in view.certificates(id, 0, usize::MAX).map_err(failed)? {
-        let certificate = Certificate::kept(envelope).map_err(|error| damaged(error.to_string()))?;
-        durable.apply(&Change::Learned(certificate));
-    }
-    durable.apply(&Change::Closed { through: row.closed_through });
-    for payload in view.promises(id).map_err(failed)? {
-        let entry = Entry::decode(payload.into()).map_err(|error| damaged(error.to_string()))?;
-        durable.apply(&Change::Acknowledged(entry));
-    }
-    Ok(Member::new(Arc::clone(committee), durable))
 }
 
 /// The writer's turn: note, learn, judge, promise.
@@ -293,7 +261,7 @@ fn promise(txn: &mut Txn<'_>, charter: &Charter, kept: &Kept, read: Read, now: N
     let answer = match proposal {
         None => Ok(None),
         Some(proposal) => {
-            let judge = Judging::of(txn, (charter, kept.id()), proposal.entry(), (&claimed, progress), now)?;
+            let judge = Judging::of(txn, (charter, kept), proposal.entry(), (&claimed, progress), now)?;
             match member.acknowledge(&proposal, now.wall.0, &judge) {
                 Ok(step) => {
                     kept.write(txn, step.changes(), now)?;

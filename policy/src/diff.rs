@@ -159,7 +159,12 @@ fn machines(changes: &mut Changes, old: &Charter, new: &Charter) {
 fn ledgers(changes: &mut Changes, old: &Charter, new: &Charter) {
     use Direction::Loosens;
     changes.named("ledger", (&old.ledgers, &new.ledgers), (Loosens, Loosens), |changes, old, new| {
-        changes.same(&format!("the committee of ledger {}", new.ledger()), &old.hash(), &new.hash());
+        let (id, before) = (new.ledger(), old.hash());
+        changes.same(&format!("the committee of ledger {id}"), &before, &new.hash());
+        if before != new.hash() && new.predecessor() != Some(before) {
+            let advice = format!("no node keeps ledger {id} until its entry says follows = \"{before}\"");
+            changes.add(Loosens, advice);
+        }
     });
     match (&old.claims_ledger, &new.claims_ledger) {
         (None, Some(ledger)) => {

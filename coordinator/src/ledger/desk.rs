@@ -1,20 +1,22 @@
 //! The task behind one ledger: `limen_policy`'s sequencer, driven by wishes, answers and time.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod answers;
+mod calls;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use limen_policy::ledger::{Certificate, Committee, Durable, Entry, Hint, Misfit, Output, Release, Sequencer};
+use limen_policy::ledger::{Book, Certificate, Committee, Entry, Misfit, Output, Sequencer};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{CharterHash, IntentId, NodeId};
+use limen_wire::ids::{CharterHash, CommitteeHash, IntentId, NodeId};
 use limen_wire::{limits, pb};
-use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::port::LedgerPort;
-use super::{Reservation, Wish};
+use super::handover::{self, Start};
+use super::{Ports, Reservation, Wish};
 use crate::context::Core;
 use crate::signers::CallError;
 
@@ -43,6 +45,7 @@ enum Answer {
     Reserved(NodeId, Result<pb::LedgerReserveResponse, CallError>),
     Closed(NodeId, Result<pb::LedgerCloseResponse, CallError>),
     Shown(NodeId, Result<pb::LedgerShowResponse, CallError>),
+    Relayed(NodeId, Result<(), CallError>),
 }
 
 pub(super) struct Desk {
@@ -50,7 +53,11 @@ pub(super) struct Desk {
     committee: Arc<Committee>,
     /// The one under which claims are collected.
     charter: CharterHash,
-    ports: BTreeMap<NodeId, Arc<dyn LedgerPort>>,
+    /// Its definition, where it is not the one that the charter names but one to be sealed.
+    named: Option<pb::LedgerCommittee>,
+    /// All that kept the ledger before, the first one first.
+    past: Vec<Arc<Committee>>,
+    ports: Ports,
     sequencer: Sequencer,
     waiting: BTreeMap<IntentId, Waiting>,
     calls: JoinSet<Answer>,
@@ -58,21 +65,48 @@ pub(super) struct Desk {
     proposing: BTreeSet<NodeId>,
     closing: BTreeSet<NodeId>,
     reading: BTreeSet<NodeId>,
+    /// Members that are being shown what others have.
+    relaying: BTreeSet<NodeId>,
+}
+
+/// Takes over what counts, and serves from then on.
+pub(super) async fn open(core: Arc<Core>, committee: Arc<Committee>, ports: Ports, mut wishes: mpsc::Receiver<Wish>) {
+    let starting = handover::start(&core, &committee, &ports);
+    tokio::pin!(starting);
+    let mut later = Vec::new();
+    let start = loop {
+        tokio::select! {
+            biased;
+            () = core.stop.cancelled() => return,
+            start = &mut starting => break start,
+            wish = wishes.recv() => match wish {
+                None => return,
+                Some(Wish::Reserve { reply, .. }) => {
+                    let ledger = committee.ledger();
+                    let message = format!("ledger {ledger} is being handed over to the committee that the charter names");
+                    // Whoever wished it may have gone away.
+                    let _ = reply.send(Err(ApiError::new(Code::ReservationMissing, message)));
+                }
+                Some(wish) => later.push(wish),
+            },
+        }
+    };
+    let mut desk = Desk::new(&core, Arc::clone(&committee), start, ports.clone());
+    later.into_iter().for_each(|wish| desk.wish(wish));
+    desk.run(wishes).await;
 }
 
 impl Desk {
-    pub(super) fn new(
-        core: &Arc<Core>,
-        committee: Arc<Committee>,
-        ports: BTreeMap<NodeId, Arc<dyn LedgerPort>>,
-    ) -> Self {
-        let view = Durable::genesis(&committee);
+    pub(super) fn new(core: &Arc<Core>, committee: Arc<Committee>, start: Start, ports: Ports) -> Self {
         let charter = core.charter().hash();
-        let sequencer = Sequencer::new(Arc::clone(&committee), charter, view, None, PATIENCE_MS);
+        let Start { view, seal, past } = start;
+        let sequencer = Sequencer::new(Arc::clone(&committee), charter, view, seal, PATIENCE_MS);
         Self {
             core: Arc::clone(core),
             committee,
             charter,
+            named: None,
+            past,
             ports,
             sequencer,
             waiting: BTreeMap::new(),
@@ -80,6 +114,42 @@ impl Desk {
             proposing: BTreeSet::new(),
             closing: BTreeSet::new(),
             reading: BTreeSet::new(),
+            relaying: BTreeSet::new(),
+        }
+    }
+
+    /// A desk that reserves nothing: it ends a committee that another one follows.
+    pub(super) fn sealing(
+        core: &Arc<Core>,
+        committee: Arc<Committee>,
+        successor: CommitteeHash,
+        start: Start,
+        ports: Ports,
+    ) -> Self {
+        let named = Some(committee.to_wire());
+        let desk = Self::new(core, committee, start, ports);
+        Self { named, sequencer: desk.sequencer.sealing_for(successor), ..desk }
+    }
+
+    /// What counts at the committee's end, and its seal.
+    pub(super) async fn seal(mut self) -> (Book, Certificate) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for member in self.members() {
+            self.read(member);
+        }
+        loop {
+            if let Some((book, seal)) = self.sequencer.sealed() {
+                return (book.clone(), seal.clone());
+            }
+            tokio::select! {
+                Some(answer) = self.calls.join_next() => {
+                    if let Ok(answer) = answer {
+                        self.answered(answer);
+                    }
+                }
+                _ = ticks.tick() => self.tick(),
+            }
         }
     }
 
@@ -139,8 +209,8 @@ impl Desk {
     }
 
     fn request(&self, requests: Vec<pb::LedgerRequested>) -> pb::LedgerReserveRequest {
-        let ledger = self.committee.ledger().to_string();
-        pb::LedgerReserveRequest { ledger, requests, ..pb::LedgerReserveRequest::default() }
+        let (ledger, committee) = (self.committee.ledger().to_string(), self.named.clone());
+        pb::LedgerReserveRequest { ledger, requests, committee, ..pb::LedgerReserveRequest::default() }
     }
 
     /// Begins the next entry if none is on its way.
@@ -174,10 +244,14 @@ impl Desk {
 
     fn perform(&mut self, outputs: Vec<Output>) {
         let mut errands: BTreeMap<NodeId, Errand> = BTreeMap::new();
-        for output in VecDeque::from(outputs) {
+        for output in outputs {
             match output {
                 Output::Propose { to, entry, base } => errands.entry(to).or_default().propose = Some((entry, base)),
                 Output::Teach { to, certificates } => errands.entry(to).or_default().teach = certificates,
+                Output::Relay { to, after } => {
+                    tracing::info!(ledger = %self.committee.ledger(), member = %to, after, "a member catches up");
+                    self.relay(to, None);
+                }
                 Output::Close { to, through } => self.close(to, through),
                 Output::Certified(certificate) => self.certified(&certificate),
                 Output::Dropped { intent, misfit } => {
@@ -218,165 +292,6 @@ impl Desk {
             // Whoever wished it may have gone away.
             let _ = reply.send(answer.clone());
         }
-    }
-
-    /// One call after the other to one member: pages that it lacks, and the entry with the last of them.
-    fn send(&mut self, to: NodeId, errand: Errand) {
-        let Errand { teach, propose } = errand;
-        let mut pages: Vec<pb::LedgerReserveRequest> = teach
-            .chunks(limits::LEDGER_PAGE)
-            .map(|page| {
-                let certificates = page.iter().map(|one| one.envelope().clone()).collect();
-                pb::LedgerReserveRequest { certificates, ..self.request(Vec::new()) }
-            })
-            .collect();
-        if let Some((entry, base)) = propose {
-            let mut last = pages.pop().unwrap_or_else(|| self.request(Vec::new()));
-            last.requests = self.requests(&entry);
-            last.entry = entry.payload().clone();
-            last.base = base.map(|base| base.envelope().clone());
-            pages.push(last);
-        }
-        let work = |port: Arc<dyn LedgerPort>| async move {
-            let mut answer = Err(CallError::Invalid("nothing was to be shown".to_owned()));
-            for page in pages {
-                answer = Ok(port.reserve(page).await?);
-            }
-            answer
-        };
-        self.call(to, work, Answer::Reserved);
-    }
-
-    /// The requests that an entry says something about, as far as they are known and fit.
-    fn requests(&self, entry: &Entry) -> Vec<pb::LedgerRequested> {
-        let all = || entry.carried.iter().chain([entry]);
-        let released = all().flat_map(|one| &one.releases).filter_map(|evidence| Release::named(evidence).ok());
-        let mut bytes = 0usize;
-        all()
-            .flat_map(|one| one.claims.iter().map(|claim| claim.intent))
-            .chain(released)
-            .filter_map(|intent| self.requested(&intent))
-            .take_while(|requested| {
-                bytes = bytes.saturating_add(requested.encoded_len());
-                bytes <= SHOWN_BYTES
-            })
-            .take(limits::LEDGER_REQUESTS)
-            .collect()
-    }
-
-    fn requested(&self, intent: &IntentId) -> Option<pb::LedgerRequested> {
-        if let Some(waiting) = self.waiting.get(intent) {
-            return Some(waiting.requested.clone());
-        }
-        let record = self.core.store.request(intent).ok()??.record;
-        let key = self.core.keys.find(&record.key_id)?;
-        Some(pb::LedgerRequested {
-            intent: Some(record.envelope.clone()),
-            approvals: record.approval_envelopes(),
-            key_certificate: Some(key.certificate.clone()),
-            external_checks: record.check_envelopes(),
-        })
-    }
-
-    fn close(&mut self, to: NodeId, through: u64) {
-        if self.closing.insert(to.clone()) {
-            let request = pb::LedgerCloseRequest { ledger: self.committee.ledger().to_string(), through };
-            self.call(to, |port| async move { port.close(request).await }, Answer::Closed);
-        }
-    }
-
-    /// Reads what a member knows after our own last number.
-    fn read(&mut self, member: NodeId) {
-        if self.reading.insert(member.clone()) {
-            let (ledger, after) = (self.committee.ledger().to_string(), self.sequencer.head());
-            let request = pb::LedgerShowRequest { ledger, after };
-            self.call(member, |port| async move { port.show(request).await }, Answer::Shown);
-        }
-    }
-
-    fn call<T, F>(
-        &mut self,
-        to: NodeId,
-        work: impl FnOnce(Arc<dyn LedgerPort>) -> F,
-        answer: fn(NodeId, Result<T, CallError>) -> Answer,
-    ) where
-        T: Send + 'static,
-        F: Future<Output = Result<T, CallError>> + Send + 'static,
-    {
-        let bound = self.core.timing.call_timeout;
-        let Some(port) = self.ports.get(&to) else { return };
-        let work = work(Arc::clone(port));
-        self.calls.spawn(async move {
-            let result = tokio::time::timeout(bound, work).await.unwrap_or(Err(CallError::Timeout(bound)));
-            answer(to, result)
-        });
-    }
-
-    fn answered(&mut self, answer: Answer) {
-        let now_ms = self.core.clock.now_ms();
-        match answer {
-            Answer::Reserved(from, result) => {
-                self.proposing.remove(&from);
-                let Some(answer) = self.heard(&from, result) else { return };
-                self.look(&from, answer.head);
-                let outputs = match (answer.acknowledgement, answer.refusal) {
-                    (Some(acknowledgement), _) => self.sequencer.acknowledged(&from, acknowledgement),
-                    (None, Some(refusal)) => self.refused(&from, refusal, now_ms),
-                    (None, None) => Vec::new(),
-                };
-                self.perform(outputs);
-            }
-            Answer::Closed(from, result) => {
-                self.closing.remove(&from);
-                let Some(answer) = self.heard(&from, result) else { return };
-                self.look(&from, answer.head);
-                let outputs = match (answer.closing, answer.refusal) {
-                    (Some(closing), _) => self.sequencer.closed(&from, closing, answer.entries, now_ms),
-                    (None, Some(refusal)) => self.refused(&from, refusal, now_ms),
-                    (None, None) => Vec::new(),
-                };
-                self.perform(outputs);
-            }
-            Answer::Shown(from, result) => {
-                self.reading.remove(&from);
-                let Some(answer) = self.heard(&from, result) else { return };
-                let before = self.sequencer.head();
-                let outputs = self.sequencer.hinted(&from, Hint::Certified(answer.certificates), now_ms);
-                self.perform(outputs);
-                // A page that taught nothing is not followed by another one.
-                if self.sequencer.head() > before {
-                    self.look(&from, answer.head);
-                }
-            }
-        }
-    }
-
-    fn heard<T>(&self, from: &NodeId, result: Result<T, CallError>) -> Option<T> {
-        result
-            .inspect_err(|error| {
-                tracing::debug!(ledger = %self.committee.ledger(), member = %from, %error, "no answer of a ledger's member");
-            })
-            .ok()
-    }
-
-    /// A member that knows more is read.
-    fn look(&mut self, from: &NodeId, head: u64) {
-        if head > self.sequencer.head() {
-            self.read(from.clone());
-        }
-    }
-
-    fn refused(&mut self, from: &NodeId, refusal: pb::LedgerRefusal, now_ms: u64) -> Vec<Output> {
-        let why = refusal.error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
-        tracing::info!(ledger = %self.committee.ledger(), member = %from, why, "a ledger's member refuses");
-        let hint = match refusal.hint() {
-            pb::LedgerHint::Behind => Hint::Behind { head: refusal.number },
-            pb::LedgerHint::Certified => Hint::Certified(refusal.certificates),
-            pb::LedgerHint::Bound => Hint::Bound { through: refusal.number },
-            pb::LedgerHint::Unfit => IntentId::from_slice(&refusal.intent_id).map_or(Hint::Other, Hint::Unfit),
-            pb::LedgerHint::Unspecified => Hint::Other,
-        };
-        self.sequencer.hinted(from, hint, now_ms)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The way to one member of a ledger's committee.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use limen_wire::limits;
 use limen_wire::pb::{self, ledger_client::LedgerClient};
@@ -19,6 +20,14 @@ pub trait LedgerPort: Send + Sync + 'static {
     async fn close(&self, request: pb::LedgerCloseRequest) -> Result<pb::LedgerCloseResponse, CallError>;
     /// A page of its certificates.
     async fn show(&self, request: pb::LedgerShowRequest) -> Result<pb::LedgerShowResponse, CallError>;
+}
+
+/// A call that takes no longer than this.
+pub(super) async fn bounded<T>(
+    patience: Duration,
+    call: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    tokio::time::timeout(patience, call).await.unwrap_or(Err(CallError::Timeout(patience)))
 }
 
 /// A member at the other end of a mutual TLS connection with pinned keys.

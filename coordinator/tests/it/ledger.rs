@@ -125,6 +125,7 @@ impl FakeMember {
                 told.set_hint(pb::LedgerHint::Unfit);
                 told.intent_id = intent.as_bytes().to_vec().into();
             }
+            Hint::Stale => told.set_hint(pb::LedgerHint::Stale),
             Hint::Other => {}
         }
         told
@@ -224,7 +225,7 @@ impl LedgerPort for Way {
         let after = usize::try_from(request.after).unwrap();
         // Small pages, so that paging is tested.
         let certificates = kept.certificates.iter().skip(after).take(2).cloned().collect();
-        Ok(pb::LedgerShowResponse { certificates, head: kept.member.durable().head.number })
+        Ok(pb::LedgerShowResponse { certificates, head: kept.member.durable().head.number, before: None })
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use limen_policy::charter::Charter;
 use limen_policy::ledger::{Claim, Entry, Judge, KeySigners, Limit, Scope};
-use limen_wire::ids::{CharterHash, CommitteeHash, EntryHash, IntentId, LedgerId, NodeId};
+use limen_wire::ids::{CharterHash, CommitteeHash, EntryHash, IntentId, NodeId};
 
+use super::line::Kept;
 use crate::approvals::{self, Shown};
 use crate::clock::Now;
 use crate::guard::{self, Examined, Progress};
@@ -26,7 +27,7 @@ pub(super) struct Requests {
 /// Everything that a member asks about one entry, found out before it asks.
 pub(super) struct Judging<'a> {
     charter: &'a Charter,
-    ledger: &'a LedgerId,
+    kept: &'a Kept,
     requests: &'a Requests,
     claims: BTreeMap<(EntryHash, IntentId), Result<Claim, String>>,
     allows: BTreeMap<IntentId, Result<(), String>>,
@@ -39,11 +40,12 @@ fn unseen() -> String {
 impl<'a> Judging<'a> {
     pub(super) fn of(
         txn: &mut Txn<'_>,
-        (charter, ledger): (&'a Charter, &'a LedgerId),
+        (charter, kept): (&'a Charter, &'a Kept),
         entry: &Entry,
         (requests, mut progress): (&'a Requests, BTreeMap<IntentId, Progress>),
         now: Now,
     ) -> Result<Self, StoreError> {
+        let ledger = kept.id();
         let freezes = Txn::freezes(txn)?;
         let mut allows = BTreeMap::new();
         for claim in &entry.claims {
@@ -72,7 +74,7 @@ impl<'a> Judging<'a> {
                 claims.insert((one.hash(), claim.intent), takes(one, claim.intent));
             }
         }
-        Ok(Self { charter, ledger, requests, claims, allows })
+        Ok(Self { charter, kept, requests, claims, allows })
     }
 }
 
@@ -82,7 +84,7 @@ impl Judge for Judging<'_> {
     }
 
     fn limit(&self, scope: &Scope) -> Option<Limit> {
-        self.charter.ledger_limit(self.ledger, scope)
+        self.charter.ledger_limit(self.kept.id(), scope)
     }
 
     fn recompute(&self, entry: &Entry, intent: &IntentId) -> Result<Claim, String> {
@@ -107,8 +109,7 @@ impl Judge for Judging<'_> {
         Some(KeySigners { nodes, required, corrupt: required.saturating_sub(1) })
     }
 
-    /// The charter names no successors: ledgers are not handed over.
     fn successor(&self) -> Option<CommitteeHash> {
-        None
+        self.kept.successor
     }
 }

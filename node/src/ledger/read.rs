@@ -12,7 +12,8 @@ use limen_wire::{limits, pb};
 use prost::Message as _;
 
 use super::judge::Requests;
-use super::{Keeper, Kept, failed, malformed};
+use super::line::Kept;
+use super::{Keeper, failed, malformed};
 use crate::approvals::{Papers, Shown};
 use crate::guard::{self, Examined};
 use crate::recent::Recent;
@@ -47,10 +48,17 @@ impl Keeper<'_> {
         let proposal = if request.entry.is_empty() {
             None
         } else {
-            let base = request.base.as_ref().map(verify).transpose()?;
             let entry = Entry::decode(request.entry).map_err(malformed)?;
+            // The first entry stands on the seal of the committee before.
+            let first = kept.before.as_ref().filter(|_| entry.base == 0);
+            let by = first.unwrap_or(&kept.committee);
+            let verify = |envelope| Certificate::verify(envelope, by).map_err(malformed);
+            let base = request.base.as_ref().map(verify).transpose()?;
             let proposal = Proposal::check(entry, base.as_ref(), &kept.committee).map_err(malformed)?;
-            certificates.extend(base);
+            if kept.successor.is_some() && proposal.entry().seal.is_none() {
+                return Err(ended(kept));
+            }
+            certificates.extend(base.filter(|_| first.is_none()));
             Some(proposal)
         };
         let (mut requests, mut claimed, mut shown) = (Vec::new(), Requests::default(), BTreeMap::new());
@@ -135,6 +143,15 @@ impl Keeper<'_> {
         let envelope = pb::Envelope::decode(live.ok_or_else(unknown)?.envelope.as_slice()).map_err(malformed)?;
         self.examine(charter, &envelope, None)
     }
+}
+
+fn ended(kept: &Kept) -> ApiError {
+    let message = format!(
+        "committee {} of ledger {} has ended by the charter: nothing is reserved there any more, only its end is sealed",
+        kept.committee.hash(),
+        kept.id()
+    );
+    ApiError::new(Code::WrongState, message)
 }
 
 /// Every request that an entry says something about, with the charter by which it was claimed.

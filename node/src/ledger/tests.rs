@@ -1,10 +1,12 @@
 //! Members and guards over real stores, with a coordinator that does as the test says.
 
+mod handover;
 mod kit;
 mod once;
 mod releases;
 mod versions;
 
+use limen_policy::ledger::{Certificate, Committee};
 use limen_wire::envelope::{PayloadType, seal};
 use limen_wire::ids::IntentId;
 
@@ -219,7 +221,11 @@ async fn what_was_promised_survives_a_kill() {
         assert_eq!(other.refusal.unwrap().hint(), pb::LedgerHint::Bound);
     }
     // Given up is given up, also after a kill.
-    let closed = world.keeper(1).close(pb::LedgerCloseRequest { ledger: "main".to_owned(), through: 2 }).await.unwrap();
+    let closed = world
+        .keeper(1)
+        .close(pb::LedgerCloseRequest { ledger: "main".to_owned(), through: 2, committee: None })
+        .await
+        .unwrap();
     assert!(closed.closing.is_some());
     world.restart(1);
     let answer = world.keeper(1).reserve(first.0.clone()).await.unwrap().response;
@@ -322,10 +328,10 @@ async fn calls_that_make_no_sense_are_refused() {
     let forged = pb::LedgerReserveRequest { certificates: vec![stranger], ..ask("main") };
     assert_eq!(code(world.keeper(0).reserve(forged).await), Code::Malformed);
     // Pages go on where they are asked to.
-    let show = |after| pb::LedgerShowRequest { ledger: "main".to_owned(), after };
-    let page = world.keeper(0).show(&show(0)).unwrap();
+    let show = |after| pb::LedgerShowRequest { ledger: "main".to_owned(), after, committee: None };
+    let page = world.keeper(0).show(show(0)).await.unwrap();
     assert_eq!((page.certificates.len(), page.head), (1, 1));
-    assert!(world.keeper(0).show(&show(1)).unwrap().certificates.is_empty());
+    assert!(world.keeper(0).show(show(1)).await.unwrap().certificates.is_empty());
 }
 
 /// What another committee has counted is not known, so nothing is promised in its place.
@@ -340,7 +346,7 @@ async fn another_committee_does_not_start_from_nothing() {
     for _ in 0..2 {
         let error = world.keeper(0).reserve(ask()).await.unwrap_err();
         assert_eq!(error.code, Code::WrongState);
-        assert!(error.message.contains("another committee"), "{}", error.message);
+        assert!(error.message.contains("does not follow it"), "{}", error.message);
         world.restart(0);
     }
     assert!(world.keeper(0).reserve(pb::LedgerReserveRequest { ledger: "other".to_owned(), ..ask() }).await.is_ok());

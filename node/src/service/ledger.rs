@@ -94,6 +94,6 @@ impl<K: Keeps> Ledger for LedgerService<K> {
 
     async fn show(&self, request: Request<pb::LedgerShowRequest>) -> Result<Response<pb::LedgerShowResponse>, Status> {
         let keeper = self.keeper(&request)?;
-        keeper.show(request.get_ref()).map(Response::new).map_err(|error| self.status(error))
+        keeper.show(request.into_inner()).await.map(Response::new).map_err(|error| self.status(error))
     }
 }

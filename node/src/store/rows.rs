@@ -136,8 +136,8 @@ pub struct LiveIntent {
 /// What the node remembers of a ledger that it keeps, besides certificates and acknowledged entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerRow {
-    /// Hash of the committee: another one's numbers are others.
-    pub committee: [u8; 32],
+    /// Who keeps it, as `limen.v1.LedgerCommittee`: of those before the charter's own nothing else knows it.
+    pub committee: Vec<u8>,
     /// Nothing more is acknowledged at this number or below.
     pub closed_through: u64,
 }

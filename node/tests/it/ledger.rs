@@ -247,7 +247,7 @@ async fn a_signer_is_down_and_a_witness_certifies_with_the_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_witness_serves_coordinators_and_ledgers_only() {
     let world = World::start().await;
-    let show = || pb::LedgerShowRequest { ledger: "main".to_owned(), after: 0 };
+    let show = || pb::LedgerShowRequest { ledger: "main".to_owned(), ..Default::default() };
     let page = world.client(3, &world.cluster.coordinator).show(show()).await.unwrap().into_inner();
     assert_eq!((page.certificates.len(), page.head), (0, 0));
     for member in [0, 3] {
@@ -257,7 +257,7 @@ async fn a_witness_serves_coordinators_and_ledgers_only() {
     let nobody = pb::HearRequest::default();
     let error = world.hears(&world.cluster.coordinator).hear(nobody).await.unwrap_err();
     assert_eq!(error.code(), Code::Unauthenticated, "a coordinator tells a witness nothing");
-    let close = pb::LedgerCloseRequest { ledger: "main".to_owned(), through: 1 };
+    let close = pb::LedgerCloseRequest { ledger: "main".to_owned(), through: 1, committee: None };
     let closed = world.client(3, &world.cluster.coordinator).close(close).await.unwrap().into_inner();
     assert!(closed.closing.is_some() && closed.entries.is_empty());
     // It knows no other service.

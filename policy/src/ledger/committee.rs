@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use limen_wire::ids::{ClusterId, CommitteeHash, EntryHash, LedgerId, NodeId, tagged_hash};
-use limen_wire::keys::PublicKey;
-use limen_wire::limits;
+use limen_wire::keys::{KeyError, PublicKey};
+use limen_wire::{limits, pb};
 
 /// A member: a signer, or a witness that has no share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,9 @@ pub enum CommitteeError {
     /// A name or a key twice.
     #[error("{0} is in the ledger committee twice, by name or by key: every member is a machine of its own")]
     Twice(NodeId),
+    /// A name, a key or a hash that is none.
+    #[error("the ledger committee is not well formed: {0}")]
+    Malformed(String),
     /// No time to sign.
     #[error("reservations that live {0} ms cannot be used: 1 second to 1 day is possible")]
     Lifetime(u64),
@@ -110,6 +113,42 @@ impl Committee {
         let parts = head.into_iter().chain(named.iter().map(String::as_bytes));
         let hash = CommitteeHash::new(tagged_hash("limen ledger committee v1", parts));
         Ok(Self { cluster, ledger, members, corrupt, quorum, lifetime_ms, predecessor, hash })
+    }
+
+    /// The definition alone; cluster and ledger go without saying.
+    pub fn to_wire(&self) -> pb::LedgerCommittee {
+        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let member = |member: &CommitteeMember| pb::LedgerMember {
+            node: member.id.to_string(),
+            public_key: member.public_key.to_string(),
+        };
+        pb::LedgerCommittee {
+            members: self.members.iter().map(member).collect(),
+            corrupt: number(self.corrupt),
+            quorum: number(self.quorum),
+            lifetime_ms: self.lifetime_ms,
+            predecessor: self.predecessor.map(|hash| hash.as_bytes().to_vec().into()).unwrap_or_default(),
+        }
+    }
+
+    /// Reads a definition that somebody shows. Its hash says whether it is the one that is meant.
+    pub fn from_wire(raw: pb::LedgerCommittee, whose: (ClusterId, LedgerId)) -> Result<Self, CommitteeError> {
+        let malformed = |error: &dyn std::fmt::Display| CommitteeError::Malformed(error.to_string());
+        if raw.members.len() > limits::LEDGER_MEMBERS {
+            return Err(CommitteeError::Size { found: raw.members.len() });
+        }
+        let member = |raw: pb::LedgerMember| {
+            let id = NodeId::new(raw.node).map_err(|error| malformed(&error))?;
+            let public_key = raw.public_key.parse().map_err(|error: KeyError| malformed(&error))?;
+            Ok(CommitteeMember { id, public_key })
+        };
+        let members = raw.members.into_iter().map(member).collect::<Result<Vec<_>, CommitteeError>>()?;
+        let predecessor = match raw.predecessor.len() {
+            0 => None,
+            _ => Some(CommitteeHash::from_slice(&raw.predecessor).map_err(|error| malformed(&error))?),
+        };
+        let numbers = (raw.corrupt as usize, raw.quorum as usize);
+        Self::new(whose, members, numbers, raw.lifetime_ms, predecessor)
     }
 
     /// Its cluster.

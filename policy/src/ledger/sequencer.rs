@@ -84,6 +84,7 @@ struct Collecting {
     /// Who was shown certificates since the last tick: once is enough for whoever means it.
     taught: BTreeSet<NodeId>,
     unfit: BTreeMap<IntentId, BTreeSet<NodeId>>,
+    stale: BTreeSet<NodeId>,
     since_ms: u64,
 }
 
@@ -272,6 +273,11 @@ impl Sequencer {
                     collecting.unfit.entry(intent).or_default().insert(member.clone());
                 }
             }
+            Hint::Stale => {
+                if let Phase::Collecting(collecting) = &mut self.phase {
+                    collecting.stale.insert(member.clone());
+                }
+            }
             Hint::Other => {}
         }
         let Phase::Collecting(collecting) = &mut self.phase else { return Vec::new() };
@@ -369,6 +375,7 @@ impl Sequencer {
             refused: BTreeSet::new(),
             taught: BTreeSet::new(),
             unfit: BTreeMap::new(),
+            stale: BTreeSet::new(),
             since_ms: now_ms,
         });
         self.propose_to(self.ids().collect())

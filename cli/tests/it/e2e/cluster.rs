@@ -86,7 +86,17 @@ impl Cluster {
 
     /// Under the development charter as it is, with its people, vaults and ledger.
     pub(crate) async fn start_house(signers: u16, required: u16, witnesses: usize) -> Self {
-        Self::make(signers, required, str::to_owned, witnesses).await
+        Self::start_house_under(signers, required, str::to_owned, witnesses).await
+    }
+
+    /// The same, edited.
+    pub(crate) async fn start_house_under(
+        signers: u16,
+        required: u16,
+        edit: impl FnOnce(&str) -> String,
+        witnesses: usize,
+    ) -> Self {
+        Self::make(signers, required, edit, witnesses).await
     }
 
     async fn make(signers: u16, required: u16, edit: impl FnOnce(&str) -> String, witnesses: usize) -> Self {

@@ -1,8 +1,8 @@
-//! Three signers and a witness with real stores and guards, and a coordinator made of calls.
+//! Three signers, a witness and one to take its place with real stores and guards, and a coordinator made of calls.
 
 use std::sync::Arc;
 
-use limen_policy::ledger::{Certificate, Claim, Durable, Hint, Output, Sequencer};
+use limen_policy::ledger::{Certificate, Claim, Committee, Durable, Hint, Output, Sequencer};
 use limen_wire::envelope::PayloadType;
 use limen_wire::ids::{ClusterId, CommitteeSize, Epoch, IntentId, KeyId, PartyIndex, Protocol, Scheme, SessionId};
 use limen_wire::intent::seal_intent;
@@ -23,6 +23,8 @@ const GENERATOR: &str = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f28
 /// What each request of [`World::request`] takes, in wei: amount and largest fee.
 pub(super) const EACH: u64 = 1_000 + 21_000;
 pub(super) const WITNESS: usize = 3;
+/// In no charter at first.
+pub(super) const SPARE: usize = 4;
 
 pub(super) struct Machine {
     pub(super) id: NodeId,
@@ -54,7 +56,7 @@ fn text(keys: &[SigningKey], backend: &SigningKey, (top, limit): (&str, &str)) -
         "version = 1\ncluster = \"test\"\ndanger_development = true\n{top}\
          [bounds]\nmax_sessions = 100\nmax_expiry_secs = 2000000\n"
     );
-    for (index, key) in keys.iter().enumerate() {
+    for (index, key) in keys.iter().enumerate().take(SPARE) {
         let (table, id) = if index == WITNESS { ("witnesses", "w".to_owned()) } else { ("nodes", format!("n{index}")) };
         let key = key.public_key();
         text += &format!("[[{table}]]\nid = \"{id}\"\naddress = \"h:{}\"\npublic_key = \"{key}\"\n", 7000 + index);
@@ -99,7 +101,7 @@ impl World {
 
     fn under(top: &str, limit: &str) -> Self {
         let backend = SigningKey::ed25519_from_seed(&zeroize::Zeroizing::new([1; 32]));
-        let keys: Vec<SigningKey> = (0..4).map(|_| p256()).collect();
+        let keys: Vec<SigningKey> = (0..=SPARE).map(|_| p256()).collect();
         let text = text(&keys, &backend, (top, limit));
         let charter = Arc::new(Charter::from_toml(&text).unwrap());
         let nodes: Vec<NodeId> = charter.nodes.iter().map(|node| node.id.clone()).collect();
@@ -119,7 +121,7 @@ impl World {
         let stated: Vec<_> = nodes.iter().zip(&keys).map(|(node, key)| statement.sign(node, key)).collect();
         let certificate = combine(&stated).unwrap();
         let facts = keys::facts(statement).unwrap();
-        let ids = nodes.into_iter().chain([charter.witnesses[0].id.clone()]);
+        let ids = nodes.into_iter().chain([charter.witnesses[0].id.clone(), NodeId::new("spare").unwrap()]);
         let machines =
             ids.zip(keys).enumerate().map(|(index, (id, key))| Machine::new(index, id, key, &facts)).collect();
         Self { charter, text, machines, certificate, backend, now_ms: NOW, sessions: 0 }
@@ -245,11 +247,15 @@ impl World {
         }
     }
 
+    /// Who keeps the ledger by the charter.
+    pub(super) fn committee(&self) -> Arc<Committee> {
+        Arc::clone(self.charter.ledgers.values().next().unwrap())
+    }
+
     pub(super) fn carrier(&self) -> Carrier {
-        let committee = Arc::clone(self.charter.ledgers.values().next().unwrap());
+        let committee = self.committee();
         let view = Durable::genesis(&committee);
-        let sequencer = Sequencer::new(committee, self.charter.hash(), view, None, 1_000);
-        Carrier { sequencer, certified: Vec::new(), dropped: Vec::new(), requests: BTreeMap::new() }
+        Carrier::new(Sequencer::new(committee, self.charter.hash(), view, None, 1_000))
     }
 
     /// Reserves one request through a carrier; its certificate.
@@ -267,7 +273,7 @@ impl Machine {
         let folder = tempfile::tempdir().unwrap();
         let store = Some(open(&folder, &id));
         let keys = Keys::default();
-        if index != WITNESS {
+        if index < WITNESS {
             let me = PartyIndex::new(u16::try_from(index).unwrap() + 1).unwrap();
             let held = KeyFacts { me, ..facts.clone() };
             keys.write().unwrap().insert(held.public.key.clone(), Arc::new(held));
@@ -283,10 +289,12 @@ fn open(folder: &tempfile::TempDir, id: &NodeId) -> Store {
 
 /// A coordinator of one ledger.
 pub(super) struct Carrier {
+    /// The committee that its calls name, if it is not the charter's.
+    pub(super) committee: Option<pb::LedgerCommittee>,
     pub(super) sequencer: Sequencer,
     pub(super) certified: Vec<Certificate>,
     pub(super) dropped: Vec<IntentId>,
-    requests: BTreeMap<IntentId, pb::LedgerRequested>,
+    pub(super) requests: BTreeMap<IntentId, pb::LedgerRequested>,
 }
 
 pub(super) fn call(entry: &Entry, base: Option<&Certificate>) -> pb::LedgerReserveRequest {
@@ -304,11 +312,17 @@ fn hint(refusal: &pb::LedgerRefusal) -> Hint {
         pb::LedgerHint::Certified => Hint::Certified(refusal.certificates.clone()),
         pb::LedgerHint::Bound => Hint::Bound { through: refusal.number },
         pb::LedgerHint::Unfit => Hint::Unfit(IntentId::from_slice(&refusal.intent_id).unwrap()),
-        pb::LedgerHint::Unspecified => Hint::Other,
+        pb::LedgerHint::Stale => Hint::Stale,
+        pb::LedgerHint::Unspecified | pb::LedgerHint::Unsealed => Hint::Other,
     }
 }
 
 impl Carrier {
+    pub(super) fn new(sequencer: Sequencer) -> Self {
+        let (certified, dropped, requests) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { committee: None, sequencer, certified, dropped, requests }
+    }
+
     pub(super) fn submit(&mut self, world: &World, envelope: &pb::Envelope) {
         let claim = world.claim(envelope);
         self.requests.insert(claim.intent, world.requested(envelope));
@@ -345,7 +359,10 @@ impl Carrier {
     async fn one(&mut self, world: &World, output: Output) -> Vec<Output> {
         let index = |to: &NodeId| world.machines.iter().position(|machine| machine.id == *to).unwrap();
         match output {
-            Output::Propose { to, .. } | Output::Teach { to, .. } | Output::Close { to, .. }
+            Output::Propose { to, .. }
+            | Output::Teach { to, .. }
+            | Output::Relay { to, .. }
+            | Output::Close { to, .. }
                 if world.machines[index(&to)].down =>
             {
                 Vec::new()
@@ -353,7 +370,8 @@ impl Carrier {
             Output::Propose { to, entry, base } => {
                 let named = claimed_in(&entry).map(|(_, id)| id).chain(released_in(&entry).map(|(_, id)| id));
                 let requests = named.filter_map(|id| self.requests.get(&id).cloned()).collect();
-                let call = pb::LedgerReserveRequest { requests, ..call(&entry, base.as_deref()) };
+                let committee = self.committee.clone();
+                let call = pb::LedgerReserveRequest { requests, committee, ..call(&entry, base.as_deref()) };
                 let answer = world.keeper(index(&to)).reserve(call).await.unwrap().response;
                 match (answer.acknowledgement, answer.refusal) {
                     (Some(acknowledgement), _) => self.sequencer.acknowledged(&to, acknowledgement),
@@ -364,14 +382,16 @@ impl Carrier {
             Output::Teach { to, certificates } => {
                 for page in certificates.chunks(limits::LEDGER_PAGE) {
                     let certificates = page.iter().map(|one| one.envelope().clone()).collect();
-                    let call =
-                        pb::LedgerReserveRequest { ledger: "main".to_owned(), certificates, ..Default::default() };
+                    let (ledger, committee) = ("main".to_owned(), self.committee.clone());
+                    let call = pb::LedgerReserveRequest { ledger, certificates, committee, ..Default::default() };
                     world.keeper(index(&to)).reserve(call).await.unwrap();
                 }
                 Vec::new()
             }
+            Output::Relay { .. } => panic!("nobody is away for so long here"),
             Output::Close { to, through } => {
-                let call = pb::LedgerCloseRequest { ledger: "main".to_owned(), through };
+                let call =
+                    pb::LedgerCloseRequest { ledger: "main".to_owned(), through, committee: self.committee.clone() };
                 let answer = world.keeper(index(&to)).close(call).await.unwrap();
                 match (answer.closing, answer.refusal) {
                     (Some(closing), _) => self.sequencer.closed(&to, closing, answer.entries, world.now_ms),

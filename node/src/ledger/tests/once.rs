@@ -160,7 +160,7 @@ async fn nothing_is_signed_without_a_certificate_of_what_counts_once() {
             }
             let spoiled = Entry::new(body).unwrap();
             let each: Vec<_> =
-                world.machines.iter().map(|member| spoiled.acknowledge(&member.id, &member.key)).collect();
+                world.machines.iter().take(4).map(|member| spoiled.acknowledge(&member.id, &member.key)).collect();
             let envelope = limen_wire::statement::combine(&each).unwrap();
             let error = world.sign(0, &request, &[envelope]).await.unwrap_err();
             assert!(error.message.contains("other charges"), "{index}: {}", error.message);

@@ -24,6 +24,8 @@ pub(super) struct FileLedger {
     /// How long a reservation may be used.
     #[serde(default = "five_minutes")]
     reservation_secs: u64,
+    /// The committee that kept the ledger before, by its hash.
+    follows: Option<String>,
 }
 
 const fn five_minutes() -> u64 {
@@ -77,7 +79,14 @@ fn committee(
         ));
     }
     let lifetime_ms = raw.reservation_secs.saturating_mul(1000);
-    Committee::new(whose, members, (raw.corrupt, raw.quorum), lifetime_ms, None)
+    let hash = |hash: String| {
+        hash.parse().map_err(|_| {
+            let message = "follows is the hash of a committee, 64 hexadecimal digits: limen charter diff says which";
+            invalid(place, message)
+        })
+    };
+    let follows = raw.follows.map(hash).transpose()?;
+    Committee::new(whose, members, (raw.corrupt, raw.quorum), lifetime_ms, follows)
         .map_err(|error| invalid(place, error.to_string()))
 }
 

@@ -23,6 +23,8 @@ pub enum Hint {
     },
     /// This request cannot be reserved.
     Unfit(IntentId),
+    /// Nothing that is judged by this charter, or dated by this clock, is acknowledged now.
+    Stale,
     /// Something else.
     Other,
 }
@@ -39,6 +41,7 @@ impl Hint {
             | Refusal::OtherCharges(intent)
             | Refusal::NotAllowed { intent, .. }
             | Refusal::Misfit(Misfit::Held { intent, .. } | Misfit::SpendsLess { intent, .. }) => Self::Unfit(*intent),
+            Refusal::OtherCharter { .. } | Refusal::Skewed { .. } => Self::Stale,
             _ => Self::Other,
         }
     }

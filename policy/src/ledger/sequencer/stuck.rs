@@ -40,7 +40,9 @@ impl Sequencer {
         let unfit: BTreeSet<IntentId> = unfit.map(|(intent, _)| *intent).collect();
         let entry = collecting.entry.clone();
         let lighter = !unfit.is_empty() || !entry.releases.is_empty();
-        let free = collecting.acknowledgements.is_empty() && lighter;
+        // Another charter, or another time, comes with a later tick: giving numbers up until then would help nobody.
+        let stale = collecting.stale.len() > corrupt;
+        let free = collecting.acknowledgements.is_empty() && (lighter || stale);
         self.resubmit(&entry, |claim| unfit.contains(&claim.intent));
         let mut outputs: Vec<Output> =
             unfit.into_iter().map(|intent| Output::Dropped { intent, misfit: None }).collect();

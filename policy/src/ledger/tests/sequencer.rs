@@ -332,6 +332,27 @@ fn evidence_that_does_not_hold_costs_no_number() {
     assert_eq!((last.number, last.releases.len()), (2, 0));
 }
 
+/// The members have gone over to another charter, and their coordinator has not heard of it yet: it waits, tick by tick.
+#[test]
+fn a_sequencer_under_another_charter_burns_no_numbers() {
+    let claims = requests(2, 1);
+    for stuck in [false, true] {
+        let guard = Guard::new(&claims, 200, 200);
+        let mut world = if stuck { split(guard) } else { World::new(guard) };
+        let mut sequencer = world.sequencer();
+        world.guard.charter = limen_wire::ids::CharterHash::new([8; 32]);
+        claims.iter().for_each(|claim| sequencer.submit(claim.clone()));
+        world.run(&mut sequencer, 20);
+        assert!(world.effects().is_empty());
+        assert!(world.closed <= if stuck { 4 * 20 } else { 0 }, "{} closings", world.closed);
+        let far = world.nodes.iter().map(|node| node.member.durable().closed_through).max().unwrap();
+        assert!(far <= if stuck { 20 } else { 0 }, "{far}");
+        world.guard.charter = CHARTER;
+        world.run(&mut sequencer, 20);
+        assert_eq!(world.effects().into_values().collect::<Vec<_>>(), [1, 1]);
+    }
+}
+
 /// The committee of nodes 0 to 3 ends, whoever of it is down or corrupt and whatever is on its way, and another goes on.
 #[test]
 fn a_sequencer_seals_for_the_committee_that_goes_on() {

@@ -1,0 +1,65 @@
+//! Certificates from members that have them to one that lacks them. Nothing is kept on the way, and nothing is believed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use limen_policy::ledger::Committee;
+use limen_wire::ids::LedgerId;
+use limen_wire::pb;
+
+use super::port::{LedgerPort, bounded};
+use crate::signers::CallError;
+
+/// One member that lacks certificates, and those that may have them.
+pub(super) struct Relay {
+    pub(super) ledger: LedgerId,
+    pub(super) to: Arc<dyn LedgerPort>,
+    pub(super) from: Vec<Arc<dyn LedgerPort>>,
+    /// How long one call may take.
+    pub(super) patience: Duration,
+}
+
+impl Relay {
+    /// Shows what others have of this committee's numbers, page by page, until nobody has more.
+    pub(super) async fn numbers(&self, committee: Option<&pb::LedgerCommittee>) -> Result<(), CallError> {
+        let (ledger, committee) = (self.ledger.to_string(), committee.cloned());
+        let mut after = self.show(committee.clone(), Vec::new()).await?;
+        for from in &self.from {
+            loop {
+                let request = pb::LedgerShowRequest { ledger: ledger.clone(), after, committee: committee.clone() };
+                let Ok(page) = bounded(self.patience, from.show(request)).await else { break };
+                if page.certificates.is_empty() {
+                    break;
+                }
+                let head = self.show(committee.clone(), page.certificates).await?;
+                if head <= after {
+                    break;
+                }
+                after = head;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for all committees that kept the ledger before, the first one first. Each is known by the one that follows it.
+    pub(super) async fn all(&self, past: &[Arc<Committee>]) -> Result<(), CallError> {
+        for committee in past.iter().rev() {
+            self.show(Some(committee.to_wire()), Vec::new()).await?;
+        }
+        for committee in past {
+            self.numbers(Some(&committee.to_wire())).await?;
+        }
+        Ok(())
+    }
+
+    /// Shows certificates; the last number that is known then.
+    async fn show(
+        &self,
+        committee: Option<pb::LedgerCommittee>,
+        certificates: Vec<pb::Envelope>,
+    ) -> Result<u64, CallError> {
+        let ledger = self.ledger.to_string();
+        let request = pb::LedgerReserveRequest { ledger, certificates, committee, ..Default::default() };
+        Ok(bounded(self.patience, self.to.reserve(request)).await?.head)
+    }
+}
