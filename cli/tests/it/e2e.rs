@@ -6,6 +6,7 @@ mod cluster;
 mod crashes;
 mod deciding;
 mod freezes;
+mod handover;
 mod memory;
 mod needles;
 mod operator;

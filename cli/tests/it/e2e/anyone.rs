@@ -12,10 +12,10 @@ use limen_wire::ids::{Protocol, Scheme};
 use super::cluster::{Cluster, PATIENCE, signer, witness};
 
 /// Longer than any time-out that a dead machine can cause.
-const BOUND: Duration = Duration::from_secs(30);
+pub(super) const BOUND: Duration = Duration::from_secs(30);
 
 /// Signed and never broadcast.
-struct NoChain;
+pub(super) struct NoChain;
 
 impl Provider for NoChain {
     async fn next_nonce(&self, _: &Address) -> Result<u64, ProviderError> {
@@ -29,7 +29,7 @@ impl Provider for NoChain {
     }
 }
 
-async fn wait_whole(cluster: &Cluster) {
+pub(super) async fn wait_whole(cluster: &Cluster) {
     cluster.wait_linked().await;
     let started = Instant::now();
     while !cluster.client.status().await.unwrap().witnesses.iter().all(|witness| witness.reachable) {

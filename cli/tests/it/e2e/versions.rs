@@ -24,13 +24,13 @@ unfreeze_delay_secs = 60
 const QUIET: &str = "\n[[rules]]\nname = \"quiet\"\ndeny = \"message\"\n";
 
 /// Where the texts, the keys and the signed versions are.
-struct Desk {
-    cluster: Cluster,
-    folder: tempfile::TempDir,
+pub(super) struct Desk {
+    pub(super) cluster: Cluster,
+    pub(super) folder: tempfile::TempDir,
 }
 
 impl Desk {
-    fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
 
@@ -39,7 +39,7 @@ impl Desk {
         Command::new(env!("CARGO_BIN_EXE_limen")).arg("--config").arg(config).args(args).output().unwrap()
     }
 
-    fn succeeds(&self, args: &[&str]) -> String {
+    pub(super) fn succeeds(&self, args: &[&str]) -> String {
         let output = self.limen(args);
         assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stderr), self.cluster.logs());
         String::from_utf8(output.stdout).unwrap()
@@ -87,7 +87,7 @@ impl Desk {
     }
 
     /// Until all three signers have the version of this file in force.
-    async fn in_force(&self, text: &str) {
+    pub(super) async fn in_force(&self, text: &str) {
         let lint = self.succeeds(&["--output", "json", "charter", "lint", &self.path(text)]);
         let hash: serde_json::Value = serde_json::from_str(&lint).unwrap();
         let wanted = format!("{} in force: 3 of 3", hash["charter"].as_str().unwrap());
