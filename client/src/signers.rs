@@ -83,10 +83,10 @@ impl Signers {
         .await
     }
 
-    /// The freezes that each of them holds.
-    pub async fn freezes(&self) -> Vec<Answer<Vec<pb::HeldFreeze>>> {
+    /// The freezes that each of them holds, and those that it has made by itself.
+    pub async fn freezes(&self) -> Vec<Answer<pb::ListFreezesResponse>> {
         self.ask("ListFreezes", |mut client| async move {
-            Ok(client.list_freezes(pb::ListFreezesRequest {}).await?.into_inner().freezes)
+            Ok(client.list_freezes(pb::ListFreezesRequest {}).await?.into_inner())
         })
         .await
     }

@@ -78,6 +78,9 @@ impl Drivers {
     }
 }
 
+/// Denied requests of which signers are told at the same time; of more they are not told.
+const MOST_TOLD: usize = 64;
+
 /// What all parts of the coordinator share. One per process; tests make many.
 pub struct Core {
     pub(crate) charter: RwLock<Arc<Charter>>,
@@ -105,6 +108,8 @@ pub struct Core {
     pub(crate) shadow: Shadow,
     pub(crate) sessions: Arc<Semaphore>,
     pub(crate) watches: Arc<Semaphore>,
+    /// Places for denied requests of which signers are told.
+    pub(crate) telling: Arc<Semaphore>,
     /// Held by whoever changes a request that has no driver.
     pub(crate) late: tokio::sync::Mutex<()>,
     pub(crate) tasks: TaskTracker,
@@ -150,6 +155,7 @@ impl Core {
             metrics: Metrics::new(),
             sessions: Arc::new(Semaphore::new(limits.max_running_sessions)),
             watches: Arc::new(Semaphore::new(limits.max_watches)),
+            telling: Arc::new(Semaphore::new(MOST_TOLD)),
             late: tokio::sync::Mutex::default(),
             limits,
             timing,

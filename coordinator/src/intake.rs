@@ -107,6 +107,7 @@ pub async fn submit(core: &Arc<Core>, envelope: pb::Envelope) -> Result<(Entry, 
             tracing::info!(intent = %entry.record.id, requester = %entry.record.requester, key = %entry.record.key_id, state = entry.record.state.as_str(), "request");
             if entry.record.state.is_end() {
                 core.metrics.entered(entry.record.state, 0);
+                signing::announce::tell_denied(core, &key, &judged, &entry.record.envelope);
             } else {
                 signing::spawn(core, key, Entry::clone(&entry), Some(Arc::new(judged)), step.actions);
             }

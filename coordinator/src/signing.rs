@@ -3,7 +3,7 @@
 //! One task owns one request. It writes before it sends, calls all members at once, and never waits for more answers
 //! than it needs, but takes in the rest as they come.
 
-mod announce;
+pub(crate) mod announce;
 pub(crate) mod nonces;
 mod plan;
 pub(crate) mod presign;

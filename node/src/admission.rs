@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::approvals::{self, Shown};
 use crate::clock::{Millis, Now};
+use crate::freezes::automatic;
 use crate::guard::{
     self, Examined, ExaminedOrder, FirstSight, InForce, JournalView, KeygenVerdict, KnownIntent, Meter, PresignCall,
     PresignToken, SignCall, SignToken, Verdict,
@@ -144,6 +145,7 @@ pub fn note(
     if denied {
         txn.count_up(Tally::Denied, intent.requester.as_str())?;
     }
+    automatic::count(txn, charter, examined, time)?;
     if row.stopped {
         txn.count_down(Tally::StopsAhead, intent.requester.as_str())?;
     }

@@ -19,6 +19,7 @@ use prost::Message as _;
 use crate::clock::Now;
 use crate::crypto::CryptoPool;
 use crate::decisions::{Decisions, Heard};
+use crate::freezes::automatic;
 use crate::metrics::Metrics;
 use crate::node::StartError;
 use crate::shared::Shared;
@@ -112,12 +113,13 @@ pub(crate) async fn begin(store: &Store, file: Charter, text: String, time: Now)
 pub fn pin(txn: &mut Txn<'_>, charter: &Charter, text: String, time: Now) -> Result<(), StoreError> {
     txn.put_charter(charter.hash(), &CharterRow { text, signed: Vec::new(), veto: None })?;
     txn.put_lineage(&Lineage::new(charter.hash(), Entry::new(charter, Step::AtOnce, time.uptime.0)))?;
-    age(txn, charter, time)?;
+    settle(txn, charter, time)?;
     txn.append(time.wall, Event::Charter { hash: *charter.hash().as_bytes() })
 }
 
-/// Notes that what this charter names is in force from now on, where it has not been before.
-fn age(txn: &mut Txn<'_>, charter: &Charter, time: Now) -> Result<(), StoreError> {
+/// Notes that what this charter names is in force from now on, where it has not been before, and forgets whom it does not.
+fn settle(txn: &mut Txn<'_>, charter: &Charter, time: Now) -> Result<(), StoreError> {
+    automatic::forget_strangers(txn, charter)?;
     let ages = txn.ages()?.follow(charter, time.uptime.0);
     txn.put_ages(&ages)?;
     // What an age counts from is never later than what a restart goes on from.
@@ -341,7 +343,7 @@ fn bind(txn: &mut Txn<'_>, time: Now) -> Result<(), StoreError> {
             continue;
         }
         lineage.adopt(version);
-        age(txn, &read(txn, version)?, time)?;
+        settle(txn, &read(txn, version)?, time)?;
         // Whom it enrols may have said something that was passed over until now.
         txn.forget_cursors()?;
         txn.append(time.wall, Event::Charter { hash: *version.as_bytes() })?;

@@ -1,10 +1,12 @@
-//! Freezes in the journal: taken at once, lifted once enough people have said so and this node has waited.
+//! Freezes in the journal: taken at once, or made by this signer itself, and lifted once enough people have said so and this
+//! node has waited.
 
+pub mod automatic;
 #[cfg(test)]
 mod tests;
 
 use limen_policy::charter::Charter;
-use limen_policy::freeze::enough_to_lift;
+use limen_policy::freeze::{Lifters, enough_to_lift};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::freeze::{Freeze, Unfreeze};
 use limen_wire::ids::{IntentId, PersonId};
@@ -81,6 +83,9 @@ pub fn take_unfreeze(
     txn.append(now.wall, Event::Unfreeze { record: *unfreeze.id.as_bytes() })?;
     let live = txn.freeze_rows()?;
     for id in &unfreeze.freezes {
+        if automatic::hear(txn, id, (&unfreeze.person, &unfreeze.credential))? {
+            continue;
+        }
         let who = (unfreeze.person.clone(), unfreeze.credential.clone());
         if let Some((_, row)) = live.iter().find(|(one, _)| one == id) {
             let mut row = row.clone();
@@ -99,10 +104,10 @@ pub fn take_unfreeze(
 
 /// Begins and ends the delays of freezes that enough people lift. Gives those that were lifted now.
 pub fn lift_due(txn: &mut Txn<'_>, charter: &Charter, now: Now) -> Result<Vec<IntentId>, StoreError> {
-    let mut lifted = Vec::new();
+    let mut lifted = automatic::lift_due(txn, charter, now)?;
     for (id, mut row) in txn.freeze_rows()? {
-        let before = row.lifting.clone();
-        row.lifting = lifting(charter, &row, now.uptime);
+        let before = row.lifting.take();
+        row.lifting = lifting(charter, &row.lifters, before.as_ref(), now.uptime);
         if row.lifting.as_ref().is_some_and(|lifting| wait_ms(charter, lifting, now.uptime) == 0) {
             txn.lift(&id, &row.scope)?;
             txn.append(now.wall, Event::Lifted { freeze: *id.as_bytes() })?;
@@ -117,10 +122,10 @@ pub fn lift_due(txn: &mut Txn<'_>, charter: &Charter, now: Now) -> Result<Vec<In
 }
 
 /// The delay as it runs now: from the first moment at which enough people say so, anew if they stopped being enough.
-fn lifting(charter: &Charter, row: &FreezeRow, now: Uptime) -> Option<Lifting> {
+fn lifting(charter: &Charter, lifters: &Lifters, running: Option<&Lifting>, now: Uptime) -> Option<Lifting> {
     let delay_secs = charter.governance.as_ref()?.unfreeze_delay_secs;
     let begin = || Lifting { uptime: now.0, delay_secs };
-    enough_to_lift(charter, &row.lifters).then(|| row.lifting.clone().unwrap_or_else(begin))
+    enough_to_lift(charter, lifters).then(|| running.cloned().unwrap_or_else(begin))
 }
 
 /// Milliseconds that are left: of the longer of the delays that the charter asked for when it began and asks for now.

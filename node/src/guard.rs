@@ -69,6 +69,10 @@ impl KeyFacts {
     pub fn node_at(&self, index: PartyIndex) -> Option<&NodeId> {
         self.nodes.get(usize::from(index.as_u8()).checked_sub(1)?)
     }
+    /// Whether this node holds a share of it.
+    pub fn is_member(&self) -> bool {
+        self.node_at(self.me).is_some()
+    }
 }
 
 /// What the guard asks the journal about one intent.

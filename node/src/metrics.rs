@@ -67,6 +67,10 @@ pub struct Metrics {
     pub store_commit_seconds: CommitTime,
     /// Live freezes.
     pub freezes: Gauge,
+    /// Requesters that this signer has frozen by itself.
+    pub automatic_freezes: Gauge,
+    /// How often it has ever frozen one.
+    pub automatic_freezes_made: Counter,
     /// Number of the charter's version in force, 0 where it counts none.
     pub charter_number: Gauge,
     /// Versions of the charter whose delay runs.
@@ -129,6 +133,9 @@ impl Metrics {
         r.register("store_commits", "Commits of the store", self.store_commits.clone());
         r.register_with_unit("store_commit", "Time of commits", seconds, self.store_commit_seconds.0.clone());
         r.register("freezes", "Freezes that stop something", self.freezes.clone());
+        r.register("automatic_freezes", "Requesters frozen by this signer itself", self.automatic_freezes.clone());
+        let made = self.automatic_freezes_made.clone();
+        r.register("automatic_freezes_made", "How often this signer has frozen a requester by itself", made);
         r.register("charter_number", "Number of the charter's version in force", self.charter_number.clone());
         r.register("charter_waiting", "Versions of the charter whose delay runs", self.charter_waiting.clone());
         r.register("charter_stuck", "Signed versions that a sibling keeps from binding", self.charter_stuck.clone());

@@ -121,8 +121,12 @@ pub(crate) fn voided(shared: &Shared, record: &pb::Envelope) -> Result<Option<pb
 
 /// Tells operators how much is frozen.
 fn count(host: &impl Follows) -> Result<(), StoreError> {
-    let live = host.decisions().store.view()?.freeze_rows()?.len();
-    host.metrics().freezes.set(i64::try_from(live).unwrap_or(i64::MAX));
+    let (view, metrics) = (host.decisions().store.view()?, host.metrics());
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    metrics.freezes.set(count(view.freeze_rows()?.len()));
+    metrics.automatic_freezes.set(count(view.automatic_rows()?.len()));
+    let made = &metrics.automatic_freezes_made;
+    made.inc_by(view.automatic_made()?.saturating_sub(made.get()));
     Ok(())
 }
 
@@ -130,7 +134,9 @@ fn count(host: &impl Follows) -> Result<(), StoreError> {
 pub(crate) async fn lift_due(host: &impl Follows) -> Result<(), StoreError> {
     count(host)?;
     let Decisions { charter, store, now, .. } = host.decisions();
-    if store.view()?.freeze_rows()?.iter().all(|(_, row)| row.lifters.is_empty()) {
+    let view = store.view()?;
+    let named = view.freeze_rows()?.iter().any(|(_, row)| !row.lifters.is_empty());
+    if !named && view.automatic_rows()?.iter().all(|(_, row)| row.lifters.is_empty()) {
         return Ok(());
     }
     for id in store.write(move |txn| freezes::lift_due(txn, &charter, now)).await? {

@@ -4,6 +4,7 @@
 //! after the transaction that holds state and journal record together is on disk. A failed write ends the process,
 //! because nothing that was promised could be kept any more.
 
+pub mod automatic;
 pub mod compaction;
 pub mod journal;
 mod ledgers;
@@ -105,6 +106,9 @@ pub struct CommitStats {
     pub duration: Duration,
 }
 
+/// Gives 32 random bytes.
+pub type Draw = Box<dyn Fn() -> [u8; 32] + Send>;
+
 /// How the store is opened.
 pub struct Options {
     /// Whose it is.
@@ -113,6 +117,8 @@ pub struct Options {
     pub cluster: ClusterId,
     /// Check every page first.
     pub check: bool,
+    /// Random names for what the store's own operations make.
+    pub draw: Draw,
     /// Told about each commit.
     pub on_commit: Box<dyn Fn(CommitStats) + Send>,
     /// Called when a write failed: must not return in production.
@@ -120,12 +126,13 @@ pub struct Options {
 }
 
 impl Options {
-    /// For a node, with a process abort on failure.
+    /// For a node, with the operating system's randomness and a process abort on failure.
     pub fn new(node: NodeId, cluster: ClusterId) -> Self {
         Self {
             node,
             cluster,
             check: true,
+            draw: Box::new(|| *crate::entropy::random::<32>()),
             on_commit: Box::new(|_| {}),
             on_fatal: Box::new(|error| {
                 tracing::error!(%error, "a durable write failed: the process stops here, before anything leaves it");
@@ -166,7 +173,7 @@ impl Store {
         let view = View::new(db.begin_read().map_err(StoreError::engine)?)?;
         let head = view.verify_journal()?;
         drop(view);
-        let writer = Writer::spawn(Arc::clone(&db), head, options.on_commit, options.on_fatal)?;
+        let writer = Writer::spawn(Arc::clone(&db), head, options)?;
         Ok(Self { db, writer: Arc::new(writer) })
     }
 

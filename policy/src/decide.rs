@@ -54,6 +54,8 @@ pub struct Decision {
     pub slice: SliceHash,
     /// A rule about hours or ages was consulted: at another moment the same bytes may be decided otherwise.
     pub timed: bool,
+    /// Denied whatever the moment and whoever approves: under this charter the same bytes are never allowed.
+    pub for_good: bool,
 }
 
 impl Decision {
@@ -79,10 +81,10 @@ impl Decision {
         formulas.into_iter().any(|formula| formula.leaves().into_iter().any(member))
     }
 
-    fn denied(reasons: Vec<String>) -> Self {
+    fn denied(reasons: Vec<String>, for_good: bool) -> Self {
         let (rules, requirements, asking, charges) = Default::default();
         let slice = SliceHash::new([0; 32]);
-        Self { allowed: false, rules, reasons, requirements, asking, charges, slice, timed: false }
+        Self { allowed: false, rules, reasons, requirements, asking, charges, slice, timed: false, for_good }
     }
 }
 
@@ -107,11 +109,13 @@ struct Matched<'a> {
     now: BTreeMap<&'a str, &'a Rule>,
     /// At this or another time.
     ever: BTreeMap<&'a str, &'a Rule>,
+    /// There is an effect that no rule allows at any moment, or that some rule denies at every moment.
+    never: bool,
 }
 
 /// Decides. The intent's requester must be enrolled with the duty to request; their signature is the guard's business.
 pub fn decide(charter: &Charter, intent: &Intent, effects: &Effects, when: &When<'_>) -> Decision {
-    let refuse = |reason: String| Decision::denied(vec![reason]);
+    let refuse = |reason: String| Decision::denied(vec![reason], true);
     if charter.requester(&intent.requester, Duty::Request).is_none() {
         return refuse(format!("requester {} is not enrolled to request signatures", intent.requester));
     }
@@ -126,6 +130,7 @@ pub fn decide(charter: &Charter, intent: &Intent, effects: &Effects, when: &When
     }
     let case = Case { charter, intent, effects, totals: totals(&effects.list), vault, when: *when };
     let (matched, mut reasons) = case.judge();
+    let never = matched.never;
     let charged = charge::charges(&case);
     let limits: Vec<&Limit> = charged.iter().flatten().filter_map(|one| charter.limits.get(&one.limit)).collect();
     let rules: Vec<String> = matched.now.keys().map(|name| (*name).to_owned()).collect();
@@ -133,23 +138,23 @@ pub fn decide(charter: &Charter, intent: &Intent, effects: &Effects, when: &When
     let timed = consulted.iter().any(|rule| rule.is_timed());
     let slice = match case.slice(&consulted, &limits) {
         Ok(slice) => slice,
-        Err(error) => return refuse(format!("the consulted rules cannot be hashed: {error}")),
+        Err(error) => return Decision::denied(vec![format!("the consulted rules cannot be hashed: {error}")], false),
     };
     let asking = requirements(consulted.into_iter());
-    let denied = |reasons: Vec<String>| {
+    let denied = |reasons: Vec<String>, for_good: bool| {
         let asking = if timed { asking.clone() } else { Vec::new() };
         let rules = rules.clone();
-        Decision { rules, asking, slice, timed, ..Decision::denied(reasons) }
+        Decision { rules, asking, slice, timed, ..Decision::denied(reasons, for_good) }
     };
     match charged {
         Ok(charges) if reasons.is_empty() => {
             let requirements = requirements(matched.now.into_values());
-            Decision { allowed: true, rules, reasons, requirements, asking, charges, slice, timed }
+            Decision { allowed: true, rules, reasons, requirements, asking, charges, slice, timed, for_good: false }
         }
-        Ok(_) => denied(reasons),
+        Ok(_) => denied(reasons, never),
         Err(why) => {
             reasons.push(why);
-            denied(reasons)
+            denied(reasons, true)
         }
     }
 }
@@ -184,12 +189,13 @@ impl<'a> Case<'a> {
         let mut matched = Matched::default();
         let mut reasons = Vec::new();
         for effect in &self.effects.list {
-            let mut allowed = false;
+            let (mut allowed, mut ever_allowed) = (false, false);
             for rule in &self.charter.rules {
                 match self.fit(rule, effect) {
                     Fit::Yes => {}
                     Fit::NotNow(_) => {
                         matched.ever.insert(&rule.name, rule);
+                        ever_allowed |= rule.verb == Verb::Allow;
                         continue;
                     }
                     Fit::OtherClass | Fit::No(_) => continue,
@@ -199,10 +205,14 @@ impl<'a> Case<'a> {
                 match rule.verb {
                     Verb::Allow => allowed = true,
                     Verb::Require => {}
-                    Verb::Deny => reasons.push(format!("{}: rule {:?} denies it", describe(effect), rule.name)),
+                    Verb::Deny => {
+                        matched.never |= !rule.is_timed();
+                        reasons.push(format!("{}: rule {:?} denies it", describe(effect), rule.name));
+                    }
                 }
             }
             if !allowed {
+                matched.never |= !ever_allowed;
                 reasons.push(self.explain(effect));
             }
         }

@@ -14,7 +14,7 @@ use limen_wire::ids::PersonId;
 
 use crate::charter::Charter;
 use crate::charter::assets::{AssetGroup, Assets};
-use crate::charter::governance::Governance;
+use crate::charter::governance::{AutomaticFreeze, Governance};
 use crate::charter::people::{CredentialClass, Group};
 use crate::charter::rule::{Destination, Destinations, Rule, Verb};
 use crate::charter::vault::{BookEntry, Limit};
@@ -369,10 +369,32 @@ fn governance(changes: &mut Changes, old: Option<&Governance>, new: Option<&Gove
     changes.same("the group of guardians", &old.guardians, &new.guardians);
     changes.same("who lifts a freeze", &old.unfreeze, &new.unfreeze);
     changes.most("the delay of lifting a freeze in seconds", &old.unfreeze_delay_secs, &new.unfreeze_delay_secs);
+    automatic_freeze(changes, old.automatic_freeze, new.automatic_freeze);
     let voids = |governance: &Governance| governance.voids.iter().copied().collect::<BTreeSet<_>>();
     // What was voided stays voided: it is enough that one version in force said so.
     let neutral = (Direction::Neutral, Direction::Neutral);
     changes.members("voided versions", (&voids(old), &voids(new)), neutral);
+}
+
+/// More requests than before, or a shorter time to count them in, let a requester be denied more often.
+fn automatic_freeze(changes: &mut Changes, old: Option<AutomaticFreeze>, new: Option<AutomaticFreeze>) {
+    let words = |one: AutomaticFreeze| format!("{} requests within {} s", one.refused, one.within_secs);
+    match (old, new) {
+        (Some(old), Some(new)) => {
+            changes.least("the number of denied requests that freeze their requester", &old.refused, &new.refused);
+            let what = "the time within which denied requests freeze their requester, in seconds,";
+            changes.most(what, &old.within_secs, &new.within_secs);
+        }
+        (None, Some(new)) => {
+            let what = format!("each signer freezes by itself a requester of whom it denies {}", words(new));
+            changes.add(Direction::Tightens, what);
+        }
+        (Some(old), None) => {
+            let what = format!("no signer freezes a requester by itself any more, as it did after {} were denied", words(old));
+            changes.add(Direction::Loosens, what);
+        }
+        (None, None) => {}
+    }
 }
 
 /// A list in words; empty lists match everything.

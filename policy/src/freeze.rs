@@ -2,6 +2,9 @@
 //!
 //! One guardian freezes alone. The set of freezes only grows; a freeze is *live* until every signer for itself has seen
 //! enough people lift exactly it and waited. Nothing here depends on the order in which records arrive.
+//!
+//! A signer's own freeze of a requester is no record and concerns nobody else: it stops what that signer would sign, and
+//! approvals are not bound to it.
 
 #[cfg(test)]
 mod tests;
@@ -11,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use limen_wire::effects::{Address, Asset, Effect, Effects};
 use limen_wire::envelope::{EnvelopeError, Opened};
 use limen_wire::freeze::{Freeze, FreezeScope, Unfreeze};
-use limen_wire::ids::{ClusterId, CredentialId, FreezeEpoch, GroupId, IntentId, PersonId};
+use limen_wire::ids::{ClusterId, CredentialId, FreezeEpoch, GroupId, IntentId, PersonId, RequesterId};
 use limen_wire::intent::Intent;
 
 use crate::approval::assign;
@@ -140,6 +143,19 @@ pub struct Live {
     pub reason: String,
 }
 
+/// A signer's own freeze of a requester, of whom it has denied so many requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Automatic {
+    /// Random: what an unfreeze names.
+    pub id: IntentId,
+    /// How many requests were denied.
+    pub refused: u32,
+    /// Within how many seconds of the signer's running time.
+    pub within_secs: u64,
+    /// Milliseconds since 1970 at which the signer made it.
+    pub since_ms: u64,
+}
+
 /// Every freeze that a signer holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Freezes {
@@ -147,6 +163,8 @@ pub struct Freezes {
     pub live: BTreeMap<IntentId, Live>,
     /// Those that were lifted.
     pub lifted: BTreeMap<FreezeScope, BTreeSet<IntentId>>,
+    /// Its own.
+    pub automatic: BTreeMap<RequesterId, Automatic>,
 }
 
 /// What touches one intent.
@@ -154,6 +172,8 @@ pub struct Freezes {
 pub struct Touching<'a> {
     /// The freezes that stop it, by id.
     pub live: Vec<(IntentId, &'a Live)>,
+    /// The signer's own freeze of whoever asks.
+    pub automatic: Option<&'a Automatic>,
     /// What approvals of it are bound to: it changes when a freeze comes, and again when it goes.
     pub epoch: FreezeEpoch,
 }
@@ -166,7 +186,7 @@ impl Freezes {
             self.live.iter().filter(|(_, one)| touched(&one.scope)).map(|(id, one)| (*id, one)).collect();
         let lifted = self.lifted.iter().filter(|(scope, _)| touched(scope)).flat_map(|(_, ids)| ids);
         let epoch = FreezeEpoch::with_lifted(live.iter().map(|(id, _)| *id), lifted.copied());
-        Touching { live, epoch }
+        Touching { live, automatic: self.automatic.get(&intent.requester), epoch }
     }
 }
 

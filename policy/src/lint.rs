@@ -14,6 +14,7 @@ use limen_wire::ids::PersonId;
 
 use crate::approval::assign;
 use crate::charter::assets::Assets;
+use crate::charter::governance::AutomaticFreeze;
 use crate::charter::people::{CredentialClass, Roster};
 use crate::charter::rule::{Rule, Verb};
 use crate::charter::vault::{Limit, Tier};
@@ -195,6 +196,12 @@ impl<'a> Findings<'a> {
         };
         no_delay("governance.loosening_delay_secs", governance.loosening_delay_secs);
         no_delay("governance.unfreeze_delay_secs", governance.unfreeze_delay_secs);
+        let repeated = match governance.automatic_freeze {
+            None => "without it whoever stole a requester's key may try what the rules let through as often as they like",
+            Some(AutomaticFreeze { refused: 1, .. }) => "one denied request freezes its requester: everybody errs once",
+            Some(_) => return,
+        };
+        self.add(Severity::Warning, "governance.automatic_freeze", repeated);
     }
 
     /// A ledger that stops with its f corrupt members silent is an outage in one machine's hands.

@@ -42,6 +42,7 @@ fn signer_json(signer: &SignerHealth, view: &ClusterView) -> Value {
             "standing": peer.standing, "trouble": peer.trouble,
         })).collect::<Vec<_>>()),
         "rolled_back": status.map(|status| &status.rolled_back),
+        "automatic_freezes": status.map(|status| &status.automatic_freezes),
         "freezes": status.map(|status| status.freezes),
         "log_size": status.map(|status| status.log_size),
         "pending_leaves": status.map(|status| status.pending_leaves),
@@ -92,6 +93,9 @@ fn row(signer: &SignerHealth, view: &ClusterView) -> Vec<String> {
     match status {
         Some(status) if !status.rolled_back.is_empty() => remark = format!("STORE PUT BACK: {}", status.rolled_back),
         Some(status) if !status.log_alarm.is_empty() => remark = format!("ANOTHER LOG: {}", status.log_alarm),
+        Some(status) if !status.automatic_freezes.is_empty() => {
+            remark = format!("FROZE {} BY ITSELF: `limen freezes`", status.automatic_freezes.join(", "));
+        }
         Some(status) if status.freezes > 0 => remark = format!("{} freezes: `limen freezes`", status.freezes),
         _ => {
             let trouble = peers.iter().find(|peer| peer.connected && !peer.trouble.is_empty());

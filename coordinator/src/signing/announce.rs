@@ -9,12 +9,40 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Done, Driver, Wanted, session};
+use crate::context::Core;
+use crate::intake::judge::Judged;
+use crate::keys::ring::ActiveKey;
 use crate::lifecycle::{Event, Opinion};
 use crate::signers::CallError;
 use crate::store::StoreError;
 
 /// What a signer's delay gets on top before it is asked again.
 const LITTLE: Duration = Duration::from_millis(50);
+
+/// Shows the members a request that the rules deny for good, where they count such requests: it ends here, and nobody waits for
+/// what they say.
+pub(crate) fn tell_denied(core: &Arc<Core>, key: &ActiveKey, judged: &Judged, envelope: &pb::Envelope) {
+    let governance = core.charter().governance.clone();
+    if !judged.decision.for_good || governance.is_none_or(|governance| governance.automatic_freeze.is_none()) {
+        return;
+    }
+    let Ok(place) = Arc::clone(&core.telling).try_acquire_owned() else {
+        return tracing::warn!(intent = %judged.intent.id, "the signers are told of enough denied requests already");
+    };
+    let (bound, mut calls) = (core.timing.call_timeout, JoinSet::new());
+    for signer in core.signers.among(&key.committee.members) {
+        let signer = Arc::clone(signer);
+        let request = pb::AnnounceRequest { intent: Some(envelope.clone()), ..pb::AnnounceRequest::default() };
+        calls.spawn(async move { signer.within(bound, signer.port().announce(request)).await.err() });
+    }
+    let id = judged.intent.id;
+    core.tasks.spawn(async move {
+        for error in calls.join_all().await.into_iter().flatten() {
+            tracing::debug!(intent = %id, %error, "a signer was not told of a denied request");
+        }
+        drop(place);
+    });
+}
 
 impl Driver {
     /// Shows the intent and what people said to every member that has not heard it, or `again` to all that do not refuse.

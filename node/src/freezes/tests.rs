@@ -19,16 +19,16 @@ use crate::guard::{self, SignCall, Verdict, sign_call};
 use crate::recent::Recent;
 use crate::store::{Options, Store};
 
-const WALL: Millis = Millis(1_000_000_000);
-const HOUR_MS: u64 = 3_600_000;
-const ASKED: &str = r#"
+pub(super) const WALL: Millis = Millis(1_000_000_000);
+pub(super) const HOUR_MS: u64 = 3_600_000;
+pub(super) const ASKED: &str = r#"
 [[rules]]
 name = "asked"
 require = "transfer"
 approvals = "1 terminal of treasury"
 "#;
 
-fn key(seed: u8) -> SigningKey {
+pub(super) fn key(seed: u8) -> SigningKey {
     SigningKey::ed25519_from_seed(&[seed; 32].into())
 }
 
@@ -45,22 +45,26 @@ fn credential_of(person: &str) -> String {
     format!("{person}-{}", if person == "carla" { "service" } else { "terminal" })
 }
 
-fn charter(more: &str) -> Arc<Charter> {
-    let text = charter_text();
-    let sample = Charter::from_toml(&text).unwrap();
-    let carla = &sample.roster.people[&"carla".parse().unwrap()].credentials[&"carla-service".parse().unwrap()];
-    let text = text.replace(&carla.public_key.to_string(), &key_of("carla").public_key().to_string());
+pub(super) fn charter(more: &str) -> Arc<Charter> {
+    let text = with_carla(&charter_text());
     Arc::new(Charter::from_toml(&format!("{text}{more}")).unwrap())
 }
 
+/// The same charter with a key for carla that is known here.
+pub(super) fn with_carla(text: &str) -> String {
+    let sample = Charter::from_toml(text).unwrap();
+    let carla = &sample.roster.people[&"carla".parse().unwrap()].credentials[&"carla-service".parse().unwrap()];
+    text.replace(&carla.public_key.to_string(), &key_of("carla").public_key().to_string())
+}
+
 /// One signer with a clock of its own.
-struct Signer {
+pub(super) struct Signer {
     folder: tempfile::TempDir,
     store: Option<Store>,
-    charter: Arc<Charter>,
-    keys: Keys,
+    pub(super) charter: Arc<Charter>,
+    pub(super) keys: Keys,
     recent: Recent,
-    now: Now,
+    pub(super) now: Now,
     session: u8,
 }
 
@@ -69,35 +73,39 @@ fn open(folder: &tempfile::TempDir) -> Store {
     Store::open(folder.path(), Options::new(owner.0, owner.1)).unwrap()
 }
 
-fn wait<F: Future>(future: F) -> F::Output {
+pub(super) fn wait<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
 impl Signer {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::under("")
     }
 
-    fn under(more: &str) -> Self {
+    pub(super) fn under(more: &str) -> Self {
+        Self::with(charter(more))
+    }
+
+    pub(super) fn with(charter: Arc<Charter>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Some(open(&folder));
         let facts = facts();
         let keys = RwLock::new(HashMap::from([(facts.public.key.clone(), Arc::new(facts))]));
         let now = Now { wall: WALL, uptime: Uptime(5_000) };
-        Self { folder, store, charter: charter(more), keys, recent: Recent::default(), now, session: 0 }
+        Self { folder, store, charter, keys, recent: Recent::default(), now, session: 0 }
     }
 
-    fn decisions(&self) -> Decisions<'_> {
+    pub(super) fn decisions(&self) -> Decisions<'_> {
         let (charter, keys, recent) = (&self.charter, &self.keys, &self.recent);
         pin(self.store.as_ref().unwrap(), charter);
         Decisions { charter: Arc::clone(charter), store: self.store.as_ref().unwrap(), keys, recent, now: self.now }
     }
 
-    fn hears(&self, record: &pb::Envelope) -> Result<bool, ApiError> {
+    pub(super) fn hears(&self, record: &pb::Envelope) -> Result<bool, ApiError> {
         wait(self.decisions().stop(record.clone())).answer
     }
 
-    fn announce(&self, raw: &pb::Intent, approvals: &[pb::Envelope]) -> Vec<pb::RequirementStatus> {
+    pub(super) fn announce(&self, raw: &pb::Intent, approvals: &[pb::Envelope]) -> Vec<pb::RequirementStatus> {
         let decisions = self.decisions();
         let examined = decisions.examine(&sealed(raw)).unwrap();
         let shown = decisions.show(&examined, &Papers { approvals, checks: &[] }).unwrap();
@@ -105,7 +113,7 @@ impl Signer {
         announced.progress.statuses.into_iter().chain(announced.frozen).collect()
     }
 
-    fn epoch(&self, raw: &pb::Intent) -> FreezeEpoch {
+    pub(super) fn epoch(&self, raw: &pb::Intent) -> FreezeEpoch {
         let decisions = self.decisions();
         let examined = decisions.examine(&sealed(raw)).unwrap();
         decisions.imagine(examined, &Papers::default()).unwrap().examined.freeze_epoch()
@@ -121,14 +129,14 @@ impl Signer {
         wait(decisions.sign(examined, call, sealed(raw), shown)).unwrap().verdict
     }
 
-    fn refused(&mut self, raw: &pb::Intent) -> ApiError {
+    pub(super) fn refused(&mut self, raw: &pb::Intent) -> ApiError {
         match self.sign(raw, &[]) {
             Verdict::Refused(error) => error,
             other => panic!("{other:?}"),
         }
     }
 
-    fn is_frozen(&mut self, raw: &pb::Intent) -> bool {
+    pub(super) fn is_frozen(&mut self, raw: &pb::Intent) -> bool {
         match self.sign(raw, &[]) {
             Verdict::Refused(error) if error.code == Code::Frozen => true,
             Verdict::Refused(error) => panic!("{error}"),
@@ -137,7 +145,7 @@ impl Signer {
     }
 
     /// Lets the node run for a while and look at its freezes.
-    fn run_for(&mut self, millis: u64) -> usize {
+    pub(super) fn run_for(&mut self, millis: u64) -> usize {
         self.now.uptime.0 += millis;
         self.now.wall.0 += millis;
         let (charter, now) = (Arc::clone(&self.charter), self.now);
@@ -145,7 +153,7 @@ impl Signer {
         store.write_blocking(move |txn| lift_due(txn, &charter, now)).unwrap().len()
     }
 
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.store = None;
         let store = open(&self.folder);
         self.now.uptime = store.view().unwrap().uptime().unwrap();
@@ -171,7 +179,7 @@ fn freeze(scope: &str, nonce: u8) -> (IntentId, pb::Envelope) {
     freeze_by("carla", scope, nonce)
 }
 
-fn unfreeze(person: &str, ids: &[IntentId]) -> pb::Envelope {
+pub(super) fn unfreeze(person: &str, ids: &[IntentId]) -> pb::Envelope {
     let mut freezes = ids.to_vec();
     freezes.sort();
     let unfreeze = Unfreeze {
@@ -185,7 +193,7 @@ fn unfreeze(person: &str, ids: &[IntentId]) -> pb::Envelope {
     seal(PayloadType::Unfreeze, unfreeze.to_payload(), &credential_of(person), &key_of(person))
 }
 
-fn intent(name: &str) -> pb::Intent {
+pub(super) fn intent(name: &str) -> pb::Intent {
     let mut raw = transfer(u64::from(name.as_bytes()[0]), name);
     raw.expires_at_secs = WALL.as_secs() + 80_000;
     raw

@@ -1,7 +1,7 @@
 //! What a live freeze means for one intent.
 
 use limen_policy::charter::Charter;
-use limen_policy::freeze::{Freezes, Live, Touching};
+use limen_policy::freeze::{Automatic, Freezes, Live, Touching};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{FreezeEpoch, IntentId};
 use limen_wire::pb;
@@ -34,23 +34,33 @@ fn words((id, freeze): &(IntentId, &Live)) -> String {
     format!("freeze {id} of {} by {}: {}", freeze.scope, freeze.person, freeze.reason)
 }
 
+fn own_words(Automatic { id, refused, within_secs, since_ms }: &Automatic, examined: &Examined) -> String {
+    let (requester, since) = (&examined.intent.requester, since_ms / 1000);
+    format!(
+        "automatic freeze {id} of requester:{requester} by this signer itself, since {since} s: the rules denied {refused} of \
+         its requests within {within_secs} s"
+    )
+}
+
+/// The freezes that touch it, as far as one answer names them: by name, with what is to be read of each.
+fn named(charter: &Charter, examined: &Examined, freezes: &Freezes) -> Vec<(IntentId, String)> {
+    let Touching { live, automatic, .. } = examined.touching(charter, freezes);
+    let own = automatic.map(|own| (own.id, own_words(own, examined)));
+    own.into_iter().chain(live.iter().map(|one| (one.0, words(one)))).take(NAMED).collect()
+}
+
 /// Refuses what a live freeze touches.
 pub(super) fn check_freezes(charter: &Charter, examined: &Examined, freezes: &Freezes) -> Result<(), ApiError> {
-    let touching = examined.touching(charter, freezes);
-    if touching.live.is_empty() {
-        return Ok(());
-    }
-    let named: Vec<String> = touching.live.iter().take(NAMED).map(words).collect();
-    Err(ApiError::new(Code::Frozen, named.join("; ")))
+    let named: Vec<String> = named(charter, examined, freezes).into_iter().map(|(_, words)| words).collect();
+    if named.is_empty() { Ok(()) } else { Err(ApiError::new(Code::Frozen, named.join("; "))) }
 }
 
 /// The live freezes that touch it, as things that have to be met first.
 pub fn frozen(charter: &Charter, examined: &Examined, freezes: &Freezes) -> Vec<pb::RequirementStatus> {
-    let touching = examined.touching(charter, freezes);
-    let status = |one: &(IntentId, &Live)| pb::RequirementStatus {
-        rule: format!("freeze {}", one.0),
-        missing: words(one),
+    let status = |(id, missing): (IntentId, String)| pb::RequirementStatus {
+        rule: format!("freeze {id}"),
+        missing,
         ..pb::RequirementStatus::default()
     };
-    touching.live.iter().take(NAMED).map(status).collect()
+    named(charter, examined, freezes).into_iter().map(status).collect()
 }

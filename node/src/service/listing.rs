@@ -27,6 +27,7 @@ pub(super) fn status(shared: &Shared) -> Result<pb::StatusResponse, ApiError> {
         connected: health.connected,
         round_trip_us: health.round_trip_us,
     });
+    let own = view.automatic_rows().map_err(failed)?;
     Ok(pb::StatusResponse {
         node: shared.me.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -44,6 +45,7 @@ pub(super) fn status(shared: &Shared) -> Result<pb::StatusResponse, ApiError> {
         log_size: view.log_size().map_err(failed)?,
         pending_leaves: view.pending_leaf_count().map_err(failed)?,
         log_alarm: shared.log_alarm.words(),
+        automatic_freezes: own.into_iter().map(|(requester, _)| requester.to_string()).collect(),
         freezes: u32::try_from(view.freeze_rows().map_err(failed)?.len()).unwrap_or(u32::MAX),
         banned_peers: view.bans().map_err(failed)?.into_iter().map(|(peer, _)| peer).collect(),
     })

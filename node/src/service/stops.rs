@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use limen_policy::freeze::Lifters;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::pb;
 use limen_wire::pb::stops_server::Stops;
@@ -11,6 +12,7 @@ use tonic::{Request, Response, Status};
 
 use crate::shared::Shared;
 use crate::stops::quota::Quotas;
+use crate::store::stops::Lifting;
 use crate::{freezes, stops};
 
 /// The service for clients.
@@ -55,19 +57,29 @@ impl Stops for StopsService {
         request: Request<pb::ListFreezesRequest>,
     ) -> Result<Response<pb::ListFreezesResponse>, Status> {
         self.admit(&request)?;
-        let rows = self.shared.store.view().and_then(|view| view.freeze_rows());
-        let rows = rows.map_err(|error| self.status(Shared::store_error(&error)))?;
-        let now = self.shared.time().uptime;
-        let held = rows.into_iter().map(|(_, row)| {
-            let lifting = row.lifting.as_ref();
-            pb::HeldFreeze {
-                freeze: pb::Envelope::decode(row.envelope.as_slice()).ok(),
-                held_since_ms: row.held_since_ms,
-                lifted_by: row.lifters.keys().map(ToString::to_string).collect(),
-                lifting: lifting.is_some(),
-                wait_ms: lifting.map_or(0, |lifting| freezes::wait_ms(&self.shared.charter(), lifting, now)),
-            }
+        let rows = self.shared.store.view().and_then(|view| Ok((view.freeze_rows()?, view.automatic_rows()?)));
+        let (rows, own) = rows.map_err(|error| self.status(Shared::store_error(&error)))?;
+        let (charter, now) = (self.shared.charter(), self.shared.time().uptime);
+        let left = |lifting: Option<&Lifting>| lifting.map_or(0, |lifting| freezes::wait_ms(&charter, lifting, now));
+        let names = |lifters: &Lifters| lifters.keys().map(ToString::to_string).collect();
+        let held = rows.into_iter().map(|(_, row)| pb::HeldFreeze {
+            freeze: pb::Envelope::decode(row.envelope.as_slice()).ok(),
+            held_since_ms: row.held_since_ms,
+            lifted_by: names(&row.lifters),
+            lifting: row.lifting.is_some(),
+            wait_ms: left(row.lifting.as_ref()),
         });
-        Ok(Response::new(pb::ListFreezesResponse { node: self.shared.me.to_string(), freezes: held.collect() }))
+        let automatic = own.into_iter().map(|(requester, row)| pb::AutomaticFreeze {
+            id: row.id.to_vec().into(),
+            requester: requester.to_string(),
+            refused: row.refused,
+            within_secs: row.within_secs,
+            since_ms: row.since_ms,
+            lifted_by: names(&row.lifters),
+            lifting: row.lifting.is_some(),
+            wait_ms: left(row.lifting.as_ref()),
+        });
+        let (node, freezes) = (self.shared.me.to_string(), held.collect());
+        Ok(Response::new(pb::ListFreezesResponse { node, freezes, automatic: automatic.collect() }))
     }
 }

@@ -208,6 +208,13 @@ pub enum Event {
         /// Its root.
         root: [u8; 32],
     },
+    /// This signer has frozen a requester by itself.
+    FrozenByItself {
+        /// The freeze's id.
+        freeze: [u8; 32],
+        /// Whom.
+        requester: String,
+    },
 }
 
 /// A record: an event with its time.

@@ -39,6 +39,10 @@ pub(super) const STOP_IDS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition
 pub(super) const FREEZES: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("freezes");
 /// Scope → ids of its freezes that were lifted.
 pub(super) const LIFTED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("lifted");
+/// Requester → when its requests were denied that count still.
+pub(super) const DENIALS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("denials");
+/// Requester → this signer's own freeze of it.
+pub(super) const AUTOMATIC: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("automatic-freezes");
 /// Freeze that has not come yet → who says that it may be lifted.
 pub(super) const EARLY_LIFTERS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("early-lifters");
 /// Intent that has not been seen → what people said against it.
@@ -80,6 +84,8 @@ pub(super) const META_LINEAGE: &str = "charter-lineage";
 pub(super) const META_IN_FORCE: &str = "charter-in-force";
 /// Since when what the charter in force names stands as it does.
 pub(super) const META_AGES: &str = "charter-ages";
+/// How many freezes this signer has made by itself (8 bytes, big-endian).
+pub(super) const META_AUTOMATIC: &str = "automatic-freezes-made";
 /// Next order of first sight that compaction looks at.
 pub(super) const META_COMPACTED: &str = "compacted-to";
 
@@ -138,7 +144,7 @@ fn create(db: &Database, owner: &str) -> Result<(), StoreError> {
         ($($table:ident)*) => { $(txn.open_table($table).map_err(StoreError::engine)?;)* };
     }
     make!(JOURNAL INTENTS TOMBSTONES INTENT_IDS CLAIMS SESSIONS KEYS SHARES STOPS TALLIES METERS BANS CHARTERS);
-    make!(STOP_LOG STOP_IDS FREEZES LIFTED EARLY_LIFTERS AHEAD CURSORS REMEMBERED);
+    make!(STOP_LOG STOP_IDS FREEZES LIFTED EARLY_LIFTERS AHEAD CURSORS REMEMBERED DENIALS AUTOMATIC);
     make!(LEDGERS CERTIFICATES PROMISES);
     make!(LOG LOG_TILES LOG_LEAVES PENDING_LEAVES);
     txn.commit().map_err(StoreError::engine)

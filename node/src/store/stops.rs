@@ -12,8 +12,8 @@ use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
 
 use super::rows::{decode, encode};
-use super::schema::{AHEAD, CURSORS, FREEZES, LIFTED, REMEMBERED, STOP_LOG};
-use super::{StoreError, Txn, View};
+use super::schema::{AHEAD, AUTOMATIC, CURSORS, FREEZES, LIFTED, REMEMBERED, STOP_LOG};
+use super::{StoreError, Txn, View, automatic};
 
 /// How many stop records a node has, and the running hash over their ids.
 ///
@@ -97,8 +97,10 @@ fn freeze_rows(
 fn freezes(
     live: &impl ReadableTable<&'static [u8; 32], &'static [u8]>,
     lifted: &impl ReadableTable<&'static str, &'static [u8]>,
+    own: &impl ReadableTable<&'static str, &'static [u8]>,
 ) -> Result<Freezes, StoreError> {
-    let mut freezes = Freezes::default();
+    let automatic = automatic::rows(own)?.into_iter().map(|(requester, row)| (requester, row.seen())).collect();
+    let mut freezes = Freezes { automatic, ..Freezes::default() };
     for (id, row) in freeze_rows(live)? {
         freezes.live.insert(id, Live { scope: row.scope, person: row.person, reason: row.reason });
     }
@@ -131,7 +133,7 @@ impl Txn<'_> {
 
     /// Every freeze, as the guard sees them.
     pub fn freezes(&self) -> Result<Freezes, StoreError> {
-        freezes(&self.freezes, &self.lifted)
+        freezes(&self.freezes, &self.lifted, &self.automatic)
     }
 
     /// The live freezes with all that is known of them.
@@ -254,7 +256,7 @@ impl View {
 
     /// Every freeze, as the guard sees them.
     pub fn freezes(&self) -> Result<Freezes, StoreError> {
-        freezes(&self.table(FREEZES)?, &self.table(LIFTED)?)
+        freezes(&self.table(FREEZES)?, &self.table(LIFTED)?, &self.table(AUTOMATIC)?)
     }
 
     /// The live freezes with all that is known of them.

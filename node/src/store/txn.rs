@@ -9,12 +9,12 @@ use super::rows::{
     BanRow, CharterRow, ClaimKey, IntentRow, KeyRow, Sequence, Tally, decode, encode, meter_name, share_name, stop_name,
 };
 use super::schema::{
-    AHEAD, BANS, CERTIFICATES, CHARTERS, CLAIMS, CURSORS, EARLY_LIFTERS, FREEZES, INTENT_IDS, INTENTS, JOURNAL, KEYS,
+    AHEAD, AUTOMATIC, BANS, CERTIFICATES, CHARTERS, CLAIMS, CURSORS, DENIALS, EARLY_LIFTERS, FREEZES, INTENT_IDS, INTENTS, JOURNAL, KEYS,
     LEDGERS, LIFTED, LOG, LOG_LEAVES, LOG_TILES, META, META_AGES, META_HEAD, META_IN_FORCE, META_LINEAGE, META_UPTIME,
     METERS, PENDING_LEAVES, PROMISES, REMEMBERED, SESSIONS, SHARES, STOP_IDS, STOP_LOG, STOPS, TALLIES, TOMBSTONES,
     chunk_of,
 };
-use super::{StoreError, view};
+use super::{Draw, StoreError, view};
 use crate::clock::{Millis, Uptime};
 use crate::guard::{InForce, Meter};
 
@@ -49,7 +49,10 @@ pub struct Txn<'t> {
     pub(super) log_tiles: Table<'t, (u8, u64), &'static [u8]>,
     pub(super) log_leaves: Table<'t, &'static [u8; 32], u64>,
     pub(super) pending_leaves: Table<'t, u64, &'static [u8]>,
+    pub(super) denials: Table<'t, &'static str, &'static [u8]>,
+    pub(super) automatic: Table<'t, &'static str, &'static [u8]>,
     head: Head,
+    draw: &'t Draw,
 }
 
 fn ok<T>(result: Result<T, redb::StorageError>) -> Result<T, StoreError> {
@@ -57,7 +60,7 @@ fn ok<T>(result: Result<T, redb::StorageError>) -> Result<T, StoreError> {
 }
 
 impl<'t> Txn<'t> {
-    pub(super) fn new(write: &'t WriteTransaction, head: Head) -> Result<Self, StoreError> {
+    pub(super) fn new(write: &'t WriteTransaction, head: Head, draw: &'t Draw) -> Result<Self, StoreError> {
         macro_rules! open {
             ($table:ident) => {
                 write.open_table($table).map_err(StoreError::engine)?
@@ -93,7 +96,10 @@ impl<'t> Txn<'t> {
             log_tiles: open!(LOG_TILES),
             log_leaves: open!(LOG_LEAVES),
             pending_leaves: open!(PENDING_LEAVES),
+            denials: open!(DENIALS),
+            automatic: open!(AUTOMATIC),
             head,
+            draw,
         })
     }
 
@@ -101,6 +107,11 @@ impl<'t> Txn<'t> {
         let bytes = self.head.to_bytes();
         ok(self.meta.insert(META_HEAD, &bytes[..]))?;
         Ok(self.head)
+    }
+
+    /// 32 random bytes: a name that nobody knew before.
+    pub fn draw(&self) -> [u8; 32] {
+        (self.draw)()
     }
 
     /// Appends a record to the journal.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use redb::{Database, Durability};
 
 use super::journal::Head;
-use super::{CommitStats, StoreError, Txn};
+use super::{CommitStats, Draw, Options, StoreError, Txn};
 
 /// Writes that may wait; more are refused as busy.
 const QUEUE: usize = 4096;
@@ -48,13 +48,12 @@ impl Writer {
     pub(super) fn spawn(
         db: Arc<Database>,
         head: Head,
-        on_commit: Box<dyn Fn(CommitStats) + Send>,
-        on_fatal: Box<dyn Fn(&StoreError) + Send>,
+        options: Options,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = sync_channel(QUEUE);
         let run = move || {
-            if let Err(error) = run(&db, &jobs, head, &on_commit) {
-                on_fatal(&error);
+            if let Err(error) = run(&db, &jobs, head, &options) {
+                (options.on_fatal)(&error);
             }
         };
         let thread = std::thread::Builder::new().name("limen-store".to_owned()).spawn(run);
@@ -81,10 +80,11 @@ impl Drop for Writer {
     }
 }
 
-fn run(db: &Database, jobs: &Receiver<Job>, mut head: Head, on_commit: &dyn Fn(CommitStats)) -> Result<(), StoreError> {
+fn run(db: &Database, jobs: &Receiver<Job>, mut head: Head, options: &Options) -> Result<(), StoreError> {
     while let Some(batch) = collect(jobs) {
         let operations = batch.len();
-        let (replies, next) = commit(db, batch, head, |duration| on_commit(CommitStats { operations, duration }))?;
+        let timing = |duration| (options.on_commit)(CommitStats { operations, duration });
+        let (replies, next) = commit(db, batch, (head, &options.draw), timing)?;
         head = next;
         replies.into_iter().for_each(|reply| reply());
     }
@@ -111,14 +111,14 @@ fn collect(jobs: &Receiver<Job>) -> Option<Vec<Job>> {
 fn commit(
     db: &Database,
     batch: Vec<Job>,
-    head: Head,
+    (head, draw): (Head, &Draw),
     timing: impl FnOnce(Duration),
 ) -> Result<(Vec<Reply>, Head), StoreError> {
     let mut write = db.begin_write().map_err(StoreError::engine)?;
     write.set_durability(Durability::Immediate).map_err(StoreError::engine)?;
     let mut replies = Vec::with_capacity(batch.len());
     let head = {
-        let mut txn = Txn::new(&write, head)?;
+        let mut txn = Txn::new(&write, head, draw)?;
         for job in batch {
             replies.push((job.operation)(&mut txn)?);
         }

@@ -167,7 +167,8 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
         book: &book,
     };
     let rules = rules::read(file.rules, &known)?;
-    let governance = file.governance.map(|raw| governance::read(raw, &roster)).transpose()?;
+    let bounds = bounds(&file.bounds)?;
+    let governance = file.governance.map(|raw| governance::read(raw, &roster, &bounds)).transpose()?;
     Ok(Charter {
         hash: Charter::hash_of(text),
         cluster,
@@ -186,7 +187,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
         claims_ledger,
         governance,
         rules,
-        bounds: bounds(&file.bounds)?,
+        bounds,
     })
 }
 

@@ -24,4 +24,16 @@ pub struct Governance {
     pub unfreeze: Formula,
     /// How long that waits, in seconds.
     pub unfreeze_delay_secs: u64,
+    /// When a signer freezes a requester by itself; never where this is left out.
+    pub automatic_freeze: Option<AutomaticFreeze>,
+}
+
+/// So many different requests of one requester, denied for good within so long, and the signer that denied them takes nothing
+/// more of that requester before people lift its freeze.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct AutomaticFreeze {
+    /// How many requests.
+    pub refused: u32,
+    /// How long, in seconds of the signer's own running time.
+    pub within_secs: u64,
 }
