@@ -390,7 +390,8 @@ fn automatic_freeze(changes: &mut Changes, old: Option<AutomaticFreeze>, new: Op
             changes.add(Direction::Tightens, what);
         }
         (Some(old), None) => {
-            let what = format!("no signer freezes a requester by itself any more, as it did after {} were denied", words(old));
+            let what =
+                format!("no signer freezes a requester by itself any more, as it did after {} were denied", words(old));
             changes.add(Direction::Loosens, what);
         }
         (None, None) => {}

@@ -197,7 +197,9 @@ impl<'a> Findings<'a> {
         no_delay("governance.loosening_delay_secs", governance.loosening_delay_secs);
         no_delay("governance.unfreeze_delay_secs", governance.unfreeze_delay_secs);
         let repeated = match governance.automatic_freeze {
-            None => "without it whoever stole a requester's key may try what the rules let through as often as they like",
+            None => {
+                "without it whoever stole a requester's key may try what the rules let through as often as they like"
+            }
             Some(AutomaticFreeze { refused: 1, .. }) => "one denied request freezes its requester: everybody errs once",
             Some(_) => return,
         };

@@ -2,6 +2,7 @@
 
 mod anyone;
 mod approvals;
+mod automatic;
 mod cluster;
 mod crashes;
 mod deciding;

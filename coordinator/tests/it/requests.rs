@@ -6,7 +6,7 @@ use limen_wire::error::Code;
 use limen_wire::ids::{Protocol, Scheme};
 use limen_wire::pb;
 
-use crate::world::{CHAIN, START_SECS, World, intent, seal_as, seal_intent};
+use crate::world::{CHAIN, START_SECS, World, intent, seal_as, seal_intent, until};
 
 #[tokio::test]
 async fn a_transfer_is_signed_and_attached() {
@@ -196,4 +196,41 @@ async fn two_hundred_requests_at_once_are_all_signed() {
     }
     assert_eq!(world.intents_signed(), 200);
     assert_eq!(running.core.store.counts().unwrap(), (0, 200));
+}
+
+/// Signers count what their rules deny for good where the charter says so, and only if they hear of it.
+#[tokio::test]
+async fn signers_that_count_denied_requests_are_told_of_them() {
+    let hours = "[[rules]]\nname = \"never now\"\ndeny = \"message\"\n\
+                 hours_except = { from = \"00:00\", until = \"00:01\", utc_offset = \"+00:00\" }\n";
+    let world = World::freezing(hours);
+    let (_disk, running) = world.with_key().await;
+    let told = || world.signers.iter().map(|signer| signer.memory.lock().unwrap().announced).collect::<Vec<_>>();
+    let before = told();
+    let one_more: Vec<u64> = before.iter().map(|count| count + 1).collect();
+    let (denied, _) = running.submit(&world.transfer_of("dear", 11)).await.unwrap();
+    assert_eq!(denied.record.state, State::Denied);
+    until("every signer was told", || told() == one_more).await;
+    // The same again, and what another hour may allow, is nothing to count.
+    running.submit(&world.transfer_of("dear", 11)).await.unwrap();
+    let words = pb::intent::Payload::EvmMessage(b"good night".to_vec().into());
+    let (late, _) = running.submit(&seal_intent("treasury", "late", CHAIN, words)).await.unwrap();
+    assert_eq!(late.record.state, State::Denied);
+    let (good, _) = running.submit(&world.transfer_of("good", 1)).await.unwrap();
+    running.in_state(&good.record.id, State::Signed).await;
+    let last: Vec<u64> = one_more.iter().map(|count| count + 1).collect();
+    until("every signer was asked about the good one", || told() == last).await;
+}
+
+#[tokio::test]
+async fn signers_that_count_nothing_hear_nothing_of_denied_requests() {
+    let world = World::governed("");
+    let (_disk, running) = world.with_key().await;
+    let told = || world.signers.iter().map(|signer| signer.memory.lock().unwrap().announced).collect::<Vec<_>>();
+    let after: Vec<u64> = told().iter().map(|count| count + 1).collect();
+    let (denied, _) = running.submit(&world.transfer_of("dear", 11)).await.unwrap();
+    assert_eq!(denied.record.state, State::Denied);
+    let (good, _) = running.submit(&world.transfer_of("good", 1)).await.unwrap();
+    running.in_state(&good.record.id, State::Signed).await;
+    until("every signer was asked about the good one", || told() == after).await;
 }

@@ -119,6 +119,12 @@ impl World {
         Self::under(text(3, &(ledger::charter(limit) + GOVERNANCE)), 3)
     }
 
+    /// Under a charter by which signers freeze a requester by themselves, with these rules more.
+    pub(crate) fn freezing(more: &str) -> Self {
+        let bound = "automatic_freeze = { refused = 3, within_secs = 600 }\n";
+        Self::under(text(3, &format!("{GOVERNANCE}{bound}{more}")), 3)
+    }
+
     fn under(text: String, signers: u8) -> Self {
         let charter = Charter::from_toml(&text).unwrap();
         let now_ms = Arc::new(AtomicU64::new(START_SECS * 1000));

@@ -45,11 +45,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn spawn(
-        db: Arc<Database>,
-        head: Head,
-        options: Options,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn spawn(db: Arc<Database>, head: Head, options: Options) -> Result<Self, StoreError> {
         let (queue, jobs) = sync_channel(QUEUE);
         let run = move || {
             if let Err(error) = run(&db, &jobs, head, &options) {

@@ -60,6 +60,33 @@ fn groups_of_assets_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn automatic_freezes_are_bounded_and_can_be_reached() {
+    let with = |bound: &str| {
+        let text = sample().replace("{ refused = 20, within_secs = 3600 }", bound);
+        Charter::from_toml(&text).map(|charter| charter.governance.unwrap().automatic_freeze)
+    };
+    let found = with("{ refused = 1000, within_secs = 2592000 }").unwrap().unwrap();
+    assert_eq!((found.refused, found.within_secs), (1000, 2_592_000));
+    for (bound, why) in [
+        ("{ refused = 0, within_secs = 60 }", "automatic_freeze.refused: 0 requests; 1 to 1000 are possible"),
+        ("{ refused = 1001, within_secs = 60 }", "1 to 1000 are possible"),
+        ("{ refused = 5, within_secs = 0 }", "automatic_freeze.within_secs: 0 seconds; 1 to 2592000 are possible"),
+        ("{ refused = 5, within_secs = 2592001 }", "1 to 2592000 are possible"),
+        ("{ refused = 5 }", "within_secs"),
+        ("{ refused = 5, within_secs = 60, secs = 1 }", "unknown field"),
+        ("{ refused = -1, within_secs = 60 }", "invalid value"),
+    ] {
+        let error = with(bound).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}, not {why}");
+    }
+    let narrow = sample().replace("max_denied = 10000", "max_denied = 19");
+    let error = Charter::from_toml(&narrow).unwrap_err().to_string();
+    assert!(error.contains("bounds.max_denied lets a signer take 19"), "{error}");
+    let off = sample().replace("automatic_freeze = { refused = 20, within_secs = 3600 }\n", "");
+    assert_eq!(Charter::from_toml(&off).unwrap().governance.unwrap().automatic_freeze, None);
+}
+
+#[test]
 fn the_hash_names_the_exact_text() {
     let text = sample();
     let first = Charter::from_toml(&text).unwrap().hash();

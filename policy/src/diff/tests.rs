@@ -50,6 +50,8 @@ fn what_tightens_one_way_loosens_the_other() {
         ("delay_from = \"first-sight\"", "delay_from = \"formula-met\""),
         ("loosening_delay_secs = 86400", "loosening_delay_secs = 86401"),
         ("unfreeze_delay_secs = 3600", "unfreeze_delay_secs = 3601"),
+        ("refused = 20", "refused = 19"),
+        ("within_secs = 3600", "within_secs = 3601"),
         ("members = [\"anna\", \"boris\", \"dora\"]", "members = [\"anna\", \"boris\"]"),
         ("people = [\"dora\"]", "people = [\"dora\", \"anna\"]"),
         ("keys = [\"greeter\"]", "keys = [\"greeter\", \"other\"]"),
@@ -108,6 +110,21 @@ fn what_is_not_understood_loosens_both_ways() {
         assert!(loosens(&forth), "{from} → {to}: {forth:?}");
         assert!(loosens(&back), "{to} → {from}: {back:?}");
     }
+}
+
+#[test]
+fn signers_that_freeze_by_themselves_and_no_longer_do() {
+    let (gone, back) = both_ways("automatic_freeze = { refused = 20, within_secs = 3600 }\n", "");
+    assert!(is_only(&gone, Direction::Loosens) && is_only(&back, Direction::Tightens), "{gone:?} {back:?}");
+    let words =
+        "no signer freezes a requester by itself any more, as it did after 20 requests within 3600 s were denied";
+    assert_eq!(gone[0].sentence, words);
+    let words = "each signer freezes by itself a requester of whom it denies 20 requests within 3600 s";
+    assert_eq!(back[0].sentence, words);
+    let (more, _) = both_ways("refused = 20", "refused = 21");
+    assert_eq!(more[0].sentence, "the number of denied requests that freeze their requester goes up from 20 to 21");
+    let (mixed, _) = both_ways("refused = 20, within_secs = 3600", "refused = 10, within_secs = 60");
+    assert_eq!(mixed.iter().map(|one| one.direction).collect::<Vec<_>>(), [Direction::Loosens, Direction::Tightens]);
 }
 
 #[test]

@@ -262,5 +262,12 @@ fn the_epoch_tells_of_every_freeze_that_touches_and_of_no_other() {
     freezes.live.remove(&id(3));
     freezes.lifted.entry("key:treasury".parse().unwrap()).or_default().insert(id(2));
     freezes.lifted.entry("vault:reserve".parse().unwrap()).or_default().insert(id(9));
-    assert_eq!(epoch(&freezes), FreezeEpoch::with_lifted([], [id(2)]), "what was approved before does not come back");
+    let after = FreezeEpoch::with_lifted([], [id(2)]);
+    assert_eq!(epoch(&freezes), after, "what was approved before does not come back");
+    let own = Automatic { id: id(4), refused: 20, within_secs: 3600, since_ms: 7 };
+    freezes.automatic.insert("other".parse().unwrap(), own.clone());
+    assert_eq!(freezes.touching(&charter, &intent, &effects).automatic, None, "it is somebody else's");
+    freezes.automatic.insert(intent.requester.clone(), own.clone());
+    let touching = freezes.touching(&charter, &intent, &effects);
+    assert_eq!((touching.automatic, touching.live.len(), touching.epoch), (Some(&own), 0, after));
 }

@@ -138,4 +138,7 @@ fn slips_of_the_pen() {
     let limit = [("max_amount = \"1000000\"", "max_amount = \"250000\"")];
     finds(&limit, "Warning rule \"usdt to known addresses\": it allows more in one request than limit usdt-a-day");
     finds(&[("loosening_delay_secs = 86400", "loosening_delay_secs = 0")], "nobody has time to object");
+    let never = [("automatic_freeze = { refused = 20, within_secs = 3600 }\n", "")];
+    finds(&never, "Warning governance.automatic_freeze: without it whoever stole a requester's key");
+    finds(&[("refused = 20", "refused = 1")], "Warning governance.automatic_freeze: one denied request freezes");
 }

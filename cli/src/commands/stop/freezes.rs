@@ -155,7 +155,8 @@ impl Own {
     }
 
     fn text(&self) -> String {
-        let pb::AutomaticFreeze { refused, within_secs, since_ms, lifted_by: people, lifting, wait_ms, .. } = &self.freeze;
+        let pb::AutomaticFreeze { refused, within_secs, since_ms, lifted_by: people, lifting, wait_ms, .. } =
+            &self.freeze;
         let since = now_secs().saturating_sub(since_ms / 1000);
         let mut lines = vec![
             format!("automatic freeze {}", self.id),

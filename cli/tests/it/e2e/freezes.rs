@@ -29,37 +29,41 @@ keys = ["asked"]
 approvals = "1 of board"
 "#;
 
-struct Stage {
-    cluster: Cluster,
+pub(super) struct Stage {
+    pub(super) cluster: Cluster,
     keys: tempfile::TempDir,
 }
 
 impl Stage {
-    fn limen(&self, args: &[&str]) -> Output {
+    pub(super) fn limen(&self, args: &[&str]) -> Output {
         let config = self.cluster.path().join("client.toml");
         let mut command = Command::new(env!("CARGO_BIN_EXE_limen"));
         command.arg("--config").arg(config).args(["--output", "json"]).args(args).output().unwrap()
     }
 
     /// What a person types on their own machine.
-    fn says(&self, person: &str, args: &[&str]) -> Output {
+    pub(super) fn says(&self, person: &str, args: &[&str]) -> Output {
         let (key, charter) = (key_file(self.keys.path(), person), self.cluster.path().join("charter.toml"));
         let (key, charter) = (key.display().to_string(), charter.display().to_string());
         self.limen(&[args, &["--charter", &charter, "--key", &key, "--yes"]].concat())
     }
 
-    fn succeeds(&self, output: &Output) -> serde_json::Value {
+    pub(super) fn succeeds(&self, output: &Output) -> serde_json::Value {
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{error}{}", self.cluster.logs());
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    fn freezes(&self) -> serde_json::Value {
+    pub(super) fn freezes(&self) -> serde_json::Value {
         self.succeeds(&self.limen(&["freezes"]))
     }
 
     /// Asks the signers again and again.
-    async fn until_freezes(&self, what: &str, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    pub(super) async fn until_freezes(
+        &self,
+        what: &str,
+        wanted: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
         let started = std::time::Instant::now();
         loop {
             let shown = self.freezes();
@@ -71,7 +75,7 @@ impl Stage {
         }
     }
 
-    async fn until(&self, intent: &SignedIntent, wanted: impl Fn(&Request) -> bool) -> Request {
+    pub(super) async fn until(&self, intent: &SignedIntent, wanted: impl Fn(&Request) -> bool) -> Request {
         let found = async {
             let mut watch = self.cluster.client.watch(Some(intent.id()));
             loop {
@@ -87,12 +91,13 @@ impl Stage {
     }
 }
 
-async fn stage() -> (Stage, KeyId, KeyId) {
+/// A cluster with people, and a key whose messages nobody is asked about.
+pub(super) async fn stage(automatic: &str) -> (Stage, KeyId) {
     let keys = tempfile::tempdir().unwrap();
-    let cluster = Cluster::start_under(3, 2, |text| enrol_people(keys.path(), text) + GOVERNANCE).await;
+    let governance = GOVERNANCE.replace("unfreeze_delay_secs = 2\n", &format!("unfreeze_delay_secs = 2\n{automatic}"));
+    let cluster = Cluster::start_under(3, 2, |text| enrol_people(keys.path(), text) + &governance).await;
     let free = cluster.make_key("messages", Scheme::EcdsaSecp256k1, Protocol::Dkls23).await;
-    let asked = cluster.make_key("asked", Scheme::EcdsaSecp256k1, Protocol::Dkls23).await;
-    (Stage { cluster, keys }, free, asked)
+    (Stage { cluster, keys }, free)
 }
 
 fn waits_for_the_freeze(request: &Request) -> bool {
@@ -103,7 +108,8 @@ fn waits_for_the_freeze(request: &Request) -> bool {
 
 #[tokio::test]
 async fn a_guardian_freezes_while_the_coordinator_is_dead() {
-    let (mut stage, free, asked) = stage().await;
+    let (mut stage, free) = stage("").await;
+    let asked = stage.cluster.make_key("asked", Scheme::EcdsaSecp256k1, Protocol::Dkls23).await;
     assert_eq!(stage.freezes(), serde_json::json!([]));
     stage.cluster.kill(COORDINATOR);
 

@@ -86,7 +86,9 @@ fn automatic_freeze(raw: &FileAutomaticFreeze, bounds: &Bounds) -> Result<Automa
     }
     if u64::from(refused) > bounds.max_denied {
         let most = bounds.max_denied;
-        let reason = format!("bounds.max_denied lets a signer take {most} denied requests of one requester: {refused} never come");
+        let reason = format!(
+            "bounds.max_denied lets a signer take {most} denied requests of one requester: {refused} never come"
+        );
         return refuse("refused", reason);
     }
     if !(1..=MAX_WITHIN_SECS).contains(&within_secs) {

@@ -64,6 +64,32 @@ fn a_night_belongs_to_the_day_on_which_it_begins() {
     assert!(!at(begins - 1) && at(begins) && at(begins + 8 * HOUR - 1) && !at(begins + 8 * HOUR));
 }
 
+/// Denied for good is what no hour, no age and no person changes.
+#[test]
+fn what_another_moment_may_allow_is_not_denied_for_good() {
+    let night = "hours = { from = \"22:00\", until = \"06:00\", utc_offset = \"+00:00\" }";
+    let noon = When::at(MONDAY + 12 * HOUR);
+    let by_night = rules("allow", &format!("destinations = \"anywhere\"\n{night}"));
+    let waits = looked_at(&by_night, &noon);
+    assert!(!waits.allowed && !waits.for_good, "{waits:?}");
+    let young = rules("allow", "destinations = [\"tag:venue\"]\nentry_at_least_secs = 100");
+    let waits = looked_at(&young, &When::at(0));
+    assert!(!waits.allowed && !waits.for_good, "{waits:?}");
+    let by_day = format!(
+        "{ANY_ETH}{}",
+        rules("deny", "hours_except = { from = \"22:00\", until = \"06:00\", utc_offset = \"+00:00\" }")
+    );
+    let waits = looked_at(&by_day, &noon);
+    assert!(!waits.allowed && !waits.for_good, "{waits:?}");
+    // A rule that denies at any hour, and one that lets through by night what another always denies.
+    let never = looked_at(&format!("{by_night}[[rules]]\nname = \"never\"\ndeny = \"transfer\"\n"), &noon);
+    assert!(never.for_good && never.timed, "{never:?}");
+    let never = looked_at("", &noon);
+    assert!(never.for_good && !never.timed, "{never:?}");
+    let asked = looked_at(&format!("{ANY_ETH}{}", rules("require", "")), &noon);
+    assert!(asked.allowed && !asked.for_good, "{asked:?}");
+}
+
 #[test]
 fn hours_except_are_the_opposite() {
     let office = "hours_except = { from = \"08:00\", until = \"18:00\", utc_offset = \"+00:00\" }";
