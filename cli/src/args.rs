@@ -2,6 +2,7 @@
 
 mod approval;
 mod charter;
+mod check;
 mod policy;
 mod stop;
 
@@ -14,6 +15,7 @@ use crate::dev::DevCommand;
 
 pub(crate) use approval::{APPROVAL_VALID_FOR, ApprovalArgs, CaseArgs, RejectArgs, SignerArgs, WithdrawArgs};
 pub(crate) use charter::{CharterCommand, SignCharterArgs, VersionArgs, VetoCharterArgs};
+pub(crate) use check::CheckArgs;
 pub(crate) use policy::{PackCommand, PolicyCommand, ReplayArgs};
 pub(crate) use stop::{FreezeArgs, ToSigners, UnfreezeArgs, WordArgs};
 
@@ -78,6 +80,9 @@ pub(crate) enum Command {
     /// Take back your approval of an intent
     #[command(after_help = approval::EXAMPLES)]
     Withdraw(WithdrawArgs),
+    /// Say what an external checker found about an intent, and what it knows of vaults
+    #[command(after_help = check::EXAMPLES)]
+    Check(CheckArgs),
     /// Stop everything in a scope, alone and at once, as a guardian
     #[command(after_help = stop::EXAMPLES)]
     Freeze(FreezeArgs),

@@ -2,6 +2,7 @@
 
 pub(crate) mod approval;
 pub(crate) mod charter;
+mod check;
 mod key;
 pub(crate) mod parse;
 pub(crate) mod policy;
@@ -41,6 +42,7 @@ pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
         Command::Verify(command) => verify::run(command, output)?,
         Command::Completion { shell } => completion(*shell, output),
         bad_news if stop::is_straight(bad_news) => stop::run(bad_news, &arguments.config, output).await?,
+        Command::Check(args) if check::is_offline(&arguments.command) => check::run(args, None, output).await?,
         decided if approval::is_offline(decided) => approval::run(decided, None, output).await?,
         other => {
             let config = ClientConfig::from_file(&arguments.config)?;
@@ -85,6 +87,7 @@ async fn in_session(command: &Command, session: &Session) -> Result<()> {
         Command::Approve(_) | Command::Reject(_) | Command::Withdraw(_) => {
             approval::run(command, Some(session), session.output).await
         }
+        Command::Check(args) => check::run(args, Some(session), session.output).await,
         Command::Freeze(_) | Command::Unfreeze(_) | Command::Freezes(_) => Ok(()),
         Command::Charter(command) => charter::run_in(session, command).await,
         Command::Policy(command) => policy::run_in(session, command).await,

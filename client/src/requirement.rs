@@ -25,6 +25,8 @@ pub struct Requirement {
     pub credentials_for: Duration,
     /// The external checkers that must have passed it.
     pub checks: Vec<String>,
+    /// The vault of which a fresh balance has to be attested, for a ceiling; empty if none has to.
+    pub balance_of: String,
     /// By signer.
     pub signers: BTreeMap<String, Progress>,
 }
@@ -93,6 +95,7 @@ fn asks(asked: &pb::Requirement) -> Requirement {
         not_by_requester: asked.not_by_requester,
         credentials_for: Duration::from_secs(asked.credentials_for_secs),
         checks: asked.checks.clone(),
+        balance_of: asked.balance_of.clone(),
         ..named(&asked.rule)
     }
 }

@@ -9,7 +9,7 @@ use limen_policy::approval::{Verified, verify};
 use limen_policy::charter::Charter;
 use limen_policy::check::{self, Finding};
 use limen_wire::approval::{SignedApproval, Verdict};
-use limen_wire::ids::{ApprovalId, CheckerId, PersonId};
+use limen_wire::ids::{ApprovalId, PersonId};
 use limen_wire::{limits, pb};
 use prost::Message as _;
 
@@ -103,12 +103,13 @@ impl Shown {
 
     /// Findings that are asked for and hold.
     fn find(&mut self, charter: &Charter, examined: &Examined, checks: &[pb::Envelope], now: Now) {
-        let requirements = &examined.decision().requirements;
-        let asked: BTreeSet<&CheckerId> = requirements.iter().flat_map(|one| &one.needs.checks).collect();
+        let asked = |finding: &Finding| {
+            examined.decision().requirements.iter().any(|one| one.hears(charter, finding.checker()))
+        };
         let (id, now_secs) = (examined.intent().id, now.wall.as_secs());
         for envelope in checks.iter().take(limits::EXTERNAL_CHECKS) {
             match check::verify(envelope, charter, &id, now_secs) {
-                Ok(finding) if asked.contains(finding.checker()) => self.findings.push(finding),
+                Ok(finding) if asked(&finding) => self.findings.push(finding),
                 _ => self.dropped = self.dropped.saturating_add(1),
             }
         }

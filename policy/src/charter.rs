@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use limen_wire::effects::{Address, Asset, ChainId};
 use limen_wire::ids::{
-    CharterHash, CheckerId, ClusterId, IdError, LedgerId, LimitId, NodeId, PartyIndex, PersonId, RequesterId,
+    CharterHash, CheckerId, ClusterId, IdError, LedgerId, LimitId, NodeId, PartyIndex, PersonId, RequesterId, VaultId,
 };
 use limen_wire::keys::{KeyError, PublicKey};
 use sha2::{Digest as _, Sha256};
@@ -141,6 +141,8 @@ pub struct Checker {
     pub public_key: PublicKey,
     /// For how long a finding counts, in seconds, whatever longer expiry it names.
     pub max_age_secs: u64,
+    /// The vaults whose balances its findings may attest.
+    pub balances_of: BTreeSet<VaultId>,
 }
 
 /// An asset that rules can name.
@@ -191,7 +193,7 @@ pub struct Charter {
     pub vaults: Vaults,
     /// Where it may go.
     pub book: Book,
-    /// How fast.
+    /// How fast, and how much a vault may come to hold.
     pub limits: BTreeMap<LimitId, Limit>,
     /// Who certifies that.
     pub ledgers: BTreeMap<LedgerId, Arc<Committee>>,
@@ -252,6 +254,11 @@ impl Charter {
     /// The requester of this name, if they have the duty.
     pub fn requester(&self, id: &RequesterId, duty: Duty) -> Option<&Requester> {
         self.requesters.get(id).filter(|requester| requester.duties.contains(&duty))
+    }
+
+    /// The checkers that may attest what a vault holds.
+    pub fn attesters<'a>(&'a self, vault: &'a VaultId) -> impl Iterator<Item = &'a Checker> {
+        self.checkers.values().filter(move |checker| checker.balances_of.contains(vault))
     }
 
     /// The registered entry of an asset.

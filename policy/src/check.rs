@@ -6,13 +6,17 @@
 #[cfg(test)]
 mod tests;
 
-use limen_wire::check::Check;
+use std::collections::BTreeMap;
+
+use limen_wire::check::{Balances, Check};
+use limen_wire::effects::Amount;
 use limen_wire::envelope::EnvelopeError;
-use limen_wire::ids::{CharterHash, CheckerId, ClusterId, IntentId};
+use limen_wire::ids::{CharterHash, CheckerId, ClusterId, IntentId, LimitId, VaultId};
 use limen_wire::intent::IntentError;
 use limen_wire::pb;
 
-use crate::charter::Charter;
+use crate::charter::assets::Assets;
+use crate::charter::{Charter, Checker};
 
 /// How far a checker's clock may be ahead, in seconds.
 pub const SKEW_SECS: u64 = 30;
@@ -53,6 +57,14 @@ pub enum CheckError {
         /// Which is asked about.
         expected: IntentId,
     },
+    /// Of what the charter does not have it attest.
+    #[error("checker {checker} attests {what}, which the charter does not let it: leave it out, or enrol it for that")]
+    NotEntitled {
+        /// Whose finding it is.
+        checker: CheckerId,
+        /// Of what.
+        what: String,
+    },
     /// Under another charter.
     #[error("the finding was made under charter {found}, in force is {expected}: check again")]
     OtherCharter {
@@ -84,6 +96,7 @@ pub enum CheckError {
 pub struct Finding {
     checker: CheckerId,
     objection: Option<String>,
+    balances: Balances,
 }
 
 impl Finding {
@@ -96,10 +109,34 @@ impl Finding {
         self.objection.as_deref()
     }
 
-    /// A pass without a proof: for rehearsals of a charter's rules.
-    pub(crate) const fn unproved(checker: CheckerId) -> Self {
-        Self { checker, objection: None }
+    /// What it attests a vault to hold of these assets, in their common unit; `None` if it does not tell of each of them. A sum
+    /// beyond 256 bits is the most there is.
+    pub fn balance(&self, vault: &VaultId, assets: &Assets) -> Option<Amount> {
+        let mut sum = Some(Amount::ZERO);
+        for asset in assets.each() {
+            let held = self.balances.get(&(vault.clone(), asset.clone()))?;
+            sum = sum.and_then(|sum| sum.checked_add(assets.units(asset, *held)?));
+        }
+        Some(sum.unwrap_or(Amount::MAX))
     }
+
+    /// A pass without a proof: for rehearsals of a charter's rules.
+    pub(crate) const fn unproved(checker: CheckerId, balances: Balances) -> Self {
+        Self { checker, objection: None, balances }
+    }
+}
+
+/// What is attested for one intent of the vaults that have ceilings, by ceiling and in its unit.
+pub type Attested = BTreeMap<LimitId, Amount>;
+
+/// What findings attest. Of several the highest counts; a ceiling of which none tells all assets is not in it.
+pub fn attested(charter: &Charter, findings: &[Finding]) -> Attested {
+    let ceilings = charter.limits.values().filter_map(|limit| Some((limit, limit.ceiling_of.as_ref()?)));
+    let told = ceilings.filter_map(|(limit, vault)| {
+        let most = findings.iter().filter_map(|finding| finding.balance(vault, &limit.assets)).max()?;
+        Some((limit.id.clone(), most))
+    });
+    told.collect()
 }
 
 /// Verifies one finding for an intent. `now_secs` is in seconds since 1970.
@@ -118,6 +155,7 @@ pub fn verify(
         .verify(&opened, &checker.public_key)
         .map_err(|source| CheckError::Signature { checker: checker.id.clone(), source })?;
     holds(&check, charter, intent_id)?;
+    entitled(&check, checker)?;
     let checked_at_secs = check.checked_at_secs;
     if checked_at_secs > now_secs.saturating_add(SKEW_SECS) {
         return Err(CheckError::FromTheFuture { checked_at_secs, now_secs });
@@ -127,7 +165,19 @@ pub fn verify(
     if now_secs >= until_secs {
         return Err(CheckError::Expired { until_secs, now_secs });
     }
-    Ok(Finding { checker: check.checker, objection: check.objection })
+    Ok(Finding { checker: check.checker, objection: check.objection, balances: check.balances })
+}
+
+/// It attests nothing that is not its to attest.
+fn entitled(check: &Check, checker: &Checker) -> Result<(), CheckError> {
+    let refuse = |what: String| Err(CheckError::NotEntitled { checker: checker.id.clone(), what });
+    if let Some((vault, _)) = check.balances.keys().find(|(vault, _)| !checker.balances_of.contains(vault)) {
+        return refuse(format!("what vault {vault} holds"));
+    }
+    match check.prices.keys().next() {
+        Some((asset, currency)) => refuse(format!("what {asset} is worth in {currency}")),
+        None => Ok(()),
+    }
 }
 
 fn holds(check: &Check, charter: &Charter, intent_id: &IntentId) -> Result<(), CheckError> {

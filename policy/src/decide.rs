@@ -23,7 +23,7 @@ use limen_wire::pb;
 use crate::charter::people::{Group, Person};
 use crate::charter::rule::{Class, Rule, Verb};
 use crate::charter::vault::Limit;
-use crate::charter::{Charter, Duty};
+use crate::charter::{Charter, Checker, Duty};
 use crate::formula::Leaf;
 
 pub use charge::Charge;
@@ -43,7 +43,7 @@ pub struct Decision {
     pub rules: Vec<String>,
     /// Why it is denied: what was observed and how far each rule of its class was from allowing it.
     pub reasons: Vec<String>,
-    /// What must be met before anything is signed, in the order of the rules' names. Empty if denied.
+    /// What must be met before anything is signed, in the order of the rules' names, then what ceilings ask. Empty if denied.
     pub requirements: Vec<Requirement>,
     /// What every rule asks for that matches now or at another time: whoever has a say in one of them is heard at any time.
     /// Empty if denied for good.
@@ -140,7 +140,8 @@ pub fn decide(charter: &Charter, intent: &Intent, effects: &Effects, when: &When
         Ok(slice) => slice,
         Err(error) => return Decision::denied(vec![format!("the consulted rules cannot be hashed: {error}")], false),
     };
-    let asking = requirements(consulted.into_iter());
+    let ceilings = || limits.iter().copied().filter_map(Requirement::of_ceiling);
+    let asking: Vec<Requirement> = requirements(consulted.into_iter()).chain(ceilings()).collect();
     let denied = |reasons: Vec<String>, for_good: bool| {
         let asking = if timed { asking.clone() } else { Vec::new() };
         let rules = rules.clone();
@@ -148,7 +149,7 @@ pub fn decide(charter: &Charter, intent: &Intent, effects: &Effects, when: &When
     };
     match charged {
         Ok(charges) if reasons.is_empty() => {
-            let requirements = requirements(matched.now.into_values());
+            let requirements = requirements(matched.now.into_values()).chain(ceilings()).collect();
             Decision { allowed: true, rules, reasons, requirements, asking, charges, slice, timed, for_good: false }
         }
         Ok(_) => denied(reasons, never),
@@ -167,9 +168,9 @@ pub fn charges(charter: &Charter, intent: &Intent, effects: &Effects) -> Result<
 }
 
 /// What the rules among them ask for that ask for anything.
-fn requirements<'a>(rules: impl Iterator<Item = &'a Rule>) -> Vec<Requirement> {
+fn requirements<'a>(rules: impl Iterator<Item = &'a Rule>) -> impl Iterator<Item = Requirement> {
     let asking = rules.filter(|rule| !rule.needs.is_empty());
-    asking.map(|rule| Requirement { rule: rule.name.clone(), needs: rule.needs.clone() }).collect()
+    asking.map(|rule| Requirement { rule: rule.name.clone(), needs: rule.needs.clone(), ceiling: None })
 }
 
 fn totals(list: &[Effect]) -> Totals<'_> {
@@ -242,7 +243,8 @@ impl<'a> Case<'a> {
     }
 
     /// Hash of everything that was consulted: the rules that match now or at another time, the groups that they name with
-    /// their members' credentials, the checkers that they name, the people behind the requester, the limits charged.
+    /// their members' credentials, the checkers that they name, the people behind the requester, the limits charged and who attests
+    /// what their vaults hold.
     fn slice(&self, rules: &[&Rule], limits: &[&Limit]) -> Result<SliceHash, postcard::Error> {
         let roster = &self.charter.roster;
         let formulas = rules.iter().filter_map(|rule| rule.needs.approvals.as_ref());
@@ -252,8 +254,12 @@ impl<'a> Case<'a> {
         let people: Vec<&Person> = members.iter().filter_map(|id| roster.people.get(*id)).collect();
         let requester = self.charter.requesters.get(&self.intent.requester).map(|requester| &requester.people);
         let asked: BTreeSet<_> = rules.iter().flat_map(|rule| &rule.needs.checks).collect();
-        let checkers: Vec<_> = asked.iter().filter_map(|id| self.charter.checkers.get(*id)).collect();
+        let attests = |one: &Checker| {
+            limits.iter().filter_map(|limit| limit.ceiling_of.as_ref()).any(|vault| one.balances_of.contains(vault))
+        };
+        let all = self.charter.checkers.values();
+        let checkers: Vec<_> = all.filter(|one| asked.contains(&one.id) || attests(one)).collect();
         let consulted = postcard::to_stdvec(&(rules, groups, people, requester, limits, checkers))?;
-        Ok(SliceHash::new(tagged_hash("limen policy slice v3", [consulted.as_slice()])))
+        Ok(SliceHash::new(tagged_hash("limen policy slice v4", [consulted.as_slice()])))
     }
 }

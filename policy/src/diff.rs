@@ -255,13 +255,23 @@ fn groups(changes: &mut Changes, old: &Charter, new: &Charter) {
     });
 }
 
-/// A checker that no rule asks says nothing; a rule that asks for one more, or one less, is a change of that rule.
+/// A checker that no rule asks and that attests nothing says nothing; a rule that asks for one more, or one less, is a change of
+/// that rule.
 fn checkers(changes: &mut Changes, old: &Charter, new: &Charter) {
     let neutral = (Direction::Neutral, Direction::Neutral);
+    for checker in
+        new.checkers.values().filter(|one| !old.checkers.contains_key(&one.id) && !one.balances_of.is_empty())
+    {
+        let vaults = shown(&checker.balances_of, "none");
+        changes.add(Direction::Loosens, format!("checker {} is new and attests what is in {vaults}", checker.id));
+    }
     changes.named("checker", (&old.checkers, &new.checkers), neutral, |changes, old, new| {
         changes.same(&format!("the key of checker {}", new.id), &old.public_key, &new.public_key);
         let what = format!("for how many seconds a finding of checker {} counts", new.id);
         changes.least(&what, &old.max_age_secs, &new.max_age_secs);
+        // One more is one more of whom a word is enough; of one less every word that counts would have counted before.
+        let what = format!("vaults whose balances checker {} attests", new.id);
+        changes.members(&what, (&old.balances_of, &new.balances_of), (Direction::Loosens, Direction::Tightens));
     });
 }
 
@@ -302,13 +312,28 @@ fn places(changes: &mut Changes, old: &Charter, new: &Charter) {
         }
         let what = format!("tags of address book entry {}", new.id);
         changes.members(&what, (&old.tags, &new.tags), (Loosens, removed));
+        match (&old.vault, &new.vault) {
+            (None, Some(vault)) => {
+                changes.add(Tightens, format!("address book entry {} counts in the ceilings of {vault}", new.id));
+            }
+            (Some(vault), after) if after.as_ref() != Some(vault) => {
+                changes
+                    .add(Loosens, format!("address book entry {} no longer counts in the ceilings of {vault}", new.id));
+            }
+            _ => {}
+        }
     });
+    for entry in before.values().filter(|entry| entry.vault.is_some() && !after.contains_key(entry.id.as_str())) {
+        changes.add(Loosens, format!("what goes to {} no longer counts in ceilings: its entry is gone", entry.address));
+    }
 }
 
 fn limits(changes: &mut Changes, old: &Charter, new: &Charter) {
     use Direction::{Loosens, Tightens};
     changes.named("limit", (&old.limits, &new.limits), (Tightens, Loosens), |changes, old: &Limit, new: &Limit| {
-        let what = |which: &str| format!("{which} of limit {}", new.id);
+        let what = |which: &str| format!("{which} of {}", new.title());
+        let vault = |limit: &Limit| limit.ceiling_of.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+        changes.same(&what("the vault"), &vault(old), &vault(new));
         assets(changes, &what("the asset"), &old.assets, &new.assets);
         changes.same(&what("the scope"), &format!("{:?}", old.per), &format!("{:?}", new.per));
         let listed = |list: &BTreeSet<limen_wire::ids::VaultId>| shown(list, "all vaults");

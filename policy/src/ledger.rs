@@ -20,7 +20,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-pub use book::{Book, Misfit};
+pub use book::{Book, Limits, Misfit};
 pub use certificate::{Certificate, CertificateError, NotCovered};
 pub use closing::{Closing, ClosingError};
 pub use committee::{Committee, CommitteeError, CommitteeMember};

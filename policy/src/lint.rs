@@ -16,7 +16,7 @@ use crate::approval::assign;
 use crate::charter::assets::Assets;
 use crate::charter::governance::AutomaticFreeze;
 use crate::charter::people::{CredentialClass, Roster};
-use crate::charter::rule::{Rule, Verb};
+use crate::charter::rule::{Destinations, Rule, Verb};
 use crate::charter::vault::{Limit, Tier};
 use crate::charter::{Charter, Duty};
 use crate::formula::{Formula, Leaf};
@@ -52,6 +52,7 @@ pub fn lint(charter: &Charter) -> Vec<Finding> {
     findings.ledgers();
     findings.claims();
     findings.uncounted();
+    findings.ceilings();
     findings.unused();
     findings.list.sort();
     findings.list.dedup();
@@ -244,7 +245,7 @@ impl<'a> Findings<'a> {
                 "every request needs a certificate of ledger {ledger}, which keeps this limit too: the part that is set \
                  aside is never used"
             );
-            self.add(Severity::Warning, format!("limit {}", limit.id), message);
+            self.add(Severity::Warning, limit.title(), message);
         }
     }
 
@@ -255,7 +256,38 @@ impl<'a> Findings<'a> {
                 || limit.max_count.is_some() && limit.split_count == 0;
             if nothing {
                 let message = "no ledger keeps it and no part is set aside: what it counts is never signed";
-                self.add(Severity::Warning, format!("limit {}", limit.id), message);
+                self.add(Severity::Warning, limit.title(), message);
+            }
+        }
+    }
+
+    /// A ceiling sees no other addresses of its vault than those of the address book.
+    fn ceilings(&mut self) {
+        let charter = self.charter;
+        for limit in charter.limits.values() {
+            let Some(vault) = &limit.ceiling_of else { continue };
+            if charter.book.entries().all(|entry| entry.vault.as_ref() != Some(vault)) {
+                let message =
+                    format!("no entry of the address book says vault = \"{vault}\": nothing ever counts in it");
+                self.add(Severity::Error, limit.title(), message);
+            }
+            let unseen = |rule: &&Rule| {
+                rule.verb == Verb::Allow
+                    && rule.class.has_destination()
+                    && rule
+                        .amount
+                        .assets
+                        .as_ref()
+                        .is_some_and(|assets| limit.assets.each().any(|one| assets.contains(one)))
+                    && rule.destinations == Destinations::Anywhere
+                    && (rule.vaults.len() != 1 || !rule.vaults.contains(vault))
+            };
+            for rule in charter.rules.iter().filter(unseen) {
+                let message = format!(
+                    "it pays anywhere, also to addresses of vault {vault} that {} does not know",
+                    limit.title()
+                );
+                self.add(Severity::Warning, format!("rule {:?}", rule.name), message);
             }
         }
     }
@@ -302,7 +334,7 @@ impl<'a> Findings<'a> {
         for group in self.charter.asset_groups.keys().filter(|id| !counted(id)) {
             self.add(Severity::Warning, format!("asset group {group}"), "no rule and no limit names it");
         }
-        for limit in self.charter.limits.values() {
+        for limit in self.charter.limits.values().filter(|limit| limit.ceiling_of.is_none()) {
             let over = |rule: &&Rule| {
                 rule.verb == Verb::Allow
                     && rule.amount.assets.as_ref() == Some(&limit.assets)

@@ -1,7 +1,7 @@
 //! Requests judged by two charters side by side: what a draft would decide otherwise, in sentences.
 //!
 //! Nothing is consumed and nothing is asked of anybody. Limits are counted here from nothing, over the requests that are
-//! shown, in the order in which they are; everything is taken to have been in force for ever, and nobody has approved.
+//! shown, in the order in which they are; everything is taken to have been in force for ever, vaults hold nothing, and nobody has approved.
 
 #[cfg(test)]
 mod tests;
@@ -108,12 +108,12 @@ fn fits(limit: &Limit, spent: &VecDeque<(u64, Amount)>, charge: &Charge) -> Resu
     if let Some(max) = limit.max_amount {
         let sum = spent.iter().try_fold(charge.amount, |sum, (_, amount)| sum.checked_add(*amount));
         if sum.is_none_or(|sum| sum > max) {
-            return Err(format!("limit {}{of}, which has no room for {} more", limit.id, charge.amount));
+            return Err(format!("{}{of}, which has no room for {} more", limit.title(), charge.amount));
         }
     }
     match limit.max_count {
         Some(max) if u64::try_from(spent.len()).unwrap_or(u64::MAX) >= max => {
-            Err(format!("limit {}{of}, which has no room for one request more", limit.id))
+            Err(format!("{}{of}, which has no room for one request more", limit.title()))
         }
         _ => Ok(()),
     }
@@ -137,6 +137,9 @@ fn asks(requirement: &Requirement) -> String {
     if !needs.checks.is_empty() {
         let checks: Vec<_> = needs.checks.iter().map(ToString::to_string).collect();
         parts.push(format!("a pass of {}", checks.join(" and ")));
+    }
+    if let Some((ceiling, vault)) = &requirement.ceiling {
+        parts.push(format!("to know what vault {vault} holds, for ceiling {ceiling}"));
     }
     parts.join(", ")
 }

@@ -3,14 +3,34 @@
 //! A value of this type is well formed and no more. Whether a rule asks for it and what it counts for is `policy`'s
 //! question.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use prost::Message as _;
 
+use crate::effects::{Amount, Asset};
 use crate::envelope::{self, EnvelopeError, Opened, PayloadType};
-use crate::ids::{CharterHash, CheckerId, ClusterId, IntentId};
+use crate::ids::{CharterHash, CheckerId, ClusterId, CurrencyId, IntentId, VaultId};
 use crate::intent::{IntentError, check_text, check_version, field, invalid};
 use crate::keys::SigningKey;
 use crate::{limits, pb};
+
+/// So much of an asset's smallest unit in a vault, over all its accounts.
+pub type Balances = BTreeMap<(VaultId, Asset), Amount>;
+/// What an asset is worth in a currency.
+pub type Prices = BTreeMap<(Asset, CurrencyId), Price>;
+
+/// The greatest power of ten that fits 256 bits.
+const MAX_SCALE: u32 = 76;
+
+/// A price, as an exact fraction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Price {
+    /// The smallest units of the currency for `10^scale` of the asset's smallest units. Never zero.
+    pub value: Amount,
+    /// Power of ten, at most 76.
+    pub scale: u32,
+}
 
 /// One checker's finding about one intent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +49,10 @@ pub struct Check {
     pub expires_at_secs: u64,
     /// What speaks against it: `None` if it passed.
     pub objection: Option<String>,
+    /// What it attests of vaults; nothing if it objects.
+    pub balances: Balances,
+    /// What it attests of prices; nothing if it objects.
+    pub prices: Prices,
 }
 
 impl Check {
@@ -61,6 +85,9 @@ impl Check {
         if raw.expires_at_secs <= raw.checked_at_secs {
             return Err(invalid("expires_at_secs", "a finding must expire, and after it was made"));
         }
+        if objection.is_some() && !(raw.balances.is_empty() && raw.prices.is_empty()) {
+            return Err(invalid("balances and prices", "what did not pass attests nothing"));
+        }
         Ok(Self {
             cluster: ClusterId::new(raw.cluster).map_err(field("cluster"))?,
             intent_id: IntentId::from_slice(&raw.intent_id).map_err(field("intent_id"))?,
@@ -69,6 +96,8 @@ impl Check {
             checked_at_secs: raw.checked_at_secs,
             expires_at_secs: raw.expires_at_secs,
             objection,
+            balances: balances(raw.balances)?,
+            prices: prices(raw.prices)?,
         })
     }
 
@@ -83,6 +112,73 @@ impl Check {
             expires_at_secs: self.expires_at_secs,
             passed: self.objection.is_none(),
             reason: self.objection.clone().unwrap_or_default(),
+            balances: self.wire_balances(),
+            prices: self.wire_prices(),
         }
     }
+
+    fn wire_balances(&self) -> Vec<pb::AttestedBalance> {
+        let one = |((vault, asset), amount): (&(VaultId, Asset), &Amount)| pb::AttestedBalance {
+            vault: vault.to_string(),
+            asset: asset.to_string(),
+            amount: Bytes::copy_from_slice(&amount.to_be_bytes()),
+        };
+        let mut all: Vec<_> = self.balances.iter().map(one).collect();
+        all.sort_by(|a, b| (&a.vault, &a.asset).cmp(&(&b.vault, &b.asset)));
+        all
+    }
+
+    fn wire_prices(&self) -> Vec<pb::AttestedPrice> {
+        let one = |((asset, currency), price): (&(Asset, CurrencyId), &Price)| pb::AttestedPrice {
+            asset: asset.to_string(),
+            currency: currency.to_string(),
+            value: Bytes::copy_from_slice(&price.value.to_be_bytes()),
+            scale: price.scale,
+        };
+        let mut all: Vec<_> = self.prices.iter().map(one).collect();
+        all.sort_by(|a, b| (&a.asset, &a.currency).cmp(&(&b.asset, &b.currency)));
+        all
+    }
+}
+
+fn balances(raw: Vec<pb::AttestedBalance>) -> Result<Balances, IntentError> {
+    ordered("balances", &raw, |one| (&one.vault, &one.asset))?;
+    let one = |raw: pb::AttestedBalance| {
+        let vault = VaultId::new(raw.vault).map_err(field("balances.vault"))?;
+        Ok(((vault, asset("balances.asset", &raw.asset)?), amount("balances.amount", &raw.amount)?))
+    };
+    raw.into_iter().map(one).collect()
+}
+
+fn prices(raw: Vec<pb::AttestedPrice>) -> Result<Prices, IntentError> {
+    ordered("prices", &raw, |one| (&one.asset, &one.currency))?;
+    let one = |raw: pb::AttestedPrice| {
+        let currency = CurrencyId::new(raw.currency).map_err(field("prices.currency"))?;
+        let price = Price { value: amount("prices.value", &raw.value)?, scale: raw.scale };
+        if price.value == Amount::ZERO || price.scale > MAX_SCALE {
+            return Err(invalid("prices", "a price is more than nothing, for 10^76 of the smallest unit at most"));
+        }
+        Ok(((asset("prices.asset", &raw.asset)?, currency), price))
+    };
+    raw.into_iter().map(one).collect()
+}
+
+/// Not too many, and each thing once.
+fn ordered<T>(what: &'static str, list: &[T], name: fn(&T) -> (&String, &String)) -> Result<(), IntentError> {
+    let increasing = list.iter().zip(list.iter().skip(1)).all(|(one, next)| name(one) < name(next));
+    if list.len() <= limits::ATTESTED && increasing {
+        return Ok(());
+    }
+    let most = limits::ATTESTED;
+    Err(invalid(what, format!("at most {most} can be attested, in strictly increasing order of what they are about")))
+}
+
+fn asset(what: &'static str, text: &str) -> Result<Asset, IntentError> {
+    let found = Asset::from_caip19(text).filter(|asset| asset.to_string() == text);
+    found.ok_or_else(|| invalid(what, "a coin or a token in its one CAIP-19 spelling is needed"))
+}
+
+fn amount(what: &'static str, bytes: &[u8]) -> Result<Amount, IntentError> {
+    let bytes = bytes.try_into().map_err(|_| invalid(what, "32 bytes are needed"))?;
+    Ok(Amount::from_be_bytes(bytes))
 }

@@ -161,6 +161,10 @@ name!(
     /// Names a limit: so much within a window.
     LimitId, "limit id", 64
 );
+name!(
+    /// Names a currency of the charter, such as `usd`.
+    CurrencyId, "currency", 64
+);
 
 macro_rules! hash32 {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {

@@ -28,6 +28,8 @@ pub const ASSERTION_SIGNATURE_BYTES: usize = 72;
 pub const APPROVALS: usize = 128;
 /// External checkers of a charter, and findings of them that go with one intent.
 pub const EXTERNAL_CHECKS: usize = 32;
+/// Balances that one finding attests, and prices.
+pub const ATTESTED: usize = 64;
 /// Freezes that one unfreeze names.
 pub const UNFREEZES: usize = 64;
 /// A stop record as it is handed in.

@@ -112,7 +112,7 @@ async fn deliver(
     output: Output,
 ) -> Result<()> {
     if let Some(out) = &args.out {
-        case::write(out, signed)?;
+        case::write(out, &signed.to_envelope())?;
     }
     let request = match session {
         Some(session) => Some(session.client.approve(&signed.to_envelope()).await?),

@@ -66,7 +66,7 @@ pub(crate) async fn run_in(session: &Session, command: &CharterCommand) -> Resul
     }
 }
 
-fn charter(file: &Path) -> Result<Charter> {
+pub(super) fn charter(file: &Path) -> Result<Charter> {
     let bytes = read(file, MAX_BYTES)?;
     let text = String::from_utf8(bytes).with_context(|| format!("{} is no text", file.display()))?;
     Charter::from_toml(&text).map_err(|source| BadCharter::Unreadable { file: file.to_owned(), source }.into())

@@ -8,6 +8,7 @@
 
 mod approval;
 mod charter;
+mod check;
 mod command;
 mod e2e;
 mod policy;

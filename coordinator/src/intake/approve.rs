@@ -133,6 +133,7 @@ fn finding_refusal(error: &CheckError) -> ApiError {
     let code = match error {
         CheckError::Malformed(_) => Code::Malformed,
         CheckError::NotEnrolled { .. } => Code::NotEnrolled,
+        CheckError::NotEntitled { .. } => Code::NotPermitted,
         CheckError::Signature { .. } => Code::BadSignature,
         CheckError::OtherCluster { .. } => Code::WrongCluster,
         CheckError::OtherIntent { .. } => Code::UnknownRequest,

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use limen_policy::ledger::{Book, Certificate, Committee, Entry, Misfit, Output, Sequencer};
+use limen_policy::check::{self, Attested};
+use limen_policy::ledger::{Book, Certificate, Claim, Committee, Entry, Misfit, Output, Scope, Sequencer};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CharterHash, CommitteeHash, IntentId, NodeId};
 use limen_wire::{limits, pb};
@@ -31,6 +32,8 @@ type Reply = oneshot::Sender<Result<Reservation, ApiError>>;
 
 struct Waiting {
     requested: pb::LedgerRequested,
+    /// What the findings among it attest.
+    attested: Attested,
     replies: Vec<Reply>,
 }
 
@@ -191,10 +194,11 @@ impl Desk {
     fn wish(&mut self, wish: Wish) {
         match wish {
             Wish::Reserve { claim, requested, reply } => {
-                let fresh = || Waiting { requested: requested.clone(), replies: Vec::new() };
+                let attested = self.attested(&claim.intent, &requested);
+                let fresh = || Waiting { requested: requested.clone(), attested: Attested::new(), replies: Vec::new() };
                 let waiting = self.waiting.entry(claim.intent).or_insert_with(fresh);
-                // What people said meanwhile comes along.
-                waiting.requested = requested.clone();
+                // What people and checkers said meanwhile comes along.
+                (waiting.requested, waiting.attested) = (requested.clone(), attested);
                 waiting.replies.push(reply);
                 self.sequencer.submit(claim);
             }
@@ -206,6 +210,14 @@ impl Desk {
                 }
             }
         }
+    }
+
+    /// What findings attest, as far as can be told here: what members would have no room for is not shown to them.
+    fn attested(&self, intent: &IntentId, requested: &pb::LedgerRequested) -> Attested {
+        let (charter, now_secs) = (self.core.charter(), self.core.clock.now_secs());
+        let verify = |one| check::verify(one, &charter, intent, now_secs).ok();
+        let findings: Vec<_> = requested.external_checks.iter().filter_map(verify).collect();
+        check::attested(&charter, &findings)
     }
 
     fn request(&self, requests: Vec<pb::LedgerRequested>) -> pb::LedgerReserveRequest {
@@ -237,7 +249,12 @@ impl Desk {
         self.look_at_charter();
         self.waiting.retain(|_, waiting| waiting.replies.iter().any(|reply| !reply.is_closed()));
         let (core, ledger) = (Arc::clone(&self.core), self.committee.ledger().clone());
-        let limit = |scope: &_| core.charter().ledger_limit(&ledger, scope);
+        let waiting = &self.waiting;
+        let limit = |scope: &Scope, claims: &[Claim]| {
+            let counted = claims.iter().filter(|claim| claim.charges.contains_key(scope));
+            let told = counted.map(|claim| waiting.get(&claim.intent).map(|waiting| &waiting.attested));
+            core.charter().ledger_room(&ledger, scope, told)
+        };
         let outputs = self.sequencer.tick(self.core.clock.now_ms(), &limit);
         self.perform(outputs);
     }

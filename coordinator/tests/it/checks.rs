@@ -19,6 +19,8 @@ fn found(world: &World, record: &Record, at_secs: u64) -> Check {
         checked_at_secs: at_secs,
         expires_at_secs: at_secs + 300,
         objection: None,
+        balances: [].into(),
+        prices: [].into(),
     }
 }
 

@@ -81,7 +81,7 @@ impl Judge for Knows<'_> {
     fn charter(&self) -> CharterHash {
         self.0.charter().hash()
     }
-    fn limit(&self, scope: &Scope) -> Option<Limit> {
+    fn limit(&self, scope: &Scope, _: &[Claim]) -> Option<Limit> {
         self.0.charter().ledger_limit(self.2.ledger(), scope)
     }
     fn recompute(&self, _: &Entry, intent: &IntentId) -> Result<Claim, String> {

@@ -116,7 +116,7 @@ pub fn admit_sign<V: JournalView>(
     if let Some(error) = check_standing(view, charter, &examined, &known, progress)? {
         return Ok(Verdict::Refused(error));
     }
-    let cover = match cover(view, charter, &examined, &known, reservations, time)? {
+    let cover = match cover(view, charter, &examined, &known, (&progress.attested, reservations), time)? {
         Ok(cover) => cover,
         Err(error) => return Ok(Verdict::Refused(error)),
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use limen_policy::approval::{Facts, Tally, Verified};
 use limen_policy::charter::Charter;
 use limen_policy::charter::rule::DelayFrom;
-use limen_policy::check::Finding;
+use limen_policy::check::{self, Attested, Finding};
 use limen_policy::decide::{Evidence, Requirement};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::ApprovalId;
@@ -25,6 +25,8 @@ pub struct Progress {
     pub rejected: Option<(String, String)>,
     /// The approvals by which the formulas are met.
     pub counted: BTreeSet<ApprovalId>,
+    /// What findings attest of the vaults that have ceilings.
+    pub attested: Attested,
     /// The delays that run now.
     pub delays: Delays,
     /// Rejections and withdrawals that are held from now on: the peers are told.
@@ -91,7 +93,7 @@ pub fn progress(
     let tallies: Vec<Tally> = requirements.iter().map(|one| one.tally(&evidence)).collect();
     // A delay that counts from the approvals counts from all of them: nobody waits out one rule before another is met.
     let all_met = tallies.iter().all(|tally| matches!(tally, Tally::Met { .. }));
-    let mut progress = Progress::default();
+    let mut progress = Progress { attested: check::attested(charter, findings), ..Progress::default() };
     for (requirement, tally) in requirements.iter().zip(tallies) {
         let status = match tally {
             Tally::Met { by } => {
@@ -103,7 +105,7 @@ pub fn progress(
                 let elapsed = now.uptime.0.saturating_sub(since.0);
                 let wait_ms = requirement.needs.delay_secs.saturating_mul(1000).saturating_sub(elapsed);
                 // A check may come as late as it likes: no delay waits for it.
-                let missing = requirement.unchecked(findings).unwrap_or_default();
+                let missing = requirement.unchecked(&evidence).unwrap_or_default();
                 pb::RequirementStatus { met: missing.is_empty(), missing, wait_ms, ..pb::RequirementStatus::default() }
             }
             Tally::Wanting { missing } => lacks(missing.to_string()),

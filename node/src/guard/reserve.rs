@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use limen_policy::charter::Charter;
+use limen_policy::check::Attested;
 use limen_policy::decide::Charge;
 use limen_policy::ledger::{Certificate, Claim};
+use limen_wire::effects::Amount;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::LedgerId;
 use limen_wire::{limits, pb};
@@ -67,7 +69,7 @@ pub(super) fn cover<V: JournalView>(
     charter: &Charter,
     examined: &Examined,
     known: &KnownIntent,
-    reservations: &Reservations,
+    (attested, reservations): (&Attested, &Reservations),
     time: Now,
 ) -> Result<Result<Cover, ApiError>, V::Error> {
     let claims = examined.claims(charter);
@@ -82,6 +84,10 @@ pub(super) fn cover<V: JournalView>(
         }
     }
     for charge in &examined.decision.charges {
+        let held = match held(charter, charge, attested) {
+            Ok(held) => held,
+            Err(error) => return Ok(Err(error)),
+        };
         if known.metered.contains(&charge.limit) {
             continue;
         }
@@ -95,7 +101,7 @@ pub(super) fn cover<V: JournalView>(
             Some(Err(why)) => Some(why),
             None => None,
         };
-        match (fits(charter, charge, &view.meter(charge)?, time.uptime), missing) {
+        match (fits(charter, (charge, held), &view.meter(charge)?, time.uptime), missing) {
             (Ok(()), _) => cover.metered.push(charge.clone()),
             (Err(error), None) => return Ok(Err(error)),
             (Err(error), Some(why)) => {
@@ -105,4 +111,22 @@ pub(super) fn cover<V: JournalView>(
         }
     }
     Ok(Ok(cover))
+}
+
+/// What the vault of a ceiling is attested to hold, for this very request and now; nothing for every other limit. Together with
+/// the request it must stay below, also where that was reserved when the vault held less.
+fn held(charter: &Charter, charge: &Charge, attested: &Attested) -> Result<Amount, ApiError> {
+    let limit = charter.limits.get(&charge.limit).filter(|limit| limit.ceiling_of.is_some());
+    let Some(limit) = limit else { return Ok(Amount::ZERO) };
+    let title = limit.title();
+    let missing = || ApiError::new(Code::ApprovalsMissing, format!("{title}: nobody attests what its vault holds"));
+    let held = attested.get(&limit.id).copied().ok_or_else(missing)?;
+    let most = limit.max_amount.unwrap_or(Amount::ZERO);
+    if held.checked_add(charge.amount).is_some_and(|sum| sum <= most) {
+        return Ok(held);
+    }
+    let takes = charge.amount;
+    let message =
+        format!("{title}: its vault holds {held}, with {takes} of this request it would hold more than {most}");
+    Err(ApiError::new(Code::LimitReached, message))
 }

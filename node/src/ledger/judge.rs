@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use limen_policy::charter::Charter;
+use limen_policy::check::Attested;
 use limen_policy::ledger::{Claim, Entry, Judge, KeySigners, Limit, Scope};
 use limen_wire::ids::{CharterHash, CommitteeHash, EntryHash, IntentId, NodeId};
 
@@ -31,6 +32,8 @@ pub(super) struct Judging<'a> {
     requests: &'a Requests,
     claims: BTreeMap<(EntryHash, IntentId), Result<Claim, String>>,
     allows: BTreeMap<IntentId, Result<(), String>>,
+    /// What the findings that came with each request attest.
+    attested: BTreeMap<IntentId, Attested>,
 }
 
 fn unseen() -> String {
@@ -47,7 +50,7 @@ impl<'a> Judging<'a> {
     ) -> Result<Self, StoreError> {
         let ledger = kept.id();
         let freezes = Txn::freezes(txn)?;
-        let mut allows = BTreeMap::new();
+        let (mut allows, mut attested) = (BTreeMap::new(), BTreeMap::new());
         for claim in &entry.claims {
             let Some(Ok(examined)) = requests.seen.get(&(charter.hash(), claim.intent)) else { continue };
             let examined = examined.clone().under(charter, &freezes);
@@ -57,6 +60,7 @@ impl<'a> Judging<'a> {
             };
             let allowed = guard::admit_claim(txn, charter, &examined, &settled, now.wall)?;
             allows.insert(claim.intent, allowed.map_err(|error| error.to_string()));
+            attested.insert(claim.intent, settled.attested);
         }
         let takes = |one: &Entry, intent: IntentId| -> Result<Claim, String> {
             let by = if one.charter == charter.hash() { Some(charter) } else { requests.past.get(&one.charter) };
@@ -74,7 +78,7 @@ impl<'a> Judging<'a> {
                 claims.insert((one.hash(), claim.intent), takes(one, claim.intent));
             }
         }
-        Ok(Self { charter, kept, requests, claims, allows })
+        Ok(Self { charter, kept, requests, claims, allows, attested })
     }
 }
 
@@ -83,8 +87,9 @@ impl Judge for Judging<'_> {
         self.charter.hash()
     }
 
-    fn limit(&self, scope: &Scope) -> Option<Limit> {
-        self.charter.ledger_limit(self.kept.id(), scope)
+    fn limit(&self, scope: &Scope, claims: &[Claim]) -> Option<Limit> {
+        let counted = claims.iter().filter(|claim| claim.charges.contains_key(scope));
+        self.charter.ledger_room(self.kept.id(), scope, counted.map(|claim| self.attested.get(&claim.intent)))
     }
 
     fn recompute(&self, entry: &Entry, intent: &IntentId) -> Result<Claim, String> {

@@ -1,5 +1,6 @@
 //! Members and guards over real stores, with a coordinator that does as the test says.
 
+mod ceilings;
 mod handover;
 mod kit;
 mod once;
@@ -273,7 +274,7 @@ async fn what_the_guard_would_not_allow_is_not_reserved() {
     let charter = Arc::clone(&world.charter);
     let main = charter.ledgers.keys().next().unwrap().clone();
     carrier.submit(&world, &request);
-    let outputs = carrier.sequencer.tick(world.now_ms, &|scope| charter.ledger_limit(&main, scope));
+    let outputs = carrier.sequencer.tick(world.now_ms, &|scope, _| charter.ledger_limit(&main, scope));
     let Some(limen_policy::ledger::Output::Propose { entry, .. }) = outputs.first() else { panic!("{outputs:?}") };
     // Nobody has shown it the request, and a witness does not know the key.
     let answer = world.keeper(0).reserve(call(entry, None)).await.unwrap().response;

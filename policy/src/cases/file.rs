@@ -33,7 +33,11 @@ pub(super) struct Given {
     pub(super) chain: Option<String>,
     pub(super) at: Option<String>,
     pub(super) in_force: Option<String>,
+    pub(super) balances: Option<Balances>,
 }
+
+/// What vaults hold, as somebody attests who may: by vault and asset, in units of the asset.
+pub(super) type Balances = BTreeMap<String, BTreeMap<String, String>>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +62,7 @@ pub(super) struct Test {
     /// Checkers that have passed it.
     #[serde(default)]
     pub(super) checks: Vec<String>,
+    pub(super) balances: Option<Balances>,
     /// How long ago the last approval came.
     pub(super) waited: Option<String>,
     /// What of each limit is used already, in units of its asset.

@@ -1,10 +1,12 @@
 //! One test: the request that it tells of, and what the rules make of it.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use limen_wire::approval::{Approval, Verdict};
 use limen_wire::effects::{Address, AllowanceChange, Amount, Asset, ChainId, Effect, Effects};
 use limen_wire::ids::{
-    ApprovalId, BookEntryId, CheckerId, CredentialId, FreezeEpoch, IntentId, KeyId, LimitId, RequesterId,
+    ApprovalId, BookEntryId, CheckerId, CredentialId, FreezeEpoch, IntentId, KeyId, LimitId, RequesterId, VaultId,
 };
 use limen_wire::intent::{Intent, Payload};
 
@@ -14,7 +16,7 @@ use crate::approval::{Facts, Tally, Verified};
 use crate::charter::Charter;
 use crate::charter::hours::Day;
 use crate::charter::rule::Class;
-use crate::check::Finding;
+use crate::check::{Attested, Finding, attested};
 use crate::decide::{Decision, Evidence, InForce, When, decide};
 
 /// The account that signs, where a test names none.
@@ -53,7 +55,8 @@ fn judge(charter: &Charter, given: &Given, test: &Test) -> Result<Judgement, Str
     if !decision.allowed {
         return Ok(Judgement::Refused(decision.reasons));
     }
-    let over = over_limits(charter, test, &decision)?;
+    let findings = found(charter, given, test)?;
+    let over = over_limits(charter, test, &decision, &attested(charter, &findings))?;
     if !over.is_empty() {
         return Ok(Judgement::Refused(over));
     }
@@ -65,7 +68,7 @@ fn judge(charter: &Charter, given: &Given, test: &Test) -> Result<Judgement, Str
         slice: decision.slice,
         freeze_epoch: FreezeEpoch::NONE,
     };
-    let (approvals, findings) = (said(charter, test, &facts)?, found(charter, test)?);
+    let approvals = said(charter, test, &facts)?;
     let evidence =
         Evidence { charter, intent: &intent, facts: &facts, approvals: &approvals, findings: &findings, when };
     let waited = test.waited.as_deref().map_or(Ok(0), duration)?;
@@ -82,7 +85,7 @@ fn requirements(decision: &Decision, evidence: &Evidence<'_>, waited: u64) -> Ju
             Tally::TooMany { found } => lacks(format!("{found} approvals are more than are counted")),
             Tally::Rejected { by, reason } => return Judgement::Refused(vec![format!("{by} rejected it: {reason}")]),
         }
-        if let Some(what) = requirement.unchecked(evidence.findings) {
+        if let Some(what) = requirement.unchecked(evidence) {
             lacks(what);
         }
         let left = requirement.needs.delay_secs.saturating_sub(waited);
@@ -97,7 +100,7 @@ fn requirements(decision: &Decision, evidence: &Evidence<'_>, waited: u64) -> Ju
 fn missed(charter: &Charter, expect: &Expect, came: &Judgement) -> Result<Option<String>, String> {
     let named = |name: &str| {
         let rule = charter.rules.iter().any(|rule| rule.name == name);
-        let limit = charter.limits.keys().any(|limit| limit.as_str() == name);
+        let limit = charter.limits.values().any(|limit| limit.id.as_str() == name || limit.title() == name);
         let person = charter.roster.people.keys().any(|person| person.as_str() == name);
         match rule || limit || person {
             true => Ok(()),
@@ -119,7 +122,12 @@ fn missed(charter: &Charter, expect: &Expect, came: &Judgement) -> Result<Option
             (None, Some(name)) => {
                 named(name)?;
                 let says = |reason: &String| {
-                    let own = [format!("rule {name:?}"), format!("limit {name} "), format!("{name} rejected")];
+                    let own = [
+                        format!("rule {name:?}"),
+                        format!("limit {name} "),
+                        format!("ceiling {name} "),
+                        format!("{name} rejected"),
+                    ];
                     own.iter().any(|words| reason.contains(words.as_str()))
                 };
                 (matches!(came, Judgement::Refused(list) if list.iter().any(says)), format!("refused by {name:?}"))
@@ -134,8 +142,13 @@ fn missed(charter: &Charter, expect: &Expect, came: &Judgement) -> Result<Option
     Ok((!met).then_some(wanted))
 }
 
-fn over_limits(charter: &Charter, test: &Test, decision: &Decision) -> Result<Vec<String>, String> {
-    let mut spent = std::collections::BTreeMap::new();
+fn over_limits(
+    charter: &Charter,
+    test: &Test,
+    decision: &Decision,
+    attested: &Attested,
+) -> Result<Vec<String>, String> {
+    let mut spent = BTreeMap::new();
     for (name, text) in &test.spent {
         let id = LimitId::new(name.clone()).map_err(|error| format!("spent: {error}"))?;
         let limit = charter.limits.get(&id).ok_or_else(|| format!("spent: there is no limit {name}"))?;
@@ -144,11 +157,13 @@ fn over_limits(charter: &Charter, test: &Test, decision: &Decision) -> Result<Ve
         spent.insert(id, amount.ok_or_else(|| format!("spent: {text:?} is not an amount"))?);
     }
     let over = decision.charges.iter().filter_map(|charge| {
-        let max = charter.limits.get(&charge.limit)?.max_amount?;
-        let used = spent.get(&charge.limit).copied().unwrap_or(Amount::ZERO);
-        let fits = used.checked_add(charge.amount).is_some_and(|sum| sum <= max);
-        let (limit, takes) = (&charge.limit, charge.amount);
-        (!fits).then(|| format!("limit {limit} allows {max}, {used} of it is used, this request takes {takes}"))
+        let limit = charter.limits.get(&charge.limit)?;
+        let max = limit.max_amount?;
+        let known = |of: &BTreeMap<LimitId, Amount>| of.get(&charge.limit).copied().unwrap_or(Amount::ZERO);
+        let used = known(&spent).checked_add(known(attested));
+        let fits = used.and_then(|used| used.checked_add(charge.amount)).is_some_and(|sum| sum <= max);
+        let (title, used, takes) = (limit.title(), used.unwrap_or(Amount::MAX), charge.amount);
+        (!fits).then(|| format!("{title} allows {max}, {used} of it is used, this request takes {takes}"))
     });
     Ok(over.collect())
 }
@@ -244,8 +259,12 @@ fn effect(charter: &Charter, raw: &FileEffect, us: &Address) -> Result<Effect, S
 
 fn amount(charter: &Charter, raw: &FileEffect) -> Result<(Asset, Amount), String> {
     let name = raw.asset.as_ref().ok_or("asset is needed for this effect")?;
+    units(charter, name, raw.amount.as_ref().ok_or("amount is needed for this effect")?)
+}
+
+/// So many units of a registered asset.
+fn units(charter: &Charter, name: &str, text: &str) -> Result<(Asset, Amount), String> {
     let entry = charter.assets.get(name).ok_or_else(|| format!("asset {name:?} is not registered"))?;
-    let text = raw.amount.as_ref().ok_or("amount is needed for this effect")?;
     let amount = Amount::from_units(text, entry.decimals);
     Ok((entry.asset.clone(), amount.ok_or_else(|| format!("{text:?} is not an amount"))?))
 }
@@ -284,13 +303,26 @@ fn said(charter: &Charter, test: &Test, facts: &Facts) -> Result<Vec<Verified>, 
         .collect()
 }
 
-fn found(charter: &Charter, test: &Test) -> Result<Vec<Finding>, String> {
+fn found(charter: &Charter, given: &Given, test: &Test) -> Result<Vec<Finding>, String> {
     let one = |name: &String| {
         let id = CheckerId::new(name.clone()).map_err(|error| format!("checks: {error}"))?;
         let known = charter.checkers.contains_key(&id);
-        known.then(|| Finding::unproved(id)).ok_or_else(|| format!("checks: there is no checker {name}"))
+        known.then(|| Finding::unproved(id, [].into())).ok_or_else(|| format!("checks: there is no checker {name}"))
     };
-    test.checks.iter().map(one).collect()
+    let balances = test.balances.as_ref().or(given.balances.as_ref()).into_iter().flatten();
+    test.checks.iter().map(one).chain(balances.map(|(vault, held)| told(charter, vault, held))).collect()
+}
+
+/// What somebody tells of a vault who may.
+fn told(charter: &Charter, vault: &str, held: &BTreeMap<String, String>) -> Result<Finding, String> {
+    let id = VaultId::new(vault).map_err(|error| format!("balances: {error}"))?;
+    let attester = charter.attesters(&id).next();
+    let attester = attester.ok_or_else(|| format!("balances: no checker attests what vault {id} holds"))?;
+    let one = |(name, text): (&String, &String)| {
+        let (asset, amount) = units(charter, name, text).map_err(|error| format!("balances: {error}"))?;
+        Ok::<_, String>(((id.clone(), asset), amount))
+    };
+    Ok(Finding::unproved(attester.id.clone(), held.iter().map(one).collect::<Result<_, _>>()?))
 }
 
 /// `mon 10:00` as seconds since 1970, in UTC.

@@ -89,6 +89,44 @@ fn hours_and_checks_can_be_tested() {
     }
 }
 
+#[test]
+fn ceilings_can_be_tested() {
+    let rules = "[[vaults]]\nid = \"hot\"\ntier = \"hot\"\nkeys = [\"hot\"]\n\
+        [[checkers]]\nid = \"watch\"\nmax_age_secs = 60\nbalances_of = [\"hot\"]\n\
+        public_key = \"ed25519:62a611b472d89b0e5fc93c069b9f700b4c552d55bc0e87b56008ef17b6b2bebe\"\n\
+        [[address_book]]\nid = \"hot\"\nchain = \"eip155:1\"\nvault = \"hot\"\n\
+        address = \"0x15d34AAf54267DB7D7c367839AAf71A00a2C6A65\"\n\
+        [[ceilings]]\nid = \"hot-eth\"\nvault = \"hot\"\nasset = \"eth\"\nmax_balance = \"100\"\nwindow_secs = 60\n\
+        [[rules]]\nname = \"refill\"\nallow = \"transfer\"\nasset = \"eth\"\nmax_amount = \"90\"\ndestinations = [\"book:hot\"]\n";
+    let part = |name: &str| if name == "rules.toml" { Ok(rules.to_owned()) } else { base(name) };
+    let head = HEAD.replace("pack:hot", "rules.toml").replace("key = \"hot\"", "key = \"cold\"");
+    let head = format!("{head}balances = {{ hot = {{ eth = \"60\" }} }}\n");
+    let one = |more: &str, expect: &str| {
+        let does = "does = [{ effect = \"transfer\", asset = \"eth\", amount = \"30\", to = \"book:hot\" }]";
+        run(&format!("{head}\n[[test]]\nname = \"x\"\n{does}\n{more}\nexpect = {expect}\n"), &part)
+    };
+    for (more, expect) in [
+        ("", "\"allowed\""),
+        ("spent = { hot-eth = \"10\" }", "\"allowed\""),
+        ("spent = { hot-eth = \"10.1\" }", "{ refused = \"hot-eth\" }"),
+        ("balances = { hot = { eth = \"70\" } }", "\"allowed\""),
+        ("balances = { hot = { eth = \"70.1\" } }", "{ refused = \"hot-eth\" }"),
+        ("balances = { }", "{ needs = \"ceiling hot-eth\" }"),
+        ("balances = { hot = { usdt = \"1\" } }", "{ needs = \"ceiling hot-eth\" }"),
+    ] {
+        let outcome = one(more, expect).unwrap().remove(0);
+        assert!(outcome.passed(), "{more}: {outcome:?}");
+    }
+    for (more, says) in [
+        ("balances = { attic = { eth = \"1\" } }", "no checker attests what vault attic holds"),
+        ("balances = { hot = { dai = \"1\" } }", "\"dai\" is not registered"),
+        ("balances = { hot = { eth = \"much\" } }", "is not an amount"),
+    ] {
+        let error = one(more, "\"allowed\"").unwrap_err().to_string();
+        assert!(error.contains(says), "{more}: {error}");
+    }
+}
+
 /// Real bytes can be judged as well: here a plain transfer of 1 wei.
 #[test]
 fn a_transaction_is_decoded() {

@@ -35,6 +35,14 @@ impl Assets {
         }
     }
 
+    /// Each of them.
+    pub fn each(&self) -> Box<dyn Iterator<Item = &Asset> + '_> {
+        match self {
+            Self::One(one) => Box::new(std::iter::once(one)),
+            Self::Group(group) => Box::new(group.members.keys()),
+        }
+    }
+
     /// So much of an asset in the unit of all; `None` if it is not among them, or the number is beyond 256 bits.
     pub fn units(&self, asset: &Asset, amount: Amount) -> Option<Amount> {
         match self {

@@ -9,9 +9,11 @@ use limen_wire::limits;
 use serde::Deserialize;
 
 use super::people::Roster;
+use super::vault::Vaults;
 use super::{Bounds, Charter, CharterError, Checker, Coordinator, Duty, MAX_BYTES, Node, Requester};
 
 mod assets;
+mod ceilings;
 mod governance;
 mod hours;
 mod ledgers;
@@ -51,6 +53,8 @@ struct File {
     address_book: Vec<vaults::FileBookEntry>,
     #[serde(default)]
     limits: Vec<vaults::FileLimit>,
+    #[serde(default)]
+    ceilings: Vec<ceilings::FileCeiling>,
     #[serde(default)]
     ledgers: Vec<ledgers::FileLedger>,
     /// The ledger in which every request claims what counts once.
@@ -109,6 +113,8 @@ struct FileChecker {
     id: String,
     public_key: String,
     max_age_secs: u64,
+    #[serde(default)]
+    balances_of: Vec<String>,
 }
 
 /// Most external checkers of a charter.
@@ -151,13 +157,14 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
     let claims_ledger = file.claims.map(|id| ledgers::claims(id, &ledgers)).transpose()?;
     let roster = people::read(file.people, file.groups)?;
     let requesters = requesters(file.requesters, &roster)?;
-    let checkers = checkers(file.checkers, &requesters, &roster)?;
+    let vaults = vaults::vaults(file.vaults)?;
+    let checkers = checkers(file.checkers, &requesters, &roster, &vaults)?;
     let assets = assets::assets(file.assets)?;
     let asset_groups = assets::groups(file.asset_groups, &assets)?;
     let registry = assets::Registry { assets: &assets, groups: &asset_groups };
-    let vaults = vaults::vaults(file.vaults)?;
-    let book = vaults::book(file.address_book)?;
-    let limits = vaults::limits(file.limits, &registry, &vaults, &requesters, &ledgers)?;
+    let book = vaults::book(file.address_book, &vaults)?;
+    let mut limits = vaults::limits(file.limits, &registry, &vaults, &requesters, &ledgers)?;
+    ceilings::read(file.ceilings, (&registry, &vaults, &checkers), &ledgers, &mut limits)?;
     let known = rules::Known {
         registry: &registry,
         requesters: &requesters,
@@ -168,6 +175,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
     };
     let rules = rules::read(file.rules, &known)?;
     let bounds = bounds(&file.bounds)?;
+    ceilings::distinct(&limits, &rules)?;
     let governance = file.governance.map(|raw| governance::read(raw, &roster, &bounds)).transpose()?;
     Ok(Charter {
         hash: Charter::hash_of(text),
@@ -276,6 +284,7 @@ fn checkers(
     raw: Vec<FileChecker>,
     requesters: &BTreeMap<RequesterId, Requester>,
     roster: &Roster,
+    vaults: &Vaults,
 ) -> Result<BTreeMap<CheckerId, Checker>, CharterError> {
     if raw.len() > MAX_CHECKERS {
         return Err(invalid("checkers", format!("{} checkers, at most {MAX_CHECKERS} are possible", raw.len())));
@@ -295,7 +304,8 @@ fn checkers(
             let limit = limits::MAX_EXPIRY_SECS;
             return Err(invalid(place, format!("max_age_secs: 1 to {limit} are possible")));
         }
-        let checker = Checker { id: id.clone(), public_key, max_age_secs: raw.max_age_secs };
+        let balances_of = vaults::known_vaults(&place, raw.balances_of, vaults)?;
+        let checker = Checker { id: id.clone(), public_key, max_age_secs: raw.max_age_secs, balances_of };
         if checkers.insert(id, checker).is_some() {
             return Err(invalid(place, "named twice"));
         }

@@ -8,6 +8,7 @@ use limen_wire::intent::Intent;
 
 use super::Charter;
 use super::vault::Limit;
+use crate::check::Attested;
 use crate::decide::{Charge, Decision, charges};
 use crate::ledger::{self, Bound, Charges, Claim, LimitError, Scope};
 
@@ -33,6 +34,27 @@ impl Charter {
         let Scope::Limit { name, .. } = scope else { return None };
         let limit = self.limits.get(&LimitId::new(name.clone()).ok()?)?;
         limit.divided().filter(|_| limit.ledger.as_ref() == Some(ledger))?.ok()
+    }
+
+    /// The same as far as there is room in it: what a vault holds already takes room from its ceiling. `told` is what is
+    /// attested for each request that is to go in; of several the highest counts, and where one has nothing attested there is
+    /// no room.
+    pub fn ledger_room<'a>(
+        &self,
+        ledger: &LedgerId,
+        scope: &Scope,
+        told: impl Iterator<Item = Option<&'a Attested>>,
+    ) -> Option<ledger::Limit> {
+        let mut room = self.ledger_limit(ledger, scope)?;
+        let Scope::Limit { name, .. } = scope else { return None };
+        let id = LimitId::new(name.clone()).ok()?;
+        if self.limits.get(&id)?.ceiling_of.is_some() {
+            let mut held = told.map(|told| told?.get(&id).copied());
+            let most = held.try_fold(Amount::ZERO, |most, held| held.map(|held| most.max(held)));
+            let left = most.and_then(|most| room.certified.amount.checked_sub(most));
+            room.certified.amount = left.unwrap_or(Amount::ZERO);
+        }
+        Some(room)
     }
 
     /// What an allowed request claims, by ledger: what it takes of the limits that the ledger keeps, and in the ledger of

@@ -266,7 +266,7 @@ fn witnesses_and_ledgers_must_make_sense() {
 #[test]
 fn a_limit_is_divided_once() {
     let aside = "ledger = \"main\"\nsplit_amount = \"200000\"\nsplit_count = 100\n";
-    let charter = Charter::from_toml(&sample().replace("ledger = \"main\"\n", aside)).unwrap();
+    let charter = Charter::from_toml(&sample().replacen("ledger = \"main\"\n", aside, 1)).unwrap();
     let limit = |name: &str| charter.limits[&LimitId::new(name).unwrap()].clone();
     let usdt = limit("usdt-a-day");
     let units = |text: &str| Amount::from_units(text, 6).unwrap();
@@ -345,4 +345,67 @@ fn indices_follow_the_list_of_members() {
     assert_eq!(index_in(&members, &node("b")).unwrap().as_u8(), 1);
     assert_eq!(index_in(&members, &node("a")).unwrap().as_u8(), 2);
     assert!(index_in(&members, &node("c")).is_none());
+}
+
+#[test]
+fn a_ceiling_is_a_limit_of_what_flows_into_a_vault() {
+    let charter = Charter::from_toml(&sample()).unwrap();
+    let ceiling = &charter.limits[&LimitId::new("hot-usdt").unwrap()];
+    let hot = ceiling.ceiling_of.clone().unwrap();
+    assert_eq!((hot.as_str(), ceiling.title().as_str()), ("hot", "ceiling hot-usdt"));
+    assert_eq!((ceiling.max_amount, ceiling.window_secs), (Amount::from_units("100000", 6), Some(7200)));
+    assert_eq!(charter.attesters(&hot).map(|one| one.id.as_str()).collect::<Vec<_>>(), ["balance-watch"]);
+    let (ours, other) = ("0x15d34AAf54267DB7D7c367839AAf71A00a2C6A65", "0x70997970C51812dc3A010C7d01b50e0d17dc79C8");
+    let is_of = |address: &str| charter.book.is_of(&Address::from_canonical(address).unwrap(), &hot);
+    assert!(is_of(ours) && !is_of(other));
+}
+
+#[test]
+fn ceilings_must_make_sense() {
+    let whole = &sample()[sample().find("[[ceilings]]").unwrap()..sample().find("# How this charter").unwrap()];
+    let other = whole.replace("hot-usdt", "other");
+    let many: String = (0..101).map(|n| whole.replace("hot-usdt", &format!("c{n}"))).collect();
+    for (from, to, says) in [
+        ("vault = \"hot\"\nasset = \"usdt\"", "vault = \"attic\"\nasset = \"usdt\"", "there is no vault attic"),
+        ("vault = \"hot\"\nasset = \"usdt\"", "vault = \"reserve\"\nasset = \"usdt\"", "nobody attests what the vault"),
+        ("asset = \"usdt\"\nmax_balance", "asset = \"dai\"\nmax_balance", "\"dai\" is not registered"),
+        ("asset = \"usdt\"\nmax_balance", "max_balance", "it needs an asset or an asset_group"),
+        ("max_balance = \"100000\"", "max_balance = \"0.0000001\"", "is not an amount"),
+        ("split_amount = \"0\"", "split_amount = \"100001\"", "is a part of max_balance"),
+        ("window_secs = 7200", "window_secs = 299", "at least the max_age_secs of checker balance-watch, 300"),
+        ("window_secs = 7200", "window_secs = 2678401", "1 to 2678400 seconds"),
+        ("max_age_secs = 300", "max_age_secs = 7201", "at least the max_age_secs of checker balance-watch, 7201"),
+        ("balances_of = [\"hot\"]", "balances_of = [\"attic\"]", "there is no vault attic"),
+        ("balances_of = [\"hot\"]", "", "nobody attests what the vault holds"),
+        ("vault = \"hot\"\n\n# So much", "vault = \"attic\"\n\n# So much", "there is no vault attic"),
+        ("id = \"hot-usdt\"", "id = \"usdt-a-day\"", "a limit or another ceiling has the same name"),
+        ("name = \"gas\"", "name = \"ceiling hot-usdt\"", "a ceiling is called so"),
+        (whole, &format!("{whole}{whole}"), "a limit or another ceiling has the same name"),
+        (whole, &many, "at most 100 are possible"),
+    ] {
+        let error = refused(from, to).to_string();
+        assert!(error.contains(says), "{from} → {to}: {error}");
+    }
+    assert!(Charter::from_toml(&sample().replace(whole, &format!("{whole}{other}"))).is_ok());
+}
+
+/// What a vault holds takes room from its ceiling, for all requests together as much as for the worst of them.
+#[test]
+fn a_ceiling_has_room_for_what_is_attested() {
+    let charter = Charter::from_toml(&sample()).unwrap();
+    let (main, id) = (LedgerId::new("main").unwrap(), LimitId::new("hot-usdt").unwrap());
+    let scope = crate::ledger::Scope::Limit { name: "hot-usdt".to_owned(), subject: String::new() };
+    let units = |text: &str| Amount::from_units(text, 6).unwrap();
+    let told = |text: &str| crate::check::Attested::from([(id.clone(), units(text))]);
+    let room = |all: &[Option<crate::check::Attested>]| {
+        charter.ledger_room(&main, &scope, all.iter().map(Option::as_ref)).unwrap().certified.amount
+    };
+    assert_eq!(room(&[Some(told("30000"))]), units("70000"));
+    assert_eq!(room(&[Some(told("30000")), Some(told("99999.9")), Some(told("0"))]), units("0.1"));
+    assert_eq!(room(&[Some(told("100000.000001"))]), Amount::ZERO);
+    assert_eq!(room(&[Some(told("0")), None]), Amount::ZERO);
+    assert_eq!(room(&[Some(crate::check::Attested::new())]), Amount::ZERO);
+    // Other limits have the room that they have.
+    let day = crate::ledger::Scope::Limit { name: "usdt-a-day".to_owned(), subject: String::new() };
+    assert_eq!(charter.ledger_room(&main, &day, [None].into_iter()), charter.ledger_limit(&main, &day));
 }

@@ -56,6 +56,9 @@ pub struct BookEntry {
     pub address: Address,
     /// What rules can call it.
     pub tags: BTreeSet<String>,
+    /// The vault of ours that holds what comes there. It says nothing of how long the entry has been known.
+    #[serde(skip)]
+    pub vault: Option<VaultId>,
 }
 
 /// Every destination that people have checked.
@@ -86,6 +89,13 @@ impl Book {
         self.entries.values()
     }
 
+    /// Whether the address is one of this vault's. One key has the same address on many chains, so that the chain of the entry
+    /// does not matter here.
+    pub fn is_of(&self, address: &Address, vault: &VaultId) -> bool {
+        let named = self.places.get(address).into_iter().flatten();
+        named.filter_map(|id| self.entries.get(id)).any(|entry| entry.vault.as_ref() == Some(vault))
+    }
+
     /// The entries for this address on this chain.
     pub fn at(&self, chain: &ChainId, address: &Address) -> impl Iterator<Item = &BookEntry> {
         let named = self.places.get(address).into_iter().flatten();
@@ -109,7 +119,8 @@ pub enum Per {
     Destination,
 }
 
-/// So much of an asset within a rolling window: transfers, allowances and the largest possible fees together.
+/// So much of an asset within a rolling window: transfers, allowances and the largest possible fees together. Or a *ceiling*:
+/// what flows into a vault within the window, on top of what the vault is attested to hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Limit {
     /// Its name.
@@ -124,7 +135,7 @@ pub struct Limit {
     pub requesters: BTreeSet<RequesterId>,
     /// How long something counts, in seconds; `None` for ever.
     pub window_secs: Option<u64>,
-    /// The most within the window, in the asset's smallest unit, or the group's.
+    /// The most within the window, in the asset's smallest unit, or the group's; of a ceiling the most that the vault may hold.
     pub max_amount: Option<Amount>,
     /// The most requests within the window.
     pub max_count: Option<u64>,
@@ -132,7 +143,17 @@ pub struct Limit {
     pub split_amount: Amount,
     /// The same part of `max_count`.
     pub split_count: u64,
+    /// The vault of which it is the ceiling.
+    pub ceiling_of: Option<VaultId>,
     /// The ledger that certifies the rest. Who keeps count changes nothing that a person approves.
     #[serde(skip)]
     pub ledger: Option<LedgerId>,
+}
+
+impl Limit {
+    /// Its name with what it is.
+    pub fn title(&self) -> String {
+        let what = if self.ceiling_of.is_some() { "ceiling" } else { "limit" };
+        format!("{what} {}", self.id)
+    }
 }

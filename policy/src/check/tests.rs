@@ -30,6 +30,11 @@ fn id() -> IntentId {
     IntentId::new([7; 32])
 }
 
+fn held(vault: &str, units: u128) -> Balances {
+    let usdt = charter().assets["usdt"].asset.clone();
+    [((VaultId::new(vault).unwrap(), usdt), Amount::from_u128(units))].into()
+}
+
 fn check() -> Check {
     Check {
         cluster: ClusterId::new("sample").unwrap(),
@@ -39,6 +44,8 @@ fn check() -> Check {
         checked_at_secs: NOW,
         expires_at_secs: NOW + 300,
         objection: None,
+        balances: [].into(),
+        prices: [].into(),
     }
 }
 
@@ -142,4 +149,86 @@ fn checkers_must_make_sense() {
         let error = Charter::from_toml(&SAMPLE.replacen(from, &to, 1)).unwrap_err().to_string();
         assert!(error.contains(says), "{from} → {to}: {error}");
     }
+}
+
+/// The sample with our key for the one that watches balances.
+fn watched() -> Charter {
+    let watch = &SAMPLE[SAMPLE.find("id = \"balance-watch\"").unwrap()..];
+    let line = watch.lines().find(|line| line.starts_with("public_key")).unwrap();
+    Charter::from_toml(&SAMPLE.replace(line, &format!("public_key = \"{}\"", key(9).public_key()))).unwrap()
+}
+
+fn watch() -> Check {
+    let (checker, charter) = (CheckerId::new("balance-watch").unwrap(), watched().hash());
+    Check { checker, charter, balances: held("hot", 5), ..check() }
+}
+
+fn told(check: &Check, now_secs: u64) -> Result<Finding, CheckError> {
+    verify(&check.seal(&key(9)), &watched(), &id(), now_secs)
+}
+
+fn hot_usdt() -> LimitId {
+    LimitId::new("hot-usdt").unwrap()
+}
+
+#[test]
+fn a_checker_attests_what_the_charter_has_it_attest_and_nothing_else() {
+    let finding = told(&watch(), NOW).unwrap();
+    assert_eq!(attested(&watched(), &[finding]), Attested::from([(hot_usdt(), Amount::from_u128(5))]));
+    let asset = watched().assets["usdt"].asset.clone();
+    let price = limen_wire::check::Price { value: Amount::from_u128(1), scale: 0 };
+    for spoiled in [
+        Check { balances: held("reserve", 5), ..watch() },
+        Check { balances: held("hot", 5).into_iter().chain(held("attic", 5)).collect(), ..watch() },
+        Check { prices: [((asset, "usd".parse().unwrap()), price)].into(), ..watch() },
+    ] {
+        let error = told(&spoiled, NOW).unwrap_err();
+        assert!(matches!(error, CheckError::NotEntitled { .. }), "{error}");
+    }
+    // One that screens destinations knows nothing of balances.
+    let screening = Check { balances: held("hot", 5), ..check() };
+    assert!(matches!(verified(&screening, NOW), Err(CheckError::NotEntitled { .. })));
+}
+
+/// All that makes a finding stale or another's makes an attestation so.
+#[test]
+fn an_attestation_is_for_one_intent_charter_and_time() {
+    assert!(told(&watch(), NOW + 299).is_ok());
+    assert!(matches!(told(&watch(), NOW + 300), Err(CheckError::Expired { .. })));
+    let other = Check { intent_id: IntentId::new([8; 32]), ..watch() };
+    assert!(matches!(told(&other, NOW), Err(CheckError::OtherIntent { .. })));
+    let other = Check { charter: CharterHash::new([8; 32]), ..watch() };
+    assert!(matches!(told(&other, NOW), Err(CheckError::OtherCharter { .. })));
+    let forged = watch().seal(&key(8));
+    assert!(matches!(verify(&forged, &watched(), &id(), NOW), Err(CheckError::Signature { .. })));
+}
+
+#[test]
+fn of_several_attestations_the_highest_counts_and_an_incomplete_one_does_not() {
+    let grouped = SAMPLE
+        .replace("[assets.usdt]", "[asset_groups.both]\nassets = [\"eth\", \"usdt\"]\ndecimals = 18\n\n[assets.usdt]")
+        .replace("asset = \"usdt\"\nmax_balance", "asset_group = \"both\"\nmax_balance");
+    let charter = Charter::from_toml(&grouped).unwrap();
+    let (eth, usdt) = (charter.assets["eth"].asset.clone(), charter.assets["usdt"].asset.clone());
+    let finding = |held: &[(&limen_wire::effects::Asset, Amount)]| {
+        let held = held.iter().map(|(asset, amount)| (("hot".parse().unwrap(), (*asset).clone()), *amount)).collect();
+        Finding::unproved("balance-watch".parse().unwrap(), held)
+    };
+    let wei = |text: &str| Amount::from_units(text, 18).unwrap();
+    let low = finding(&[(&eth, wei("1")), (&usdt, Amount::from_u128(2_000_000))]);
+    let high = finding(&[(&eth, wei("3")), (&usdt, Amount::from_u128(500_000))]);
+    let part = finding(&[(&eth, wei("9"))]);
+    let most = |findings: &[&Finding]| {
+        let findings: Vec<Finding> = findings.iter().map(|one| (*one).clone()).collect();
+        attested(&charter, &findings).get(&hot_usdt()).copied()
+    };
+    assert_eq!(most(&[&low]), Some(wei("3")));
+    assert_eq!(most(&[&high, &low]), Some(wei("3.5")));
+    assert_eq!(most(&[&low, &high, &part]), Some(wei("3.5")));
+    assert_eq!(most(&[&part]), None);
+    assert_eq!(most(&[]), None);
+    let endless = finding(&[(&eth, Amount::MAX), (&usdt, Amount::from_u128(1))]);
+    assert_eq!(most(&[&endless]), Some(Amount::MAX));
+    let beyond = finding(&[(&eth, Amount::ZERO), (&usdt, Amount::MAX)]);
+    assert_eq!(most(&[&beyond]), Some(Amount::MAX));
 }

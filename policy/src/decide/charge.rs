@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use limen_wire::effects::{Amount, Effect};
-use limen_wire::ids::LimitId;
+use limen_wire::ids::{LimitId, VaultId};
 use limen_wire::pb;
 
 use super::Case;
@@ -52,13 +52,13 @@ fn charges_of(case: &Case<'_>, limit: &Limit) -> Result<Vec<Charge>, String> {
         let Some(subject) = subject(case, limit, class, effect) else { continue };
         let sum = sums.entry(subject).or_insert(Amount::ZERO);
         let added = limit.assets.units(asset, amount).and_then(|amount| sum.checked_add(amount));
-        *sum = added.ok_or_else(|| format!("limit {} counts no sum beyond 256 bits", limit.id))?;
+        *sum = added.ok_or_else(|| format!("{} counts no sum beyond 256 bits", limit.title()))?;
     }
     let mut charges = Vec::new();
     for (subject, amount) in sums {
         match limit.max_amount {
             Some(max) if amount > max => {
-                return Err(format!("limit {} allows at most {max}, this request alone takes {amount}", limit.id));
+                return Err(format!("{} allows at most {max}, this request alone takes {amount}", limit.title()));
             }
             _ => charges.push(Charge { limit: limit.id.clone(), subject, amount }),
         }
@@ -68,6 +68,9 @@ fn charges_of(case: &Case<'_>, limit: &Limit) -> Result<Vec<Charge>, String> {
 
 /// What the effect adds to; `None` if the limit does not count it.
 fn subject(case: &Case<'_>, limit: &Limit, class: Class, effect: &Effect) -> Option<String> {
+    if let Some(vault) = &limit.ceiling_of {
+        return flows_into(case, vault, class, effect).then(String::new);
+    }
     match limit.per {
         Per::All => Some(String::new()),
         Per::Key => Some(case.intent.key_id.to_string()),
@@ -77,4 +80,12 @@ fn subject(case: &Case<'_>, limit: &Limit, class: Class, effect: &Effect) -> Opt
         Per::Destination if class == Class::Fee => None,
         Per::Destination => Some(destination(effect).map(ToString::to_string).unwrap_or_default()),
     }
+}
+
+/// Whether an effect brings something into the vault, or lets it take something, as far as addresses tell. What one of its own
+/// accounts pays to another brings nothing in.
+fn flows_into(case: &Case<'_>, vault: &VaultId, class: Class, effect: &Effect) -> bool {
+    let own =
+        matches!(effect, Effect::Transfer { from, .. } if case.vault == Some(vault) && *from == case.effects.account);
+    class != Class::Fee && !own && destination(effect).is_some_and(|to| case.charter.book.is_of(to, vault))
 }

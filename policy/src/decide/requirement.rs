@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use limen_wire::approval::Verdict;
-use limen_wire::ids::PersonId;
+use limen_wire::ids::{CheckerId, LimitId, PersonId, VaultId};
 use limen_wire::intent::Intent;
 use limen_wire::pb;
 
@@ -11,15 +11,18 @@ use super::{InForce, When};
 use crate::approval::{Facts, Question, Tally, Verified};
 use crate::charter::Charter;
 use crate::charter::rule::{DelayFrom, Needs};
-use crate::check::Finding;
+use crate::charter::vault::Limit;
+use crate::check::{Finding, attested};
 
-/// What one rule asks for.
+/// What one rule asks for, or one ceiling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requirement {
-    /// The rule.
+    /// The rule; for a ceiling its title.
     pub rule: String,
     /// What it asks for.
     pub needs: Needs,
+    /// The ceiling that asks what its vault holds, and the vault.
+    pub ceiling: Option<(LimitId, VaultId)>,
 }
 
 /// What a requirement is measured against.
@@ -40,6 +43,18 @@ pub struct Evidence<'a> {
 }
 
 impl Requirement {
+    /// What a ceiling asks for; `None` for other limits.
+    pub(super) fn of_ceiling(limit: &Limit) -> Option<Self> {
+        let ceiling = Some((limit.id.clone(), limit.ceiling_of.clone()?));
+        Some(Self { rule: limit.title(), needs: Needs::default(), ceiling })
+    }
+
+    /// Whether it matters what this checker found.
+    pub fn hears(&self, charter: &Charter, checker: &CheckerId) -> bool {
+        let attests = |vault| charter.attesters(vault).any(|one| one.id == *checker);
+        self.needs.checks.contains(checker) || self.ceiling.as_ref().is_some_and(|(_, vault)| attests(vault))
+    }
+
     /// Counts the approvals. Without a formula nobody has to approve.
     pub fn tally(&self, evidence: &Evidence<'_>) -> Tally {
         let Some(formula) = &self.needs.approvals else { return Tally::Met { by: Default::default() } };
@@ -62,23 +77,27 @@ impl Requirement {
         said.approval().verdict != Verdict::Approve || secs() >= self.needs.credentials_for_secs
     }
 
-    /// What is missing of the external checks, in words; `None` if every one has passed. One finding that objects outweighs
-    /// all that pass.
-    pub fn unchecked(&self, findings: &[Finding]) -> Option<String> {
-        let missing: Vec<String> = self
-            .needs
-            .checks
-            .iter()
-            .filter_map(|checker| {
-                let theirs = || findings.iter().filter(|finding| finding.checker() == checker);
-                match theirs().find_map(Finding::objection) {
-                    Some(objection) => Some(format!("checker {checker} objects: {objection}")),
-                    None if theirs().next().is_none() => Some(format!("the check by {checker}")),
-                    None => None,
-                }
-            })
-            .collect();
-        (!missing.is_empty()).then(|| missing.join(" and "))
+    /// What is missing of the external checks and attestations, in words; `None` if nothing is. One finding that objects
+    /// outweighs all that pass.
+    pub fn unchecked(&self, evidence: &Evidence<'_>) -> Option<String> {
+        let findings = evidence.findings;
+        let heard = findings.iter().filter(|finding| self.hears(evidence.charter, finding.checker()));
+        let objections =
+            heard.filter_map(|one| Some(format!("checker {} objects: {}", one.checker(), one.objection()?)));
+        let silent = |checker: &&CheckerId| findings.iter().all(|finding| finding.checker() != *checker);
+        let unheard = self.needs.checks.iter().filter(silent).map(|checker| format!("the check by {checker}"));
+        let missing: BTreeSet<String> = objections.chain(unheard).chain(self.unattested(evidence)).collect();
+        (!missing.is_empty()).then(|| missing.into_iter().collect::<Vec<_>>().join(" and "))
+    }
+
+    /// Whoever may attest what a ceiling asks for, if nobody has.
+    fn unattested(&self, evidence: &Evidence<'_>) -> Option<String> {
+        let (limit, vault) = self.ceiling.as_ref()?;
+        if attested(evidence.charter, evidence.findings).contains_key(limit) {
+            return None;
+        }
+        let attesters: Vec<_> = evidence.charter.attesters(vault).map(|one| one.id.to_string()).collect();
+        Some(format!("what vault {vault} holds, attested by {}", attesters.join(" or ")))
     }
 
     pub(super) fn to_wire(&self) -> pb::Requirement {
@@ -90,6 +109,7 @@ impl Requirement {
             not_by_requester: self.needs.not_by_requester,
             credentials_for_secs: self.needs.credentials_for_secs,
             checks: self.needs.checks.iter().map(ToString::to_string).collect(),
+            balance_of: self.ceiling.as_ref().map(|(_, vault)| vault.to_string()).unwrap_or_default(),
         }
     }
 }

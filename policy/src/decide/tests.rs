@@ -1,3 +1,4 @@
+mod ceilings;
 mod groups;
 mod moments;
 mod properties;
@@ -288,6 +289,7 @@ fn limits_count_transfers_allowances_and_fees_by_their_subject() {
         max_count: None,
         split_amount: Amount::ZERO,
         split_count: 0,
+        ceiling_of: None,
         ledger: None,
     };
     let list = || vec![transfer(eth(), 5, ALICE), transfer(eth(), 7, MALLORY), fee(100)];

@@ -267,3 +267,43 @@ fn dimensions_of_moments_and_checks() {
     let (forth, back) = both_ways(gas, &format!("{gas}\n{office}"));
     assert!(is_only(&forth, Direction::Tightens) && is_only(&back, Direction::Loosens), "{forth:?} {back:?}");
 }
+
+#[test]
+fn dimensions_of_ceilings() {
+    let ceiling = &SAMPLE[SAMPLE.find("[[ceilings]]").unwrap()..SAMPLE.find("# How this charter").unwrap()];
+    let account = &SAMPLE[SAMPLE.find("# One of our own").unwrap()..SAMPLE.find("# So much of an asset").unwrap()];
+    let (forth, back) = both_ways(ceiling, "");
+    assert!(is_only(&forth, Direction::Loosens) && is_only(&back, Direction::Tightens), "{forth:?} {back:?}");
+    for (from, to) in [
+        ("max_balance = \"100000\"", "max_balance = \"99999\""),
+        ("window_secs = 7200", "window_secs = 7201"),
+        ("max_age_secs = 300", "max_age_secs = 299"),
+        ("balances_of = [\"hot\"]", "balances_of = [\"reserve\", \"hot\"]"),
+        ("split_amount = \"0\"", "split_amount = \"1\""),
+    ] {
+        let (forth, back) = both_ways(from, to);
+        let widens = to.contains("reserve") || to.starts_with("split");
+        let (forth, back) = if widens { (back, forth) } else { (forth, back) };
+        assert!(is_only(&forth, Direction::Tightens), "{from} → {to}: {forth:?}");
+        assert!(is_only(&back, Direction::Loosens), "{to} → {from}: {back:?}");
+    }
+    // An entry that stops counting loosens, and so does one that goes.
+    let (forth, back) = both_ways("vault = \"hot\"\n\n# So much", "\n# So much");
+    assert!(is_only(&forth, Direction::Loosens) && is_only(&back, Direction::Tightens), "{forth:?} {back:?}");
+    let (forth, _) = both_ways(account, "");
+    assert!(forth.iter().any(|one| one.direction == Direction::Loosens && one.sentence.contains("no longer counts")));
+    let (forth, _) = both_ways("vault = \"hot\"\n\n# So much", "vault = \"reserve\"\n\n# So much");
+    assert!(is_only(&forth, Direction::Loosens), "{forth:?}");
+    // Another vault's ceiling under the same name, and a new checker that attests.
+    let both = SAMPLE.replace("balances_of = [\"hot\"]", "balances_of = [\"hot\", \"reserve\"]");
+    let moved = both.replace("vault = \"hot\"\nasset", "vault = \"reserve\"\nasset");
+    let (old, new) = (Charter::from_toml(&both).unwrap(), Charter::from_toml(&moved).unwrap());
+    assert!(is_only(&diff(&old, &new), Direction::Loosens));
+    let more = "[[checkers]]\nid = \"second\"\npublic_key = \"ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\"\n\
+        max_age_secs = 60\nbalances_of = [\"hot\"]\n\n[[ceilings]]";
+    let (forth, back) = both_ways("[[ceilings]]", more);
+    assert!(
+        forth.iter().any(|one| one.direction == Direction::Loosens && one.sentence.contains("attests what is in hot"))
+    );
+    assert!(!back.iter().any(|one| one.direction == Direction::Loosens), "{back:?}");
+}

@@ -44,6 +44,9 @@ pub struct Book {
     holdings: BTreeMap<Scope, Holders>,
 }
 
+/// Finds a limit of the charter with the room that it has for these claims, which are to go in together.
+pub type Limits<'a> = dyn Fn(&Scope, &[Claim]) -> Option<Limit> + 'a;
+
 /// Why claims do not fit into the book.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
@@ -98,7 +101,7 @@ pub enum Misfit {
 impl Book {
     /// Whether the claims fit on top, at the time of their entry: what counts once is free or replaced by name, and no
     /// limit's window sums up to more than `L_cert`.
-    pub fn fits(&self, claims: &[Claim], at_ms: u64, limit: &dyn Fn(&Scope) -> Option<Limit>) -> Result<(), Misfit> {
+    pub fn fits(&self, claims: &[Claim], at_ms: u64, limit: &Limits<'_>) -> Result<(), Misfit> {
         let mut once = BTreeSet::new();
         let mut touched = BTreeSet::new();
         for claim in claims {
@@ -142,14 +145,8 @@ impl Book {
         }
     }
 
-    fn stays_within(
-        &self,
-        scope: &Scope,
-        claims: &[Claim],
-        at_ms: u64,
-        limit: &dyn Fn(&Scope) -> Option<Limit>,
-    ) -> Result<(), Misfit> {
-        let limit = limit(scope).ok_or_else(|| Misfit::UnknownLimit(boxed(scope)))?;
+    fn stays_within(&self, scope: &Scope, claims: &[Claim], at_ms: u64, limit: &Limits<'_>) -> Result<(), Misfit> {
+        let limit = limit(scope, claims).ok_or_else(|| Misfit::UnknownLimit(boxed(scope)))?;
         let groups = self.groups(scope, claims, at_ms, &limit);
         let amounts: Vec<Amount> = groups.into_values().collect();
         within(scope, &amounts, limit.certified)

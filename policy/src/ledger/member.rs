@@ -31,8 +31,8 @@ pub const CLOSE_AHEAD: u64 = 1024;
 pub trait Judge {
     /// The newest charter accepted.
     fn charter(&self) -> CharterHash;
-    /// A limit of that charter.
-    fn limit(&self, scope: &Scope) -> Option<Limit>;
+    /// A limit of that charter, with the room that it has for these claims: those of the entry.
+    fn limit(&self, scope: &Scope, claims: &[Claim]) -> Option<Limit>;
     /// What the request takes, from its bytes under the entry's charter, with its prices and at its time; or why that cannot be
     /// said. What is carried was claimed under a charter that may not be in force any more.
     fn recompute(&self, entry: &Entry, intent: &IntentId) -> Result<Claim, String>;
@@ -129,7 +129,7 @@ impl Member {
             let intent = claim.intent;
             judge.allows(&intent).map_err(|reason| Refusal::NotAllowed { intent, reason })?;
         }
-        self.durable.book.fits(&entry.claims, entry.time_ms, &|scope| judge.limit(scope))?;
+        self.durable.book.fits(&entry.claims, entry.time_ms, &|scope, claims| judge.limit(scope, claims))?;
         if let Some(seal) = entry.seal {
             self.seal_is_due(entry, seal, judge)?;
         }

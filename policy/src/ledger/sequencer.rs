@@ -16,7 +16,7 @@ use limen_wire::{limits, pb, statement};
 
 pub use hint::Hint;
 
-use super::book::{Book, Misfit};
+use super::book::{Book, Limits, Misfit};
 use super::certificate::Certificate;
 use super::closing::Closing;
 use super::committee::Committee;
@@ -24,7 +24,6 @@ use super::entry::{Body, Claim, Entry, Seal};
 use super::entry_wire::EntryError;
 use super::member::{Change, Durable};
 use super::release::Release;
-use super::scope::{Limit, Scope};
 
 /// Certificates kept for members that are a little behind: a page. Others are shown what the members themselves keep.
 const KEPT: usize = limits::LEDGER_PAGE;
@@ -208,7 +207,7 @@ impl Sequencer {
     }
 
     /// Time has passed: begins, repeats or gives up. To be called after submissions and every second or so.
-    pub fn tick(&mut self, now_ms: u64, limit: &dyn Fn(&Scope) -> Option<Limit>) -> Vec<Output> {
+    pub fn tick(&mut self, now_ms: u64, limit: &Limits<'_>) -> Vec<Output> {
         if let Phase::Collecting(collecting) = &mut self.phase {
             collecting.taught.clear();
         }
@@ -294,7 +293,7 @@ impl Sequencer {
     }
 
     /// The next entry out of what waits. What fits beside the book but not beside the rest of the batch waits on.
-    fn begin(&mut self, now_ms: u64, limit: &dyn Fn(&Scope) -> Option<Limit>) -> Vec<Output> {
+    fn begin(&mut self, now_ms: u64, limit: &Limits<'_>) -> Vec<Output> {
         let (mut outputs, mut batch, mut rest) = (Vec::new(), Vec::new(), VecDeque::new());
         let time_ms = now_ms.max(self.view.head.time_ms);
         let mut body = self.body(time_ms);

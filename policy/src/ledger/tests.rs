@@ -1,6 +1,7 @@
 //! Every refusal, the scenarios by name, random adversarial schedules, and a small model explored to the end.
 
 mod adversary;
+mod ceilings;
 mod certificate;
 mod closing;
 mod committee;

@@ -142,3 +142,15 @@ fn slips_of_the_pen() {
     finds(&never, "Warning governance.automatic_freeze: without it whoever stole a requester's key");
     finds(&[("refused = 20", "refused = 1")], "Warning governance.automatic_freeze: one denied request freezes");
 }
+
+#[test]
+fn ceilings_that_see_nothing() {
+    finds(
+        &[("vault = \"hot\"\n\n# So much", "\n# So much")],
+        "Error ceiling hot-usdt: no entry of the address book says vault = \"hot\"",
+    );
+    let anywhere = ("destinations = [\"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\"]", "destinations = \"anywhere\"");
+    finds(&[anywhere], "Warning rule \"usdt to known addresses\": it pays anywhere, also to addresses of vault hot");
+    finds(&[("ledger = \"main\"\nsplit_amount = \"0\"", "")], "Warning ceiling hot-usdt: no ledger keeps it");
+    finds(&[("split_amount = \"0\"", "split_amount = \"1\"")], "Warning ceiling hot-usdt: every request needs");
+}

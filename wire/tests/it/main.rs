@@ -4,6 +4,7 @@
 
 mod approval;
 mod charter;
+mod check;
 mod envelope;
 mod freeze;
 mod frozen;

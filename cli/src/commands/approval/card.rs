@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-use limen_policy::charter::rule::{DelayFrom, Needs};
+use limen_policy::charter::rule::DelayFrom;
 use limen_policy::charter::vault::Tier;
 use limen_policy::decide::Requirement;
 use limen_wire::approval::{Approval, Verdict};
@@ -180,7 +180,7 @@ impl Card {
             self.alarm("rules", "no rule asks for anybody's approval");
         }
         for requirement in &case.decision.requirements {
-            self.say("rule", format!("{:?} asks for {}", requirement.rule, needs(&requirement.needs)));
+            self.say("rule", format!("{:?} asks for {}", requirement.rule, needs(requirement)));
             if let Some(why) = counts_not(case, approval, requirement) {
                 self.alarm("", format!("you do not count for it: {why}"));
             }
@@ -216,7 +216,11 @@ fn counts_not(case: &Case, approval: &Approval, requirement: &Requirement) -> Op
     asks.then_some("you are one of the people behind the requester")
 }
 
-fn needs(needs: &Needs) -> String {
+fn needs(requirement: &Requirement) -> String {
+    if let Some((_, vault)) = &requirement.ceiling {
+        return format!("a checker's word on what vault {vault} holds");
+    }
+    let needs = &requirement.needs;
     let formula = needs.approvals.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string);
     let from = match needs.delay_from {
         DelayFrom::FormulaMet => "after the last approval",

@@ -115,9 +115,9 @@ fn read(path: &Path, limit: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes the signed verdict into a new file, so that none is overwritten.
-pub(in crate::commands) fn write(path: &Path, signed: &SignedApproval) -> Result<()> {
+/// Writes what was signed into a new file, so that none is overwritten.
+pub(in crate::commands) fn write(path: &Path, signed: &pb::Envelope) -> Result<()> {
     let failed = || format!("could not write {}: name a new file", path.display());
     let mut file = std::fs::File::create_new(path).with_context(failed)?;
-    file.write_all(&signed.to_envelope().encode_to_vec()).and_then(|()| file.sync_all()).with_context(failed)
+    file.write_all(&signed.encode_to_vec()).and_then(|()| file.sync_all()).with_context(failed)
 }

@@ -48,14 +48,19 @@ pub(in crate::commands) fn open(args: &SignerArgs, roster: &Roster) -> Result<Si
     }
 }
 
-fn from_file(path: &Path, args: &SignerArgs, roster: &Roster) -> Result<Signer> {
+/// A private key that nobody else can read.
+pub(in crate::commands) fn read_key(path: &Path) -> Result<SigningKey> {
     let failed = || format!("could not read the key in {}", path.display());
     let mode = std::fs::metadata(path).with_context(failed)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         bail!("the key in {} can be read by others (mode {mode:o}): chmod 600 it", path.display());
     }
     let pem = Zeroizing::new(std::fs::read_to_string(path).with_context(failed)?);
-    let key = SigningKey::from_pkcs8_pem(&pem).with_context(failed)?;
+    SigningKey::from_pkcs8_pem(&pem).with_context(failed)
+}
+
+fn from_file(path: &Path, args: &SignerArgs, roster: &Roster) -> Result<Signer> {
+    let key = read_key(path)?;
     let found = enrolled(&key.public_key(), roster);
     let Some((person, credential)) = found.filter(|(_, credential)| is_asked_for(credential, args)) else {
         bail!("the key in {} is no credential of anybody in the charter: {}", path.display(), key.public_key());

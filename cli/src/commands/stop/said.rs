@@ -55,7 +55,7 @@ pub(super) async fn run(command: &Command, config: &ClientConfig, output: Output
     };
     verify(&read, &charter.roster, &facts, now_secs()).context("what was signed would be refused")?;
     if let Some(out) = &args.out {
-        case::write(out, &read)?;
+        case::write(out, &record)?;
     }
     let what = if verdict == Verdict::Reject { "rejection" } else { "withdrawal" };
     deliver(&Signers::connect(config, &args.to.signers)?, &record, what, intent_id, output).await

@@ -24,6 +24,7 @@ pub(super) fn requirements_json(request: &Request) -> Vec<Value> {
             "not_by_requester": asked.not_by_requester,
             "credentials_for_secs": asked.credentials_for.as_secs(),
             "checks": asked.checks,
+            "balance_of": asked.balance_of,
             "signers": signers,
         })
     };
@@ -80,6 +81,9 @@ fn wish(asked: &Requirement) -> String {
     }
     if !asked.checks.is_empty() {
         parts.push(format!("a pass of {}", asked.checks.join(", ").escape_debug()));
+    }
+    if !asked.balance_of.is_empty() {
+        parts.push(format!("what vault {} holds, attested", asked.balance_of.escape_debug()));
     }
     parts.join(", ")
 }

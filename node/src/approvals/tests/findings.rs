@@ -51,6 +51,8 @@ impl Bench {
             checked_at_secs: self.now.wall.as_secs(),
             expires_at_secs: self.now.wall.as_secs() + 300,
             objection: None,
+            balances: [].into(),
+            prices: [].into(),
         }
     }
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use limen_policy::ledger::{Certificate, Claim, Committee, Durable, Hint, Output, Sequencer};
-use limen_wire::envelope::PayloadType;
+use limen_policy::check;
+use limen_policy::ledger::{Certificate, Claim, Committee, Durable, Hint, Limit, Output, Scope, Sequencer};
+use limen_wire::envelope::{PayloadType, payload_id};
 use limen_wire::ids::{ClusterId, CommitteeSize, Epoch, IntentId, KeyId, PartyIndex, Protocol, Scheme, SessionId};
 use limen_wire::intent::seal_intent;
 use limen_wire::statement::{KeyStatement, combine};
@@ -42,6 +43,8 @@ pub(super) struct World {
     pub(super) text: String,
     pub(super) machines: Vec<Machine>,
     pub(super) certificate: pb::Envelope,
+    /// What checkers found, shown with each request.
+    pub(super) checks: BTreeMap<IntentId, Vec<pb::Envelope>>,
     backend: SigningKey,
     pub(super) now_ms: u64,
     sessions: u64,
@@ -124,7 +127,8 @@ impl World {
         let ids = nodes.into_iter().chain([charter.witnesses[0].id.clone(), NodeId::new("spare").unwrap()]);
         let machines =
             ids.zip(keys).enumerate().map(|(index, (id, key))| Machine::new(index, id, key, &facts)).collect();
-        Self { charter, text, machines, certificate, backend, now_ms: NOW, sessions: 0 }
+        let checks = BTreeMap::new();
+        Self { charter, text, machines, certificate, checks, backend, now_ms: NOW, sessions: 0 }
     }
 
     /// Another charter comes into force at all machines.
@@ -202,7 +206,26 @@ impl World {
 
     pub(super) fn requested(&self, envelope: &pb::Envelope) -> pb::LedgerRequested {
         let key_certificate = Some(self.certificate.clone());
-        pb::LedgerRequested { intent: Some(envelope.clone()), key_certificate, ..Default::default() }
+        let (intent, external_checks) = (Some(envelope.clone()), self.checks_of(envelope));
+        pb::LedgerRequested { intent, key_certificate, external_checks, ..Default::default() }
+    }
+
+    fn checks_of(&self, envelope: &pb::Envelope) -> Vec<pb::Envelope> {
+        let id = payload_id(PayloadType::Intent, &envelope.payload);
+        self.checks.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// A limit with the room for these claims, as an honest coordinator knows it.
+    fn room(&self, scope: &Scope, claims: &[Claim]) -> Option<Limit> {
+        let told = |id: &IntentId| {
+            let verify = |one| check::verify(one, &self.charter, id, self.now_ms / 1000).ok();
+            let findings: Vec<_> = self.checks.get(id).into_iter().flatten().filter_map(verify).collect();
+            check::attested(&self.charter, &findings)
+        };
+        let told: Vec<_> =
+            claims.iter().filter(|claim| claim.charges.contains_key(scope)).map(|claim| told(&claim.intent)).collect();
+        let main = self.charter.ledgers.keys().next().unwrap();
+        self.charter.ledger_room(main, scope, told.iter().map(Some))
     }
 
     pub(super) fn claim(&self, envelope: &pb::Envelope) -> Claim {
@@ -238,7 +261,8 @@ impl World {
             guard::SignCall { leaf_patience_ms: u64::MAX, ..guard::sign_call(session.as_bytes(), &set).unwrap() };
         let decisions = self.keeper(signer).decisions;
         let examined = decisions.examine(envelope).unwrap();
-        let mut shown = decisions.show(&examined, &approvals::Papers::default()).unwrap();
+        let checks = self.checks_of(envelope);
+        let mut shown = decisions.show(&examined, &approvals::Papers { approvals: &[], checks: &checks }).unwrap();
         shown.reservations = Reservations::read(&self.charter, &examined, reservations, 10_000);
         match decisions.sign(examined, call, envelope.clone(), shown).await.unwrap().verdict {
             Verdict::Allowed(token) => Ok(token),
@@ -337,9 +361,7 @@ impl Carrier {
     /// Until nothing is on its way, or no more than so many rounds of waiting.
     pub(super) async fn work(&mut self, world: &mut World) {
         for _ in 0..40 {
-            let charter = Arc::clone(&world.charter);
-            let main = charter.ledgers.keys().next().unwrap();
-            let outputs = self.sequencer.tick(world.now_ms, &|scope| charter.ledger_limit(main, scope));
+            let outputs = self.sequencer.tick(world.now_ms, &|scope, claims| world.room(scope, claims));
             let quiet = outputs.is_empty() && self.sequencer.is_idle();
             self.perform(world, outputs).await;
             if quiet {

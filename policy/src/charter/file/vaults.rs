@@ -36,6 +36,9 @@ pub(super) struct FileBookEntry {
     address: String,
     #[serde(default)]
     tags: Vec<String>,
+    /// The vault that the address belongs to.
+    #[serde(default)]
+    vault: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -100,7 +103,7 @@ pub(super) fn tag(place: &str, text: &str) -> Result<String, CharterError> {
     }
 }
 
-pub(super) fn book(raw: Vec<FileBookEntry>) -> Result<Book, CharterError> {
+pub(super) fn book(raw: Vec<FileBookEntry>, vaults: &Vaults) -> Result<Book, CharterError> {
     if raw.len() > MAX_ENTRIES {
         return Err(invalid("address_book", format!("{} entries, at most {MAX_ENTRIES} are possible", raw.len())));
     }
@@ -116,6 +119,7 @@ pub(super) fn book(raw: Vec<FileBookEntry>) -> Result<Book, CharterError> {
             chain: chain(&place, raw.chain)?,
             address: address(&place, &raw.address)?,
             tags: raw.tags.iter().map(|text| tag(&place, text)).collect::<Result<_, _>>()?,
+            vault: raw.vault.map(|id| known_vault(&place, id, vaults)).transpose()?,
         };
         if book.add(entry).is_err() {
             return Err(invalid(place, "named twice"));
@@ -130,11 +134,13 @@ pub(super) fn known_vaults(
     names: Vec<String>,
     vaults: &Vaults,
 ) -> Result<BTreeSet<VaultId>, CharterError> {
-    let known = |id: String| {
-        let id = name(place, VaultId::new(id))?;
-        if vaults.by_id.contains_key(&id) { Ok(id) } else { Err(invalid(place, format!("there is no vault {id}"))) }
-    };
-    names.into_iter().map(known).collect()
+    names.into_iter().map(|id| known_vault(place, id, vaults)).collect()
+}
+
+/// A vault by name.
+pub(super) fn known_vault(place: &str, id: String, vaults: &Vaults) -> Result<VaultId, CharterError> {
+    let id = name(place, VaultId::new(id))?;
+    if vaults.by_id.contains_key(&id) { Ok(id) } else { Err(invalid(place, format!("there is no vault {id}"))) }
 }
 
 /// Requesters by name, all of them enrolled.
@@ -205,12 +211,17 @@ fn limit(
         max_count: raw.max_count,
         split_amount,
         split_count: raw.split_count,
+        ceiling_of: None,
         ledger: raw.ledger.map(|ledger| name(place, LedgerId::new(ledger))).transpose()?,
     })
 }
 
 /// A limit's ledger exists and can keep it.
-fn kept(place: &str, limit: &Limit, ledgers: &BTreeMap<LedgerId, Arc<Committee>>) -> Result<(), CharterError> {
+pub(super) fn kept(
+    place: &str,
+    limit: &Limit,
+    ledgers: &BTreeMap<LedgerId, Arc<Committee>>,
+) -> Result<(), CharterError> {
     match &limit.ledger {
         Some(ledger) if !ledgers.contains_key(ledger) => Err(invalid(place, format!("there is no ledger {ledger}"))),
         Some(_) if limit.window_secs.is_none() => Err(invalid(

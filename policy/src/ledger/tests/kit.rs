@@ -112,7 +112,7 @@ impl Judge for Guard {
     fn charter(&self) -> CharterHash {
         self.charter
     }
-    fn limit(&self, scope: &Scope) -> Option<Limit> {
+    fn limit(&self, scope: &Scope, _: &[Claim]) -> Option<Limit> {
         let nothing = Bound { amount: Amount::ZERO, count: 0 };
         (*scope == daily()).then(|| Limit::new(WINDOW_SECS, self.bound, nothing).unwrap())
     }

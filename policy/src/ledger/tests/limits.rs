@@ -10,7 +10,7 @@ fn book(claims: &[Claim]) -> Book {
 
 fn fits(book: &Book, claims: &[Claim], at_ms: u64, (most, count): (u64, u64)) -> Result<(), Misfit> {
     let guard = Guard::new(&[], most, count);
-    book.fits(claims, at_ms, &|scope| guard.limit(scope))
+    book.fits(claims, at_ms, &|scope, claims| guard.limit(scope, claims))
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn what_is_released_counts_no_more_and_its_name_stays_taken() {
     reused.charges = Charges::from([(idempotency("request-1"), amount(0))]);
     nodes[0].learn(&base).unwrap();
     let book = &nodes[0].member.durable().book;
-    assert!(matches!(book.fits(&[reused], NOW, &|_| None), Err(Misfit::Held { .. })));
+    assert!(matches!(book.fits(&[reused], NOW, &|_, _| None), Err(Misfit::Held { .. })));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_released_replacement_gives_the_nonce_back_to_what_it_replaced() {
     apply(&mut book, &[spending(2, 80, &[nonce(5)], Some(1))], vec![]);
     apply(&mut book, &[], vec![voids(&id(2), 0..3)]);
     let guard = Guard::new(&[], 100, 9);
-    let fits = |claims: &[Claim]| book.fits(claims, NOW, &|scope| guard.limit(scope));
+    let fits = |claims: &[Claim]| book.fits(claims, NOW, &|scope, claims| guard.limit(scope, claims));
     assert_eq!(fits(&[claim(3, 40)]), Ok(()));
     assert!(fits(&[claim(3, 41)]).is_err());
     assert!(matches!(fits(&[spending(3, 1, &[nonce(5)], None)]), Err(Misfit::Held { .. })));

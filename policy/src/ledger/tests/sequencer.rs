@@ -56,7 +56,7 @@ impl World {
     fn run(&mut self, sequencer: &mut Sequencer, ticks: usize) {
         for _ in 0..ticks {
             let guard = self.guard.clone();
-            let mut queue = VecDeque::from(sequencer.tick(self.now, &|scope| guard.limit(scope)));
+            let mut queue = VecDeque::from(sequencer.tick(self.now, &|scope, claims| guard.limit(scope, claims)));
             while let Some(output) = queue.pop_front() {
                 queue.extend(self.carry_out(sequencer, output));
             }
@@ -282,7 +282,7 @@ fn foreign_answers_are_dropped() {
     let mut sequencer = world.sequencer();
     sequencer.submit(claims[0].clone());
     let guard = world.guard.clone();
-    let outputs = sequencer.tick(NOW, &|scope| guard.limit(scope));
+    let outputs = sequencer.tick(NOW, &|scope, claims| guard.limit(scope, claims));
     let Output::Propose { entry: proposed, .. } = &outputs[0] else { panic!("{outputs:?}") };
     let other = entry(&world.committee, None, NOW, &[claim(1, 1)]);
     for index in 0..4 {

@@ -1,0 +1,39 @@
+//! `limen check`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use limen_wire::ids::IntentId;
+
+pub(super) const EXAMPLES: &str = "Examples:
+  limen check 1f0c… --charter charter.toml --key screening.pem
+  limen check 1f0c… --charter charter.toml --key screening.pem --object 'the destination is on a list'
+  limen check 1f0c… --charter charter.toml --key watch.pem --balance hot:usdt=81250.5 --balance hot:eth=12
+  limen check 1f0c… --charter charter.toml --key watch.pem --balance hot:usdt=0 --out finding.bin     without the cluster
+
+Whoever signs vouches for it: look at the request, and at the chain, before. A finding counts for this one intent, under this
+charter, and no longer than the charter lets the checker's word count.";
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Intent id
+    pub(crate) id: IntentId,
+    /// Your own copy of the charter: it says which checker you are
+    #[arg(long, value_name = "FILE")]
+    pub(crate) charter: PathBuf,
+    /// The checker's private key in PKCS#8 PEM, Ed25519 or P-256, readable by you alone
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// What speaks against the intent; it passes without
+    #[arg(long, value_name = "REASON", conflicts_with = "balances")]
+    pub(crate) object: Option<String>,
+    /// How much of an asset a vault holds, in units of the asset; may be given more than once
+    #[arg(long = "balance", value_name = "VAULT:ASSET=AMOUNT")]
+    pub(crate) balances: Vec<String>,
+    /// For how long it counts, in seconds; never longer than the charter says
+    #[arg(long, default_value_t = 300, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) valid_for: u64,
+    /// Write it to a new file instead of handing it in
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}

@@ -1,0 +1,107 @@
+//! What checkers say of an intent, written down: as every signer would take it, or not at all.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use limen_policy::charter::Charter;
+use limen_policy::check::{Finding, attested, verify};
+use limen_wire::effects::Amount;
+use limen_wire::ids::{IntentId, LimitId};
+use limen_wire::keys::SigningKey;
+use limen_wire::pb;
+use prost::Message as _;
+
+const SAMPLE: &str = include_str!("../../../policy/development.sample.toml");
+
+/// A folder with a charter and the keys of its two checkers.
+struct Desk(tempfile::TempDir);
+
+fn id() -> IntentId {
+    IntentId::new([0x1f; 32])
+}
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self(tempfile::tempdir().unwrap());
+        let mut text = SAMPLE.to_owned();
+        for checker in ["screening", "balance-watch", "nobody"] {
+            let pem = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem();
+            let (file, key) = (desk.path(&format!("{checker}.pem")), SigningKey::from_pkcs8_pem(&pem).unwrap());
+            std::fs::write(&file, pem).unwrap();
+            std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+            let Some(start) = text.find(&format!("id = \"{checker}\"")) else { continue };
+            let line = text[start..].lines().nth(1).unwrap().to_owned();
+            text = text.replace(&line, &format!("public_key = \"{}\"", key.public_key()));
+        }
+        std::fs::write(desk.path("charter.toml"), text).unwrap();
+        desk
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.0.path().join(file)
+    }
+
+    fn charter(&self) -> Charter {
+        Charter::from_toml(&std::fs::read_to_string(self.path("charter.toml")).unwrap()).unwrap()
+    }
+
+    fn check(&self, checker: &str, out: &str, more: &[&str]) -> Output {
+        let file = |name: &str| self.path(name).display().to_string();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_limen"));
+        command.args(["--output", "json", "check", &id().to_string(), "--charter", &file("charter.toml")]);
+        command.args(["--key", &file(&format!("{checker}.pem")), "--out", &file(out)]).args(more);
+        command.env_remove("LIMEN_CONFIG").output().unwrap()
+    }
+
+    fn found(&self, file: &Path) -> Finding {
+        let sealed = pb::Envelope::decode(std::fs::read(file).unwrap().as_slice()).unwrap();
+        let now_secs = limen_client::now_secs();
+        verify(&sealed, &self.charter(), &id(), now_secs).unwrap()
+    }
+}
+
+fn error(output: &Output) -> String {
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_pass_an_objection_and_a_balance_are_written_as_signers_take_them() {
+    let desk = Desk::new();
+    assert!(desk.check("screening", "pass.bin", &[]).status.success());
+    let pass = desk.found(&desk.path("pass.bin"));
+    assert_eq!((pass.checker().as_str(), pass.objection()), ("screening", None));
+    assert!(desk.check("screening", "no.bin", &["--object", "on a list"]).status.success());
+    assert_eq!(desk.found(&desk.path("no.bin")).objection(), Some("on a list"));
+    let told = desk.check("balance-watch", "held.bin", &["--balance", "hot:usdt=81250.5", "--balance", "hot:eth=1"]);
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!((told["checker"].as_str(), told["balances"].as_array().unwrap().len()), (Some("balance-watch"), 2));
+    let held = attested(&desk.charter(), &[desk.found(&desk.path("held.bin"))]);
+    assert_eq!(held[&LimitId::new("hot-usdt").unwrap()], Amount::from_u128(81_250_500_000));
+}
+
+#[test]
+fn what_signers_would_not_take_is_not_written() {
+    let desk = Desk::new();
+    for (checker, more, says) in [
+        ("nobody", &[][..], "is no checker's in the charter"),
+        ("screening", &["--balance", "hot:usdt=1"], "which the charter does not let it"),
+        ("balance-watch", &["--balance", "reserve:usdt=1"], "which the charter does not let it"),
+        ("balance-watch", &["--balance", "hot=1"], "VAULT:ASSET=AMOUNT"),
+        ("balance-watch", &["--balance", "hot:usdt"], "VAULT:ASSET=AMOUNT"),
+        ("balance-watch", &["--balance", "Hot!:usdt=1"], "vault"),
+        ("balance-watch", &["--balance", "hot:dai=1"], "\"dai\" is not registered"),
+        ("balance-watch", &["--balance", "hot:usdt=0.0000001"], "is not an amount"),
+        ("balance-watch", &["--balance", "hot:usdt=1", "--balance", "hot:usdt=2"], "given twice"),
+        ("balance-watch", &["--balance", "hot:usdt=1", "--object", "no"], "cannot be used with"),
+        ("screening", &["--object", " "], "needs a reason"),
+    ] {
+        let error = error(&desk.check(checker, "out.bin", more));
+        assert!(error.contains(says), "{more:?}: {error}");
+        assert!(!desk.path("out.bin").exists());
+    }
+    std::fs::set_permissions(desk.path("screening.pem"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(error(&desk.check("screening", "out.bin", &[])).contains("can be read by others"));
+}

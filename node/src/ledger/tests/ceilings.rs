@@ -1,0 +1,323 @@
+//! What may flow into a vault, at real members and guards: by what is attested, and by what was let in already.
+
+use std::collections::BTreeSet;
+
+use limen_policy::ledger::Body;
+use limen_wire::check::Check;
+use limen_wire::effects::{Amount, Asset, ChainId};
+use limen_wire::envelope::payload_id;
+use limen_wire::error::Code;
+
+use super::*;
+
+/// The most that the vault may hold, in wei; each refill of [`World::request`] brings 1 000.
+const MOST: u128 = 10_000;
+
+fn watch() -> SigningKey {
+    SigningKey::ed25519_from_seed(&[0x61; 32].into())
+}
+
+/// Transfers go to an account of vault "shop", of which "watch" knows what it holds.
+fn shop(ledger: &str) -> World {
+    World::limited(&format!(
+        "max_amount = \"2\"\nsplit_amount = \"1\"\n\
+         [[vaults]]\nid = \"shop\"\ntier = \"hot\"\nkeys = [\"till\"]\n\
+         [[vaults]]\nid = \"safe\"\ntier = \"cold\"\nkeys = [\"hot\"]\n\
+         [[checkers]]\nid = \"watch\"\npublic_key = \"{}\"\nmax_age_secs = 120\nbalances_of = [\"shop\"]\n\
+         [[checkers]]\nid = \"other\"\npublic_key = \"{}\"\nmax_age_secs = 120\n\
+         [[address_book]]\nid = \"till\"\nchain = \"eip155:31337\"\nvault = \"shop\"\n\
+         address = \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\"\n\
+         [[ceilings]]\nid = \"shop-eth\"\nvault = \"shop\"\nasset = \"eth\"\nwindow_secs = 600\n\
+         max_balance = \"0.{MOST:018}\"\n{ledger}\n",
+        watch().public_key(),
+        SigningKey::ed25519_from_seed(&[0x62; 32].into()).public_key()
+    ))
+}
+
+const CERTIFIED: &str = "ledger = \"main\"";
+
+impl World {
+    /// So many wei are in the vault, as the watch says of this request now.
+    fn finding(&self, envelope: &pb::Envelope, wei: u128) -> Check {
+        let now_secs = self.now_ms / 1000;
+        let eth = Asset::Native(ChainId::eip155(31337));
+        Check {
+            cluster: self.charter.cluster.clone(),
+            intent_id: payload_id(PayloadType::Intent, &envelope.payload),
+            charter: self.charter.hash(),
+            checker: "watch".parse().unwrap(),
+            checked_at_secs: now_secs,
+            expires_at_secs: now_secs + 3600,
+            objection: None,
+            balances: [(("shop".parse().unwrap(), eth), Amount::from_u128(wei))].into(),
+            prices: [].into(),
+        }
+    }
+
+    fn attest(&mut self, envelope: &pb::Envelope, wei: u128) {
+        let finding = self.finding(envelope, wei);
+        self.checks.insert(finding.intent_id, vec![finding.seal(&watch())]);
+    }
+
+    fn refill(&mut self, number: u64, wei: u128, held: u128) -> pb::Envelope {
+        let envelope = self.transfer(&format!("refill-{number}"), number, wei, None);
+        self.attest(&envelope, held);
+        envelope
+    }
+
+    /// Whether any signer in any set of two would sign, with these reservations.
+    async fn anybody_signs(&mut self, envelope: &pb::Envelope, reservations: &[pb::Envelope]) -> bool {
+        let mut signs = false;
+        for (signer, other) in [(0, 2), (0, 3), (1, 1), (1, 3), (2, 1), (2, 2)] {
+            signs |= self.sign_among(signer, other, envelope, reservations).await.is_ok();
+        }
+        signs
+    }
+
+    /// An entry over these requests at the ledger's first number, whether or not they fit, shown to a member.
+    async fn propose(&self, member: usize, envelopes: &[&pb::Envelope]) -> Result<(), String> {
+        let committee = &self.charter.ledgers.values().next().unwrap();
+        let mut claims: Vec<_> = envelopes.iter().map(|one| self.claim(one)).collect();
+        claims.sort_by_key(|claim| claim.intent);
+        let body = Body {
+            cluster: self.charter.cluster.clone(),
+            ledger: committee.ledger().clone(),
+            committee: committee.hash(),
+            charter: self.charter.hash(),
+            number: 1,
+            base: 0,
+            previous: committee.genesis(),
+            time_ms: self.now_ms,
+            expires_at_ms: self.now_ms + committee.lifetime_ms(),
+            prices: Vec::new(),
+            claims,
+            releases: Vec::new(),
+            closings: Vec::new(),
+            carried: Vec::new(),
+            seal: None,
+        };
+        let requests = envelopes.iter().map(|one| self.requested(one)).collect();
+        let shown = pb::LedgerReserveRequest { requests, ..call(&Entry::new(body).unwrap(), None) };
+        let answer = self.keeper(member).reserve(shown).await.unwrap().response;
+        answer.refusal.map_or(Ok(()), |refusal| Err(refusal.error.unwrap().message))
+    }
+}
+
+/// FTX 2022: nearly everything was hot. A vault that is full is not filled up further, in however many parts and by
+/// whichever signers.
+#[tokio::test(flavor = "multi_thread")]
+async fn ftx_2022_hot_ceiling_blocks_refill() {
+    let mut world = shop(CERTIFIED);
+    let mut carrier = world.carrier();
+    // 4 000 are there: six parts of 1 000 fit, and the other six do not.
+    let mut signed = 0;
+    for number in 0..12 {
+        let refill = world.refill(number, 1_000, 4_000);
+        let reserved = world.reserve(&mut carrier, &refill).await.map(|one| envelopes(&one)).unwrap_or_default();
+        assert_eq!(reserved.is_empty(), number >= 6, "part {number}");
+        signed += u32::from(world.anybody_signs(&refill, &reserved).await);
+    }
+    assert_eq!(signed, 6);
+    // One large part more is not signed either, and what no attestation could make room for is denied at once.
+    let refill = world.refill(20, 6_001, 4_000);
+    assert!(world.reserve(&mut carrier, &refill).await.is_none());
+    let error = world.sign(0, &refill, &[]).await.unwrap_err();
+    assert_eq!(error.code, Code::LimitReached);
+    assert!(error.message.contains("ceiling shop-eth: its vault holds 4000"), "{}", error.message);
+    let refill = world.refill(21, MOST + 1, 0);
+    let error = world.sign(1, &refill, &[]).await.unwrap_err();
+    assert_eq!(error.code, Code::PolicyDenied);
+    assert!(error.message.contains("ceiling shop-eth allows at most 10000"), "{}", error.message);
+    // Once what was let in has aged out, what is attested decides alone.
+    world.now_ms += 1_000 * (60 + 600 + 60 + 60);
+    let refill = world.refill(30, 1_000, 9_000);
+    let reserved = world.reserve(&mut carrier, &refill).await.expect("there is room again");
+    assert!(world.anybody_signs(&refill, &envelopes(&reserved)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_flows_in_without_an_attestation_that_holds() {
+    type Spoil = fn(&mut Check);
+    let spoils: [(&str, Spoil); 10] = [
+        ("missing", |check| check.balances.clear()),
+        ("stale", |check| check.checked_at_secs -= 120),
+        ("expired", |check| {
+            (check.checked_at_secs, check.expires_at_secs) = (check.checked_at_secs - 2, check.checked_at_secs)
+        }),
+        ("from the future", |check| check.checked_at_secs += 31),
+        ("of another intent", |check| check.intent_id = IntentId::new([1; 32])),
+        ("under another charter", |check| check.charter = limen_wire::ids::CharterHash::new([1; 32])),
+        ("of another cluster", |check| check.cluster = "other".parse().unwrap()),
+        ("of another checker", |check| check.checker = "other".parse().unwrap()),
+        ("of another asset", |check| {
+            let token = Asset::Native(ChainId::eip155(1));
+            check.balances = [(("shop".parse().unwrap(), token), Amount::ZERO)].into();
+        }),
+        ("of another vault", |check| {
+            let eth = check.balances.keys().next().unwrap().1.clone();
+            check.balances = [(("safe".parse().unwrap(), eth), Amount::ZERO)].into();
+        }),
+    ];
+    let mut world = shop(CERTIFIED);
+    let mut carrier = world.carrier();
+    let refill = world.refill(1, 1_000, 0);
+    let reserved = envelopes(&world.reserve(&mut carrier, &refill).await.unwrap());
+    assert!(world.sign(0, &refill, &reserved).await.is_ok());
+    let mut fresh = shop(CERTIFIED);
+    let request = fresh.refill(1, 1_000, 0);
+    let (id, good, theirs) = (world.claim(&refill).intent, world.finding(&refill, 0), fresh.finding(&request, 0));
+    for (what, spoil) in spoils {
+        // At signing, with a certificate that holds.
+        let mut check = good.clone();
+        spoil(&mut check);
+        world.checks.insert(id, vec![check.seal(&watch())]);
+        let error = world.sign(0, &refill, &reserved).await.unwrap_err();
+        assert_eq!(error.code, Code::ApprovalsMissing, "{what}");
+        assert!(error.message.contains("ceiling shop-eth"), "{what}: {}", error.message);
+        // And before, at every member.
+        let mut check = theirs.clone();
+        spoil(&mut check);
+        fresh.checks.insert(theirs.intent_id, vec![check.seal(&watch())]);
+        for member in 0..4 {
+            let refused = fresh.propose(member, &[&request]).await.unwrap_err();
+            assert!(refused.contains("what vault shop holds, attested by watch"), "{what} at {member}: {refused}");
+        }
+    }
+    for (what, checks) in
+        [("none", Vec::new()), ("by another key", vec![good.seal(&SigningKey::ed25519_from_seed(&[9; 32].into()))])]
+    {
+        world.checks.insert(id, checks);
+        assert_eq!(world.sign(0, &refill, &reserved).await.unwrap_err().code, Code::ApprovalsMissing, "{what}");
+    }
+    // Nothing of an attestation is remembered, but one that still counts may be shown again for the same request.
+    world.checks.insert(id, vec![good.seal(&watch())]);
+    assert!(world.sign(0, &refill, &reserved).await.is_ok());
+    // The watch may object, whatever else it says.
+    let no = Check { objection: Some("not now".to_owned()), balances: [].into(), ..good.clone() };
+    world.checks.insert(id, vec![good.seal(&watch()), no.seal(&watch())]);
+    let error = world.sign(0, &refill, &reserved).await.unwrap_err();
+    assert!(error.message.contains("checker watch objects: not now"), "{}", error.message);
+}
+
+/// A low balance that was attested for one request says nothing of another.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attestation_is_not_replayed_for_another_request() {
+    let mut world = shop(CERTIFIED);
+    let (first, second) = (world.refill(1, 1_000, 0), world.refill(2, 1_000, 9_999));
+    let (low, high) = (world.claim(&first).intent, world.claim(&second).intent);
+    let shown = world.checks.values().flatten().cloned().collect();
+    world.checks.insert(high, shown);
+    let refused = world.propose(0, &[&second]).await.unwrap_err();
+    assert!(refused.contains("shop-eth"), "{refused}");
+    world.checks.insert(high, world.checks[&low].clone());
+    assert!(world.propose(0, &[&second]).await.unwrap_err().contains("what vault shop holds"));
+    // Of two that hold the higher counts.
+    world
+        .checks
+        .insert(low, vec![world.finding(&first, 0).seal(&watch()), world.finding(&first, 9_500).seal(&watch())]);
+    assert!(world.propose(0, &[&first]).await.unwrap_err().contains("more than the bound 500"));
+    world.attest(&first, 9_000);
+    assert_eq!(world.propose(0, &[&first]).await, Ok(()));
+}
+
+/// What one entry lets in together fits by the highest balance that is attested for any part of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_has_room_by_the_worst_of_what_is_attested_with_it() {
+    let mut world = shop(CERTIFIED);
+    let (first, second) = (world.refill(1, 1_000, 0), world.refill(2, 1_000, 8_500));
+    for member in 0..4 {
+        let refused = world.propose(member, &[&first, &second]).await.unwrap_err();
+        assert!(
+            refused.contains("limit \"shop-eth\": 2000 within its window is more than the bound 1500"),
+            "{refused}"
+        );
+        assert_eq!(world.propose(member, &[&second]).await, Ok(()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_racing_refills_as_many_get_in_as_there_is_room_for() {
+    let mut world = shop(CERTIFIED);
+    let mut carrier = world.carrier();
+    let refills: Vec<_> = (0..64).map(|number| world.refill(number, 1_000, 2_500)).collect();
+    for refill in &refills {
+        carrier.submit(&world, refill);
+    }
+    carrier.work(&mut world).await;
+    let claimed = carrier.certified.iter().flat_map(|one| one.entry().claims.iter().map(|claim| claim.intent));
+    let certified: BTreeSet<IntentId> = claimed.collect();
+    assert_eq!((certified.len(), carrier.dropped.len()), (7, 57));
+    let mut signed = 0;
+    for refill in &refills {
+        for certificate in carrier.certified.clone() {
+            if world.anybody_signs(refill, &envelopes(&certificate)).await {
+                signed += 1;
+                break;
+            }
+        }
+    }
+    assert_eq!(signed, 7);
+}
+
+/// Between reservation and signature the vault may have been filled from outside.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_attested_is_asked_for_again_when_it_is_signed() {
+    let mut world = shop(CERTIFIED);
+    let mut carrier = world.carrier();
+    let refill = world.refill(1, 1_000, 0);
+    let reserved = envelopes(&world.reserve(&mut carrier, &refill).await.unwrap());
+    world.attest(&refill, 9_001);
+    for signer in 0..3 {
+        let error = world.sign(signer, &refill, &reserved).await.unwrap_err();
+        assert_eq!(error.code, Code::LimitReached);
+        assert!(error.message.contains("ceiling shop-eth: its vault holds 9001"), "{}", error.message);
+    }
+    world.attest(&refill, 9_000);
+    assert!(world.sign(0, &refill, &reserved).await.is_ok());
+    // Also in the next session of what was allowed once.
+    world.attest(&refill, 9_001);
+    assert_eq!(world.sign(0, &refill, &reserved).await.unwrap_err().code, Code::LimitReached);
+}
+
+/// Without a ledger each signer has its share of the ceiling, less all that the vault holds; the third is corrupt and signs
+/// everything.
+#[tokio::test(flavor = "multi_thread")]
+async fn rotating_signer_sets_stay_below_the_ceiling() {
+    for (first, later) in [(0, 0), (1_000, 1_000), (0, 3_000), (0, 5_000), (4_000, 500)] {
+        let mut world = shop(&format!("split_amount = \"0.{MOST:018}\""));
+        let mut let_in = 0;
+        for number in 0..24 {
+            let held = if number < 12 { first } else { later };
+            let refill = world.refill(number, 500, held);
+            // Whichever honest signer does it together with the corrupt one.
+            let turn = usize::from(number >= 12);
+            for signer in [turn, 1 - turn] {
+                if world.sign(signer, &refill, &[]).await.is_ok() {
+                    let_in += 500;
+                    assert!(held + let_in <= MOST, "{held} and {let_in} at {number}");
+                    break;
+                }
+            }
+        }
+        assert!(let_in > 0, "{first} {later}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certified_and_split_refills_together_stay_below_the_ceiling() {
+    let mut world = shop(&format!("{CERTIFIED}\nsplit_amount = \"0.{:018}\"", 4_000));
+    let mut carrier = world.carrier();
+    let mut let_in = 0;
+    for number in 0..10 {
+        let refill = world.refill(number, 1_000, 0);
+        let reserved = world.reserve(&mut carrier, &refill).await.map(|one| envelopes(&one)).unwrap_or_default();
+        let_in += u128::from(!reserved.is_empty() && world.anybody_signs(&refill, &reserved).await) * 1_000;
+    }
+    assert_eq!(let_in, 6_000, "what the ledger certifies");
+    for number in 20..30 {
+        let refill = world.refill(number, 1_000, 1_000);
+        let_in += u128::from(world.sign(usize::from(number % 2 == 0), &refill, &[]).await.is_ok()) * 1_000;
+        assert!(1_000 + let_in <= MOST, "{let_in}");
+    }
+    assert_eq!(let_in, 8_000, "two signers have 2 000 each, of which the vault holds 1 000");
+}

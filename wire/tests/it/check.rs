@@ -1,0 +1,125 @@
+//! Findings: one encoding of what they attest, and what is not well formed.
+
+use bytes::Bytes;
+use limen_wire::check::{Check, Price};
+use limen_wire::effects::{Address, Amount, Asset, ChainId};
+use limen_wire::envelope::{PayloadType, seal};
+use limen_wire::ids::{CharterHash, IntentId};
+use limen_wire::keys::SigningKey;
+use limen_wire::{limits, pb};
+use prost::Message as _;
+
+fn key() -> SigningKey {
+    SigningKey::ed25519_from_seed(&[3; 32].into())
+}
+
+fn token(digit: char) -> Asset {
+    let contract = format!("0x{}", String::from(digit).repeat(40));
+    Asset::Erc20(ChainId::eip155(1), Address::from_canonical(contract).unwrap())
+}
+
+fn sample() -> Check {
+    let coin = Asset::Native(ChainId::eip155(1));
+    let price = Price { value: Amount::from_u128(250_012), scale: 18 };
+    Check {
+        cluster: "test".parse().unwrap(),
+        intent_id: IntentId::new([1; 32]),
+        charter: CharterHash::new([2; 32]),
+        checker: "watch".parse().unwrap(),
+        checked_at_secs: 1_000,
+        expires_at_secs: 1_300,
+        objection: None,
+        balances: [
+            (("hot".parse().unwrap(), coin.clone()), Amount::MAX),
+            (("hot".parse().unwrap(), token('1')), Amount::ZERO),
+            (("cold".parse().unwrap(), token('2')), Amount::from_u128(7)),
+        ]
+        .into(),
+        prices: [((coin, "usd".parse().unwrap()), price), ((token('1'), "eur".parse().unwrap()), price)].into(),
+    }
+}
+
+fn raw() -> pb::Check {
+    pb::Check::decode(sample().seal(&key()).payload).unwrap()
+}
+
+fn opened(raw: &pb::Check) -> Result<Check, limen_wire::intent::IntentError> {
+    let sealed = seal(PayloadType::Check, raw.encode_to_vec(), "watch", &key());
+    Check::open(&sealed).map(|(check, _)| check)
+}
+
+#[test]
+fn what_is_attested_reads_back() {
+    let sealed = sample().seal(&key());
+    let (check, opened) = Check::open(&sealed).unwrap();
+    assert_eq!(check, sample());
+    assert!(check.verify(&opened, &key().public_key()).is_ok());
+    let vaults: Vec<_> = raw().balances.into_iter().map(|one| (one.vault, one.asset)).collect();
+    assert!(vaults.is_sorted(), "{vaults:?}");
+}
+
+#[test]
+fn every_part_of_what_is_attested_is_under_the_signature() {
+    type Change = fn(&mut pb::Check);
+    let changes: [Change; 10] = [
+        |one| one.balances[0].vault = "warm".to_owned(),
+        |one| one.balances[0].asset = "eip155:10/slip44:60".to_owned(),
+        |one| one.balances[0].amount = Bytes::from(vec![9; 32]),
+        |one| drop(one.balances.pop()),
+        |one| one.balances.clear(),
+        |one| one.prices[0].asset = "eip155:10/slip44:60".to_owned(),
+        |one| one.prices[0].currency = "chf".to_owned(),
+        |one| one.prices[0].value = Bytes::from(vec![9; 32]),
+        |one| one.prices[0].scale += 1,
+        |one| drop(one.prices.pop()),
+    ];
+    let good = sample().seal(&key());
+    for (which, change) in changes.into_iter().enumerate() {
+        let mut spoiled = raw();
+        change(&mut spoiled);
+        let envelope = pb::Envelope { payload: spoiled.encode_to_vec().into(), ..good.clone() };
+        let refused = match Check::open(&envelope) {
+            Ok((check, opened)) => check.verify(&opened, &key().public_key()).is_err(),
+            Err(_) => true,
+        };
+        assert!(refused, "change {which}");
+    }
+}
+
+#[test]
+fn what_is_attested_badly_is_refused() {
+    type Change = fn(&mut pb::Check);
+    let changes: [(&str, Change); 16] = [
+        ("balances", |one| one.balances.swap(0, 1)),
+        ("balances", |one| one.balances.insert(0, one.balances[0].clone())),
+        ("balances", |one| {
+            let numbered =
+                |number: usize| pb::AttestedBalance { vault: format!("v{number:03}"), ..one.balances[0].clone() };
+            one.balances = (0..=limits::ATTESTED).map(numbered).collect();
+        }),
+        ("balances.vault", |one| one.balances[0].vault = String::new()),
+        ("balances.asset", |one| one.balances[0].asset = "usd".to_owned()),
+        ("balances.asset", |one| one.balances[0].asset = "eip155:1/slip44:060".to_owned()),
+        ("balances.amount", |one| one.balances[0].amount = Bytes::from(vec![9; 31])),
+        ("prices", |one| one.prices.swap(0, 1)),
+        ("prices", |one| one.prices.insert(0, one.prices[0].clone())),
+        ("prices", |one| {
+            let numbered =
+                |number: usize| pb::AttestedPrice { currency: format!("v{number:03}"), ..one.prices[0].clone() };
+            one.prices = (0..=limits::ATTESTED).map(numbered).collect();
+        }),
+        ("prices.asset", |one| one.prices[0].asset = "eip155:1/erc721:0x1/7".to_owned()),
+        ("prices.currency", |one| one.prices[0].currency = "U S".to_owned()),
+        ("prices.value", |one| one.prices[0].value = Bytes::new()),
+        ("prices", |one| one.prices[0].value = Bytes::from(vec![0; 32])),
+        ("prices", |one| one.prices[0].scale = 77),
+        ("attests nothing", |one| (one.passed, one.reason) = (false, "on a list".to_owned())),
+    ];
+    for (which, (what, change)) in changes.into_iter().enumerate() {
+        let mut spoiled = raw();
+        change(&mut spoiled);
+        let error = opened(&spoiled).unwrap_err().to_string();
+        assert!(error.contains(what), "change {which}: {error}");
+    }
+    assert!(opened(&raw()).is_ok());
+}
