@@ -127,7 +127,7 @@ fn a_chain_of_replacements_holds_together_without_a_link_that_was_released() {
     // Claiming it again, under a new reservation, changes nothing about that.
     apply(&[third], vec![]);
     let guard = Guard::new(&[], 100, 9);
-    let fits = |book: &Book, claim: Claim| book.fits(&[claim], NOW, &|scope| guard.limit(scope));
+    let fits = |book: &Book, claim: Claim| book.fits(&[claim], NOW, &|scope, claims| guard.limit(scope, claims));
     assert_eq!(fits(&book, spending(4, 10, &[nonce(5)], Some(3))), Ok(()));
     for replaces in [None, Some(1), Some(2)] {
         let refused = fits(&book, spending(4, 10, &[nonce(5)], replaces));
@@ -153,7 +153,7 @@ fn what_every_window_has_forgotten_has_nothing_to_release() {
     book.apply(&entry(&committee, None, NOW + month_ms, &[claim(4, 10)]));
     assert!(!book.counts(&id(1)) && book.counts(&id(2)));
     // Its number stays spent.
-    let fits = |claim| book.fits(&[claim], NOW + month_ms, &|scope| Guard::new(&[], 100, 9).limit(scope));
+    let fits = |claim| book.fits(&[claim], NOW + month_ms, &|scope, claims| Guard::new(&[], 100, 9).limit(scope, claims));
     assert!(matches!(fits(spending(5, 1, &[nonce(5)], None)), Err(Misfit::Held { .. })));
 }
 

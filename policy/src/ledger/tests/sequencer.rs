@@ -390,7 +390,7 @@ fn a_sequencer_seals_for_the_committee_that_goes_on() {
         let mut sequencer = Sequencer::new(next.clone(), CHARTER, durable, Some(seal.clone()), PATIENCE);
         (0..4).filter(|number| !book.counts(&id(*number))).for_each(|number| sequencer.submit(claim(number, 1)));
         let guard = world.guard.clone();
-        let outputs = sequencer.tick(world.now, &|scope| guard.limit(scope));
+        let outputs = sequencer.tick(world.now, &|scope, claims| guard.limit(scope, claims));
         let dropped = outputs.iter().filter(|output| matches!(output, Output::Dropped { .. })).count();
         let proposed = outputs.iter().find_map(|output| match output {
             Output::Propose { entry, base, .. } => Some((entry.claims.len(), entry.previous, base.clone().unwrap())),
