@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use limen_client::evm::TransferError;
 use limen_client::{ConfigError, Error};
 
+use crate::commands::approval::TokenError;
 use crate::commands::charter::BadCharter;
 use crate::commands::parse::Usage;
 use crate::commands::policy::BadTests;
@@ -33,6 +34,10 @@ pub(crate) fn report(output: Output, error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(2);
     }
     if let Some(cause) = error.chain().find_map(|cause| cause.downcast_ref::<BadCharter>()) {
+        output.error(cause.code(), &message, cause.remedy());
+        return ExitCode::FAILURE;
+    }
+    if let Some(cause) = error.chain().find_map(|cause| cause.downcast_ref::<TokenError>()) {
         output.error(cause.code(), &message, cause.remedy());
         return ExitCode::FAILURE;
     }

@@ -1,8 +1,9 @@
 //! `limen approve`, `limen reject`, `limen withdraw`
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use limen_wire::ids::{CredentialId, FreezeEpoch, IntentId};
 
 use super::ToSigners;
@@ -11,6 +12,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   limen approve 1f0c… --charter charter.toml --key me.pem
   limen approve --intent intent.bin --certificate key.bin --charter charter.toml --key me.pem --out approval.bin
   limen approve … --ssh-agent --after annas-approval.bin --out approval.bin
+  limen approve … --pkcs11 /usr/lib/opensc-pkcs11.so --token desk --out approval.bin
   limen reject … --ssh-agent --reason 'the customer denies having asked' --out rejection.bin
   limen reject 1f0c… --charter charter.toml --key me.pem --reason 'not this' --signer signer-1     with the coordinator down
 
@@ -47,18 +49,54 @@ pub(crate) struct CaseArgs {
     pub(crate) after: Option<PathBuf>,
 }
 
-/// What signs.
-#[derive(Debug, Args)]
+/// What signs: exactly one of a key file, the SSH agent and a token.
+#[derive(Debug, Default, Args)]
+#[command(group(ArgGroup::new("what_signs").args(["key", "ssh_agent", "pkcs11"]).required(true).multiple(false)))]
 pub(crate) struct SignerArgs {
     /// Private key in PKCS#8 PEM, Ed25519 or P-256, readable by you alone
-    #[arg(long, value_name = "FILE", required_unless_present = "ssh_agent")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
-    /// An Ed25519 or P-256 key held by the SSH agent at SSH_AUTH_SOCK, also on a token behind PKCS#11
-    #[arg(long, conflicts_with = "key")]
+    /// An Ed25519 or P-256 key held by the SSH agent at SSH_AUTH_SOCK
+    #[arg(long)]
     pub(crate) ssh_agent: bool,
-    /// Your credential, if the agent holds keys of several
+    #[command(flatten)]
+    pub(crate) token: TokenArgs,
+    /// Your credential, if the agent or token holds keys of several
     #[arg(long, value_name = "NAME")]
     pub(crate) credential: Option<CredentialId>,
+}
+
+/// A key on a token.
+#[derive(Debug, Default, Args)]
+pub(crate) struct TokenArgs {
+    /// An Ed25519 or P-256 key on a token behind this PKCS#11 library, which is loaded into this process. The PIN is asked
+    /// for in the terminal
+    #[arg(long, value_name = "LIBRARY", requires = "token")]
+    pub(crate) pkcs11: Option<PathBuf>,
+    /// The token: its label or serial number
+    #[arg(long, value_name = "LABEL", requires = "pkcs11")]
+    pub(crate) token: Option<String>,
+    /// Only keys of this label on the token
+    #[arg(long, value_name = "LABEL", requires = "pkcs11")]
+    pub(crate) key_label: Option<String>,
+    /// Only keys of this id on the token
+    #[arg(long, value_name = "HEX", requires = "pkcs11")]
+    pub(crate) key_id: Option<KeyHandle>,
+    /// Read the PIN from this file descriptor, up to the end of the line
+    #[arg(long, value_name = "NUMBER", requires = "pkcs11")]
+    pub(crate) pin_fd: Option<u32>,
+}
+
+/// The id that a token gives a key (`CKA_ID`).
+#[derive(Debug, Clone)]
+pub(crate) struct KeyHandle(pub(crate) Vec<u8>);
+
+impl FromStr for KeyHandle {
+    type Err = hex::FromHexError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        hex::decode(text).map(Self)
+    }
 }
 
 #[derive(Debug, Args)]

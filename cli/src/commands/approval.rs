@@ -8,6 +8,7 @@ pub(super) mod card;
 pub(super) mod case;
 mod papers;
 pub(super) mod signer;
+mod token;
 
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ use crate::args::{APPROVAL_VALID_FOR, ApprovalArgs, CaseArgs, Command};
 use crate::output::Output;
 
 pub(crate) use card::span;
+pub(crate) use token::TokenError;
 
 /// What somebody wants to say about which case.
 struct Wish<'a> {

@@ -3,6 +3,7 @@
 mod desk;
 mod replay;
 mod ssh;
+mod token;
 
 use limen_policy::approval::{Facts, Verified, verify, words};
 use limen_wire::approval::{SignedApproval, Verdict};

@@ -31,6 +31,13 @@ const REQUIREMENTS: &[Requirement] = &[
         without: "the dependency check and the Python example's test fail",
         need: Need::Everything,
     },
+    Requirement {
+        probe: &["softhsm2-util", "--version"],
+        packages: &["softhsm2"],
+        why: "SoftHSM is the PKCS#11 token of the tests",
+        without: "the tests of keys on tokens fail",
+        need: Need::Everything,
+    },
 ];
 
 pub(super) fn prepare(workspace: &Workspace, need: Need, network: Network) -> Result<Vec<Missing>> {

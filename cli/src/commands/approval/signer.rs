@@ -1,4 +1,4 @@
-//! What signs a verdict: a key file, or a key that the SSH agent holds. Whose it is, the charter says.
+//! What signs a verdict: a key in a file, in the SSH agent or on a token. Whose it is, the charter says.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::agent::Agent;
 use super::check_kind;
+use super::token::{Token, TokenKey};
 use crate::args::SignerArgs;
 
 /// A key that can sign, with its enrolled name.
@@ -23,6 +24,7 @@ pub(in crate::commands) struct Signer {
 enum Source {
     File(Box<SigningKey>),
     Agent(Agent, PublicKey),
+    Token(Box<(Token, TokenKey)>),
 }
 
 impl Signer {
@@ -30,21 +32,27 @@ impl Signer {
         match &mut self.source {
             Source::File(key) => Ok(key.sign(message)),
             Source::Agent(agent, key) => agent.sign(key, message),
+            Source::Token(held) => Ok(held.0.sign(&held.1, message)?),
         }
     }
 }
 
 /// The key in this file, and whose it is.
 pub(in crate::commands) fn from_key_file(path: &Path, roster: &Roster) -> Result<Signer> {
-    let args = SignerArgs { key: Some(path.to_owned()), ssh_agent: false, credential: None };
-    open(&args, roster)
+    from_file(path, &SignerArgs::default(), &[roster])
 }
 
 /// Finds the key and whose it is.
 pub(in crate::commands) fn open(args: &SignerArgs, roster: &Roster) -> Result<Signer> {
-    match &args.key {
-        Some(path) => from_file(path, args, roster),
-        None => from_agent(args, roster),
+    open_among(args, &[roster])
+}
+
+/// Finds the key and whose it is in the first of these rosters that knows it.
+pub(in crate::commands) fn open_among(args: &SignerArgs, rosters: &[&Roster]) -> Result<Signer> {
+    match (&args.key, &args.token.pkcs11) {
+        (Some(path), _) => from_file(path, args, rosters),
+        (None, Some(module)) => from_token(module, args, rosters),
+        (None, None) => from_agent(args, rosters),
     }
 }
 
@@ -59,40 +67,68 @@ pub(in crate::commands) fn read_key(path: &Path) -> Result<SigningKey> {
     SigningKey::from_pkcs8_pem(&pem).with_context(failed)
 }
 
-fn from_file(path: &Path, args: &SignerArgs, roster: &Roster) -> Result<Signer> {
+fn from_file(path: &Path, args: &SignerArgs, rosters: &[&Roster]) -> Result<Signer> {
     let key = read_key(path)?;
-    let found = enrolled(&key.public_key(), roster);
-    let Some((person, credential)) = found.filter(|(_, credential)| is_asked_for(credential, args)) else {
+    let Some((person, credential)) = asked_for(&key.public_key(), args, rosters) else {
         bail!("the key in {} is no credential of anybody in the charter: {}", path.display(), key.public_key());
     };
     signer(person, credential, Source::File(Box::new(key)))
 }
 
-fn from_agent(args: &SignerArgs, roster: &Roster) -> Result<Signer> {
+fn from_agent(args: &SignerArgs, rosters: &[&Roster]) -> Result<Signer> {
     let mut agent = Agent::connect()?;
     let keys = agent.keys()?;
-    let enrolled = keys.iter().filter_map(|key| enrolled(key, roster));
-    let found: Vec<_> = enrolled.filter(|(_, credential)| is_asked_for(credential, args)).collect();
-    match found.as_slice() {
-        [(person, credential)] => signer(person, credential, Source::Agent(agent, credential.public_key)),
-        [] => bail!(
+    match the_one(&keys, |key| key, args, rosters, "the SSH agent")? {
+        Some((key, person, credential)) => signer(person, credential, Source::Agent(agent, *key)),
+        None => bail!(
             "none of the {} keys in the SSH agent is a credential that was asked for: ssh-add the right one",
             keys.len()
         ),
-        several => {
-            let names: Vec<&str> = several.iter().map(|(_, credential)| credential.id.as_str()).collect();
-            bail!("the SSH agent holds keys of several credentials: choose one of {} by --credential", names.join(", "))
-        }
     }
 }
 
-fn enrolled<'a>(key: &PublicKey, roster: &'a Roster) -> Option<(&'a Person, &'a Credential)> {
-    let all = roster.people.values().flat_map(|person| person.credentials.values().map(move |c| (person, c)));
-    all.into_iter().find(|(_, credential)| credential.public_key == *key)
+fn from_token(module: &Path, args: &SignerArgs, rosters: &[&Roster]) -> Result<Signer> {
+    let token = Token::open(module, &args.token)?;
+    let keys = token.keys(&args.token)?;
+    match the_one(&keys, |key| &key.public, args, rosters, "the token")? {
+        Some((key, person, credential)) => {
+            token.check(key)?;
+            let key = key.clone();
+            signer(person, credential, Source::Token(Box::new((token, key))))
+        }
+        None => Err(token.lacks(&keys).into()),
+    }
 }
 
-fn is_asked_for(credential: &Credential, args: &SignerArgs) -> bool {
-    args.credential.as_ref().is_none_or(|wanted| *wanted == credential.id)
+/// The only key that is a credential that was asked for. Copies of one key are one.
+fn the_one<'a, K>(
+    keys: &'a [K],
+    public: impl Fn(&K) -> &PublicKey,
+    args: &SignerArgs,
+    rosters: &[&'a Roster],
+    holder: &str,
+) -> Result<Option<(&'a K, &'a Person, &'a Credential)>> {
+    let mut found: Vec<(&K, &Person, &Credential)> = Vec::new();
+    for key in keys {
+        if let Some((person, credential)) = asked_for(public(key), args, rosters)
+            && !found.iter().any(|(_, _, before)| before.id == credential.id)
+        {
+            found.push((key, person, credential));
+        }
+    }
+    if found.len() > 1 {
+        let names: Vec<&str> = found.iter().map(|(_, _, credential)| credential.id.as_str()).collect();
+        bail!("{holder} holds keys of several credentials: choose one of {} by --credential", names.join(", "));
+    }
+    Ok(found.pop())
+}
+
+/// Whose this key is, if it may be the one that is wanted.
+fn asked_for<'a>(key: &PublicKey, args: &SignerArgs, rosters: &[&'a Roster]) -> Option<(&'a Person, &'a Credential)> {
+    let people = rosters.iter().flat_map(|roster| roster.people.values());
+    let mut all = people.flat_map(|person| person.credentials.values().map(move |credential| (person, credential)));
+    let (person, credential) = all.find(|(_, credential)| credential.public_key == *key)?;
+    args.credential.as_ref().is_none_or(|wanted| *wanted == credential.id).then_some((person, credential))
 }
 
 fn signer(person: &Person, credential: &Credential, source: Source) -> Result<Signer> {

@@ -87,15 +87,8 @@ fn version(file: &Path) -> Result<SignedCharter> {
 
 /// Asks the person in sight of the changes, and signs.
 fn say(case: &Case, args: &VersionArgs, verdict: Verdict, reason: &str, output: Output) -> Result<SignedApproval> {
-    let mut signer = None;
-    for parent in &case.parents {
-        match signer::open(&args.signer, &parent.roster) {
-            Ok(found) => signer = Some(found),
-            Err(error) if signer.is_none() && case.parents.len() == 1 => return Err(error),
-            Err(_) => {}
-        }
-    }
-    let Some(mut signer) = signer else { bail!("this key is no credential of anybody in any of the parents") };
+    let rosters: Vec<_> = case.parents.iter().map(|parent| &parent.roster).collect();
+    let mut signer = signer::open_among(&args.signer, &rosters)?;
     let mut nonce = [0; 32];
     getrandom::getrandom(&mut nonce).context("the machine gave no randomness")?;
     let Facts { cluster, intent_id, effects_digest, decoder_version, slice, freeze_epoch } = facts(&case.version);

@@ -10,7 +10,7 @@ use limen_wire::approval::SignedApproval;
 use limen_wire::effects::{Amount, ChainId};
 use limen_wire::ids::{CommitteeSize, Epoch, IntentId, NodeId, Protocol, Scheme};
 use limen_wire::intent::{Intent, seal_intent};
-use limen_wire::keys::SigningKey;
+use limen_wire::keys::{PublicKey, SigningKey};
 use limen_wire::pb;
 use limen_wire::statement::{KeyStatement, combine};
 use prost::Message as _;
@@ -74,6 +74,15 @@ impl Desk {
     pub(super) fn write_key(&self, file: &str, pem: &str) {
         self.write(file, pem.as_bytes());
         std::fs::set_permissions(self.path(file), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    /// Puts a key into the charter in place of somebody's.
+    pub(super) fn enrol(&self, person: &str, key: &PublicKey) {
+        let text = String::from_utf8(self.read("charter.toml")).unwrap();
+        let head = format!("id = \"{person}-terminal\"\npublic_key = \"");
+        let (before, rest) = text.split_once(&head).unwrap();
+        let (_, after) = rest.split_once('"').unwrap();
+        self.write("charter.toml", format!("{before}{head}{key}\"{after}").as_bytes());
     }
 
     pub(super) fn charter(&self) -> Charter {

@@ -60,14 +60,6 @@ fn key_of(blob: &[u8]) -> PublicKey {
     }
 }
 
-/// Puts a key into the charter in place of somebody's.
-fn enrol(desk: &Desk, person: &str, key: &PublicKey) {
-    let text = String::from_utf8(desk.read("charter.toml")).unwrap();
-    let (before, rest) = text.split_once(&format!("id = \"{person}-terminal\"\npublic_key = \"")).unwrap();
-    let (_, after) = rest.split_once('"').unwrap();
-    desk.write("charter.toml", format!("{before}id = \"{person}-terminal\"\npublic_key = \"{key}\"{after}").as_bytes());
-}
-
 #[test]
 fn a_key_in_an_ssh_agent_approves() {
     let desk = Desk::new();
@@ -79,11 +71,11 @@ fn a_key_in_an_ssh_agent_approves() {
     let anna = key_of(&agent.add(&desk, "anna-ssh", "ed25519"));
     let (_, error) = agent.run(&approve("x.bin", &[]));
     assert!(error.contains("none of the 1 keys"), "{error}");
-    enrol(&desk, "anna", &anna);
+    desk.enrol("anna", &anna);
     assert_eq!(agent.run(&approve("out.bin", &[])), (true, String::new()));
     assert_eq!(verified(&desk, "out.bin").approval().person.as_str(), "anna");
     // With keys of two credentials one must be chosen.
-    enrol(&desk, "boris", &key_of(&agent.add(&desk, "boris-ssh", "ecdsa")));
+    desk.enrol("boris", &key_of(&agent.add(&desk, "boris-ssh", "ecdsa")));
     let (_, error) = agent.run(&approve("x.bin", &[]));
     assert!(error.contains("choose one of anna-terminal, boris-terminal"), "{error}");
     assert!(agent.run(&approve("boris.bin", &["--credential", "boris-terminal"])).0);
