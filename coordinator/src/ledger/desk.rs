@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::handover::{self, Start};
+use super::handover::{self, Ended, Start};
 use super::{Ports, Reservation, Wish};
 use crate::context::Core;
 use crate::signers::CallError;
@@ -59,7 +59,7 @@ pub(super) struct Desk {
     /// Its definition, where it is not the one that the charter names but one to be sealed.
     named: Option<pb::LedgerCommittee>,
     /// All that kept the ledger before, the first one first.
-    past: Vec<Arc<Committee>>,
+    past: Vec<Ended>,
     ports: Ports,
     sequencer: Sequencer,
     waiting: BTreeMap<IntentId, Waiting>,

@@ -23,7 +23,14 @@ pub(super) struct Start {
     /// The seal of the committee before.
     pub(super) seal: Option<Certificate>,
     /// All that kept the ledger before, the first one first.
-    pub(super) past: Vec<Arc<Committee>>,
+    pub(super) past: Vec<Ended>,
+}
+
+/// A committee that kept the ledger before, and its last certificate, which nobody else may have.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    pub(super) committee: Arc<Committee>,
+    pub(super) seal: Certificate,
 }
 
 impl Start {
@@ -34,26 +41,27 @@ impl Start {
 
 /// Finds out who kept the ledger before, and has one after the other sealed. Goes on until that is done.
 pub(super) async fn start(core: &Arc<Core>, committee: &Arc<Committee>, ports: &Ports) -> Start {
-    let past = past(core, committee, ports).await;
-    let Some(first) = past.first() else { return Start::first(committee) };
+    let line = line(core, committee, ports).await;
+    let Some(first) = line.first() else { return Start::first(committee) };
     let mut start = Start::first(first);
-    for (index, before) in past.iter().enumerate() {
-        let next = past.get(index.saturating_add(1)).unwrap_or(committee);
+    for (index, before) in line.iter().enumerate() {
+        let next = line.get(index.saturating_add(1)).unwrap_or(committee);
         tracing::info!(ledger = %next.ledger(), from = %before.hash(), to = %next.hash(), "a ledger is handed over");
+        let mut past = start.past.clone();
         let (book, seal) = Desk::sealing(core, Arc::clone(before), next.hash(), start, ports.clone()).seal().await;
         let Some(view) = Durable::succeed(next, &seal, book) else {
             // A seal that was certified is over the book that the certified entries give, or more than f members lie.
             tracing::error!(ledger = %next.ledger(), "ALARM: the ledger's seal is over something else than was certified");
             return std::future::pending().await;
         };
-        let past = past.iter().take(index.saturating_add(1)).map(Arc::clone).collect();
+        past.push(Ended { committee: Arc::clone(before), seal: seal.clone() });
         start = Start { view, seal: Some(seal), past };
     }
     start
 }
 
 /// Every committee before this one, the first one first. Members tell; hashes prove it.
-async fn past(core: &Core, committee: &Arc<Committee>, ports: &Ports) -> Vec<Arc<Committee>> {
+async fn line(core: &Core, committee: &Arc<Committee>, ports: &Ports) -> Vec<Arc<Committee>> {
     let mut line = vec![Arc::clone(committee)];
     while let Some((newest, before)) = line.last().and_then(|last| Some((Arc::clone(last), last.predecessor()?))) {
         let named = (line.len() > 1).then(|| newest.to_wire());

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use limen_policy::ledger::Committee;
 use limen_wire::ids::LedgerId;
 use limen_wire::pb;
 
+use super::handover::Ended;
 use super::port::{LedgerPort, bounded};
 use crate::signers::CallError;
 
@@ -42,12 +42,14 @@ impl Relay {
     }
 
     /// The same for all committees that kept the ledger before, the first one first. Each is known by the one that follows it.
-    pub(super) async fn all(&self, past: &[Arc<Committee>]) -> Result<(), CallError> {
-        for committee in past.iter().rev() {
+    pub(super) async fn all(&self, past: &[Ended]) -> Result<(), CallError> {
+        for Ended { committee, .. } in past.iter().rev() {
             self.show(Some(committee.to_wire()), Vec::new()).await?;
         }
-        for committee in past {
-            self.numbers(Some(&committee.to_wire())).await?;
+        for Ended { committee, seal } in past {
+            let named = Some(committee.to_wire());
+            self.numbers(named.as_ref()).await?;
+            self.show(named, vec![seal.envelope().clone()]).await?;
         }
         Ok(())
     }

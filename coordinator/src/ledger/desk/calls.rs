@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use limen_policy::ledger::{Committee, Entry, Release};
+use limen_policy::ledger::{Entry, Release};
 use limen_wire::ids::{IntentId, NodeId};
 use limen_wire::{limits, pb};
 use prost::Message as _;
 
 use super::{Answer, Desk, Errand, SHOWN_BYTES};
+use crate::ledger::handover::Ended;
 use crate::ledger::port::{LedgerPort, bounded};
 use crate::ledger::relay::Relay;
 use crate::signers::CallError;
@@ -89,7 +90,7 @@ impl Desk {
     }
 
     /// Shows a member what the others have: of this committee's numbers, or of all committees before it.
-    pub(super) fn relay(&mut self, to: NodeId, past: Option<Vec<Arc<Committee>>>) {
+    pub(super) fn relay(&mut self, to: NodeId, past: Option<Vec<Ended>>) {
         let Some(port) = self.ports.get(&to).map(Arc::clone) else { return };
         if !self.relaying.insert(to.clone()) {
             return;

@@ -153,7 +153,8 @@ fn what_every_window_has_forgotten_has_nothing_to_release() {
     book.apply(&entry(&committee, None, NOW + month_ms, &[claim(4, 10)]));
     assert!(!book.counts(&id(1)) && book.counts(&id(2)));
     // Its number stays spent.
-    let fits = |claim| book.fits(&[claim], NOW + month_ms, &|scope, claims| Guard::new(&[], 100, 9).limit(scope, claims));
+    let fits =
+        |claim| book.fits(&[claim], NOW + month_ms, &|scope, claims| Guard::new(&[], 100, 9).limit(scope, claims));
     assert!(matches!(fits(spending(5, 1, &[nonce(5)], None)), Err(Misfit::Held { .. })));
 }
 
