@@ -3,6 +3,7 @@
 //! What is in force is a fact of the store, changed by the writer alone, in the order in which it decides: every decision
 //! is made under the charter that its own transaction finds in force.
 
+pub(crate) mod history;
 mod listing;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -27,6 +28,7 @@ use crate::store::journal::Event;
 use crate::store::rows::CharterRow;
 use crate::store::{Store, StoreError, Txn, View};
 
+pub use history::Orphans;
 pub(crate) use listing::{list, view_of};
 
 /// A machine that goes on from version to version: a signer or a witness.
@@ -39,6 +41,8 @@ pub trait Follows: Send + Sync {
     fn metrics(&self) -> &Metrics;
     /// Threads for what takes long.
     fn crypto(&self) -> &CryptoPool;
+    /// Versions that were shown here and follow what is not known.
+    fn orphans(&self) -> &Orphans;
 
     /// The charter in force, as far as this process has heard. The store has the last word.
     fn charter(&self) -> Arc<Charter> {
@@ -72,6 +76,9 @@ impl Follows for Shared {
     }
     fn crypto(&self) -> &CryptoPool {
         &self.crypto
+    }
+    fn orphans(&self) -> &Orphans {
+        &self.orphans
     }
 }
 
@@ -194,7 +201,7 @@ impl From<StoreError> for NotTaken {
 }
 impl From<SuccessionError> for NotTaken {
     fn from(error: SuccessionError) -> Self {
-        Self { again: matches!(error, SuccessionError::UnknownParents(_)), error: refusal(&error) }
+        Self { again: false, error: refusal(&error) }
     }
 }
 impl From<NotTaken> for ApiError {
@@ -235,12 +242,22 @@ pub(crate) async fn take(host: &impl Follows, envelope: pb::Envelope) -> Result<
     let Decisions { store, now: time, .. } = host.decisions();
     let view = store.view()?;
     if view.lineage()?.is_some_and(|lineage| lineage.entry(&hash).is_some()) {
+        host.orphans().forget(&hash);
         return Ok(Taken { hash, new: false });
     }
     // What follows something that this machine has never known, and comes no later than what it has, is from before its time.
     let before = number(&charter) <= number(&host.charter());
-    let parents =
-        parents_of(&view, &charter).map_err(|not_taken| NotTaken { again: not_taken.again && !before, ..not_taken })?;
+    let parents = match parents_of(&view, &charter)? {
+        Ok(parents) => parents,
+        Err(missing) => {
+            if !before {
+                host.orphans().note(hash, &missing);
+            }
+            return Err(NotTaken { again: !before, ..SuccessionError::UnknownParents(missing).into() });
+        }
+    };
+    // Whatever is found of it now, it waits for nothing.
+    host.orphans().forget(&hash);
     let row = CharterRow { text: signed.text, signed: envelope.encode_to_vec(), veto: None };
     let lost = |_| ApiError::new(Code::Internal, "judging a version of the charter was cut off");
     let judging = move || {
@@ -257,16 +274,17 @@ pub(crate) async fn take(host: &impl Follows, envelope: pb::Envelope) -> Result<
     Ok(Taken { hash, new })
 }
 
-fn parents_of(view: &View, charter: &Charter) -> Result<Vec<Charter>, NotTaken> {
+/// What a version follows, or what of that is not known here.
+fn parents_of(view: &View, charter: &Charter) -> Result<Result<Vec<Charter>, Vec<CharterHash>>, StoreError> {
     let named = charter.governance.iter().flat_map(|governance| &governance.parents);
-    let mut parents = Vec::new();
+    let (mut parents, mut missing) = (Vec::new(), Vec::new());
     for parent in named {
-        if view.charter(*parent)?.is_none() {
-            return Err(SuccessionError::UnknownParents(vec![*parent]).into());
+        match view.charter(*parent)? {
+            None => missing.push(*parent),
+            row => parents.push(parse(*parent, row)?),
         }
-        parents.push(charter_of(view, *parent)?);
     }
-    Ok(parents)
+    Ok(if missing.is_empty() { Ok(parents) } else { Err(missing) })
 }
 
 fn keep(txn: &mut Txn<'_>, judged: &Judged, time: Now) -> Result<Result<bool, SuccessionError>, StoreError> {
@@ -308,6 +326,7 @@ pub(crate) async fn consider(host: &impl Follows) -> Result<(), StoreError> {
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     host.metrics().charter_waiting.set(count(outlook.waiting.len()));
     host.metrics().charter_stuck.set(count(outlook.stuck.len()));
+    host.metrics().charter_orphans.set(count(host.orphans().len()));
     if let Some(sibling) = outlook.fork
         && let Some(count) = crate::ratelimit::WARNINGS.pass("charter_fork")
     {
@@ -378,7 +397,8 @@ async fn hear_veto(
     record: &pb::Envelope,
 ) -> Result<Heard, ApiError> {
     let charter = charter_of(view, hash).map_err(failed)?;
-    let parents = parents_of(view, &charter)?;
+    let parents = parents_of(view, &charter).map_err(failed)?;
+    let parents = parents.map_err(|missing| refusal(&SuccessionError::UnknownParents(missing)))?;
     let parents: Vec<&Charter> = parents.iter().collect();
     let person = check_veto(&parents, &charter, signed).map_err(|error| refusal(&error))?;
     let (bytes, approval) = (record.encode_to_vec(), *signed.approval.digest().as_bytes());

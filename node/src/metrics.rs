@@ -77,6 +77,8 @@ pub struct Metrics {
     pub charter_waiting: Gauge,
     /// Signed versions of the charter that a sibling keeps from binding: people have to join or to void them.
     pub charter_stuck: Gauge,
+    /// Versions of the charter that follow what is not known here.
+    pub charter_orphans: Gauge,
     /// Peers that stand well.
     pub standing: Gauge,
     /// 1 if a peer has proved that this signer's store was put back.
@@ -139,6 +141,8 @@ impl Metrics {
         r.register("charter_number", "Number of the charter's version in force", self.charter_number.clone());
         r.register("charter_waiting", "Versions of the charter whose delay runs", self.charter_waiting.clone());
         r.register("charter_stuck", "Signed versions that a sibling keeps from binding", self.charter_stuck.clone());
+        let orphans = self.charter_orphans.clone();
+        r.register("charter_orphans", "Versions of the charter that follow what is not known here", orphans);
         r.register("standing", "Peers whose word of themselves counts", self.standing.clone());
         r.register("rolled_back", "1 if this signer's store was put back", self.rolled_back.clone());
         r.register("log_size", "Leaves of the evidence log that it holds", self.log_size.clone());

@@ -356,6 +356,7 @@ fn assemble(
         standings: Standings::default(),
         leaf_patience_ms: config.leaf_patience_ms(),
         log_alarm: LogAlarm::default(),
+        orphans: charters::Orphans::default(),
         mesh,
         crypto: CryptoPool::new(limits.crypto_threads()),
         quarantine: Arc::default(),

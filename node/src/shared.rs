@@ -11,6 +11,7 @@ use limen_wire::tls::Pins;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::charters::Orphans;
 use crate::clock::{Millis, Now, Running};
 use crate::config::Limits;
 use crate::crypto::CryptoPool;
@@ -41,6 +42,8 @@ pub struct Shared {
     pub client_authority: Option<PathBuf>,
     /// Names by pinned TLS key, as [`caller_name`] writes them.
     pub pins: Pins,
+    /// Versions of the charter that were shown here and follow what is not known.
+    pub orphans: Orphans,
     /// Signs statements and nonce batches.
     pub identity: Arc<SigningKey>,
     /// The time.

@@ -56,6 +56,8 @@ struct Peer {
     log_differs: bool,
     /// How far its stop records have been read.
     read: ChainHead,
+    /// Why what it owes was not read.
+    unread: Option<String>,
     /// Since when nothing new of what it owes has been read.
     owed_since: Option<Uptime>,
 }
@@ -108,7 +110,8 @@ impl Peer {
         }
         if self.owes() {
             let waited = self.owed_since.map_or(0, |since| now.0.saturating_sub(since.0));
-            let why = "has stop records that were not read yet".to_owned();
+            let because = self.unread.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+            let why = format!("has stop records that were not read yet{because}");
             return Some(Trouble { why, blocks: waited <= OWED_MS });
         }
         if word.skew_ms > SKEW_MS {
@@ -162,6 +165,11 @@ impl Standings {
     /// Notes how far a peer's stop records have been read, and whether there was anything new among them.
     pub fn read(&self, peer: &NodeId, read: ChainHead, news: bool, now: Uptime) {
         self.state().peers.entry(peer.clone()).or_default().note(read, news, now);
+    }
+
+    /// Notes why what a peer handed over could not be read, for people; `None` where it was.
+    pub fn unread(&self, peer: &NodeId, why: Option<String>) {
+        self.state().peers.entry(peer.clone()).or_default().unread = why;
     }
 
     /// A peer remembers nothing of this signer's journal that is not so.

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::charters::{self, Follows};
+use crate::charters::{self, Follows, Orphans};
 use crate::clock::{Clock, Now, Running};
 use crate::config::Config;
 use crate::crypto::CryptoPool;
@@ -60,6 +60,7 @@ struct Parts {
     log_alarm: LogAlarm,
     metrics: Arc<Metrics>,
     crypto: CryptoPool,
+    orphans: Orphans,
 }
 
 impl Follows for Parts {
@@ -75,6 +76,9 @@ impl Follows for Parts {
     }
     fn crypto(&self) -> &CryptoPool {
         &self.crypto
+    }
+    fn orphans(&self) -> &Orphans {
+        &self.orphans
     }
 }
 
@@ -146,6 +150,7 @@ impl Witness {
             log_alarm: LogAlarm::default(),
             metrics,
             crypto: CryptoPool::new(THREADS),
+            orphans: Orphans::default(),
         });
         charters::consider(parts.as_ref()).await?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());

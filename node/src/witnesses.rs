@@ -12,6 +12,7 @@ use limen_wire::tls::{self, Dial, TlsError, TlsIdentity};
 use tokio::time::MissedTickBehavior;
 use tonic::transport::Channel;
 
+use crate::charters::history;
 use crate::shared::Shared;
 use crate::stops::exchange;
 use crate::store::StoreError;
@@ -69,11 +70,29 @@ async fn hear(client: &mut WitnessClient<Channel>, request: pb::HearRequest) -> 
 
 /// Brings what the witness lacks.
 async fn tell(shared: &Shared, mut client: WitnessClient<Channel>) -> Result<(), NotTold> {
-    let mut page = None;
+    let mut request = pb::HearRequest::default();
     for _ in 0..CALLS {
-        let has = hear(&mut client, pb::HearRequest { page }).await?;
-        page = exchange::page(&shared.store, &has.read.unwrap_or_default())?;
-        if page.is_none() {
+        let brought = request.page.is_some();
+        let (has, refused) = match hear(&mut client, request).await {
+            // It may rest on what the witness lacks, and asks for.
+            Err(NotTold::Status(status)) if brought => {
+                (hear(&mut client, pb::HearRequest::default()).await?, Some(status))
+            }
+            has => (has?, None),
+        };
+        let texts = history::texts(&shared.store, &has.wanted)?;
+        if let Some(status) = refused.filter(|_| texts.is_empty()) {
+            return Err(status.into());
+        }
+        // What it lacks of old comes first: the page may rest on it.
+        request = match texts.is_empty() {
+            true => {
+                let page = exchange::page(&shared.store, &has.read.unwrap_or_default())?;
+                pb::HearRequest { page, texts }
+            }
+            false => pb::HearRequest { page: None, texts },
+        };
+        if request.page.is_none() && request.texts.is_empty() {
             return Ok(());
         }
     }

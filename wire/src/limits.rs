@@ -6,6 +6,8 @@ pub const ENVELOPE_PAYLOAD_BYTES: usize = 256 * 1024;
 pub const CHARTER_BYTES: usize = 1024 * 1024;
 /// A version of the charter with its approvals, as payload of an envelope.
 pub const CHARTER_VERSION_BYTES: usize = 2 * 1024 * 1024;
+/// Versions of the charter for which a machine asks at once, and which it remembers to wait for.
+pub const CHARTERS_WANTED: usize = 64;
 /// Signatures on one envelope.
 pub const ENVELOPE_SIGNATURES: usize = 64;
 /// A name: cluster, key, node, requester, vault.

@@ -25,7 +25,7 @@ use crate::fake::{Mode, Shared};
 use crate::world::{CHAIN, World, machine, seal_as, seal_intent, until};
 
 /// The witness's key.
-const WITNESS: u8 = 50;
+pub(crate) const WITNESS: u8 = 50;
 
 /// A ledger of three signers and a witness, and a limit of what one day may cost.
 pub(crate) fn charter(limit: &str) -> String {

@@ -31,7 +31,12 @@ pub(crate) struct FakeNode {
     down: AtomicBool,
     /// It shows no leaves from here on.
     hides: AtomicUsize,
+    /// What becomes of its answers on the way.
+    pub(crate) spoils: Mutex<Option<Spoil>>,
 }
+
+/// Makes another answer of a node's.
+pub(crate) type Spoil = fn(&FakeNode, pb::FollowResponse) -> pb::FollowResponse;
 
 /// The way of one coordinator process.
 struct Way(Arc<FakeNode>, CancellationToken);
@@ -40,7 +45,7 @@ fn cluster() -> ClusterId {
     ClusterId::new("test").unwrap()
 }
 
-fn root(leaves: &[Bytes]) -> TreeHash {
+pub(crate) fn root(leaves: &[Bytes]) -> TreeHash {
     let mut tree = Frontier::new();
     leaves.iter().for_each(|leaf| drop(tree.append(leaf_hash(leaf)).unwrap()));
     tree.root()
@@ -48,24 +53,28 @@ fn root(leaves: &[Bytes]) -> TreeHash {
 
 impl FakeNode {
     fn new(number: u8) -> Arc<Self> {
-        let id = NodeId::new(format!("signer-{number}")).unwrap();
-        let (held, pending, down) = Default::default();
-        Arc::new(Self { id, key: machine(number), held, pending, down, hides: AtomicUsize::new(usize::MAX) })
+        Self::named(&format!("signer-{number}"), number)
+    }
+
+    pub(crate) fn named(name: &str, number: u8) -> Arc<Self> {
+        let id = NodeId::new(name).unwrap();
+        let (held, pending, down, spoils) = Default::default();
+        Arc::new(Self { id, key: machine(number), held, pending, down, hides: AtomicUsize::new(usize::MAX), spoils })
     }
 
     pub(crate) fn port(self: &Arc<Self>, cut: CancellationToken) -> Arc<dyn EvidencePort> {
         Arc::new(Way(Arc::clone(self), cut))
     }
 
-    fn hands_in(&self, leaf: Bytes) {
+    pub(crate) fn hands_in(&self, leaf: Bytes) {
         self.pending.lock().unwrap().push(leaf);
     }
 
-    fn held(&self) -> Vec<Bytes> {
+    pub(crate) fn held(&self) -> Vec<Bytes> {
         self.held.lock().unwrap().clone()
     }
 
-    fn cosign(&self, leaves: &[Bytes]) -> Bytes {
+    pub(crate) fn cosign(&self, leaves: &[Bytes]) -> Bytes {
         let checkpoint = Checkpoint::new(&cluster(), leaves.len() as u64, root(leaves)).unwrap();
         let nothing = ConsistencyProof::new(Vec::new()).unwrap();
         let consistent = View::empty(log_origin(&cluster())).follow(0, &nothing, &checkpoint).unwrap();
@@ -101,7 +110,12 @@ impl FakeNode {
 impl EvidencePort for Way {
     async fn follow(&self, request: pb::FollowRequest) -> Result<pb::FollowResponse, CallError> {
         self.reach()?;
-        self.0.follow(&request)
+        let answer = self.0.follow(&request)?;
+        let spoil = *self.0.spoils.lock().unwrap();
+        Ok(match spoil {
+            Some(spoil) => spoil(&self.0, answer),
+            None => answer,
+        })
     }
     async fn show_log(&self, request: pb::ShowLogRequest) -> Result<pb::ShowLogResponse, CallError> {
         self.reach()?;
@@ -129,7 +143,7 @@ fn signers() -> SignerSet {
     SignerSet::new([1, 2].map(|index| PartyIndex::new(index).unwrap()).to_vec()).unwrap()
 }
 
-fn authorization(node: u8, session: u8, by: u8) -> Bytes {
+pub(crate) fn authorization(node: u8, session: u8, by: u8) -> Bytes {
     let leaf = Authorization {
         cluster: cluster(),
         node: NodeId::new(format!("signer-{node}")).unwrap(),
@@ -153,7 +167,7 @@ fn authorization(node: u8, session: u8, by: u8) -> Bytes {
     leaf.sign(&machine(by)).encode().into()
 }
 
-fn signature(session: u8) -> Bytes {
+pub(crate) fn signature(session: u8) -> Bytes {
     let leaf = Signature {
         cluster: cluster(),
         intent: IntentId::new([session; 32]),
@@ -169,12 +183,12 @@ fn signature(session: u8) -> Bytes {
     leaf.encode().into()
 }
 
-fn world() -> World {
+pub(crate) fn world() -> World {
     World { log: (1..=3).map(FakeNode::new).collect(), ..World::new(3) }
 }
 
 /// What one session of signers 1 and 2 leaves behind.
-fn sign(world: &World, session: u8) {
+pub(crate) fn sign(world: &World, session: u8) {
     for index in [0, 1] {
         world.log[index].hands_in(signature(session));
         world.log[index].hands_in(authorization(
@@ -189,11 +203,11 @@ fn is_final(store: &Store, size: u64) -> bool {
     store.note(NoteKind::Final).unwrap().is_some_and(|note| note.checkpoint().size() == size)
 }
 
-async fn cosigned(running: &Running, size: u64) {
+pub(crate) async fn cosigned(running: &Running, size: u64) {
     until("the log is cosigned", || is_final(&running.core.store, size)).await;
 }
 
-fn leaves(running: &Running) -> Vec<Bytes> {
+pub(crate) fn leaves(running: &Running) -> Vec<Bytes> {
     running.core.store.log_leaves(0, u64::MAX).unwrap()
 }
 

@@ -11,6 +11,7 @@ mod keys;
 mod ledger;
 mod liars;
 mod log;
+mod log_answers;
 mod rebuild;
 mod requests;
 mod shadow;

@@ -224,7 +224,7 @@ async fn signers_that_count_denied_requests_are_told_of_them() {
 
 #[tokio::test]
 async fn signers_that_count_nothing_hear_nothing_of_denied_requests() {
-    let world = World::governed("");
+    let world = World::new(3);
     let (_disk, running) = world.with_key().await;
     let told = || world.signers.iter().map(|signer| signer.memory.lock().unwrap().announced).collect::<Vec<_>>();
     let after: Vec<u64> = told().iter().map(|count| count + 1).collect();

@@ -1,8 +1,10 @@
+use limen_evidence::leaf::Leaf;
 use limen_wire::ids::ClusterId;
+use limen_wire::keys::SigningKey;
 
 use super::*;
 use crate::clock::Uptime;
-use crate::guard::tests::{charter, denied, examined, pin, sealed, transfer};
+use crate::guard::tests::{charter, charter_text, denied, examined, examined_under, pin, sealed, transfer};
 use crate::store::compaction;
 use crate::store::{Options, Store};
 
@@ -116,4 +118,95 @@ fn every_permission_leaves_a_leaf_and_so_does_its_signature() {
     let [one, other] = bodies;
     assert_eq!(found, [(one, false, 2), (other, false, 2), (leaf.bytes, true, 2)]);
     assert!(pending.iter().all(|(_, leaf)| leaf.since == MOMENT.uptime.0));
+}
+
+/// As many nodes as sign together must cosign a leaf, or as make the log final, where these are fewer.
+#[test]
+fn no_leaf_waits_for_more_cosignatures_than_make_the_log_final() {
+    let one = "[[ledgers]]\nid = \"first\"\nmembers = [\"witness-1\"]\nquorum = 1\ncorrupt = 0\n\n[[coordinators]]";
+    let text = charter_text().replacen("[[coordinators]]", one, 1);
+    for (charter, quorum, required) in [(charter(), 3, 2), (Charter::from_toml(&text).unwrap(), 1, 1)] {
+        assert_eq!(charter.log_committee().quorum, quorum);
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        pin(&store, &charter);
+        let raw = transfer(1, "a");
+        let (call, rules) = (guard::sign_call(&[1; 32], &[1, 2]).unwrap(), charter.clone());
+        let signing = store.write_blocking(move |txn| {
+            let examined = examined_under(&rules, &raw);
+            sign(txn, &rules, examined, call, (&sealed(&raw), Shown::default()), MOMENT)
+        });
+        let Verdict::Allowed(token) = signing.unwrap().verdict else { panic!("allowed") };
+        let pending = store.view().unwrap().pending_leaves().unwrap();
+        assert_eq!(pending.iter().map(|(_, leaf)| leaf.required).collect::<Vec<_>>(), [required]);
+        let stored =
+            StoredSignature { signature: vec![7; 64], recovery_id: 0, session: vec![1; 32], signers: vec![1, 2] };
+        assert_eq!(signature_leaf(&charter, &token, &stored, MOMENT).unwrap().required, required);
+    }
+}
+
+/// A log that is given up may hold anything: only what this node itself has said is kept for the next one.
+#[test]
+fn of_a_log_that_is_given_up_only_its_own_words_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let key = |seed: u8| SigningKey::ed25519_from_seed(&zeroize::Zeroizing::new([seed; 32]));
+    let raw = transfer(1, "a");
+    let id = examined(&raw).intent().id;
+    let Verdict::Allowed(token) = sign_it(&store, raw, 1) else { panic!("allowed") };
+    let said = token.authorization(NOW).unwrap();
+    let (own, others) = (said.clone().sign(&key(3)).encode(), said.sign(&key(4)).encode());
+    let stored = StoredSignature { signature: vec![7; 64], recovery_id: 0, session: vec![1; 32], signers: vec![1, 2] };
+    let signature = signature_leaf(&charter(), &token, &stored, MOMENT).unwrap();
+    store.write_blocking(move |txn| keep(txn, id, (stored, None), NOW)).unwrap();
+    let Ok(Leaf::Signature(told)) = Leaf::decode(&signature.bytes) else { panic!("a signature") };
+    let altered = |change: fn(&mut limen_evidence::leaf::Signature)| {
+        let mut leaf = told.clone();
+        change(&mut leaf);
+        leaf.encode()
+    };
+    let mut rubbish = vec![
+        Vec::new(),
+        b"rubbish".to_vec(),
+        vec![0xff; 65_000],
+        others,
+        altered(|leaf| leaf.signature = [8; 64]),
+        altered(|leaf| leaf.session = SessionId::new([9; 32])),
+        altered(|leaf| leaf.intent = IntentId::new([9; 32])),
+        own[..own.len() - 1].to_vec(),
+        [&own[..], &[0]].concat(),
+    ];
+    rubbish.extend((0..own.len()).map(|place| {
+        let mut spoiled = own.clone();
+        spoiled[place] ^= 1;
+        spoiled
+    }));
+    // Its own stand among the rest, and a signature before what allowed it is nobody's.
+    let log = [
+        &[signature.bytes.clone()],
+        &rubbish[..4],
+        std::slice::from_ref(&own),
+        &rubbish[4..],
+        &[signature.bytes.clone()],
+    ]
+    .concat();
+    let size = log.len() as u64;
+    let waiting = store.view().unwrap().pending_leaves().unwrap();
+    let append = move |txn: &mut Txn<'_>| {
+        txn.settle_leaves(&waiting)?;
+        let fresh: Vec<&[u8]> = log.iter().map(Vec::as_slice).collect();
+        let grown = txn.grown_log(&fresh)?;
+        txn.append_log(&fresh, &grown)
+    };
+    store.write_blocking(append).unwrap();
+    assert_eq!(store.view().unwrap().log_size().unwrap(), size);
+    let public = key(3).public_key();
+    store.write_blocking(move |txn| txn.give_up_log(&public, 1, MOMENT)).unwrap();
+    let view = store.view().unwrap();
+    let kept: Vec<_> =
+        view.pending_leaves().unwrap().into_iter().map(|(_, leaf)| (leaf.bytes, leaf.whole, leaf.required)).collect();
+    assert_eq!(kept, [(own, true, 1), (signature.bytes, true, 1)]);
+    assert_eq!(view.log_size().unwrap(), 0);
+    let gone = view.records().unwrap().pop().unwrap().event;
+    assert!(matches!(gone, Event::LogGivenUp { size: had, .. } if had == size), "{gone:?}");
 }

@@ -37,6 +37,10 @@ pub enum PassedOn {
     StandingCall(pb::StandingCall),
     /// The peer's answer to ours.
     Standing(pb::Envelope),
+    /// A question for old versions of the charter.
+    ChartersWanted(pb::ChartersWanted),
+    /// The peer's answer to ours.
+    CharterTexts(pb::CharterTexts),
 }
 
 impl PassedOn {
@@ -51,6 +55,8 @@ impl PassedOn {
             Self::CharterVersion(_) => "charter_version",
             Self::StandingCall(_) => "standing_call",
             Self::Standing(_) => "standing",
+            Self::ChartersWanted(_) => "charters_wanted",
+            Self::CharterTexts(_) => "charter_texts",
         }
     }
 
@@ -65,6 +71,8 @@ impl PassedOn {
             Self::StopsAfter(question) => question.encoded_len(),
             Self::StopsPage(page) => page.encoded_len(),
             Self::StandingCall(call) => call.encoded_len(),
+            Self::ChartersWanted(question) => question.encoded_len(),
+            Self::CharterTexts(told) => told.encoded_len(),
         }
     }
 
@@ -85,6 +93,9 @@ impl PassedOn {
             }
             Self::StopsAfter(question) => copy(&mut question.head),
             Self::StandingCall(call) => copy(&mut call.nonce),
+            Self::ChartersWanted(question) => question.hashes.iter_mut().for_each(copy),
+            // Strings are copies already.
+            Self::CharterTexts(_) => {}
             Self::StopsPage(page) => {
                 copy(&mut page.head);
                 page.records.iter_mut().for_each(detach);
@@ -146,6 +157,8 @@ where
                     Kind::CharterVersion(version) => events.passed_on(&peer, PassedOn::CharterVersion(version)),
                     Kind::StandingCall(call) => events.passed_on(&peer, PassedOn::StandingCall(call)),
                     Kind::Standing(said) => events.passed_on(&peer, PassedOn::Standing(said)),
+                    Kind::ChartersWanted(asked) => events.passed_on(&peer, PassedOn::ChartersWanted(asked)),
+                    Kind::CharterTexts(told) => events.passed_on(&peer, PassedOn::CharterTexts(told)),
                     // a pong has no place on this side
                     Kind::Pong(_) => events.garbage(&peer),
                 },

@@ -139,6 +139,8 @@ async fn read(shared: &Arc<Shared>, from: &NodeId, message: PassedOn) -> Result<
         PassedOn::CharterVersion(version) => Ok(charters::take(shared.as_ref(), version).await.map(drop)?),
         PassedOn::StandingCall(call) => talk::answer(shared, from, &call),
         PassedOn::Standing(said) => talk::hear(shared, from, said).await,
+        PassedOn::ChartersWanted(question) => charters::history::answer(shared, from, &question),
+        PassedOn::CharterTexts(told) => charters::history::read(shared, from, told).await,
     }
 }
 

@@ -11,7 +11,7 @@ use limen_wire::tls;
 use tonic::{Request, Response, Status};
 
 use super::Keeps;
-use crate::charters::Follows;
+use crate::charters::{Follows, history};
 use crate::shared::{CallerKind, Shared, parse_caller};
 use crate::stops::exchange;
 
@@ -40,13 +40,17 @@ impl<K: Keeps + Follows> Witness for WitnessService<K> {
         let host = self.0.as_ref();
         let status = |error: ApiError| Status::from(host.refuse(error));
         let from = self.signer(&request).map_err(status)?;
-        if let Some(page) = request.into_inner().page {
+        let pb::HearRequest { page, texts } = request.into_inner();
+        history::take_in(host, texts).await.map_err(status)?;
+        if let Some(page) = page {
             exchange::take_in(host, &from, page).await.map_err(status)?;
         }
+        let wanted = history::wanted(host).map_err(|error| status(Shared::store_error(&error)))?;
         let read = exchange::question(host.decisions().store, &from);
         Ok(Response::new(pb::HearResponse {
             read: Some(read.map_err(|error| status(Shared::store_error(&error)))?),
             charter: Bytes::copy_from_slice(host.charter().hash().as_bytes()),
+            wanted: wanted.iter().map(|hash| Bytes::copy_from_slice(hash.as_bytes())).collect(),
         }))
     }
 }

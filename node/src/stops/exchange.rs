@@ -19,7 +19,7 @@ use limen_wire::standing::ChainHead;
 use limen_wire::{limits, pb};
 use prost::Message as _;
 
-use crate::charters::Follows;
+use crate::charters::{Follows, history};
 use crate::decisions::Decisions;
 use crate::shared::Shared;
 use crate::stops;
@@ -40,7 +40,7 @@ pub(crate) fn ask(shared: &Shared) -> Result<(), StoreError> {
     for node in &shared.peers() {
         shared.mesh.send(node, Kind::StopsAfter(question(&shared.store, node)?));
     }
-    Ok(())
+    history::ask(shared)
 }
 
 /// Answers a peer's question; says nothing if it has read everything.
@@ -92,7 +92,9 @@ pub(crate) struct Progress {
 /// Reads a peer's page and asks for the next one.
 pub(crate) async fn read(shared: &Shared, from: &NodeId, page: pb::StopsPage) -> Result<(), ApiError> {
     let length = page.length;
-    let Some(Progress { start, end, news }) = take_in(shared, from, page).await? else { return Ok(()) };
+    let taken = take_in(shared, from, page).await;
+    shared.standings.unread(from, taken.as_ref().err().map(|error| error.message.clone()));
+    let Some(Progress { start, end, news }) = taken? else { return Ok(()) };
     let chain = ChainHead { length: end.length, hash: end.hash };
     shared.standings.read(from, chain, news, shared.time().uptime);
     if end.length < length && end.length > start.length {

@@ -215,6 +215,11 @@ pub enum Event {
         /// Whom.
         requester: String,
     },
+    /// A version from before the charter that this machine began with is known from now on.
+    CharterPast {
+        /// Its hash.
+        hash: [u8; 32],
+    },
 }
 
 /// A record: an event with its time.

@@ -49,7 +49,7 @@ fn after(cluster: &Cluster, parents: &[CharterHash], number: u64, edits: &[(&str
     Charter::from_toml(&text_after(cluster, parents, number, edits)).unwrap()
 }
 
-fn text_after(cluster: &Cluster, parents: &[CharterHash], number: u64, edits: &[(&str, &str)]) -> String {
+pub(crate) fn text_after(cluster: &Cluster, parents: &[CharterHash], number: u64, edits: &[(&str, &str)]) -> String {
     let parents: Vec<String> = parents.iter().map(|hash| format!("\"{hash}\"")).collect();
     let head = format!("number = {number}\nparents = [{}]", parents.join(", "));
     let mut text = cluster.charter().replace("number = 1\nparents = []", &head);
@@ -244,7 +244,14 @@ async fn a_version_that_follows_nothing_known_is_asked_for_again() {
     eventually("the unread record", || trouble(1).contains("has stop records that were not read yet")).await;
     clock.run_for(OWED_MS + 1);
     eventually("signer 2 to count again", || trouble(1).is_empty()).await;
-    eventually("signer 3 not to count", || trouble(2).contains("n3 has stop records that were not read yet")).await;
+    let words = format!(
+        "n3 has stop records that were not read yet: the version follows {}, which is not known here",
+        CharterHash::new([5; 32])
+    );
+    eventually("signer 3 not to count, and why", || trouble(2).contains(&words)).await;
+    let shared = cluster.node(0).shared();
+    assert_eq!(shared.orphans.len(), 1);
+    eventually("operators to see it", || shared.metrics.charter_orphans.get() == 1).await;
 }
 
 /// A word by somebody whom the charter does not know is passed over, and is heard once a version that knows them binds here.
@@ -369,6 +376,49 @@ async fn two_tightening_versions_after_one_stop_everything_until_they_are_joined
     for answer in cluster.sign(&intent, &[1, 3]).await {
         crate::cluster::signature(&answer);
     }
+}
+
+/// A signer begins with a late version, beside a fork that is older than that: what joins the fork follows a version that it has
+/// never seen, which follows others. It says so, asks for what came before its own, and judges everything in its order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signer_that_begins_beside_an_old_fork_reads_what_came_before() {
+    let (clock, mut cluster, first) = begin().await;
+    cluster.stop(2).await;
+    let (seven, six) = (("max_sessions = 8", "max_sessions = 7"), ("max_sessions = 8", "max_sessions = 6"));
+    let (five, four) = ((TEN, "max_amount = \"5\""), (TEN, "max_amount = \"4\""));
+    let left = version(&cluster, &[first], 2, &[seven]);
+    let left_again = version(&cluster, &[left.hash], 3, &[six]);
+    let right = version(&cluster, &[first], 2, &[five]);
+    let right_again = version(&cluster, &[right.hash], 3, &[four]);
+    let joined = version(&cluster, &[left_again.hash, right_again.hash], 4, &[six, four]);
+    let late = text_after(&cluster, &[left.hash], 3, &[six]);
+    for one in [&left, &left_again, &right, &right_again] {
+        take(&cluster, 0, &one.envelope).await.unwrap();
+    }
+    stands(&cluster, right.hash, pb::CharterState::Stuck).await;
+    // Nobody remembers it: a new machine in the place of the old one, which is given the version of its day.
+    let early = cluster.charter();
+    std::fs::remove_dir_all(cluster.path("n3")).unwrap();
+    std::fs::write(cluster.path("charter.toml"), late).unwrap();
+    cluster.start_again(2, Arc::clone(&clock) as Arc<dyn Clock>).await;
+    std::fs::write(cluster.path("charter.toml"), early).unwrap();
+    let lineage = |cluster: &Cluster| cluster.node(2).shared().store.view().unwrap().lineage().unwrap().unwrap();
+    let known = |cluster: &Cluster| lineage(cluster).entries().map(|(hash, _)| *hash).collect::<Vec<_>>();
+    eventually("what the others have to be read", || {
+        let view = cluster.node(2).shared().store.view().unwrap();
+        view.cursor(&"n1".parse().unwrap()).unwrap().length == 4
+    })
+    .await;
+    assert_eq!(known(&cluster), [left_again.hash], "what came before it is history, as long as nothing rests on it");
+
+    take(&cluster, 0, &joined.envelope).await.unwrap();
+    eventually("the joining version in force", || lineage(&cluster).in_force() == joined.hash).await;
+    let mut all = [first, left.hash, left_again.hash, right.hash, right_again.hash, joined.hash];
+    all.sort();
+    assert_eq!(known(&cluster), all);
+    let shared = cluster.node(2).shared();
+    assert!(shared.orphans.is_empty());
+    eventually("no version without its parents", || shared.metrics.charter_orphans.get() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

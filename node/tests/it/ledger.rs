@@ -25,18 +25,18 @@ use crate::cluster::{
 use crate::{charters, stops};
 
 /// Three signers, a witness, and a limit that two of our transfers fit in.
-struct World {
-    cluster: Cluster,
+pub(crate) struct World {
+    pub(crate) cluster: Cluster,
     witness: Machine,
     address: std::net::SocketAddr,
-    running: Option<Witness>,
-    charter: Charter,
+    pub(crate) running: Option<Witness>,
+    pub(crate) charter: Charter,
 }
 
 const WEI: u64 = 1_000_000_000_000_000;
 
 impl World {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let witness = machine(folder.path(), "w1");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -68,7 +68,7 @@ impl World {
     }
 
     /// On the old port, once that is free.
-    async fn start_again(&self) -> Witness {
+    pub(crate) async fn start_again(&self) -> Witness {
         let mut ticks = tokio::time::interval(std::time::Duration::from_millis(5));
         let starting = async {
             loop {
@@ -95,14 +95,14 @@ impl World {
     }
 
     /// The witness's door for signers.
-    fn hears(&self, who: &Machine) -> WitnessClient<Channel> {
+    pub(crate) fn hears(&self, who: &Machine) -> WitnessClient<Channel> {
         let identity = TlsIdentity::from_pem_files(&who.certificate, &who.key).unwrap();
         let config = tls::pinned_client(&identity, "n", &self.witness.public.parse().unwrap()).unwrap();
         WitnessClient::new(Dial::new(self.address.to_string(), "n").lazy(config).unwrap())
     }
 
     /// What the witness says that it has, asked by a signer.
-    async fn witness_has(&self, what: &str, has: impl Fn(&pb::HearResponse) -> bool) {
+    pub(crate) async fn witness_has(&self, what: &str, has: impl Fn(&pb::HearResponse) -> bool) {
         let mut client = self.hears(&self.cluster.machines[0]);
         let mut ticks = tokio::time::interval(std::time::Duration::from_millis(50));
         let asking = async {

@@ -20,3 +20,4 @@ mod rest;
 mod signing;
 mod standing;
 mod stops;
+mod witnesses;

@@ -136,6 +136,28 @@ impl Lineage {
         Ok(true)
     }
 
+    /// What stands before the charter that this signer began with and is not known: versions that the line names by hash.
+    pub fn unknown_ancestors(&self) -> BTreeSet<CharterHash> {
+        let mut line = self.line();
+        line.retain(|version| !self.known.contains_key(version));
+        line
+    }
+
+    /// Takes a version from before the charter that this signer began with. The line names it by its hash, so it is what it is
+    /// whoever shows it; `false` if the line does not, or counts otherwise.
+    pub fn remember(&mut self, version: CharterHash, entry: Entry) -> bool {
+        let line = self.line();
+        let names = |hash: &CharterHash| {
+            let child = self.known.get(hash).filter(|child| child.parents.contains(&version));
+            child.is_some_and(|child| entry.number < child.number)
+        };
+        if self.known.contains_key(&version) || !line.iter().any(names) {
+            return false;
+        }
+        self.known.insert(version, entry);
+        true
+    }
+
     /// Notes a veto that was checked. `false` if it was vetoed before.
     pub fn veto(&mut self, version: CharterHash) -> Result<bool, SuccessionError> {
         if self.line().contains(&version) {

@@ -321,6 +321,31 @@ fn a_version_in_force_voids_for_ever() {
     assert_eq!(lineage.outlook(u64::MAX), Outlook::default(), "although this one no longer says so");
 }
 
+/// Who begins with a late version knows what came before it by its hash alone, and only that.
+#[test]
+fn what_came_before_the_first_known_is_what_its_hash_says() {
+    let first = first();
+    let second = after(&[&first], 2, &[TIGHTER]);
+    let third = after(&[&second], 3, &[TIGHTER, TIGHTER_TOO]);
+    let past = |charter: &Charter| Entry::new(charter, Step::AtOnce, 0);
+    let mut lineage = Lineage::new(third.hash(), past(&third));
+    assert_eq!(lineage.unknown_ancestors(), BTreeSet::from([second.hash()]));
+    assert!(!lineage.remember(first.hash(), past(&first)), "nothing that is known names it yet");
+    assert!(!lineage.remember(second.hash(), Entry { number: 3, ..past(&second) }), "versions count up");
+    assert!(lineage.remember(second.hash(), past(&second)));
+    assert!(!lineage.remember(second.hash(), past(&second)), "it is known");
+    assert!(lineage.remember(first.hash(), past(&first)));
+    assert_eq!((lineage.unknown_ancestors(), lineage.in_force()), (BTreeSet::new(), third.hash()));
+    let states = lineage.states(0);
+    assert_eq!((states[&first.hash()], states[&second.hash()]), (State::Past, State::Past));
+    assert_eq!(lineage.outlook(u64::MAX), Outlook::default());
+    // With them known a sibling of old stops it, as it stops everybody.
+    let beside = after(&[&first], 2, &[LOOSER_TOO]);
+    assert!(!lineage.remember(beside.hash(), past(&beside)), "the line does not name it");
+    lineage.add(beside.hash(), past(&beside)).unwrap();
+    assert_eq!(lineage.outlook(0).fork, Some(beside.hash()));
+}
+
 #[test]
 fn versions_come_in_order_and_not_without_bound() {
     let (first, mut lineage) = begun();

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use limen_wire::ids::IntentId;
 use limen_wire::{pb, statement};
+use prost::Message as _;
 
 use super::kit::*;
 use crate::ledger::*;
@@ -79,6 +80,48 @@ fn hidden_signature_then_release() {
     let mut guard = guard();
     guard.requests.insert(id(2), spending(2, 100, &[nonce(6)], None));
     assert!(matches!(run(&mut nodes, &second, Some(&base), NOW, &guard), Err(Refusal::Misfit(Misfit::Amount { .. }))));
+}
+
+/// A signer's word comes back from it through the coordinator: no byte of it can be another.
+#[test]
+fn a_void_with_any_byte_spoiled_releases_nothing() {
+    let word = |index: usize| void(&cluster(), &id(1), &node(index), &key(index));
+    let signers = |intent: &IntentId| {
+        let nodes = (0..3).map(|index| (node(index), key(index).public_key())).collect();
+        (*intent == id(1)).then_some(KeySigners { nodes, required: 2, corrupt: 1 })
+    };
+    let released = |words: &[pb::Envelope]| {
+        let evidence = statement::combine(words)?;
+        Release::verify(&evidence, &cluster(), signers).ok().map(|release| *release.intent())
+    };
+    assert_eq!(released(&[word(0), word(1), word(2)]), Some(id(1)));
+    let bytes = word(1).encode_to_vec();
+    for place in 0..bytes.len() {
+        let mut spoiled = bytes.clone();
+        spoiled[place] ^= 1;
+        let Ok(spoiled) = pb::Envelope::decode(spoiled.as_slice()) else { continue };
+        for words in [[word(0), spoiled.clone(), word(2)], [spoiled, word(0), word(2)]] {
+            assert_eq!(released(&words), None, "byte {place}");
+        }
+    }
+    let other = |envelope: fn(&mut pb::Envelope)| {
+        let mut other = word(1);
+        envelope(&mut other);
+        other
+    };
+    for (what, word_of_one) in [
+        ("nobody's", other(|envelope| envelope.signatures.clear())),
+        (
+            "of another kind",
+            other(|envelope| envelope.payload_type = "application/vnd.limen.freeze.v1+protobuf".to_owned()),
+        ),
+        ("empty", pb::Envelope::default()),
+        ("of another request", void(&cluster(), &id(2), &node(1), &key(1))),
+        ("under another's name", void(&cluster(), &id(1), &node(1), &key(2))),
+        ("said twice", word(2)),
+    ] {
+        assert_eq!(released(&[word(0), word_of_one, word(2)]), None, "{what}");
+    }
 }
 
 #[test]
