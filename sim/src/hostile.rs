@@ -38,6 +38,8 @@ use stage::Stage;
 const KEY: &str = "vault-key";
 /// One of so many seeds runs the real protocol.
 const REAL_EVERY: u64 = 256;
+/// One of so many seeds plays a charter with a ledger, and which.
+const LEDGER_EVERY: (u64, u64) = (16, 3);
 
 fn charter(plan: &Plan, version: usize) -> Charter {
     let text = plan.toml(version);
@@ -64,13 +66,16 @@ pub struct Report {
 }
 
 impl Case {
-    /// The case of a seed.
+    /// The case of a seed. One of sixteen has a ledger.
     pub fn of(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let mut plan = plan::draw(&mut dice);
         let real = seed % REAL_EVERY == REAL_EVERY / 2;
         if real {
             (plan.required, plan.signers, plan.corrupt) = (REAL.0, REAL.1, plan.corrupt.min(REAL.0 - 1));
+        }
+        if seed % LEDGER_EVERY.0 == LEDGER_EVERY.1 {
+            plan = plan.with_keepers(&mut dice);
         }
         let program = adversary::write(&plan, &mut dice);
         Self { plan, program, real }

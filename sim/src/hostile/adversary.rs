@@ -1,12 +1,15 @@
 //! Programs out of chance: what an honest coordinator would do, with everything that a hostile one can think of in between.
 
+mod reserving;
+
 use super::plan::{BOARD, Coin, DESTINATIONS, Formula, PEOPLE, Plan, REQUESTERS, pick};
 use super::program::{Draft, Forge, Kind, Label, Paper, Spoil, Step, Stop, Verdict};
 use crate::Dice;
 
 /// Writes a program for a plan.
 pub(crate) fn write(plan: &Plan, dice: &mut Dice) -> Vec<Step> {
-    let mut author = Author { plan, dice, requests: 0, said: 0, sessions: 0, frozen: 0 };
+    let mut author =
+        Author { plan, dice, requests: 0, said: 0, sessions: 0, frozen: 0, entries: 0, reserved: Vec::new() };
     let wanted = 2 + author.below(4);
     let spender = author.dice.chance(300);
     let mut flows: Vec<Vec<Step>> = Vec::new();
@@ -15,8 +18,12 @@ pub(crate) fn write(plan: &Plan, dice: &mut Dice) -> Vec<Step> {
     }
     let mut program = author.merge(flows);
     for _ in 0..author.below(8) {
-        let attack = author.attack();
-        author.insert(&mut program, attack);
+        if author.certifies() && author.dice.chance(500) {
+            author.attack_the_ledger(&mut program);
+        } else {
+            let attack = author.attack();
+            author.insert(&mut program, attack);
+        }
     }
     program
 }
@@ -28,6 +35,9 @@ struct Author<'a> {
     said: Label,
     sessions: usize,
     frozen: Label,
+    entries: Label,
+    /// Which entries were made for which requests.
+    reserved: Vec<(Label, Label)>,
 }
 
 impl Author<'_> {
@@ -95,8 +105,10 @@ impl Author<'_> {
                 steps.push(Step::Announce { signer, request, papers, spoil: None });
             }
         }
+        steps.extend(self.reserve(request));
         steps.extend(self.delay());
         for _ in 0..1 + self.below(3) {
+            steps.extend(self.reserve(request));
             let papers = if self.dice.chance(500) { papers.clone() } else { self.some(&papers) };
             steps.push(self.signing(request, papers));
         }
@@ -116,6 +128,7 @@ impl Author<'_> {
             steps.push(Step::Ask(request, draft));
             let papers = if self.dice.chance(500) { self.opinions(request, 0, &mut steps) } else { Vec::new() };
             for _ in 0..1 + self.below(2) {
+                steps.extend(self.reserve(request));
                 steps.push(self.signing(request, papers.clone()));
             }
             if self.dice.chance(200) {
@@ -136,7 +149,8 @@ impl Author<'_> {
             asked.reverse();
         }
         let (session, finish) = (self.session(), self.dice.chance(400));
-        Step::Sign { set, asked, session, request, papers, spoil: None, finish }
+        let certificates = self.certificates(request);
+        Step::Sign { set, asked, session, request, papers, certificates, spoil: None, finish }
     }
 
     /// Yes by those whom the rules want, or by some of them.
@@ -212,6 +226,8 @@ impl Author<'_> {
 
     fn attack(&mut self) -> Vec<Step> {
         let (signer, request) = (self.honest(), self.below(self.requests.max(1)));
+        let certifies = self.certifies();
+        let machine = if certifies && self.dice.chance(250) { self.plan.members() } else { signer };
         match self.below(15) {
             0 | 1 => self.bad_news(request),
             2 => {
@@ -223,9 +239,9 @@ impl Author<'_> {
             3 => vec![Step::Turn(signer, pick(self.dice, &[-90_000, -4000, -100, -5, 5, 100, 4000, 90_000]))],
             4 | 5 => {
                 let version = if self.dice.chance(400) { 1 } else { 0 };
-                let mut steps = vec![Step::Kill(signer, self.dice.chance(600)), Step::Start(signer, version)];
+                let mut steps = vec![Step::Kill(machine, self.dice.chance(600)), Step::Start(machine, version)];
                 if self.dice.chance(300) {
-                    steps.insert(0, Step::Tick(signer));
+                    steps.insert(0, Step::Tick(machine));
                 }
                 steps
             }
@@ -305,7 +321,8 @@ impl Author<'_> {
             _ => vec![signer, self.plan.signers + 1],
         };
         let session = self.session();
-        vec![Step::Sign { set, asked: vec![signer], session, request, papers: Vec::new(), spoil: None, finish: false }]
+        let (asked, papers, certificates) = (vec![signer], Vec::new(), self.certificates(request));
+        vec![Step::Sign { set, asked, session, request, papers, certificates, spoil: None, finish: false }]
     }
 
     fn forged(&mut self) -> Vec<Paper> {

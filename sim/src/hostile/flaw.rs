@@ -19,11 +19,15 @@ pub enum Flaw {
     Deaf,
     /// What was known is gone after a restart.
     ForgetsAtRestart,
+    /// As members of a ledger they acknowledge a second value at a number.
+    PromisesTwice,
+    /// As members of a ledger they acknowledge what does not fit.
+    AddsNothingUp,
 }
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::CountsAlone,
         Self::CountsNothing,
         Self::NeverWaits,
@@ -31,6 +35,8 @@ impl Flaw {
         Self::DeniesNothing,
         Self::Deaf,
         Self::ForgetsAtRestart,
+        Self::PromisesTwice,
+        Self::AddsNothingUp,
     ];
 
     /// The charter as such signers read it.
@@ -45,7 +51,7 @@ impl Flaw {
                 }
             }
             Self::CountsNothing => plan.limits.clear(),
-            Self::Deaf | Self::ForgetsAtRestart => {}
+            Self::Deaf | Self::ForgetsAtRestart | Self::PromisesTwice | Self::AddsNothingUp => {}
             Self::NeverWaits | Self::AsksNobody | Self::DeniesNothing => {
                 for rule in plan.versions.iter_mut().flat_map(|version| &mut version.rules) {
                     match self {

@@ -3,6 +3,7 @@
 
 mod freezes;
 mod people;
+mod reserving;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use super::plan::{Plan, Rule};
 use super::program::{Draft, Label, Stop, Verdict};
 use freezes::Freezes;
 use people::Ballot;
+pub(crate) use reserving::Reservation;
 
 /// A request as its requester signed it.
 #[derive(Debug, Clone)]
@@ -65,6 +67,8 @@ pub(crate) struct Release {
     pub session: usize,
     /// Among whom.
     pub set: Vec<u8>,
+    /// Under the certificates of which entries, as they are.
+    pub certificates: Vec<Label>,
     /// What it signs.
     pub digest: [u8; 32],
     /// When.
@@ -98,6 +102,8 @@ pub enum Rank {
     Idempotency,
     /// More than a limit.
     Limit,
+    /// Nothing in the ledger reserves it.
+    Reservation,
     /// Another set than the charter asks for.
     Set,
     /// The judge and a signer read the rules differently.
@@ -141,6 +147,7 @@ pub(crate) struct Judge {
     releases: Vec<Release>,
     compacted: BTreeSet<u8>,
     freezes: Freezes,
+    reservations: BTreeMap<Label, Reservation>,
     signed: Vec<(Label, u64)>,
 }
 
@@ -149,8 +156,8 @@ impl Judge {
     pub(crate) fn new(plan: Plan) -> Self {
         let (requests, statements, entries) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (cancelled, releases, compacted, signed) = (BTreeSet::new(), Vec::new(), BTreeSet::new(), Vec::new());
-        let freezes = Freezes::default();
-        Self { plan, requests, statements, entries, cancelled, releases, compacted, freezes, signed }
+        let (freezes, reservations) = (Freezes::default(), BTreeMap::new());
+        Self { plan, requests, statements, entries, cancelled, releases, compacted, freezes, reservations, signed }
     }
 
     /// A requester signed this.
@@ -246,6 +253,7 @@ impl Judge {
             return broken(Rank::Frozen, format!("signer {signer} holds freeze z{freeze}"));
         }
         self.judge_people(release)?;
+        self.judge_reservation(release)?;
         self.judge_sessions(release)?;
         self.judge_claims(release, &request.draft)
     }
@@ -299,11 +307,15 @@ impl Judge {
         }
         self.signed.push((request, elapsed_ms));
         self.judge_limits(elapsed_ms)?;
-        if self.plan.sets_meet() { self.judge_once(request) } else { Ok(()) }
+        let once = self.plan.keepers.is_some() || self.plan.sets_meet();
+        if once { self.judge_once(request) } else { Ok(()) }
     }
 
     /// How much of each limit is used by what was signed within its window until now.
     pub(crate) fn used(&self, elapsed_ms: u64) -> BTreeMap<(usize, String), (u128, u64)> {
+        if self.plan.keepers.is_some() {
+            return self.certified(elapsed_ms);
+        }
         let mut used: BTreeMap<(usize, String), (u128, u64)> = BTreeMap::new();
         for (label, at) in &self.signed {
             let Some(request) = self.requests.get(label) else { continue };

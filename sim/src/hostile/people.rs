@@ -13,6 +13,20 @@ fn keys() -> &'static [SigningKey] {
     KEYS.get_or_init(|| seeds.map(|seed| SigningKey::ed25519_from_seed(&Zeroizing::new([seed; 32]))).collect())
 }
 
+/// How many machines have a key: members of the ledger, and the coordinator last.
+pub(crate) const MACHINES: u8 = 6;
+
+/// What a machine signs with: a small multiple of P-256's generator, counted from 1.
+pub(crate) fn machine_key(index: u8) -> &'static SigningKey {
+    static KEYS: OnceLock<Vec<SigningKey>> = OnceLock::new();
+    let key = |index: u8| {
+        let mut scalar = [0; 32];
+        scalar[31] = index;
+        SigningKey::P256(p256::ecdsa::SigningKey::from_slice(&scalar).expect("a scalar"))
+    };
+    &KEYS.get_or_init(|| (1..=MACHINES).map(key).collect())[usize::from(index) - 1]
+}
+
 /// A requester's.
 pub(crate) fn requester_key(requester: usize) -> &'static SigningKey {
     &keys()[requester]

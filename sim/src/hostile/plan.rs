@@ -1,9 +1,12 @@
 //! What a simulated charter says: read as it stands here by the judge, as TOML by the signers.
 
+mod keepers;
+
 use std::fmt;
 
 use super::people;
 use crate::Dice;
+pub(crate) use keepers::{Keepers, LEDGER};
 
 /// One unit of every simulated amount.
 pub(crate) const UNIT: u128 = 100_000;
@@ -193,6 +196,8 @@ pub(crate) struct Plan {
     pub max_expiry_secs: u64,
     /// How long a freeze stays once enough people have lifted it, in seconds.
     pub lift_delay_secs: u64,
+    /// Who keeps a ledger, if limits and claims are certified.
+    pub keepers: Option<Keepers>,
     /// The versions, in the order in which they come into force.
     pub versions: Vec<Version>,
 }
@@ -211,17 +216,23 @@ impl Plan {
     /// The TOML of one version, as the signers read it.
     pub(crate) fn toml(&self, version: usize) -> String {
         let mut text = format!(
-            "version = 1\ncluster = \"sim\"\ndanger_development = true\n[bounds]\nmax_sessions = {}\nmax_expiry_secs = {}\n",
-            self.max_sessions, self.max_expiry_secs
+            "version = 1\ncluster = \"sim\"\ndanger_development = true\n{}[bounds]\nmax_sessions = {}\nmax_expiry_secs = {}\n",
+            self.claims_toml(),
+            self.max_sessions,
+            self.max_expiry_secs
         );
         for index in 1..=self.signers {
-            let key = MACHINES[usize::from(index) - 1];
+            let key = people::machine_key(index).public_key();
             text += &format!(
                 "[[nodes]]\nid = \"signer-{index}\"\naddress = \"127.0.0.1:{}\"\npublic_key = \"{key}\"\n",
                 7000 + u16::from(index)
             );
         }
-        text += &format!("[[coordinators]]\nid = \"coordinator-1\"\npublic_key = \"{}\"\n", MACHINES[5]);
+        text += &format!(
+            "[[coordinators]]\nid = \"coordinator-1\"\npublic_key = \"{}\"\n",
+            people::machine_key(people::MACHINES).public_key()
+        );
+        text += &self.ledger_toml();
         for (index, people) in self.behind.iter().enumerate() {
             let duty = if index + 1 == REQUESTERS { "keys" } else { "request" };
             let people: Vec<String> = people.iter().map(|person| format!("\"p{person}\"")).collect();
@@ -250,7 +261,7 @@ impl Plan {
         }
         text += &governance(self.lift_delay_secs);
         for (index, limit) in self.limits.iter().enumerate() {
-            text += &limit.toml(index);
+            text += &limit.toml(index, self.keepers.is_some());
         }
         version.rules.iter().for_each(|rule| text += &rule.toml());
         text
@@ -268,16 +279,6 @@ fn governance(lift_delay_secs: u64) -> String {
     )
 }
 
-/// Identities of machines, which sign nothing here: the first multiples of P-256's generator. The last is the coordinator's.
-const MACHINES: [&str; 6] = [
-    "p256:036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296",
-    "p256:037cf27b188d034f7e8a52380304b51ac3c08969e277f21b35a60b48fc47669978",
-    "p256:025ecbe4d1a6330a44c8f7ef951d4bf165e6c6b721efada985fb41661bc6e7fd6c",
-    "p256:02e2534a3532d08fbba02dde659ee62bd0031fe2db785596ef509302446b030852",
-    "p256:0251590b7a515140d2d784c85608668fdfef8c82fd1f5be52421554a0dc3d033ed",
-    "p256:02b01a172a76a4602c92d3242cb897dde3024c740debb215b4c6b0aae93c2291a9",
-];
-
 impl Coin {
     const fn word(self) -> &'static str {
         match self {
@@ -288,7 +289,9 @@ impl Coin {
 }
 
 impl Limit {
-    fn toml(&self, index: usize) -> String {
+    /// A lifetime cannot be certified: its whole is set aside.
+    fn toml(&self, index: usize, certified: bool) -> String {
+        let certified = certified && self.window_secs.is_some();
         let per = match self.per {
             Per::All => "all",
             Per::Requester => "requester",
@@ -299,11 +302,16 @@ impl Limit {
             Some(window) => text += &format!("window_secs = {window}\n"),
             None => text += "lifetime = true\n",
         }
+        if certified {
+            text += &format!("ledger = \"{LEDGER}\"\n");
+        }
         if let Some(amount) = self.amount {
-            text += &format!("max_amount = \"{amount}\"\nsplit_amount = \"{amount}\"\n");
+            text += &format!("max_amount = \"{amount}\"\n");
+            text += &if certified { String::new() } else { format!("split_amount = \"{amount}\"\n") };
         }
         if let Some(count) = self.count {
-            text += &format!("max_count = {count}\nsplit_count = {count}\n");
+            text += &format!("max_count = {count}\n");
+            text += &if certified { String::new() } else { format!("split_count = {count}\n") };
         }
         text
     }
@@ -404,7 +412,19 @@ pub(crate) fn draw(dice: &mut Dice) -> Plan {
     let behind = vec![some_people(dice, 0, 2), some_people(dice, 0, 1), Vec::new()];
     let max_sessions = pick(dice, &[1, 2, 16]);
     let (max_expiry_secs, lift_delay_secs) = (86_400, pick(dice, &[0, 60, 600]));
-    Plan { signers, required, corrupt, behind, limits, max_sessions, max_expiry_secs, lift_delay_secs, versions }
+    let keepers = None;
+    Plan {
+        signers,
+        required,
+        corrupt,
+        behind,
+        limits,
+        max_sessions,
+        max_expiry_secs,
+        lift_delay_secs,
+        keepers,
+        versions,
+    }
 }
 
 /// One of several.

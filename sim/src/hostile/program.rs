@@ -1,9 +1,12 @@
 //! What the adversary does: a list of steps that can be printed, replayed and shortened. A step that names what no earlier
 //! step has made does nothing, so that any part of a program is a program.
 
+mod reserving;
+
 use std::fmt;
 
 use super::plan::Coin;
+pub(crate) use reserving::{Bend, Counterfeit, EntryDraft, Handed, LedgerStep};
 
 /// A request, by the number that the program gives it.
 pub(crate) type Label = usize;
@@ -154,6 +157,8 @@ pub(crate) enum Step {
         request: Label,
         /// With what people said.
         papers: Vec<Paper>,
+        /// With which certificates.
+        certificates: Vec<Handed>,
         /// Spoilt how.
         spoil: Option<Spoil>,
         /// The corrupt signers let the honest ones have the signature.
@@ -201,6 +206,8 @@ pub(crate) enum Step {
         /// Signed by a key that nobody has enrolled.
         forged: bool,
     },
+    /// Something happens at the ledger.
+    Ledger(LedgerStep),
     /// What a signer tells another one arrives, the oldest first.
     Deliver,
     /// Or is lost.
@@ -235,6 +242,17 @@ fn with(papers: &[Paper]) -> String {
     }
 }
 
+fn under(certificates: &[Handed]) -> String {
+    let one = |handed: &Handed| match handed.forge {
+        None => format!("e{}", handed.entry),
+        Some(forge) => format!("e{} (forged: {forge:?})", handed.entry),
+    };
+    match certificates {
+        [] => String::new(),
+        _ => format!(" under {}", certificates.iter().map(one).collect::<Vec<_>>().join(", ")),
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let spoilt = |spoil: &Option<Spoil>| spoil.map(|how| format!(", spoilt: {how:?}")).unwrap_or_default();
@@ -260,12 +278,13 @@ impl fmt::Display for Step {
             Self::Announce { signer, request, papers, spoil } => {
                 write!(f, "i{request} is announced to signer {signer}{}{}", with(papers), spoilt(spoil))
             }
-            Self::Sign { set, asked, session, request, papers, spoil, finish } => write!(
+            Self::Sign { set, asked, session, request, papers, certificates, spoil, finish } => write!(
                 f,
-                "of the set {} signers {} are asked to sign i{request} in session s{session}{}{}{}",
+                "of the set {} signers {} are asked to sign i{request} in session s{session}{}{}{}{}",
                 list(set),
                 list(asked),
                 with(papers),
+                under(certificates),
                 spoilt(spoil),
                 if *finish { ", and may finish" } else { "" }
             ),
@@ -287,6 +306,7 @@ impl fmt::Display for Step {
                 "signer {signer} is handed p{person}'s {}word that {freezes:?} may be lifted",
                 if *forged { "forged " } else { "" }
             ),
+            Self::Ledger(step) => step.fmt(f),
             Self::Deliver => f.write_str("the oldest news between signers arrives"),
             Self::Lose => f.write_str("the oldest news between signers is lost"),
             Self::Wait(millis) => write!(f, "{millis} ms pass"),

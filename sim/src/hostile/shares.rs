@@ -7,11 +7,14 @@ use std::sync::{Arc, OnceLock};
 use limen_mpc::{DerivationPath, KeyPublic, KeyShare, Output, Point, Seed, Session, SessionParams, SignMode};
 use limen_node::guard::{KeyFacts, SignToken};
 use limen_wire::ids::{
-    ClusterId, CommitteeSize, Epoch, IntentId, KeyId, PartyIndex, Protocol, Scheme, SessionId, SignerSet, tagged_hash,
+    ClusterId, CommitteeSize, Epoch, IntentId, KeyId, NodeId, PartyIndex, Protocol, Scheme, SessionId, SignerSet,
+    tagged_hash,
 };
+use limen_wire::pb;
+use limen_wire::statement::{KeyStatement, combine};
 
 use super::plan::Plan;
-use super::{KEY, signer};
+use super::{KEY, people, signer};
 use crate::{Mesh, Weather};
 
 /// The generator of secp256k1: a public key like any other.
@@ -63,6 +66,27 @@ impl Shares {
         };
         let nodes = (1..=plan.signers).map(signer::node).collect();
         KeyFacts { public, nodes, me: party(index), active: true }
+    }
+
+    /// The key's certificate by all its signers, for members that hold no share of it.
+    pub(crate) fn certificate(&self, plan: &Plan) -> pb::Envelope {
+        let KeyFacts { public, nodes, .. } = self.facts(plan, 1);
+        let statement = KeyStatement {
+            cluster: public.cluster,
+            key_id: public.key,
+            scheme: public.scheme,
+            protocol: public.protocol,
+            epoch: public.epoch,
+            size: public.size,
+            public_key: GENERATOR.to_vec(),
+            chain_code: public.chain_code,
+            verifying_shares_hash: [8; 32],
+            generation_id: IntentId::new([9; 32]),
+            nodes,
+        };
+        let sign = |(node, index): (&NodeId, u8)| statement.sign(node, people::machine_key(index));
+        let signed: Vec<pb::Envelope> = statement.nodes.iter().zip(1..).map(sign).collect();
+        combine(&signed).expect("a certificate")
     }
 
     /// The signature of a permission whose whole set takes part.

@@ -12,11 +12,14 @@ use std::time::Duration;
 use limen_node::clock::{Clock, Millis, Now, Running, Uptime};
 use limen_node::decisions::{Decisions, Keys};
 use limen_node::guard::KeyFacts;
+use limen_node::ledger::{Keeper, Ledgers};
 use limen_node::recent::Recent;
 use limen_node::store::{Options, Store, compaction};
 use limen_node::{charters, freezes, upkeep};
 use limen_policy::charter::Charter;
-use limen_wire::ids::{ClusterId, NodeId};
+use limen_wire::ids::{ClusterId, IntentId, NodeId};
+use limen_wire::keys::SigningKey;
+use limen_wire::pb;
 use redb::Builder;
 
 use super::disk::Disk;
@@ -45,32 +48,34 @@ struct Process {
     running: Running,
     charter: Arc<Charter>,
     version: usize,
+    ledgers: Ledgers,
 }
 
-/// One signer.
+/// One signer, or a witness.
 pub(crate) struct Signer {
     disk: Disk,
     keys: Keys,
     dial: Arc<Dial>,
     process: Option<Process>,
     node: NodeId,
+    identity: &'static SigningKey,
     boots: u64,
     /// How long it has truly been running, over all starts, in milliseconds.
     pub true_uptime: u64,
 }
 
 impl Signer {
-    /// With an empty store that has been opened once. `facts` are of the one key.
-    pub(crate) fn new(facts: KeyFacts, wall_ms: u64) -> Self {
-        let index = facts.me.as_u8();
+    /// With an empty store that has been opened once. `facts` are of the one key; a witness has no share of it.
+    pub(crate) fn new(node: NodeId, identity: &'static SigningKey, facts: Option<KeyFacts>, wall_ms: u64) -> Self {
         let dial = Dial { wall: AtomicU64::new(wall_ms), running: AtomicU64::new(0) };
-        let keys = HashMap::from([(facts.public.key.clone(), Arc::new(facts))]);
+        let keys = facts.map(|facts| (facts.public.key.clone(), Arc::new(facts))).into_iter().collect();
         Self {
-            disk: blank(index),
+            disk: blank(&node),
             keys: RwLock::new(keys),
             dial: Arc::new(dial),
             process: None,
-            node: node(index),
+            node,
+            identity,
             boots: 0,
             true_uptime: 0,
         }
@@ -81,6 +86,17 @@ impl Signer {
         let process = self.process.as_ref()?;
         let Process { store, recent, charter, .. } = process;
         Some(Decisions { charter: Arc::clone(charter), store, keys: &self.keys, recent, now: process.running.now() })
+    }
+
+    /// What it keeps ledgers with, if it runs. Nobody plays standing: every machine stands well.
+    pub(crate) fn keeper(&self) -> Option<Keeper<'_>> {
+        let (decisions, ledgers) = (self.decisions()?, &self.process.as_ref()?.ledgers);
+        Some(Keeper { decisions, ledgers, me: &self.node, identity: self.identity, no_standing: None })
+    }
+
+    /// Its word that a request which it never allowed is cancelled here, if that is so.
+    pub(crate) fn void(&self, id: &IntentId) -> Option<pb::Envelope> {
+        self.decisions()?.void(id, &self.node, self.identity).ok().flatten()
     }
 
     /// Under which version of the charter it runs.
@@ -128,8 +144,8 @@ impl Signer {
             pinned.map_or(Ok(()), |charter| charters::pin(txn, &charter, String::new(), now))
         });
         starting.expect("a boot record");
-        let (recent, charter) = (Recent::default(), Arc::clone(charter));
-        self.process = Some(Process { store, recent, running, charter, version });
+        let (recent, charter, ledgers) = (Recent::default(), Arc::clone(charter), Ledgers::default());
+        self.process = Some(Process { store, recent, running, charter, version, ledgers });
     }
 
     /// Ends: in order, or by a power cut that takes any part of what was not synced.
@@ -144,7 +160,7 @@ impl Signer {
 
     /// Its disk is taken away: what a signer without memory is like.
     pub(crate) fn wipe(&mut self) {
-        self.disk = blank(self.node.as_str().trim_start_matches("signer-").parse().unwrap_or(1));
+        self.disk = blank(&self.node);
     }
 
     /// Notes how long it has been running.
@@ -185,13 +201,13 @@ fn open(disk: &Disk, node: &NodeId) -> Store {
     Store::start(db, options).expect("a store")
 }
 
-/// A disk with a store that has just been made: made once for each index, for all runs.
-fn blank(index: u8) -> Disk {
-    static BLANK: OnceLock<Mutex<HashMap<u8, Disk>>> = OnceLock::new();
+/// A disk with a store that has just been made: made once for each name, for all runs.
+fn blank(node: &NodeId) -> Disk {
+    static BLANK: OnceLock<Mutex<HashMap<NodeId, Disk>>> = OnceLock::new();
     let mut made = BLANK.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-    let disk = made.entry(index).or_insert_with(|| {
+    let disk = made.entry(node.clone()).or_insert_with(|| {
         let disk = Disk::default();
-        drop(open(&disk, &node(index)));
+        drop(open(&disk, node));
         disk
     });
     disk.copy()

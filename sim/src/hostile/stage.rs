@@ -3,6 +3,7 @@
 mod asking;
 mod freezing;
 mod hearing;
+mod reserving;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -10,17 +11,19 @@ use std::sync::Arc;
 use limen_node::guard::SignToken;
 use limen_policy::charter::Charter;
 use limen_wire::approval::SignedApproval;
-use limen_wire::ids::IntentId;
+use limen_wire::ids::{IntentId, NodeId};
 use limen_wire::pb;
 
 use super::flaw::Flaw;
 use super::judge::{Judge, Moment, Violation};
+use super::people;
 use super::plan::Plan;
 use super::program::{Label, Step};
 use super::shares::Shares;
 use super::signer::Signer;
 use crate::Dice;
 use freezing::{Frozen, Lifted};
+use reserving::Desk;
 
 /// When every simulation begins: milliseconds since 1970 on every wall clock.
 const BEGIN_MS: u64 = 1_800_000_000_000;
@@ -55,6 +58,8 @@ pub(crate) struct Stage {
     plan: Plan,
     charters: Vec<Arc<Charter>>,
     signers: Vec<Signer>,
+    witnesses: Vec<Signer>,
+    desk: Desk,
     flaw: Option<Flaw>,
     shares: Arc<Shares>,
     dice: Dice,
@@ -85,13 +90,18 @@ impl Stage {
         let read = flaw.map_or_else(|| plan.clone(), |flaw| flaw.charter(&plan));
         let charters: Vec<Arc<Charter>> =
             (0..plan.versions.len()).map(|version| Arc::new(super::charter(&read, version))).collect();
-        let signers = (1..=plan.honest()).map(|index| {
-            let mut signer = Signer::new(shares.facts(&plan, index), BEGIN_MS);
+        let started = |index: u8, has_share: bool| {
+            let facts = has_share.then(|| shares.facts(&plan, index));
+            let name = NodeId::new(plan.member_name(index)).expect("a name");
+            let mut signer = Signer::new(name, people::machine_key(index), facts, BEGIN_MS);
             signer.start(&charters[0], 0);
             signer
-        });
+        };
+        let beyond = plan.keepers.as_ref().map_or(plan.signers, |_| plan.members());
         Self {
-            signers: signers.collect(),
+            signers: (1..=plan.honest()).map(|index| started(index, true)).collect(),
+            witnesses: (plan.signers + 1..=beyond).map(|index| started(index, false)).collect(),
+            desk: Desk::new(&plan, &shares),
             judge: Judge::new(plan.clone()),
             charters,
             flaw,
@@ -134,12 +144,19 @@ impl Stage {
         self.trace.push(line.into());
     }
 
+    /// An honest machine: a signer, or after all signers a witness.
     fn signer(&self, index: u8) -> Option<&Signer> {
-        self.signers.get(usize::from(index).checked_sub(1)?)
+        match index.checked_sub(self.plan.signers + 1) {
+            Some(place) => self.witnesses.get(usize::from(place)),
+            None => self.signers.get(usize::from(index).checked_sub(1)?),
+        }
     }
 
     fn signer_mut(&mut self, index: u8) -> Option<&mut Signer> {
-        self.signers.get_mut(usize::from(index).checked_sub(1)?)
+        match index.checked_sub(self.plan.signers + 1) {
+            Some(place) => self.witnesses.get_mut(usize::from(place)),
+            None => self.signers.get_mut(usize::from(index).checked_sub(1)?),
+        }
     }
 
     /// The true moment at a signer that runs.
@@ -179,19 +196,15 @@ impl Stage {
                     self.count("news lost");
                 }
             }
+            Step::Ledger(step) => self.at_the_ledger(step),
             Step::Wait(millis) => {
                 self.elapsed_ms += millis;
-                for signer in &mut self.signers {
+                for signer in self.signers.iter_mut().chain(&mut self.witnesses) {
                     signer.pass(*millis);
                     signer.lift();
                 }
             }
-            Step::Turn(signer, seconds) => {
-                if let Some(signer) = self.signer(*signer) {
-                    signer.turn(*seconds);
-                    self.count("clock turned");
-                }
-            }
+            Step::Turn(signer, seconds) => self.turn(*signer, *seconds),
             Step::Kill(signer, power) => self.kill(*signer, *power),
             Step::Start(signer, version) => self.start(*signer, *version),
             Step::Tick(signer) => self.signer(*signer).into_iter().for_each(Signer::tick),
@@ -204,6 +217,16 @@ impl Stage {
             }
         }
         Ok(())
+    }
+
+    /// What a ledger certifies rests on clocks that are less than 30 s apart: there nobody's is further off than half of that.
+    fn turn(&mut self, index: u8, seconds: i64) {
+        let now = i64::try_from(self.now_secs()).unwrap_or(i64::MAX);
+        let certifies = self.plan.keepers.is_some();
+        let Some(signer) = self.signer(index) else { return };
+        let off = i64::try_from(signer.wall_secs()).unwrap_or(i64::MAX) - now;
+        signer.turn(if certifies { (off + seconds).clamp(-14, 14) - off } else { seconds });
+        self.count("clock turned");
     }
 
     fn kill(&mut self, index: u8, power: bool) {

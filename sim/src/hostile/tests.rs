@@ -1,6 +1,7 @@
 mod freezes;
 mod losses;
 mod naive;
+mod reserving;
 mod seeds;
 mod sets;
 mod spoilt;
@@ -33,6 +34,7 @@ pub(crate) fn plan() -> Plan {
         max_sessions: 16,
         max_expiry_secs: 86_400,
         lift_delay_secs: 60,
+        keepers: None,
         versions: vec![version],
     }
 }
@@ -71,7 +73,16 @@ pub(crate) fn announce(signer: u8, request: Label, said: &[Label]) -> Step {
 /// Asks the honest signers of a set.
 pub(crate) fn sign(set: &[u8], session: usize, request: Label, said: &[Label]) -> Step {
     let asked = set.iter().copied().filter(|member| *member < 3).collect();
-    Step::Sign { set: set.to_vec(), asked, session, request, papers: papers(said), spoil: None, finish: false }
+    Step::Sign {
+        set: set.to_vec(),
+        asked,
+        session,
+        request,
+        papers: papers(said),
+        certificates: Vec::new(),
+        spoil: None,
+        finish: false,
+    }
 }
 
 impl Stage {

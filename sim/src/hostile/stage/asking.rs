@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use limen_node::approvals::{Papers, Shown};
 use limen_node::clock::{Millis, Now, Uptime};
-use limen_node::guard::{self, Verdict as Decision};
+use limen_node::guard::{self, Reservations, Verdict as Decision};
 use limen_node::store::rows::StoredSignature;
 use limen_node::{admission, decisions::Decisions};
 use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict as Word};
@@ -17,9 +17,12 @@ use super::{Asked, Said, Stage, Token};
 use crate::hostile::bytes::{self, CHAIN};
 use crate::hostile::flaw::Flaw;
 use crate::hostile::judge::{Rank, Release, Request, Statement, Violation};
-use crate::hostile::program::{Draft, Forge, Label, Paper, Spoil, Step, Verdict};
+use crate::hostile::program::{Draft, Forge, Handed, Label, Paper, Spoil, Step, Verdict};
 use crate::hostile::signer::wait;
 use crate::hostile::{KEY, people};
+
+/// How long a session may take, in milliseconds.
+pub(super) const SESSION_MS: u64 = 10_000;
 
 /// The name of a session.
 fn session_id(session: usize) -> [u8; 32] {
@@ -113,7 +116,7 @@ impl Stage {
     }
 
     /// The papers as they arrive, and the numbers of those that are as they were said.
-    fn papers(&self, papers: &[Paper], request: Label) -> (Vec<pb::Envelope>, BTreeSet<Label>) {
+    pub(super) fn papers(&self, papers: &[Paper], request: Label) -> (Vec<pb::Envelope>, BTreeSet<Label>) {
         let (mut envelopes, mut honest) = (Vec::new(), BTreeSet::new());
         for paper in papers {
             let Some(said) = self.said.get(&paper.said) else { continue };
@@ -181,7 +184,7 @@ impl Stage {
         Some(envelope)
     }
 
-    fn refused(&mut self, signer: u8, error: &ApiError) {
+    pub(super) fn refused(&mut self, signer: u8, error: &ApiError) {
         self.count(error.code.as_str());
         self.note(format!("    signer {signer} refuses: {error}"));
     }
@@ -253,9 +256,10 @@ impl Stage {
     }
 
     fn sign_at(&mut self, signer: u8, step: &Step) -> Result<(), Violation> {
-        let Step::Sign { set, session, request, papers, spoil, .. } = step else { return Ok(()) };
+        let Step::Sign { set, session, request, papers, certificates, spoil, .. } = step else { return Ok(()) };
         let Some(envelope) = self.spoilt(*request, *spoil) else { return Ok(()) };
         let (papers, honest) = self.papers(papers, *request);
+        let handed = self.handed(certificates);
         let Some(decisions) = self.signer(signer).and_then(|one| one.decisions()) else { return Ok(()) };
         let indices: Vec<u32> = set.iter().map(|index| u32::from(*index)).collect();
         let decided = decisions.examine(&envelope).and_then(|examined| {
@@ -265,7 +269,8 @@ impl Stage {
             if decisions.stored(&examined)?.is_some() {
                 return Ok(None);
             }
-            let shown: Shown = decisions.show(&examined, &Papers { approvals: &papers, checks: &[] })?;
+            let mut shown: Shown = decisions.show(&examined, &Papers { approvals: &papers, checks: &[] })?;
+            shown.reservations = Reservations::read(&decisions.charter, &examined, &handed, SESSION_MS);
             wait(decisions.sign(examined, call, envelope, shown)).map(Some)
         });
         let decided = match decided {
@@ -286,7 +291,7 @@ impl Stage {
             Decision::Allowed(permit) => {
                 self.note(format!("    signer {signer} takes part"));
                 let token = Token { signer, request: *request, session: *session, set: set.clone(), permit };
-                self.release(token)
+                self.release(token, certificates)
             }
             Decision::Repeat(_) => {
                 self.count("repeated");
@@ -299,7 +304,7 @@ impl Stage {
         }
     }
 
-    fn release(&mut self, token: Token) -> Result<(), Violation> {
+    fn release(&mut self, token: Token, certificates: &[Handed]) -> Result<(), Violation> {
         let Some(moment) = self.moment(token.signer) else { return Ok(()) };
         let id = token.permit.examined().intent().id;
         let request = self.asked.iter().find(|(_, asked)| asked.id == id).map_or(Label::MAX, |(label, _)| *label);
@@ -309,6 +314,7 @@ impl Stage {
             session: token.session,
             set: token.set.clone(),
             digest: token.permit.input().ecdsa_digest().unwrap_or_default(),
+            certificates: certificates.iter().filter(|one| one.forge.is_none()).map(|one| one.entry).collect(),
             moment,
         };
         self.count("permitted");

@@ -71,7 +71,16 @@ fn dmm_2024_a_destination_edited_in_transit() {
             stage.plays([Step::Announce { signer, request: 0, papers: Vec::new(), spoil }]);
             let (set, asked) = (vec![signer, 3], vec![signer]);
             let session = tried;
-            stage.plays([Step::Sign { set, asked, session, request: 0, papers: Vec::new(), spoil, finish: false }]);
+            stage.plays([Step::Sign {
+                set,
+                asked,
+                session,
+                request: 0,
+                papers: Vec::new(),
+                certificates: Vec::new(),
+                spoil,
+                finish: false,
+            }]);
             tried += 1;
         }
     }
@@ -92,6 +101,7 @@ fn radiant_2024_signing_again_after_an_error() {
         session: 1,
         request: 0,
         papers: papers(&[0, 1]),
+        certificates: Vec::new(),
         spoil: None,
         finish: false,
     };

@@ -1,10 +1,10 @@
 //! The harness bites: naive signers are found, and by a short program.
 
-use crate::hostile::{Case, Flaw, Rank};
+use crate::hostile::{Case, Flaw, LEDGER_EVERY, Rank};
 
 /// The first violation among some seeds, made small.
-fn found(flaw: Flaw, seeds: u64) -> Option<(Rank, usize)> {
-    (0..seeds).find_map(|seed| {
+fn found(flaw: Flaw, mut seeds: impl Iterator<Item = u64>) -> Option<(Rank, usize)> {
+    seeds.find_map(|seed| {
         let case = Case::of(seed);
         let rank = case.play(Some(flaw)).violation?.rank;
         let small = case.shrunk(rank, Some(flaw));
@@ -14,7 +14,17 @@ fn found(flaw: Flaw, seeds: u64) -> Option<(Rank, usize)> {
 }
 
 fn is_found(flaw: Flaw, seeds: u64, ranks: &[Rank], steps: usize) {
-    let Some((rank, found)) = found(flaw, seeds) else { panic!("{flaw:?} was not found among {seeds} seeds") };
+    is_found_among(flaw, 0..seeds, ranks, steps);
+}
+
+/// Among so many seeds that have a ledger.
+fn is_found_at_the_ledger(flaw: Flaw, seeds: u64, ranks: &[Rank], steps: usize) {
+    let (every, first) = LEDGER_EVERY;
+    is_found_among(flaw, (0..seeds).map(|seed| seed * every + first), ranks, steps);
+}
+
+fn is_found_among(flaw: Flaw, seeds: impl Iterator<Item = u64>, ranks: &[Rank], steps: usize) {
+    let Some((rank, found)) = found(flaw, seeds) else { panic!("{flaw:?} was not found") };
     assert!(ranks.contains(&rank), "{flaw:?} was found as {rank:?}");
     assert!(found <= steps, "{flaw:?} takes {found} steps");
 }
@@ -66,4 +76,14 @@ fn signers_that_forget_at_a_restart_are_found() {
         ],
         10,
     );
+}
+
+#[test]
+fn members_that_acknowledge_two_values_at_one_number_are_found() {
+    is_found_at_the_ledger(Flaw::PromisesTwice, 500, &[Rank::Limit, Rank::Nonce, Rank::Idempotency], 14);
+}
+
+#[test]
+fn members_that_add_nothing_up_are_found() {
+    is_found_at_the_ledger(Flaw::AddsNothingUp, 200, &[Rank::Limit, Rank::Nonce, Rank::Idempotency], 14);
 }

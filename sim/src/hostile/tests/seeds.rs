@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::hostile::Case;
 
 /// So many of a thousand seeds must meet each of these: what nobody meets was not tried.
-const ENOUGH: [(&str, u64); 31] = [
+const ENOUGH: [(&str, u64); 40] = [
     ("signed", 350),
     ("signed again", 150),
     ("signed after approvals", 100),
@@ -39,6 +39,15 @@ const ENOUGH: [(&str, u64); 31] = [
     ("nonce_conflict", 5),
     ("too_many_sessions", 30),
     ("session_dead", 20),
+    ("ledger: certified", 50),
+    ("ledger: settled", 40),
+    ("ledger: given up", 40),
+    ("ledger: unfit", 40),
+    ("ledger: refused", 20),
+    ("ledger: bound", 10),
+    ("ledger: limit reached", 3),
+    ("ledger: void", 4),
+    ("reservation_missing", 15),
 ];
 
 #[test]

@@ -27,7 +27,16 @@ fn spent(flaw: Option<Flaw>, corrupt: u8) -> u128 {
             let set = sets[(first + turn) % sets.len()];
             let asked = set.iter().copied().filter(|member| *member <= 3 - corrupt).collect();
             let Step::Sign { papers, .. } = sign(set, session, request, &[]) else { return 0 };
-            let step = Step::Sign { set: set.to_vec(), asked, session, request, papers, spoil: None, finish: false };
+            let step = Step::Sign {
+                set: set.to_vec(),
+                asked,
+                session,
+                request,
+                papers,
+                certificates: Vec::new(),
+                spoil: None,
+                finish: false,
+            };
             broken = broken.or(stage.breaks([step]));
         }
     }

@@ -28,7 +28,16 @@ fn every_byte_of_an_approved_request_is_covered() {
         for spoil in [Spoil::Byte(at), Spoil::Encoding, Spoil::Key] {
             let (set, asked, spoil) = (vec![1, 3], vec![1], Some(spoil));
             let papers = papers(&[0, 1]);
-            stage.plays([Step::Sign { set, asked, session: at, request: 0, papers, spoil, finish: false }]);
+            stage.plays([Step::Sign {
+                set,
+                asked,
+                session: at,
+                request: 0,
+                papers,
+                certificates: Vec::new(),
+                spoil,
+                finish: false,
+            }]);
         }
     }
     assert!(!stage.counts.contains_key("permitted"), "{:?}", stage.counts);
@@ -93,7 +102,16 @@ fn no_turned_clock_makes_a_limit_forget() {
     // Both honest signers allow it, each in a session that the other knows nothing of.
     for signer in [1, 2] {
         let (set, asked, session) = (vec![1, 2], vec![signer], usize::from(signer));
-        stage.plays([Step::Sign { set, asked, session, request: 0, papers: Vec::new(), spoil: None, finish: false }]);
+        stage.plays([Step::Sign {
+            set,
+            asked,
+            session,
+            request: 0,
+            papers: Vec::new(),
+            certificates: Vec::new(),
+            spoil: None,
+            finish: false,
+        }]);
     }
     assert!(stage.signed().is_empty());
     stage.plays([Step::Wait(130_000), Step::Turn(1, -130), Step::Turn(2, -130)]);
