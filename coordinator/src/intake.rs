@@ -36,6 +36,21 @@ pub(crate) fn checked_intent(core: &Core, envelope: &pb::Envelope) -> Result<Int
     Ok(intent)
 }
 
+/// What shows that a stored request is not what its requester has signed: somebody has written to this disk. Who has left the
+/// charter is not asked for.
+pub(crate) fn altered(core: &Core, record: &Record) -> Option<String> {
+    let (intent, opened) = match Intent::open(&record.envelope) {
+        Ok(read) => read,
+        Err(error) => return Some(error.to_string()),
+    };
+    if intent.id != record.id {
+        return Some(format!("the bytes are those of intent {}", intent.id));
+    }
+    let charter = core.charter();
+    let requester = charter.requesters.get(&intent.requester)?;
+    opened.verify(intent.requester.as_str(), &requester.public_key).err().map(|error| error.to_string())
+}
+
 /// Refuses a signed record for another cluster, and one whose signature is not that of an enrolled requester with this duty.
 pub(crate) fn check_origin(
     core: &Core,

@@ -48,6 +48,8 @@ pub struct Metrics {
     pub bad_signatures: Counter,
     /// Alarm: two signatures for one request, or two signed requests under one idempotency key.
     pub conflicts: Counter,
+    /// Alarm: stored requests that are not what their requesters have signed.
+    pub altered: Counter,
     /// Requests judged by a draft of the charter as well.
     pub shadow_judged: Counter,
     /// Requests that the draft would have decided otherwise.
@@ -83,6 +85,7 @@ impl Metrics {
             disagreements: Counter::default(),
             bad_signatures: Counter::default(),
             conflicts: Counter::default(),
+            altered: Counter::default(),
             shadow_judged: Counter::default(),
             shadow_different: Counter::default(),
             refused_connections: Counter::default(),
@@ -111,6 +114,7 @@ impl Metrics {
         registry.register("alarm_disagreements", "Signer and coordinator disagree", metrics.disagreements.clone());
         registry.register("alarm_bad_signatures", "Signatures that do not verify", metrics.bad_signatures.clone());
         registry.register("alarm_conflicts", "Two signatures or requests where one can be", metrics.conflicts.clone());
+        registry.register("alarm_altered", "Stored requests that nobody has signed so", metrics.altered.clone());
         registry.register("alarm_signers_given_up", "Memories of signers not read on", metrics.given_up.clone());
         registry.register("alarm_log", "Nodes hold another log than this coordinator", metrics.log_alarms.clone());
         registry.register("log_size", "Leaves of the evidence log that were cosigned", metrics.log_size.clone());

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use crate::context::{Command, Core};
 use crate::intake::judge::{Judged, judge};
-use crate::intake::words;
+use crate::intake::{self, words};
 use crate::keys::ring::ActiveKey;
 use crate::ledger::Reservation;
 use crate::lifecycle::{self, Action, Change, Event, OpenSession, Record};
@@ -138,6 +138,12 @@ pub(crate) fn spawn(
 
 /// Takes up a request that was found in the store or rebuilt from the signers.
 pub(crate) fn resume(core: &Arc<Core>, key: Arc<ActiveKey>, entry: Entry) {
+    // It goes on all the same: no signer takes it, and what they say about it is how it ends.
+    if let Some(why) = intake::altered(core, &entry.record) {
+        core.metrics.altered.inc();
+        let intent = entry.record.id;
+        tracing::error!(%intent, why, "ALARM: the store holds other bytes than its requester has signed");
+    }
     spawn(core, key, entry, None, Vec::new());
 }
 

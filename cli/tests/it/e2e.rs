@@ -8,6 +8,7 @@ mod crashes;
 mod deciding;
 mod freezes;
 mod handover;
+mod insider;
 mod memory;
 mod needles;
 mod operator;

@@ -21,7 +21,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-async fn sign(cluster: &Cluster, key: &KeyId, text: &str) -> IntentId {
+pub(super) async fn sign(cluster: &Cluster, key: &KeyId, text: &str) -> IntentId {
     let intent = cluster.message(key, text);
     let signed = cluster.client.sign(&intent, PATIENCE).await;
     signed.unwrap_or_else(|error| panic!("{error}; {}", cluster.logs()));
@@ -29,7 +29,7 @@ async fn sign(cluster: &Cluster, key: &KeyId, text: &str) -> IntentId {
 }
 
 /// The receipt once it is final.
-async fn receipt(cluster: &Cluster, id: IntentId) -> Vec<u8> {
+pub(super) async fn receipt(cluster: &Cluster, id: IntentId) -> Vec<u8> {
     let started = std::time::Instant::now();
     loop {
         let receipt = cluster.client.receipt(id).await.unwrap_or_else(|error| panic!("{error}; {}", cluster.logs()));
@@ -41,7 +41,7 @@ async fn receipt(cluster: &Cluster, id: IntentId) -> Vec<u8> {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
