@@ -182,14 +182,11 @@ fn of_a_log_that_is_given_up_only_its_own_words_stay() {
         spoiled
     }));
     // Its own stand among the rest, and a signature before what allowed it is nobody's.
-    let log = [
-        &[signature.bytes.clone()],
-        &rubbish[..4],
-        std::slice::from_ref(&own),
-        &rubbish[4..],
-        &[signature.bytes.clone()],
-    ]
-    .concat();
+    let mut log = vec![signature.bytes.clone()];
+    log.extend(rubbish.drain(..4));
+    log.push(own.clone());
+    log.append(&mut rubbish);
+    log.push(signature.bytes.clone());
     let size = log.len() as u64;
     let waiting = store.view().unwrap().pending_leaves().unwrap();
     let append = move |txn: &mut Txn<'_>| {
