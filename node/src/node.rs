@@ -314,13 +314,9 @@ fn assemble(
     };
     let (links, mesh_stop) = (TaskTracker::new(), CancellationToken::new());
     let key = Arc::new(key);
-    let nonces = Arc::new(Nonces::new(
-        charter.cluster.clone(),
-        config.node.clone(),
-        boot,
-        Arc::clone(&key),
-        Arc::clone(&metrics),
-    ));
+    let nonces =
+        Nonces::new(charter.cluster.clone(), config.node.clone(), boot, Arc::clone(&key), Arc::clone(&metrics));
+    let nonces = Arc::new(nonces);
     let (kept, shared_ahead) = (store.clone(), Arc::clone(&nonces));
     let mesh = Mesh::start(&Setup {
         charter: &charter,
