@@ -46,7 +46,7 @@ const ENOUGH: [(&str, u64); 40] = [
     ("ledger: refused", 20),
     ("ledger: bound", 10),
     ("ledger: limit reached", 3),
-    ("ledger: void", 4),
+    ("ledger: void", 8),
     ("reservation_missing", 15),
 ];
 
