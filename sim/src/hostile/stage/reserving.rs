@@ -325,7 +325,7 @@ impl Stage {
     }
 
     /// An entry is there: corrupt members sign it, whatever it says.
-    fn keep_entry(&mut self, label: Label, draft: &EntryDraft, entry: Entry, base: Option<pb::Envelope>) {
+    fn keep_entry(&mut self, label: Label, lies: bool, entry: Entry, base: Option<pb::Envelope>) {
         let claimed = entry.claims.iter().map(|claim| claim.intent);
         let requests = claimed.filter_map(|id| self.asked.iter().find(|(_, asked)| asked.id == id)).map(|(at, _)| *at);
         let same = |version: &usize| self.charters[*version].hash() == entry.charter;
@@ -336,7 +336,7 @@ impl Stage {
                 requests: requests.collect(),
                 versions,
                 expires_at_ms: entry.expires_at_ms,
-                lies: draft.bend.is_some_and(crate::hostile::program::Bend::lies),
+                lies,
                 members: Default::default(),
             },
         );

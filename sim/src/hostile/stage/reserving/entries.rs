@@ -25,11 +25,14 @@ impl Stage {
             Some(label) => Some(label).filter(|label| self.certificate(*label).is_some()),
         };
         let Some(mut body) = self.body(draft, base) else { return };
+        let truth = body.clone();
         if let Some(bend) = draft.bend {
             self.bend(&mut body, bend);
         }
+        // Some bends leave an entry as it was.
+        let lies = draft.bend.is_some_and(Bend::lies) && body != truth;
         match Entry::new(body) {
-            Ok(entry) => self.keep_entry(label, draft, entry, base.and_then(|label| self.certificate(label))),
+            Ok(entry) => self.keep_entry(label, lies, entry, base.and_then(|label| self.certificate(label))),
             Err(error) => self.note(format!("    e{label} has no shape: {error}")),
         }
     }
