@@ -27,6 +27,10 @@ pub struct Requirement {
     pub checks: Vec<String>,
     /// The vault of which a fresh balance has to be attested, for a ceiling; empty if none has to.
     pub balance_of: String,
+    /// The asset, as CAIP-19, of which a fresh price has to be attested; empty if none has to.
+    pub price_of: String,
+    /// The currency of that price.
+    pub currency: String,
     /// By signer.
     pub signers: BTreeMap<String, Progress>,
 }
@@ -96,6 +100,8 @@ fn asks(asked: &pb::Requirement) -> Requirement {
         credentials_for: Duration::from_secs(asked.credentials_for_secs),
         checks: asked.checks.clone(),
         balance_of: asked.balance_of.clone(),
+        price_of: asked.price_of.clone(),
+        currency: asked.currency.clone(),
         ..named(&asked.rule)
     }
 }

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use limen_policy::approval::{Verified, verify};
 use limen_policy::charter::Charter;
-use limen_policy::check::{self, Finding};
+use limen_policy::check::{self, Finding, Quotes};
+use limen_policy::decide::{Fact, Requirement};
 use limen_wire::approval::{SignedApproval, Verdict};
 use limen_wire::ids::{ApprovalId, PersonId};
 use limen_wire::{limits, pb};
@@ -49,6 +50,18 @@ pub struct Papers<'a> {
     pub approvals: &'a [pb::Envelope],
     /// Signed findings of external checkers.
     pub checks: &'a [pb::Envelope],
+}
+
+/// The intent decided by what the papers attest that things are worth, where rules ask for that.
+pub fn priced(charter: &Charter, examined: Examined, papers: &Papers<'_>, now: Now) -> Examined {
+    let asks = |one: &Requirement| matches!(one.fact, Some(Fact::Price { .. }));
+    if !examined.decision().requirements.iter().any(asks) {
+        return examined;
+    }
+    let mut shown = Shown::default();
+    shown.find(charter, &examined, papers.checks, now);
+    let quotes = Quotes::of(&shown.findings);
+    examined.priced(charter, now, &quotes)
 }
 
 /// Verdicts that hold for one intent at one moment, each once. What does not hold is dropped: it may be forged, lapsed, for

@@ -93,6 +93,11 @@ impl Decisions<'_> {
         Ok(examined)
     }
 
+    /// The intent as it is decided by the prices that came with it.
+    pub fn priced(&self, examined: Examined, papers: &Papers<'_>) -> Examined {
+        approvals::priced(&self.charter, examined, papers, self.now)
+    }
+
     /// What came with an intent and what is held here of before, verified outside the writer's turn.
     pub fn show(&self, examined: &Examined, papers: &Papers<'_>) -> Result<Shown, ApiError> {
         if examined.decision().asking.is_empty() {
@@ -115,7 +120,7 @@ impl Decisions<'_> {
     /// What would come of showing an intent that has not been seen; leaves no trace.
     pub fn imagine(&self, examined: Examined, papers: &Papers<'_>) -> Result<Announced, ApiError> {
         let freezes = self.freezes()?;
-        let examined = examined.under(&self.charter, &freezes);
+        let examined = self.priced(examined, papers).under(&self.charter, &freezes);
         let shown = Shown::read(&self.charter, &examined, None, papers, self.now);
         let progress = shown.progress(&self.charter, &examined, self.now);
         let frozen = guard::frozen(&self.charter, &examined, &freezes);

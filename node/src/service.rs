@@ -82,6 +82,7 @@ impl Signer for SignerService {
         let envelope = request.intent.unwrap_or_default();
         let examined = self.examine(&envelope)?;
         let papers = Papers { approvals: &request.approvals, checks: &request.external_checks };
+        let examined = self.shared.decisions().priced(examined, &papers);
         let shown = signing::show(&self.shared, &examined, &papers).map_err(|error| self.status(error))?;
         let announcing = self.shared.decisions().announce(examined, envelope, shown).await;
         let shown = announcing.map_err(|error| self.status(error))?;

@@ -81,6 +81,7 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     // The inbox opens first: frames of members that are quicker than our disk go straight to it.
     let inbox = open(&shared, &call, &members)?;
     let papers = Papers { approvals: &authorization.approvals, checks: &authorization.external_checks };
+    let examined = shared.decisions().priced(examined, &papers);
     let mut shown = show(&shared, &examined, &papers)?;
     let longest_ms = shared.limits.sign_timeout(request.timeout_ms).as_millis();
     let session_ms = u64::try_from(longest_ms).unwrap_or(u64::MAX);

@@ -21,7 +21,8 @@ use std::sync::Arc;
 
 use limen_wire::effects::{Address, Asset, ChainId};
 use limen_wire::ids::{
-    CharterHash, CheckerId, ClusterId, IdError, LedgerId, LimitId, NodeId, PartyIndex, PersonId, RequesterId, VaultId,
+    CharterHash, CheckerId, ClusterId, CurrencyId, IdError, LedgerId, LimitId, NodeId, PartyIndex, PersonId,
+    RequesterId, VaultId,
 };
 use limen_wire::keys::{KeyError, PublicKey};
 use sha2::{Digest as _, Sha256};
@@ -143,6 +144,8 @@ pub struct Checker {
     pub max_age_secs: u64,
     /// The vaults whose balances its findings may attest.
     pub balances_of: BTreeSet<VaultId>,
+    /// The currencies in which its findings may attest prices.
+    pub prices_in: BTreeSet<CurrencyId>,
 }
 
 /// An asset that rules can name.
@@ -152,6 +155,15 @@ pub struct AssetEntry {
     pub asset: Asset,
     /// Its ticker, for people.
     pub symbol: String,
+    /// Decimal places of its unit.
+    pub decimals: u8,
+}
+
+/// Money in which rules can say amounts.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Currency {
+    /// Its name.
+    pub id: CurrencyId,
     /// Decimal places of its unit.
     pub decimals: u8,
 }
@@ -185,6 +197,8 @@ pub struct Charter {
     pub assets: BTreeMap<String, AssetEntry>,
     /// Groups of them by name.
     pub asset_groups: BTreeMap<String, AssetGroup>,
+    /// Money by name.
+    pub currencies: BTreeMap<CurrencyId, Currency>,
     /// Who approves.
     pub roster: Roster,
     /// What else is asked.
@@ -259,6 +273,11 @@ impl Charter {
     /// The checkers that may attest what a vault holds.
     pub fn attesters<'a>(&'a self, vault: &'a VaultId) -> impl Iterator<Item = &'a Checker> {
         self.checkers.values().filter(move |checker| checker.balances_of.contains(vault))
+    }
+
+    /// The checkers that may attest prices in a currency.
+    pub fn pricers<'a>(&'a self, currency: &'a CurrencyId) -> impl Iterator<Item = &'a Checker> {
+        self.checkers.values().filter(move |checker| checker.prices_in.contains(currency))
     }
 
     /// The registered entry of an asset.

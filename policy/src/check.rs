@@ -6,12 +6,12 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use limen_wire::check::{Balances, Check};
-use limen_wire::effects::Amount;
+use limen_wire::check::{Balances, Check, Price, Prices};
+use limen_wire::effects::{Amount, Asset};
 use limen_wire::envelope::EnvelopeError;
-use limen_wire::ids::{CharterHash, CheckerId, ClusterId, IntentId, LimitId, VaultId};
+use limen_wire::ids::{CharterHash, CheckerId, ClusterId, CurrencyId, IntentId, LimitId, VaultId};
 use limen_wire::intent::IntentError;
 use limen_wire::pb;
 
@@ -97,6 +97,7 @@ pub struct Finding {
     checker: CheckerId,
     objection: Option<String>,
     balances: Balances,
+    prices: Prices,
 }
 
 impl Finding {
@@ -121,8 +122,8 @@ impl Finding {
     }
 
     /// A pass without a proof: for rehearsals of a charter's rules.
-    pub(crate) const fn unproved(checker: CheckerId, balances: Balances) -> Self {
-        Self { checker, objection: None, balances }
+    pub(crate) const fn unproved(checker: CheckerId, balances: Balances, prices: Prices) -> Self {
+        Self { checker, objection: None, balances, prices }
     }
 }
 
@@ -137,6 +138,47 @@ pub fn attested(charter: &Charter, findings: &[Finding]) -> Attested {
         Some((limit.id.clone(), most))
     });
     told.collect()
+}
+
+/// Every price that is attested for one intent, by asset and currency.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Quotes(BTreeMap<(Asset, CurrencyId), BTreeSet<Price>>);
+
+static NO_QUOTES: Quotes = Quotes(BTreeMap::new());
+
+impl Quotes {
+    /// Nothing has a price.
+    pub const fn none() -> &'static Self {
+        &NO_QUOTES
+    }
+
+    /// What findings attest.
+    pub fn of(findings: &[Finding]) -> Self {
+        let mut quotes = Self::default();
+        for (what, price) in findings.iter().flat_map(|finding| &finding.prices) {
+            quotes.0.entry(what.clone()).or_default().insert(*price);
+        }
+        quotes
+    }
+
+    /// Whether an asset has a price.
+    pub fn has(&self, asset: &Asset, currency: &CurrencyId) -> bool {
+        self.0.contains_key(&(asset.clone(), currency.clone()))
+    }
+
+    /// What so much is worth at the highest price, rounded up; `None` without a price and beyond 256 bits.
+    pub fn worth(&self, asset: &Asset, amount: Amount, currency: &CurrencyId) -> Option<Amount> {
+        let prices = self.0.get(&(asset.clone(), currency.clone()))?;
+        let each = prices.iter().map(|price| price.worth(amount)).collect::<Option<Vec<_>>>()?;
+        each.into_iter().max()
+    }
+}
+
+/// The price of one unit of an asset, as people write it; at most 18 places more than the currency has. `None` if it is no
+/// price.
+pub fn price(text: &str, asset_decimals: u8, currency_decimals: u8) -> Option<Price> {
+    let value = Amount::from_units(text, currency_decimals.checked_add(18)?)?;
+    (value != Amount::ZERO).then_some(Price { value, scale: u32::from(asset_decimals).checked_add(18)? })
 }
 
 /// Verifies one finding for an intent. `now_secs` is in seconds since 1970.
@@ -165,7 +207,8 @@ pub fn verify(
     if now_secs >= until_secs {
         return Err(CheckError::Expired { until_secs, now_secs });
     }
-    Ok(Finding { checker: check.checker, objection: check.objection, balances: check.balances })
+    let Check { checker, objection, balances, prices, .. } = check;
+    Ok(Finding { checker, objection, balances, prices })
 }
 
 /// It attests nothing that is not its to attest.
@@ -174,7 +217,7 @@ fn entitled(check: &Check, checker: &Checker) -> Result<(), CheckError> {
     if let Some((vault, _)) = check.balances.keys().find(|(vault, _)| !checker.balances_of.contains(vault)) {
         return refuse(format!("what vault {vault} holds"));
     }
-    match check.prices.keys().next() {
+    match check.prices.keys().find(|(_, currency)| !checker.prices_in.contains(currency)) {
         Some((asset, currency)) => refuse(format!("what {asset} is worth in {currency}")),
         None => Ok(()),
     }

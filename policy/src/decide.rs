@@ -16,7 +16,7 @@ mod when;
 use std::collections::{BTreeMap, BTreeSet};
 
 use limen_wire::effects::{Amount, Asset, Effect, Effects};
-use limen_wire::ids::{PersonId, SliceHash, VaultId, tagged_hash};
+use limen_wire::ids::{CurrencyId, PersonId, SliceHash, VaultId, tagged_hash};
 use limen_wire::intent::Intent;
 use limen_wire::pb;
 
@@ -28,7 +28,7 @@ use crate::formula::Leaf;
 
 pub use charge::Charge;
 use matching::{Fit, describe};
-pub use requirement::{Evidence, Requirement};
+pub use requirement::{Evidence, Fact, Requirement};
 pub use when::{InForce, Settled, Unknown, When};
 
 /// Most rules that one denied effect is explained by.
@@ -43,7 +43,8 @@ pub struct Decision {
     pub rules: Vec<String>,
     /// Why it is denied: what was observed and how far each rule of its class was from allowing it.
     pub reasons: Vec<String>,
-    /// What must be met before anything is signed, in the order of the rules' names, then what ceilings ask. Empty if denied.
+    /// What must be met before anything is signed, in the order of the rules' names, then what has to be attested. Empty
+    /// if denied.
     pub requirements: Vec<Requirement>,
     /// What every rule asks for that matches now or at another time: whoever has a say in one of them is heard at any time.
     /// Empty if denied for good.
@@ -52,7 +53,7 @@ pub struct Decision {
     pub charges: Vec<Charge>,
     /// Hash of the charter's slice that was consulted: an approval given under another slice has lapsed.
     pub slice: SliceHash,
-    /// A rule about hours or ages was consulted: at another moment the same bytes may be decided otherwise.
+    /// A rule about hours, ages or money was consulted: at another moment the same bytes may be decided otherwise.
     pub timed: bool,
     /// Denied whatever the moment and whoever approves: under this charter the same bytes are never allowed.
     pub for_good: bool,
@@ -107,10 +108,12 @@ struct Case<'a> {
 struct Matched<'a> {
     /// Now.
     now: BTreeMap<&'a str, &'a Rule>,
-    /// At this or another time.
+    /// At this or another time or price.
     ever: BTreeMap<&'a str, &'a Rule>,
     /// There is an effect that no rule allows at any moment, or that some rule denies at every moment.
     never: bool,
+    /// The prices without which nobody can tell whether one matches.
+    unpriced: BTreeSet<(&'a Asset, &'a CurrencyId)>,
 }
 
 /// Decides. The intent's requester must be enrolled with the duty to request; their signature is the guard's business.
@@ -140,8 +143,11 @@ pub fn decide(charter: &Charter, intent: &Intent, effects: &Effects, when: &When
         Ok(slice) => slice,
         Err(error) => return Decision::denied(vec![format!("the consulted rules cannot be hashed: {error}")], false),
     };
-    let ceilings = || limits.iter().copied().filter_map(Requirement::of_ceiling);
-    let asking: Vec<Requirement> = requirements(consulted.into_iter()).chain(ceilings()).collect();
+    let price =
+        |(asset, currency): &(&Asset, &CurrencyId)| Requirement::of_price((*asset).clone(), (*currency).clone());
+    let prices: Vec<Requirement> = matched.unpriced.iter().map(price).collect();
+    let facts = || limits.iter().copied().filter_map(Requirement::of_ceiling).chain(prices.iter().cloned());
+    let asking: Vec<Requirement> = requirements(consulted.into_iter()).chain(facts()).collect();
     let denied = |reasons: Vec<String>, for_good: bool| {
         let asking = if timed { asking.clone() } else { Vec::new() };
         let rules = rules.clone();
@@ -149,7 +155,7 @@ pub fn decide(charter: &Charter, intent: &Intent, effects: &Effects, when: &When
     };
     match charged {
         Ok(charges) if reasons.is_empty() => {
-            let requirements = requirements(matched.now.into_values()).chain(ceilings()).collect();
+            let requirements = requirements(matched.now.into_values()).chain(facts()).collect();
             Decision { allowed: true, rules, reasons, requirements, asking, charges, slice, timed, for_good: false }
         }
         Ok(_) => denied(reasons, never),
@@ -170,7 +176,7 @@ pub fn charges(charter: &Charter, intent: &Intent, effects: &Effects) -> Result<
 /// What the rules among them ask for that ask for anything.
 fn requirements<'a>(rules: impl Iterator<Item = &'a Rule>) -> impl Iterator<Item = Requirement> {
     let asking = rules.filter(|rule| !rule.needs.is_empty());
-    asking.map(|rule| Requirement { rule: rule.name.clone(), needs: rule.needs.clone(), ceiling: None })
+    asking.map(|rule| Requirement { rule: rule.name.clone(), needs: rule.needs.clone(), fact: None })
 }
 
 fn totals(list: &[Effect]) -> Totals<'_> {
@@ -200,6 +206,15 @@ impl<'a> Case<'a> {
                         continue;
                     }
                     Fit::OtherClass | Fit::No(_) => continue,
+                    // What allows or asks is taken to match until its price is known, and that is asked for.
+                    Fit::Unpriced(assets) => {
+                        let currency = rule.amount.currency.as_ref().map(|currency| &currency.id);
+                        matched.unpriced.extend(assets.into_iter().zip(currency.into_iter().cycle()));
+                        if rule.verb == Verb::Deny {
+                            matched.ever.insert(&rule.name, rule);
+                            continue;
+                        }
+                    }
                 }
                 matched.ever.insert(&rule.name, rule);
                 matched.now.insert(&rule.name, rule);
@@ -229,7 +244,7 @@ impl<'a> Case<'a> {
         let mut misses: Vec<String> = allowing
             .filter_map(|rule| match self.fit(rule, effect) {
                 Fit::No(why) | Fit::NotNow(why) => Some(format!("rule {:?} {why}", rule.name)),
-                Fit::Yes | Fit::OtherClass => None,
+                Fit::Yes | Fit::Unpriced(_) | Fit::OtherClass => None,
             })
             .collect();
         misses.sort();
@@ -257,8 +272,10 @@ impl<'a> Case<'a> {
         let attests = |one: &Checker| {
             limits.iter().filter_map(|limit| limit.ceiling_of.as_ref()).any(|vault| one.balances_of.contains(vault))
         };
+        let currencies = || rules.iter().filter_map(|rule| rule.amount.currency.as_ref());
+        let quotes = |one: &Checker| currencies().any(|currency| one.prices_in.contains(&currency.id));
         let all = self.charter.checkers.values();
-        let checkers: Vec<_> = all.filter(|one| asked.contains(&one.id) || attests(one)).collect();
+        let checkers: Vec<_> = all.filter(|one| asked.contains(&one.id) || attests(one) || quotes(one)).collect();
         let consulted = postcard::to_stdvec(&(rules, groups, people, requester, limits, checkers))?;
         Ok(SliceHash::new(tagged_hash("limen policy slice v4", [consulted.as_slice()])))
     }

@@ -259,11 +259,14 @@ fn groups(changes: &mut Changes, old: &Charter, new: &Charter) {
 /// that rule.
 fn checkers(changes: &mut Changes, old: &Charter, new: &Charter) {
     let neutral = (Direction::Neutral, Direction::Neutral);
-    for checker in
-        new.checkers.values().filter(|one| !old.checkers.contains_key(&one.id) && !one.balances_of.is_empty())
-    {
-        let vaults = shown(&checker.balances_of, "none");
-        changes.add(Direction::Loosens, format!("checker {} is new and attests what is in {vaults}", checker.id));
+    for checker in new.checkers.values().filter(|one| !old.checkers.contains_key(&one.id)) {
+        for (what, list) in
+            [("what is in", shown(&checker.balances_of, "")), ("prices in", shown(&checker.prices_in, ""))]
+        {
+            if !list.is_empty() {
+                changes.add(Direction::Loosens, format!("checker {} is new and attests {what} {list}", checker.id));
+            }
+        }
     }
     changes.named("checker", (&old.checkers, &new.checkers), neutral, |changes, old, new| {
         changes.same(&format!("the key of checker {}", new.id), &old.public_key, &new.public_key);
@@ -272,6 +275,8 @@ fn checkers(changes: &mut Changes, old: &Charter, new: &Charter) {
         // One more is one more of whom a word is enough; of one less every word that counts would have counted before.
         let what = format!("vaults whose balances checker {} attests", new.id);
         changes.members(&what, (&old.balances_of, &new.balances_of), (Direction::Loosens, Direction::Tightens));
+        let what = format!("currencies in which checker {} attests prices", new.id);
+        changes.members(&what, (&old.prices_in, &new.prices_in), (Direction::Loosens, Direction::Tightens));
     });
 }
 

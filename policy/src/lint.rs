@@ -334,10 +334,16 @@ impl<'a> Findings<'a> {
         for group in self.charter.asset_groups.keys().filter(|id| !counted(id)) {
             self.add(Severity::Warning, format!("asset group {group}"), "no rule and no limit names it");
         }
+        for id in self.charter.currencies.keys() {
+            if rules.iter().all(|rule| rule.amount.currency.as_ref().is_none_or(|currency| currency.id != *id)) {
+                self.add(Severity::Warning, format!("currency {id}"), "no rule names it");
+            }
+        }
         for limit in self.charter.limits.values().filter(|limit| limit.ceiling_of.is_none()) {
             let over = |rule: &&Rule| {
                 rule.verb == Verb::Allow
                     && rule.amount.assets.as_ref() == Some(&limit.assets)
+                    && rule.amount.currency.is_none()
                     && limit.max_amount.is_some_and(|most| rule.amount.max_amount.is_some_and(|max| max > most))
                     && (limit.vaults.is_empty() || limit.vaults.is_superset(&rule.vaults) && !rule.vaults.is_empty())
                     && limit.requesters.is_empty()

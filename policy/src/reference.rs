@@ -7,7 +7,7 @@ mod tests;
 use crate::charter::rule::Class;
 
 /// Every key of a rule, with what it means.
-pub(crate) const KEYS: [(&str, &str); 25] = [
+pub(crate) const KEYS: [(&str, &str); 26] = [
     ("name", "1 to 64 printable characters, unique: decisions and logs say it"),
     ("allow", "the rule allows this class, if what it asks for is met"),
     ("require", "the rule allows nothing by itself, but adds what it asks for wherever another one allows"),
@@ -18,7 +18,14 @@ pub(crate) const KEYS: [(&str, &str); 25] = [
     ("chains", "matches only on these chains, by CAIP-2 name"),
     ("asset", "matches only this registered asset; this or `asset_group` is needed in a rule that allows"),
     ("asset_group", "matches only the assets of this group (`[asset_groups.NAME]`), whose sums are added up"),
-    ("more_than", "matches only above this sum over the whole request, in units of the asset"),
+    (
+        "currency",
+        "`more_than` and `max_amount` are what the assets are worth in this money (`[currencies.NAME]`), as attested",
+    ),
+    (
+        "more_than",
+        "matches only above this sum over the whole request, in units of the asset, the group or the currency",
+    ),
     ("max_amount", "matches only up to this sum over the whole request; needed in a rule that allows"),
     ("names", "matches only these methods, kinds of control or primary types"),
     ("destinations", "matches only these: addresses, `book:ENTRY`, `tag:TAG`, or the word `\"anywhere\"`"),

@@ -138,9 +138,7 @@ fn asks(requirement: &Requirement) -> String {
         let checks: Vec<_> = needs.checks.iter().map(ToString::to_string).collect();
         parts.push(format!("a pass of {}", checks.join(" and ")));
     }
-    if let Some((ceiling, vault)) = &requirement.ceiling {
-        parts.push(format!("to know what vault {vault} holds, for ceiling {ceiling}"));
-    }
+    parts.extend(requirement.fact.as_ref().map(|fact| format!("to know {fact}, for {}", requirement.rule)));
     parts.join(", ")
 }
 

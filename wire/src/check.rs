@@ -24,12 +24,25 @@ pub type Prices = BTreeMap<(Asset, CurrencyId), Price>;
 const MAX_SCALE: u32 = 76;
 
 /// A price, as an exact fraction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Price {
     /// The smallest units of the currency for `10^scale` of the asset's smallest units. Never zero.
     pub value: Amount,
     /// Power of ten, at most 76.
     pub scale: u32,
+}
+
+impl Price {
+    /// What so many of the asset's smallest units are worth, in the currency's smallest unit, rounded up; `None` beyond 256 bits.
+    pub fn worth(&self, amount: Amount) -> Option<Amount> {
+        let (mut worth, mut left, mut exact) = (amount.checked_mul(self.value)?, self.scale, true);
+        while left > 0 {
+            let step = left.min(19);
+            let (quotient, rest) = worth.checked_div_rem_u64(10u64.checked_pow(step)?)?;
+            (worth, left, exact) = (quotient, left - step, exact && rest == 0);
+        }
+        if exact { Some(worth) } else { worth.checked_add(Amount::from_u128(1)) }
+    }
 }
 
 /// One checker's finding about one intent.

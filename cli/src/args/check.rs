@@ -9,6 +9,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   limen check 1f0c… --charter charter.toml --key screening.pem
   limen check 1f0c… --charter charter.toml --key screening.pem --object 'the destination is on a list'
   limen check 1f0c… --charter charter.toml --key watch.pem --balance hot:usdt=81250.5 --balance hot:eth=12
+  limen check 1f0c… --charter charter.toml --key rates.pem --price usd:eth=2500.12
   limen check 1f0c… --charter charter.toml --key watch.pem --balance hot:usdt=0 --out finding.bin     without the cluster
 
 Whoever signs vouches for it: look at the request, and at the chain, before. A finding counts for this one intent, under this
@@ -25,11 +26,14 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) key: PathBuf,
     /// What speaks against the intent; it passes without
-    #[arg(long, value_name = "REASON", conflicts_with = "balances")]
+    #[arg(long, value_name = "REASON", conflicts_with_all = ["balances", "prices"])]
     pub(crate) object: Option<String>,
     /// How much of an asset a vault holds, in units of the asset; may be given more than once
     #[arg(long = "balance", value_name = "VAULT:ASSET=AMOUNT")]
     pub(crate) balances: Vec<String>,
+    /// What one unit of an asset is worth in a currency, with up to 18 places more than it has; may be given more than once
+    #[arg(long = "price", value_name = "CURRENCY:ASSET=PRICE")]
+    pub(crate) prices: Vec<String>,
     /// For how long it counts, in seconds; never longer than the charter says
     #[arg(long, default_value_t = 300, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) valid_for: u64,

@@ -1,10 +1,15 @@
 //! `limen check`: an external checker says what it found about an intent, and what it knows of vaults.
 
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
 use anyhow::{Context as _, Result, bail};
 use limen_client::now_secs;
-use limen_policy::charter::{Charter, Checker};
-use limen_policy::check::verify;
-use limen_wire::check::{Balances, Check};
+use limen_policy::charter::{AssetEntry, Charter, Checker};
+use limen_policy::check::{price, verify};
+use limen_wire::check::{Check, Price};
+use limen_wire::effects::{Amount, Asset};
+use limen_wire::ids::{CurrencyId, VaultId};
 use limen_wire::keys::PublicKey;
 use limen_wire::pb;
 use serde_json::json;
@@ -35,11 +40,16 @@ pub(crate) async fn run(args: &CheckArgs, session: Option<&Session>, output: Out
     let balances = check.balances.iter().map(|((vault, asset), amount)| {
         json!({ "vault": vault.as_str(), "asset": asset.to_string(), "amount": amount.to_string() })
     });
+    let prices = check.prices.iter().map(|((asset, currency), price)| {
+        let (value, scale) = (price.value.to_string(), price.scale);
+        json!({ "asset": asset.to_string(), "currency": currency.as_str(), "value": value, "scale": scale })
+    });
     let result = json!({
         "checker": check.checker.as_str(),
         "intent_id": check.intent_id.to_string(),
         "objection": check.objection,
         "balances": balances.collect::<Vec<_>>(),
+        "prices": prices.collect::<Vec<_>>(),
         "expires_at_secs": check.expires_at_secs,
         "out": out,
         "request": request.as_ref().map(view::request_json),
@@ -61,7 +71,8 @@ pub(crate) async fn run(args: &CheckArgs, session: Option<&Session>, output: Out
 fn sign(args: &CheckArgs) -> Result<(Check, pb::Envelope)> {
     let (charter, key, now_secs) = (charter(&args.charter)?, signer::read_key(&args.key)?, now_secs());
     let checker = enrolled(&charter, &key.public_key())?;
-    let balances = args.balances.iter().map(|text| balance(&charter, text)).collect::<Result<Vec<_>>>()?;
+    let balances = args.balances.iter().map(|text| balance(&charter, text));
+    let prices = args.prices.iter().map(|text| quote(&charter, text));
     let check = Check {
         cluster: charter.cluster.clone(),
         intent_id: args.id,
@@ -71,7 +82,7 @@ fn sign(args: &CheckArgs) -> Result<(Check, pb::Envelope)> {
         expires_at_secs: now_secs.saturating_add(args.valid_for),
         objection: args.object.clone(),
         balances: distinct(balances)?,
-        prices: [].into(),
+        prices: distinct(prices)?,
     };
     let sealed = check.seal(&key);
     verify(&sealed, &charter, &args.id, now_secs).context("what was signed would be refused")?;
@@ -85,25 +96,47 @@ fn enrolled<'a>(charter: &'a Charter, key: &PublicKey) -> Result<&'a Checker> {
     }
 }
 
-type Balance = (<Balances as IntoIterator>::Item, String);
-
-/// `hot:usdt=81250.5`
-fn balance(charter: &Charter, text: &str) -> Result<Balance> {
-    let bad = || wrong(format!("the balance {text:?} must be written VAULT:ASSET=AMOUNT, such as hot:usdt=81250.5"));
-    let (what, units) = text.split_once('=').ok_or_else(bad)?;
-    let (vault, name) = what.split_once(':').ok_or_else(bad)?;
+/// `hot:usdt=81250.5` as vault, asset, and amount.
+fn balance(charter: &Charter, text: &str) -> Result<((VaultId, Asset), Amount)> {
+    let form = "VAULT:ASSET=AMOUNT, such as hot:usdt=81250.5";
+    let (vault, entry, units) = parts(charter, ("balance", text), form)?;
     let vault = vault.parse().map_err(|error| wrong(format!("the balance {text:?}: {error}")))?;
-    let unknown = || wrong(format!("the balance {text:?}: asset {name:?} is not registered in the charter"));
-    let entry = charter.assets.get(name).ok_or_else(unknown)?;
-    Ok((((vault, entry.asset.clone()), amount(units, entry.decimals)?), what.to_owned()))
+    Ok(((vault, entry.asset.clone()), amount(units, entry.decimals)?))
 }
 
-fn distinct(list: Vec<Balance>) -> Result<Balances> {
-    let mut balances = Balances::new();
-    for ((of, amount), what) in list {
-        if balances.insert(of, amount).is_some() {
-            return Err(wrong(format!("the balance of {what} is given twice")));
+/// `usd:eth=2500.12` as asset, currency, and price.
+fn quote(charter: &Charter, text: &str) -> Result<((Asset, CurrencyId), Price)> {
+    let form = "CURRENCY:ASSET=PRICE, such as usd:eth=2500.12";
+    let (currency, entry, units) = parts(charter, ("price", text), form)?;
+    let found = charter.currencies.values().find(|known| known.id.as_str() == currency);
+    let found = found.ok_or_else(|| wrong(format!("the price {text:?}: the charter has no currency {currency:?}")))?;
+    let none =
+        || wrong(format!("the price {text:?}: {units:?} is no price with at most {} places", found.decimals + 18));
+    Ok(((entry.asset.clone(), found.id.clone()), price(units, entry.decimals, found.decimals).ok_or_else(none)?))
+}
+
+/// Of what, of which asset, how much.
+fn parts<'a>(
+    charter: &'a Charter,
+    (what, text): (&str, &'a str),
+    form: &str,
+) -> Result<(&'a str, &'a AssetEntry, &'a str)> {
+    let bad = || wrong(format!("the {what} {text:?} must be written {form}"));
+    let (of, units) = text.split_once('=').ok_or_else(bad)?;
+    let (of, name) = of.split_once(':').ok_or_else(bad)?;
+    let unknown = || wrong(format!("the {what} {text:?}: asset {name:?} is not registered in the charter"));
+    Ok((of, charter.assets.get(name).ok_or_else(unknown)?, units))
+}
+
+/// Nothing is said twice.
+fn distinct<K: Ord + Debug, V>(list: impl Iterator<Item = Result<(K, V)>>) -> Result<BTreeMap<K, V>> {
+    let mut all = BTreeMap::new();
+    for one in list {
+        let (of, value) = one?;
+        let twice = format!("a balance or a price is given twice: {of:?}");
+        if all.insert(of, value).is_some() {
+            return Err(wrong(twice));
         }
     }
-    Ok(balances)
+    Ok(all)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use limen_policy::charter::Charter;
-use limen_policy::check::{Finding, attested, verify};
+use limen_policy::check::{Finding, Quotes, attested, verify};
 use limen_wire::effects::Amount;
 use limen_wire::ids::{IntentId, LimitId};
 use limen_wire::keys::SigningKey;
@@ -25,7 +25,7 @@ impl Desk {
     fn new() -> Self {
         let desk = Self(tempfile::tempdir().unwrap());
         let mut text = SAMPLE.to_owned();
-        for checker in ["screening", "balance-watch", "nobody"] {
+        for checker in ["screening", "balance-watch", "rates", "nobody"] {
             let pem = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem();
             let (file, key) = (desk.path(&format!("{checker}.pem")), SigningKey::from_pkcs8_pem(&pem).unwrap());
             std::fs::write(&file, pem).unwrap();
@@ -78,6 +78,12 @@ fn a_pass_an_objection_and_a_balance_are_written_as_signers_take_them() {
     assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
     let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
     assert_eq!((told["checker"].as_str(), told["balances"].as_array().unwrap().len()), (Some("balance-watch"), 2));
+    let quoted = desk.check("rates", "price.bin", &["--price", "usd:eth=2500.12", "--price", "usd:usdt=0.9998"]);
+    assert!(quoted.status.success(), "{}", String::from_utf8_lossy(&quoted.stderr));
+    let (quotes, eth) =
+        (Quotes::of(&[desk.found(&desk.path("price.bin"))]), &desk.charter().assets["eth"].asset.clone());
+    let cents = quotes.worth(eth, Amount::from_units("2", 18).unwrap(), &"usd".parse().unwrap());
+    assert_eq!(cents, Some(Amount::from_u128(500_024)));
     let held = attested(&desk.charter(), &[desk.found(&desk.path("held.bin"))]);
     assert_eq!(held[&LimitId::new("hot-usdt").unwrap()], Amount::from_u128(81_250_500_000));
 }
@@ -89,10 +95,15 @@ fn what_signers_would_not_take_is_not_written() {
         ("nobody", &[][..], "is no checker's in the charter"),
         ("screening", &["--balance", "hot:usdt=1"], "which the charter does not let it"),
         ("balance-watch", &["--balance", "reserve:usdt=1"], "which the charter does not let it"),
+        ("screening", &["--price", "usd:eth=1"], "which the charter does not let it"),
+        ("rates", &["--price", "chf:eth=1"], "has no currency"),
+        ("rates", &["--price", "usd:eth=0"], "is no price"),
+        ("rates", &["--price", "usd=1"], "CURRENCY:ASSET=PRICE"),
+        ("rates", &["--price", "usd:eth=1", "--price", "usd:eth=2"], "given twice"),
         ("balance-watch", &["--balance", "hot=1"], "VAULT:ASSET=AMOUNT"),
         ("balance-watch", &["--balance", "hot:usdt"], "VAULT:ASSET=AMOUNT"),
         ("balance-watch", &["--balance", "Hot!:usdt=1"], "vault"),
-        ("balance-watch", &["--balance", "hot:dai=1"], "\"dai\" is not registered"),
+        ("balance-watch", &["--balance", "hot:dai=1"], "is not registered in the charter"),
         ("balance-watch", &["--balance", "hot:usdt=0.0000001"], "is not an amount"),
         ("balance-watch", &["--balance", "hot:usdt=1", "--balance", "hot:usdt=2"], "given twice"),
         ("balance-watch", &["--balance", "hot:usdt=1", "--object", "no"], "cannot be used with"),

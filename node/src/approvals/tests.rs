@@ -122,6 +122,7 @@ impl Bench {
         self.pin();
         let (charter, examined, now) = (self.charter.clone(), self.examined(), self.now);
         let papers = Papers { approvals, checks: &self.checks };
+        let examined = priced(&charter, examined, &papers, now);
         let (shown, envelope) = (Shown::read(&charter, &examined, None, &papers, now), sealed(&self.raw));
         let settled = self.store().write_blocking(move |txn| {
             admission::note(txn, &charter, &examined, &envelope, now)?.unwrap();
@@ -137,6 +138,7 @@ impl Bench {
         let call = SignCall { leaf_patience_ms: u64::MAX, ..sign_call(&[self.session; 32], &[1, 2]).unwrap() };
         let (charter, examined, now) = (self.charter.clone(), self.examined(), self.now);
         let papers = Papers { approvals, checks: &self.checks };
+        let examined = priced(&charter, examined, &papers, now);
         let (shown, envelope) = (Shown::read(&charter, &examined, None, &papers, now), sealed(&self.raw));
         let decided = self
             .store()

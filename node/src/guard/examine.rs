@@ -6,6 +6,7 @@ use std::sync::Arc;
 use limen_chain::{Decoded, SigningInput};
 use limen_mpc::{ChildKey, DerivationPath, Point, SignInput, derive_public};
 use limen_policy::charter::{Charter, Duty};
+use limen_policy::check::Quotes;
 use limen_policy::decide::{Decision, When, decide};
 use limen_policy::ledger::Claim;
 use limen_policy::succession::{Ages, AgesAt};
@@ -59,12 +60,18 @@ impl Examined {
     pub const fn charter(&self) -> CharterHash {
         self.charter
     }
-    /// Decides again where the answer depends on the moment.
+    /// Decides again where the answer depends on the moment. Prices are forgotten: they come with each request anew.
     #[must_use]
-    pub fn at(mut self, charter: &Charter, now: Now) -> Self {
+    pub fn at(self, charter: &Charter, now: Now) -> Self {
+        self.priced(charter, now, Quotes::none())
+    }
+    /// Decides again where the answer depends on the moment or on what things are worth.
+    #[must_use]
+    pub fn priced(mut self, charter: &Charter, now: Now, quotes: &Quotes) -> Self {
         if self.decision.timed {
-            self.decision =
-                decide(charter, &self.intent, &self.decoded.effects, &when(now, &self.ages.at(now.uptime.0)));
+            let ages = self.ages.at(now.uptime.0);
+            let when = When { quotes, ..when(now, &ages) };
+            self.decision = decide(charter, &self.intent, &self.decoded.effects, &when);
         }
         self
     }
@@ -106,7 +113,7 @@ impl Examined {
 
 /// The moment of a decision: hours are those of the wall, ages are on this signer's running time.
 pub(super) const fn when<'a>(now: Now, in_force: &'a AgesAt<'a>) -> When<'a> {
-    When { now_secs: now.wall.as_secs(), in_force }
+    When { now_secs: now.wall.as_secs(), in_force, quotes: Quotes::none() }
 }
 
 /// Examines an envelope. `ages` are those of this charter at this signer; `key` looks a key up by name.

@@ -66,11 +66,12 @@ impl Keeper<'_> {
         for requested in request.requests {
             let envelope = requested.intent.unwrap_or_default();
             let id = envelope::payload_id(PayloadType::Intent, &envelope.payload);
+            let papers = Papers { approvals: &requested.approvals, checks: &requested.external_checks };
             let read = self.examine(charter, &envelope, requested.key_certificate.as_ref());
+            let read = read.map(|examined| self.decisions.priced(examined, &papers));
             claimed.seen.insert((charter.hash(), id), read.clone().map_err(|error| error.to_string()));
             shown.insert(id, envelope.clone());
             if let Ok(examined) = read {
-                let papers = Papers { approvals: &requested.approvals, checks: &requested.external_checks };
                 let said = self.decisions.show(&examined, &papers)?;
                 requests.push(Request { examined, envelope, said });
             }

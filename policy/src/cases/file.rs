@@ -34,7 +34,11 @@ pub(super) struct Given {
     pub(super) at: Option<String>,
     pub(super) in_force: Option<String>,
     pub(super) balances: Option<Balances>,
+    pub(super) prices: Option<Prices>,
 }
+
+/// What one unit of an asset is worth, as somebody attests who may: by currency and asset.
+pub(super) type Prices = BTreeMap<String, BTreeMap<String, String>>;
 
 /// What vaults hold, as somebody attests who may: by vault and asset, in units of the asset.
 pub(super) type Balances = BTreeMap<String, BTreeMap<String, String>>;
@@ -63,6 +67,7 @@ pub(super) struct Test {
     #[serde(default)]
     pub(super) checks: Vec<String>,
     pub(super) balances: Option<Balances>,
+    pub(super) prices: Option<Prices>,
     /// How long ago the last approval came.
     pub(super) waited: Option<String>,
     /// What of each limit is used already, in units of its asset.

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use limen_wire::approval::{Approval, Verdict};
 use limen_wire::effects::{Address, AllowanceChange, Amount, Asset, ChainId, Effect, Effects};
 use limen_wire::ids::{
-    ApprovalId, BookEntryId, CheckerId, CredentialId, FreezeEpoch, IntentId, KeyId, LimitId, RequesterId, VaultId,
+    ApprovalId, BookEntryId, CheckerId, CredentialId, CurrencyId, FreezeEpoch, IntentId, KeyId, LimitId, RequesterId,
+    VaultId,
 };
 use limen_wire::intent::{Intent, Payload};
 
@@ -16,7 +17,7 @@ use crate::approval::{Facts, Tally, Verified};
 use crate::charter::Charter;
 use crate::charter::hours::Day;
 use crate::charter::rule::Class;
-use crate::check::{Attested, Finding, attested};
+use crate::check::{Attested, Finding, Quotes, attested, price};
 use crate::decide::{Decision, Evidence, InForce, When, decide};
 
 /// The account that signs, where a test names none.
@@ -50,12 +51,12 @@ fn judge(charter: &Charter, given: &Given, test: &Test) -> Result<Judgement, Str
     let effects = effects(charter, test, &intent, word(&test.account, &given.account))?;
     let now_secs = word(&test.at, &given.at).map_or(Ok(MONDAY), |text| moment(&text))?;
     let in_force = Since(word(&test.in_force, &given.in_force).map_or(Ok(u64::MAX), |text| duration(&text))?);
-    let when = When { now_secs, in_force: &in_force };
+    let findings = found(charter, given, test)?;
+    let when = When { now_secs, in_force: &in_force, quotes: &Quotes::of(&findings) };
     let decision = decide(charter, &intent, &effects, &when);
     if !decision.allowed {
         return Ok(Judgement::Refused(decision.reasons));
     }
-    let findings = found(charter, given, test)?;
     let over = over_limits(charter, test, &decision, &attested(charter, &findings))?;
     if !over.is_empty() {
         return Ok(Judgement::Refused(over));
@@ -102,7 +103,8 @@ fn missed(charter: &Charter, expect: &Expect, came: &Judgement) -> Result<Option
         let rule = charter.rules.iter().any(|rule| rule.name == name);
         let limit = charter.limits.values().any(|limit| limit.id.as_str() == name || limit.title() == name);
         let person = charter.roster.people.keys().any(|person| person.as_str() == name);
-        match rule || limit || person {
+        let price = name.starts_with("price of ");
+        match rule || limit || person || price {
             true => Ok(()),
             false => Err(format!("expect: the charter has no rule, limit or person {name:?}")),
         }
@@ -307,10 +309,31 @@ fn found(charter: &Charter, given: &Given, test: &Test) -> Result<Vec<Finding>, 
     let one = |name: &String| {
         let id = CheckerId::new(name.clone()).map_err(|error| format!("checks: {error}"))?;
         let known = charter.checkers.contains_key(&id);
-        known.then(|| Finding::unproved(id, [].into())).ok_or_else(|| format!("checks: there is no checker {name}"))
+        known
+            .then(|| Finding::unproved(id, [].into(), [].into()))
+            .ok_or_else(|| format!("checks: there is no checker {name}"))
     };
     let balances = test.balances.as_ref().or(given.balances.as_ref()).into_iter().flatten();
-    test.checks.iter().map(one).chain(balances.map(|(vault, held)| told(charter, vault, held))).collect()
+    let prices = test.prices.as_ref().or(given.prices.as_ref()).into_iter().flatten();
+    let balances = balances.map(|(vault, held)| told(charter, vault, held));
+    let prices = prices.map(|(currency, prices)| quoted(charter, currency, prices));
+    test.checks.iter().map(one).chain(balances).chain(prices).collect()
+}
+
+/// What somebody says that things are worth who may.
+fn quoted(charter: &Charter, currency: &str, prices: &BTreeMap<String, String>) -> Result<Finding, String> {
+    let id = CurrencyId::new(currency).map_err(|error| format!("prices: {error}"))?;
+    let currency = charter.currencies.get(&id).ok_or_else(|| format!("prices: there is no currency {id}"))?;
+    let pricer = charter.pricers(&id).next().ok_or_else(|| format!("prices: no checker attests prices in {id}"))?;
+    let one = |(name, text): (&String, &String)| {
+        let entry = charter.assets.get(name).ok_or_else(|| format!("prices: asset {name:?} is not registered"))?;
+        let price = price(text, entry.decimals, currency.decimals);
+        Ok::<_, String>((
+            (entry.asset.clone(), id.clone()),
+            price.ok_or_else(|| format!("prices: {text:?} is no price"))?,
+        ))
+    };
+    Ok(Finding::unproved(pricer.id.clone(), [].into(), prices.iter().map(one).collect::<Result<_, _>>()?))
 }
 
 /// What somebody tells of a vault who may.
@@ -322,7 +345,7 @@ fn told(charter: &Charter, vault: &str, held: &BTreeMap<String, String>) -> Resu
         let (asset, amount) = units(charter, name, text).map_err(|error| format!("balances: {error}"))?;
         Ok::<_, String>(((id.clone(), asset), amount))
     };
-    Ok(Finding::unproved(attester.id.clone(), held.iter().map(one).collect::<Result<_, _>>()?))
+    Ok(Finding::unproved(attester.id.clone(), held.iter().map(one).collect::<Result<_, _>>()?, [].into()))
 }
 
 /// `mon 10:00` as seconds since 1970, in UTC.

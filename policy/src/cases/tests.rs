@@ -127,6 +127,39 @@ fn ceilings_can_be_tested() {
     }
 }
 
+#[test]
+fn money_can_be_tested() {
+    let rules = "[currencies.usd]\ndecimals = 2\n\
+        [[checkers]]\nid = \"rates\"\nmax_age_secs = 60\nprices_in = [\"usd\"]\n\
+        public_key = \"ed25519:62a611b472d89b0e5fc93c069b9f700b4c552d55bc0e87b56008ef17b6b2bebe\"\n\
+        [[rules]]\nname = \"pay\"\nallow = \"transfer\"\nasset = \"eth\"\ncurrency = \"usd\"\nmax_amount = \"5000\"\n\
+        destinations = \"anywhere\"\n";
+    let part = |name: &str| if name == "rules.toml" { Ok(rules.to_owned()) } else { base(name) };
+    let head = HEAD.replace("pack:hot", "rules.toml");
+    let one = |more: &str, expect: &str| {
+        let does = "does = [{ effect = \"transfer\", asset = \"eth\", amount = \"2\", to = \"book:exchange\" }]";
+        run(&format!("{head}\n[[test]]\nname = \"x\"\n{does}\n{more}\nexpect = {expect}\n"), &part)
+    };
+    for (more, expect) in [
+        ("prices = { usd = { eth = \"2500\" } }", "\"allowed\""),
+        ("prices = { usd = { eth = \"2500.000000000000000001\" } }", "{ refused = \"pay\" }"),
+        ("prices = { usd = { usdt = \"1\" } }", "{ needs = \"price of eip155:1/slip44:60 in usd\" }"),
+        ("", "{ needs = \"price of eip155:1/slip44:60 in usd\" }"),
+    ] {
+        let outcome = one(more, expect).unwrap().remove(0);
+        assert!(outcome.passed(), "{more}: {outcome:?}");
+    }
+    for (more, says) in [
+        ("prices = { chf = { eth = \"1\" } }", "there is no currency chf"),
+        ("prices = { usd = { dai = \"1\" } }", "\"dai\" is not registered"),
+        ("prices = { usd = { eth = \"0\" } }", "is no price"),
+        ("prices = { usd = { eth = \"much\" } }", "is no price"),
+    ] {
+        let error = one(more, "\"allowed\"").unwrap_err().to_string();
+        assert!(error.contains(says), "{more}: {error}");
+    }
+}
+
 /// Real bytes can be judged as well: here a plain transfer of 1 wei.
 #[test]
 fn a_transaction_is_decoded() {

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use limen_wire::effects::{Address, ChainId};
-use limen_wire::ids::{CheckerId, ClusterId, IdError, NodeId, RequesterId};
+use limen_wire::ids::{CheckerId, ClusterId, CurrencyId, IdError, NodeId, RequesterId};
 use limen_wire::keys::PublicKey;
 use limen_wire::limits;
 use serde::Deserialize;
 
 use super::people::Roster;
 use super::vault::Vaults;
-use super::{Bounds, Charter, CharterError, Checker, Coordinator, Duty, MAX_BYTES, Node, Requester};
+use super::{Bounds, Charter, CharterError, Checker, Coordinator, Currency, Duty, MAX_BYTES, Node, Requester};
 
 mod assets;
 mod ceilings;
@@ -39,6 +39,8 @@ struct File {
     assets: BTreeMap<String, assets::FileAsset>,
     #[serde(default)]
     asset_groups: BTreeMap<String, assets::FileAssetGroup>,
+    #[serde(default)]
+    currencies: BTreeMap<String, assets::FileCurrency>,
     #[serde(default)]
     rules: Vec<rules::FileRule>,
     #[serde(default)]
@@ -115,6 +117,8 @@ struct FileChecker {
     max_age_secs: u64,
     #[serde(default)]
     balances_of: Vec<String>,
+    #[serde(default)]
+    prices_in: Vec<String>,
 }
 
 /// Most external checkers of a charter.
@@ -158,7 +162,8 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
     let roster = people::read(file.people, file.groups)?;
     let requesters = requesters(file.requesters, &roster)?;
     let vaults = vaults::vaults(file.vaults)?;
-    let checkers = checkers(file.checkers, &requesters, &roster, &vaults)?;
+    let currencies = assets::currencies(file.currencies)?;
+    let checkers = checkers(file.checkers, (&requesters, &roster), &vaults, &currencies)?;
     let assets = assets::assets(file.assets)?;
     let asset_groups = assets::groups(file.asset_groups, &assets)?;
     let registry = assets::Registry { assets: &assets, groups: &asset_groups };
@@ -167,6 +172,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
     ceilings::read(file.ceilings, (&registry, &vaults, &checkers), &ledgers, &mut limits)?;
     let known = rules::Known {
         registry: &registry,
+        currencies: &currencies,
         requesters: &requesters,
         roster: &roster,
         checkers: &checkers,
@@ -186,6 +192,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
         requesters,
         assets,
         asset_groups,
+        currencies,
         roster,
         checkers,
         vaults,
@@ -282,9 +289,9 @@ fn requesters(raw: Vec<FileRequester>, roster: &Roster) -> Result<BTreeMap<Reque
 /// A checker is nobody who asks or approves: its word is to be one more.
 fn checkers(
     raw: Vec<FileChecker>,
-    requesters: &BTreeMap<RequesterId, Requester>,
-    roster: &Roster,
+    (requesters, roster): (&BTreeMap<RequesterId, Requester>, &Roster),
     vaults: &Vaults,
+    currencies: &BTreeMap<CurrencyId, Currency>,
 ) -> Result<BTreeMap<CheckerId, Checker>, CharterError> {
     if raw.len() > MAX_CHECKERS {
         return Err(invalid("checkers", format!("{} checkers, at most {MAX_CHECKERS} are possible", raw.len())));
@@ -305,7 +312,9 @@ fn checkers(
             return Err(invalid(place, format!("max_age_secs: 1 to {limit} are possible")));
         }
         let balances_of = vaults::known_vaults(&place, raw.balances_of, vaults)?;
-        let checker = Checker { id: id.clone(), public_key, max_age_secs: raw.max_age_secs, balances_of };
+        let prices_in = raw.prices_in.into_iter().map(|text| assets::known_currency(&place, text, currencies));
+        let prices_in = prices_in.map(|found| found.map(|one| one.id.clone())).collect::<Result<_, _>>()?;
+        let checker = Checker { id: id.clone(), public_key, max_age_secs: raw.max_age_secs, balances_of, prices_in };
         if checkers.insert(id, checker).is_some() {
             return Err(invalid(place, "named twice"));
         }

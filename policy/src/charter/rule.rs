@@ -7,6 +7,7 @@ use limen_wire::effects::{Address, Amount, ChainId};
 use limen_wire::ids::{BookEntryId, CheckerId, KeyId, RequesterId, VaultId};
 use serde::{Deserialize, Serialize};
 
+use super::Currency;
 use super::assets::Assets;
 use super::hours::Hours;
 use crate::formula::Formula;
@@ -106,6 +107,8 @@ impl Class {
 pub struct AmountRange {
     /// Which asset, or which several added up; `None` matches every one, in rules that do not allow.
     pub assets: Option<Assets>,
+    /// The money in which the sums are said, at an attested price; `None` where they are in units of the assets.
+    pub currency: Option<Currency>,
     /// Only sums above this one.
     pub more_than: Option<Amount>,
     /// Only sums up to this one.
@@ -236,8 +239,8 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether what it makes of a request depends on when it is looked at.
+    /// Whether what it makes of a request depends on when it is looked at, or on what it is worth then.
     pub fn is_timed(&self) -> bool {
-        self.entry_age != EntryAge::Any || self.hours != Hours::Always
+        self.amount.currency.is_some() || self.entry_age != EntryAge::Any || self.hours != Hours::Always
     }
 }

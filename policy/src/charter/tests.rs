@@ -409,3 +409,30 @@ fn a_ceiling_has_room_for_what_is_attested() {
     let day = crate::ledger::Scope::Limit { name: "usdt-a-day".to_owned(), subject: String::new() };
     assert_eq!(charter.ledger_room(&main, &day, [None].into_iter()), charter.ledger_limit(&main, &day));
 }
+
+#[test]
+fn money_must_make_sense() {
+    let money = "currency = \"usd\"\nmore_than = \"10000\"";
+    let many: String = (0..16).map(|n| format!("[currencies.c{n}]\ndecimals = 2\n")).collect();
+    for (from, to, says) in [
+        ("currency = \"usd\"", "currency = \"chf\"", "there is no currency chf"),
+        ("currency = \"usd\"", "currency = \"U S\"", "currency"),
+        (money, "currency = \"usd\"", "currency means nothing without"),
+        (money, "currency = \"usd\"\nmore_than = \"0.001\"", "at most 2 places"),
+        ("asset = \"usdt\"\ncurrency = \"usd\"", "currency = \"usd\"", "an amount needs its asset"),
+        ("[currencies.usd]\ndecimals = 2", "[currencies.usd]\ndecimals = 37", "more than 36 decimals"),
+        ("[currencies.usd]", &format!("{many}[currencies.usd]"), "at most 16 are possible"),
+        ("prices_in = [\"usd\"]", "prices_in = [\"chf\"]", "there is no currency chf"),
+        ("prices_in = [\"usd\"]", "", "nobody attests prices: name usd in prices_in"),
+        (
+            "window_secs = 86400\n",
+            "window_secs = 86400\ncurrency = \"usd\"\n",
+            "a limit counts units of an asset or asset_group, not money",
+        ),
+        ("window_secs = 7200\n", "window_secs = 7200\ncurrency = \"usd\"\n", "unknown field"),
+        ("allow = \"message\"", "allow = \"message\"\ncurrency = \"usd\"", "currency means nothing without"),
+    ] {
+        let error = refused(from, to).to_string();
+        assert!(error.contains(says), "{from} → {to}: {error}");
+    }
+}

@@ -212,7 +212,7 @@ fn of_several_attestations_the_highest_counts_and_an_incomplete_one_does_not() {
     let (eth, usdt) = (charter.assets["eth"].asset.clone(), charter.assets["usdt"].asset.clone());
     let finding = |held: &[(&limen_wire::effects::Asset, Amount)]| {
         let held = held.iter().map(|(asset, amount)| (("hot".parse().unwrap(), (*asset).clone()), *amount)).collect();
-        Finding::unproved("balance-watch".parse().unwrap(), held)
+        Finding::unproved("balance-watch".parse().unwrap(), held, [].into())
     };
     let wei = |text: &str| Amount::from_units(text, 18).unwrap();
     let low = finding(&[(&eth, wei("1")), (&usdt, Amount::from_u128(2_000_000))]);
@@ -231,4 +231,34 @@ fn of_several_attestations_the_highest_counts_and_an_incomplete_one_does_not() {
     assert_eq!(most(&[&endless]), Some(Amount::MAX));
     let beyond = finding(&[(&eth, Amount::ZERO), (&usdt, Amount::MAX)]);
     assert_eq!(most(&[&beyond]), Some(Amount::MAX));
+}
+
+#[test]
+fn prices_are_attested_by_whoever_may() {
+    let line = "prices_in = [\"usd\"]";
+    let start = SAMPLE[..SAMPLE.find(line).unwrap()].rfind("public_key").unwrap();
+    let theirs = SAMPLE[start..].lines().next().unwrap();
+    let charter =
+        Charter::from_toml(&SAMPLE.replace(theirs, &format!("public_key = \"{}\"", key(9).public_key()))).unwrap();
+    let (eth, usd) = (charter.assets["eth"].asset.clone(), CurrencyId::new("usd").unwrap());
+    let quote = price("2500.12", 18, 2).unwrap();
+    assert_eq!(quote, Price { value: Amount::from_decimal("250012000000000000000000").unwrap(), scale: 36 });
+    let prices: Prices = [((eth.clone(), usd.clone()), quote)].into();
+    let good = Check { checker: "rates".parse().unwrap(), charter: charter.hash(), prices: prices.clone(), ..check() };
+    let verified = |check: &Check, now_secs| verify(&check.seal(&key(9)), &charter, &id(), now_secs);
+    let quotes = Quotes::of(&[verified(&good, NOW + 119).unwrap()]);
+    assert_eq!(quotes.worth(&eth, Amount::from_units("2", 18).unwrap(), &usd), Some(Amount::from_u128(500_024)));
+    assert!(quotes.has(&eth, &usd) && !quotes.has(&eth, &"chf".parse().unwrap()));
+    assert!(matches!(verified(&good, NOW + 120), Err(CheckError::Expired { .. })));
+    let chf = [((eth, "chf".parse().unwrap()), quote)].into();
+    for spoiled in [Check { prices: chf, ..good.clone() }, Check { balances: held("hot", 1), ..good.clone() }] {
+        assert!(matches!(verified(&spoiled, NOW), Err(CheckError::NotEntitled { .. })));
+    }
+    assert!(matches!(
+        verified(&Check { intent_id: IntentId::new([8; 32]), ..good }, NOW),
+        Err(CheckError::OtherIntent { .. })
+    ));
+    for text in ["0", "-1", "1.123456789012345678901", "", "x"] {
+        assert_eq!(price(text, 18, 2), None, "{text}");
+    }
 }

@@ -7,6 +7,7 @@ use limen_wire::effects::{Address, Amount, Asset, ChainId, Effect};
 use limen_wire::ids::{KeyId, RequesterId, VaultId};
 
 use super::Case;
+use crate::charter::Currency;
 use crate::charter::assets::Assets;
 use crate::charter::hours::Hours;
 use crate::charter::rule::{Class, Destination, Destinations, EntryAge, Rule, Verb};
@@ -20,8 +21,10 @@ pub(super) enum Fit<'a> {
     OtherClass,
     /// It is about this class but not about this case.
     No(Miss<'a>),
-    /// It is about this case, but not at this moment.
+    /// It is about this case, but not at this moment or at this price.
     NotNow(Miss<'a>),
+    /// Nobody can tell: it is about what these assets are worth, and that is not attested.
+    Unpriced(Vec<&'a Asset>),
 }
 
 /// The first criterion of a rule that is not met. Displayed, it follows on the rule's name.
@@ -146,14 +149,42 @@ impl<'a> Case<'a> {
         {
             return Fit::OtherClass;
         }
-        let miss = self
-            .misses_who(rule, effect)
-            .or_else(|| self.misses_destination(rule, effect))
-            .or_else(|| self.misses_amount(rule, effect));
-        match miss {
-            Some(miss) => Fit::No(miss),
-            None => self.misses_moment(rule, effect).map_or(Fit::Yes, Fit::NotNow),
+        let miss = self.misses_who(rule, effect).or_else(|| self.misses_destination(rule, effect));
+        if let Some(miss) = miss {
+            return Fit::No(miss);
         }
+        let Some(currency) = &rule.amount.currency else {
+            return match self.misses_amount(rule, effect) {
+                Some(miss) => Fit::No(miss),
+                None => self.misses_moment(rule, effect).map_or(Fit::Yes, Fit::NotNow),
+            };
+        };
+        if let Some(miss) = self.misses_moment(rule, effect) {
+            return Fit::NotNow(miss);
+        }
+        let unpriced = self.unpriced(rule, currency);
+        if !unpriced.is_empty() {
+            return Fit::Unpriced(unpriced);
+        }
+        self.misses_amount(rule, effect).map_or(Fit::Yes, Fit::NotNow)
+    }
+
+    /// What the request moves of the rule's assets: each with its sum.
+    fn moved(&self, class: Class, wanted: &'a Assets) -> impl Iterator<Item = (&'a Asset, Option<Amount>)> {
+        let members = self.totals.iter().filter(move |((of, asset), _)| *of == class && wanted.contains(asset));
+        members.map(|((_, asset), total)| (*asset, *total))
+    }
+
+    fn unpriced(&self, rule: &'a Rule, currency: &Currency) -> Vec<&'a Asset> {
+        let moved = rule.amount.assets.iter().flat_map(|wanted| self.moved(rule.class, wanted));
+        moved.map(|(asset, _)| asset).filter(|asset| !self.when.quotes.has(asset, &currency.id)).collect()
+    }
+
+    /// What all that the request moves of the assets is worth, each asset rounded up.
+    fn worth(&self, class: Class, wanted: &'a Assets, currency: &Currency) -> Option<Amount> {
+        self.moved(class, wanted).try_fold(Amount::ZERO, |sum, (asset, total)| {
+            sum.checked_add(self.when.quotes.worth(asset, total?, &currency.id)?)
+        })
     }
 
     fn misses_who(&self, rule: &'a Rule, effect: &'a Effect) -> Option<Miss<'a>> {
@@ -237,18 +268,17 @@ impl<'a> Case<'a> {
     }
 
     /// What the request moves of all assets of a group together, in the group's unit.
-    fn total(&self, class: Class, group: &Assets) -> Option<Amount> {
-        let members = self.totals.iter().filter(|((of, asset), _)| *of == class && group.contains(asset));
-        members
-            .into_iter()
-            .try_fold(Amount::ZERO, |sum, ((_, asset), total)| sum.checked_add(group.units(asset, (*total)?)?))
+    fn total(&self, class: Class, group: &'a Assets) -> Option<Amount> {
+        self.moved(class, group)
+            .try_fold(Amount::ZERO, |sum, (asset, total)| sum.checked_add(group.units(asset, total?)?))
     }
 
-    fn misses_amount(&self, rule: &Rule, effect: &'a Effect) -> Option<Miss<'a>> {
+    fn misses_amount(&self, rule: &'a Rule, effect: &'a Effect) -> Option<Miss<'a>> {
         let (class, asset, _) = amount(effect)?;
-        let found = match &rule.amount.assets {
-            Some(group @ Assets::Group(_)) => self.total(class, group),
-            Some(Assets::One(_)) | None => self.totals.get(&(class, asset)).copied().flatten(),
+        let found = match (&rule.amount.assets, &rule.amount.currency) {
+            (Some(wanted), Some(currency)) => self.worth(class, wanted, currency),
+            (Some(group @ Assets::Group(_)), None) => self.total(class, group),
+            (Some(Assets::One(_)) | None, _) => self.totals.get(&(class, asset)).copied().flatten(),
         };
         let Some(found) = found else {
             return (rule.verb == Verb::Allow).then_some(Miss::Overflow);

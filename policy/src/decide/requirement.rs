@@ -1,17 +1,19 @@
 //! What one rule asks for, and how far that is met.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use limen_wire::approval::Verdict;
-use limen_wire::ids::{CheckerId, LimitId, PersonId, VaultId};
+use limen_wire::effects::Asset;
+use limen_wire::ids::{CheckerId, CurrencyId, LimitId, PersonId, VaultId};
 use limen_wire::intent::Intent;
 use limen_wire::pb;
 
 use super::{InForce, When};
 use crate::approval::{Facts, Question, Tally, Verified};
-use crate::charter::Charter;
 use crate::charter::rule::{DelayFrom, Needs};
 use crate::charter::vault::Limit;
+use crate::charter::{Charter, Checker};
 use crate::check::{Finding, attested};
 
 /// What one rule asks for, or one ceiling.
@@ -21,8 +23,28 @@ pub struct Requirement {
     pub rule: String,
     /// What it asks for.
     pub needs: Needs,
-    /// The ceiling that asks what its vault holds, and the vault.
-    pub ceiling: Option<(LimitId, VaultId)>,
+    /// What somebody has to attest.
+    pub fact: Option<Fact>,
+}
+
+/// What no signer can find out, and a checker has to attest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fact {
+    /// What a vault holds, for its ceiling.
+    Balance {
+        /// The ceiling.
+        ceiling: LimitId,
+        /// The vault.
+        vault: VaultId,
+    },
+    /// What an asset is worth, for rules that say so much money. It is asked for as long as it is not known: what the rules say
+    /// without it is no decision.
+    Price {
+        /// The asset.
+        asset: Asset,
+        /// The currency.
+        currency: CurrencyId,
+    },
 }
 
 /// What a requirement is measured against.
@@ -45,14 +67,20 @@ pub struct Evidence<'a> {
 impl Requirement {
     /// What a ceiling asks for; `None` for other limits.
     pub(super) fn of_ceiling(limit: &Limit) -> Option<Self> {
-        let ceiling = Some((limit.id.clone(), limit.ceiling_of.clone()?));
-        Some(Self { rule: limit.title(), needs: Needs::default(), ceiling })
+        let fact = Fact::Balance { ceiling: limit.id.clone(), vault: limit.ceiling_of.clone()? };
+        Some(Self { rule: limit.title(), needs: Needs::default(), fact: Some(fact) })
+    }
+
+    /// What rules ask for that say an amount in money.
+    pub(super) fn of_price(asset: Asset, currency: CurrencyId) -> Self {
+        let rule = format!("price of {asset} in {currency}");
+        Self { rule, needs: Needs::default(), fact: Some(Fact::Price { asset, currency }) }
     }
 
     /// Whether it matters what this checker found.
     pub fn hears(&self, charter: &Charter, checker: &CheckerId) -> bool {
-        let attests = |vault| charter.attesters(vault).any(|one| one.id == *checker);
-        self.needs.checks.contains(checker) || self.ceiling.as_ref().is_some_and(|(_, vault)| attests(vault))
+        let attests = |fact: &Fact| fact.attesters(charter).iter().any(|one| one.id == *checker);
+        self.needs.checks.contains(checker) || self.fact.as_ref().is_some_and(attests)
     }
 
     /// Counts the approvals. Without a formula nobody has to approve.
@@ -90,14 +118,16 @@ impl Requirement {
         (!missing.is_empty()).then(|| missing.into_iter().collect::<Vec<_>>().join(" and "))
     }
 
-    /// Whoever may attest what a ceiling asks for, if nobody has.
+    /// Whoever may attest what has to be attested, if nobody has.
     fn unattested(&self, evidence: &Evidence<'_>) -> Option<String> {
-        let (limit, vault) = self.ceiling.as_ref()?;
-        if attested(evidence.charter, evidence.findings).contains_key(limit) {
+        let fact = self.fact.as_ref()?;
+        if let Fact::Balance { ceiling, .. } = fact
+            && attested(evidence.charter, evidence.findings).contains_key(ceiling)
+        {
             return None;
         }
-        let attesters: Vec<_> = evidence.charter.attesters(vault).map(|one| one.id.to_string()).collect();
-        Some(format!("what vault {vault} holds, attested by {}", attesters.join(" or ")))
+        let attesters: Vec<_> = fact.attesters(evidence.charter).iter().map(|one| one.id.to_string()).collect();
+        Some(format!("{fact}, attested by {}", attesters.join(" or ")))
     }
 
     pub(super) fn to_wire(&self) -> pb::Requirement {
@@ -109,7 +139,35 @@ impl Requirement {
             not_by_requester: self.needs.not_by_requester,
             credentials_for_secs: self.needs.credentials_for_secs,
             checks: self.needs.checks.iter().map(ToString::to_string).collect(),
-            balance_of: self.ceiling.as_ref().map(|(_, vault)| vault.to_string()).unwrap_or_default(),
+            ..self.fact.as_ref().map(Fact::to_wire).unwrap_or_default()
+        }
+    }
+}
+
+impl Fact {
+    /// Who may attest it.
+    fn attesters<'a>(&'a self, charter: &'a Charter) -> Vec<&'a Checker> {
+        match self {
+            Self::Balance { vault, .. } => charter.attesters(vault).collect(),
+            Self::Price { currency, .. } => charter.pricers(currency).collect(),
+        }
+    }
+
+    fn to_wire(&self) -> pb::Requirement {
+        match self {
+            Self::Balance { vault, .. } => pb::Requirement { balance_of: vault.to_string(), ..Default::default() },
+            Self::Price { asset, currency } => {
+                pb::Requirement { price_of: asset.to_string(), currency: currency.to_string(), ..Default::default() }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Balance { vault, .. } => write!(f, "what vault {vault} holds"),
+            Self::Price { asset, currency } => write!(f, "what {asset} is worth in {currency}"),
         }
     }
 }

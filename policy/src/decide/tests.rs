@@ -1,6 +1,7 @@
 mod ceilings;
 mod groups;
 mod moments;
+mod money;
 mod properties;
 
 use limen_wire::effects::{Address, AllowanceChange, ChainId};

@@ -2,6 +2,8 @@
 
 use limen_wire::ids::{BookEntryId, CredentialId};
 
+use crate::check::Quotes;
+
 /// For how many seconds, on the decider's own running time, a part of the charter has been in force as it stands now.
 /// `None` where the decider does not know: it is then taken for new.
 pub trait InForce {
@@ -37,24 +39,26 @@ impl InForce for Settled {
     }
 }
 
-/// The moment of a decision.
+/// The moment of a decision, and what is known at it.
 #[derive(Clone, Copy)]
 pub struct When<'a> {
     /// Seconds since 1970, by the decider's clock.
     pub now_secs: u64,
     /// Since when things are in force.
     pub in_force: &'a dyn InForce,
+    /// What things are worth, as attested for the intent.
+    pub quotes: &'a Quotes,
 }
 
 impl When<'static> {
     /// A moment at which nobody knows since when anything is in force.
     pub const fn at(now_secs: u64) -> Self {
-        Self { now_secs, in_force: &Unknown }
+        Self { now_secs, in_force: &Unknown, quotes: Quotes::none() }
     }
 
     /// A moment for those who only give advice: see [`Settled`].
     pub const fn advice(now_secs: u64) -> Self {
-        Self { now_secs, in_force: &Settled }
+        Self { now_secs, in_force: &Settled, quotes: Quotes::none() }
     }
 }
 

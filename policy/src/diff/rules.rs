@@ -73,6 +73,9 @@ fn changed(changes: &mut Changes, old: &Rule, new: &Rule) {
 }
 
 fn is_about_the_same(old: &Rule, new: &Rule) -> bool {
+    if old.amount.currency != new.amount.currency {
+        return false;
+    }
     match (&old.amount.assets, &new.amount.assets) {
         (Some(old), Some(new)) => old.is_same_unit(new),
         (None, None) => true,

@@ -307,3 +307,34 @@ fn dimensions_of_ceilings() {
     );
     assert!(!back.iter().any(|one| one.direction == Direction::Loosens), "{back:?}");
 }
+
+#[test]
+fn dimensions_of_money() {
+    for (from, to) in
+        [("max_age_secs = 120", "max_age_secs = 119"), ("more_than = \"10000\"", "more_than = \"9999.99\"")]
+    {
+        let (forth, back) = both_ways(from, to);
+        assert!(
+            is_only(&forth, Direction::Tightens) && is_only(&back, Direction::Loosens),
+            "{from}: {forth:?} {back:?}"
+        );
+    }
+    let (forth, back) = both_ways("max_age_secs = 300", "max_age_secs = 300\nprices_in = [\"usd\"]");
+    assert!(is_only(&forth, Direction::Loosens) && is_only(&back, Direction::Tightens), "{forth:?} {back:?}");
+    // What is said in other units is another rule.
+    for (from, to) in
+        [("currency = \"usd\"\nmore", "more"), ("[currencies.usd]\ndecimals = 2", "[currencies.usd]\ndecimals = 3")]
+    {
+        let (forth, back) = both_ways(from, to);
+        assert!(
+            is_only(&forth, Direction::Loosens) && is_only(&back, Direction::Loosens),
+            "{from}: {forth:?} {back:?}"
+        );
+    }
+    let more = "[[checkers]]\nid = \"second\"\npublic_key = \"ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\"\n\
+        max_age_secs = 60\nprices_in = [\"usd\"]\n\n[[ceilings]]";
+    let (forth, _) = both_ways("[[ceilings]]", more);
+    assert!(
+        forth.iter().any(|one| one.direction == Direction::Loosens && one.sentence.contains("attests prices in usd"))
+    );
+}

@@ -66,6 +66,14 @@ impl Amount {
         }
         (carry == 0).then_some(Self(product))
     }
+    /// The product, or `None` when it does not fit 256 bits.
+    pub fn checked_mul(self, factor: Self) -> Option<Self> {
+        let half = 1 << 32;
+        factor.0.chunks_exact(8).try_fold(Self::ZERO, |sum, limb| {
+            let part = self.checked_mul_u64(u64::from_be_bytes(limb.try_into().ok()?))?;
+            sum.checked_mul_u64(half)?.checked_mul_u64(half)?.checked_add(part)
+        })
+    }
     /// Quotient and remainder, or `None` for the divisor zero.
     pub fn checked_div_rem_u64(self, divisor: u64) -> Option<(Self, u64)> {
         let mut quotient = [0u8; 32];

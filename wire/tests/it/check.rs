@@ -123,3 +123,22 @@ fn what_is_attested_badly_is_refused() {
     }
     assert!(opened(&raw()).is_ok());
 }
+
+/// A price is an exact fraction: what is left over is rounded up, and what is too large is said to be.
+#[test]
+fn worth_is_rounded_up_and_never_wraps() {
+    let units = |text: &str| Amount::from_decimal(text).unwrap();
+    let worth = |value: &str, scale, amount: &str| Price { value: units(value), scale }.worth(units(amount));
+    assert_eq!(worth("250012", 18, "2000000000000000000"), Some(units("500024")));
+    assert_eq!(worth("250012", 18, "1"), Some(units("1")));
+    assert_eq!(worth("250012", 18, "0"), Some(Amount::ZERO));
+    assert_eq!(worth("250012", 18, "2000000000000000001"), Some(units("500025")));
+    assert_eq!(worth("3", 0, "7"), Some(units("21")));
+    assert_eq!(worth("1", 76, "1"), Some(units("1")));
+    assert_eq!(worth("10", 1, "18446744073709551616"), Some(units("18446744073709551616")));
+    let product = worth("340282366920938463463374607431768211455", 0, "340282366920938463463374607431768211457");
+    assert_eq!(product, Some(Amount::MAX));
+    assert_eq!(worth("340282366920938463463374607431768211456", 0, "340282366920938463463374607431768211456"), None);
+    assert_eq!(Price { value: units("2"), scale: 0 }.worth(Amount::MAX), None);
+    assert_eq!(Price { value: units("1"), scale: 0 }.worth(Amount::MAX), Some(Amount::MAX));
+}

@@ -217,8 +217,8 @@ fn counts_not(case: &Case, approval: &Approval, requirement: &Requirement) -> Op
 }
 
 fn needs(requirement: &Requirement) -> String {
-    if let Some((_, vault)) = &requirement.ceiling {
-        return format!("a checker's word on what vault {vault} holds");
+    if let Some(fact) = &requirement.fact {
+        return format!("a checker's word on {fact}");
     }
     let needs = &requirement.needs;
     let formula = needs.approvals.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string);

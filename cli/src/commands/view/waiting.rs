@@ -25,6 +25,8 @@ pub(super) fn requirements_json(request: &Request) -> Vec<Value> {
             "credentials_for_secs": asked.credentials_for.as_secs(),
             "checks": asked.checks,
             "balance_of": asked.balance_of,
+            "price_of": asked.price_of,
+            "currency": asked.currency,
             "signers": signers,
         })
     };
@@ -84,6 +86,10 @@ fn wish(asked: &Requirement) -> String {
     }
     if !asked.balance_of.is_empty() {
         parts.push(format!("what vault {} holds, attested", asked.balance_of.escape_debug()));
+    }
+    if !asked.price_of.is_empty() {
+        let (asset, currency) = (asked.price_of.escape_debug(), asked.currency.escape_debug());
+        parts.push(format!("what {asset} is worth in {currency}, attested"));
     }
     parts.join(", ")
 }

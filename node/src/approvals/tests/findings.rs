@@ -202,3 +202,109 @@ fn what_is_said_out_of_hours_is_kept() {
     bench.now.uptime.0 += 60_000;
     assert_eq!(bench.refused(&[]).0, Code::Rejected);
 }
+
+const MONEY: &str = r#"
+[[rules]]
+name = "payments"
+allow = "transfer"
+asset = "eth"
+currency = "usd"
+max_amount = "1000"
+destinations = "anywhere"
+
+[[rules]]
+name = "two look"
+require = "transfer"
+asset = "eth"
+currency = "usd"
+more_than = "100"
+approvals = "2 terminal of treasury"
+
+[[rules]]
+name = "gas"
+allow = "fee"
+asset = "eth"
+max_amount = "1"
+"#;
+
+/// The rules in money, with prices of ours.
+fn money() -> Bench {
+    let text = charter_text();
+    let start = text.find("id = \"rates\"").unwrap();
+    let line = text[start..].lines().find(|line| line.starts_with("public_key")).unwrap();
+    let text = text.replace(line, &format!("public_key = \"{}\"", checker().public_key()));
+    let mut bench = Bench::new();
+    bench.charter = Charter::from_toml(&format!("{}{MONEY}", &text[..text.find("[[rules]]").unwrap()])).unwrap();
+    bench
+}
+
+impl Bench {
+    /// The smallest unit of the coin is worth so many cents; the request moves nine.
+    fn quoted(&mut self, cents: u128, change: impl FnOnce(&mut Check)) {
+        let eth = self.charter.assets["eth"].asset.clone();
+        let price = limen_wire::check::Price { value: limen_wire::effects::Amount::from_u128(cents), scale: 0 };
+        self.found(|check| {
+            check.checker = CheckerId::new("rates").unwrap();
+            check.prices = [((eth, "usd".parse().unwrap()), price)].into();
+            change(check);
+        });
+    }
+}
+
+#[test]
+fn what_it_is_worth_at_a_fresh_price_decides() {
+    let mut bench = money();
+    let (code, message) = bench.refused(&[]);
+    assert_eq!(code, Code::ApprovalsMissing);
+    assert!(message.contains("what eip155:31337/slip44:60 is worth in usd, attested by rates"), "{message}");
+    bench.quoted(1_111, |_| {});
+    assert!(matches!(bench.sign(&[]), Verdict::Allowed(_)));
+
+    let mut bench = money();
+    bench.quoted(1_112, |_| {});
+    let (code, message) = bench.refused(&[]);
+    assert!(code == Code::ApprovalsMissing && message.contains("two look"), "{message}");
+    let both = [bench.says("anna", Said::Approve), bench.says("boris", Said::Approve)];
+    assert!(matches!(bench.sign(&both), Verdict::Allowed(_)));
+
+    let mut bench = money();
+    bench.quoted(11_112, |_| {});
+    bench.quoted(1, |_| {});
+    let both = [bench.says("anna", Said::Approve), bench.says("boris", Said::Approve)];
+    assert_eq!(bench.refused(&both).0, Code::PolicyDenied, "the highest price counts");
+}
+
+/// Approvals outlast a price that has grown old, and nothing is signed until there is another one.
+#[test]
+fn a_price_that_is_spoiled_or_old_is_none() {
+    type Spoil = fn(&mut Check);
+    let spoils: [Spoil; 8] = [
+        |check| check.cluster = ClusterId::new("other").unwrap(),
+        |check| check.intent_id = IntentId::new([1; 32]),
+        |check| check.charter = limen_wire::ids::CharterHash::new([1; 32]),
+        |check| check.checker = CheckerId::new("screening").unwrap(),
+        |check| check.checked_at_secs += 31,
+        |check| check.checked_at_secs -= 120,
+        |check| check.prices.clear(),
+        |check| {
+            let price = *check.prices.values().next().unwrap();
+            let other = limen_wire::effects::Asset::Native(limen_wire::effects::ChainId::eip155(1));
+            check.prices = [((other, "usd".parse().unwrap()), price)].into();
+        },
+    ];
+    for (which, spoil) in spoils.into_iter().enumerate() {
+        let mut bench = money();
+        bench.quoted(1, spoil);
+        let both = [bench.says("anna", Said::Approve), bench.says("boris", Said::Approve)];
+        let (code, message) = bench.refused(&both);
+        assert!(code == Code::ApprovalsMissing && message.contains("is worth in usd"), "case {which}: {message}");
+    }
+    let mut bench = money();
+    bench.quoted(5_000, |_| {});
+    let both = [bench.says("anna", Said::Approve), bench.says("boris", Said::Approve)];
+    assert!(bench.announce(&both).check().is_ok());
+    bench.run_for(121_000);
+    assert_eq!(bench.refused(&[]).0, Code::ApprovalsMissing);
+    bench.quoted(5_000, |_| {});
+    assert!(matches!(bench.sign(&[]), Verdict::Allowed(_)));
+}

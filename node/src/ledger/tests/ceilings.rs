@@ -142,7 +142,7 @@ async fn nothing_flows_in_without_an_attestation_that_holds() {
         ("missing", |check| check.balances.clear()),
         ("stale", |check| check.checked_at_secs -= 120),
         ("expired", |check| {
-            (check.checked_at_secs, check.expires_at_secs) = (check.checked_at_secs - 2, check.checked_at_secs)
+            (check.checked_at_secs, check.expires_at_secs) = (check.checked_at_secs - 2, check.checked_at_secs);
         }),
         ("from the future", |check| check.checked_at_secs += 31),
         ("of another intent", |check| check.intent_id = IntentId::new([1; 32])),
@@ -257,6 +257,39 @@ async fn of_many_racing_refills_as_many_get_in_as_there_is_room_for() {
         }
     }
     assert_eq!(signed, 7);
+}
+
+/// A request whose worth is not known, or is too much, is not reserved.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_reserved_at_an_unknown_price() {
+    let rates = SigningKey::ed25519_from_seed(&[0x63; 32].into());
+    let mut world = World::limited(&format!(
+        "max_amount = \"1\"\n[currencies.usd]\ndecimals = 2\n\
+         [[checkers]]\nid = \"rates\"\npublic_key = \"{}\"\nmax_age_secs = 120\nprices_in = [\"usd\"]\n\
+         [[rules]]\nname = \"no more\"\ndeny = \"transfer\"\nasset = \"eth\"\ncurrency = \"usd\"\nmore_than = \"10\"",
+        rates.public_key()
+    ));
+    let request = world.request(1);
+    for member in 0..4 {
+        let refused = world.propose(member, &[&request]).await.unwrap_err();
+        assert!(refused.contains("is worth in usd, attested by rates"), "{refused}");
+    }
+    let quoted = |world: &World, cents: u128| {
+        let eth = Asset::Native(ChainId::eip155(31337));
+        let price = limen_wire::check::Price { value: Amount::from_u128(cents), scale: 0 };
+        let prices = [((eth, "usd".parse().unwrap()), price)].into();
+        let checker = "rates".parse().unwrap();
+        Check { checker, balances: [].into(), prices, ..world.finding(&request, 0) }.seal(&rates)
+    };
+    let id = payload_id(PayloadType::Intent, &request.payload);
+    world.checks.insert(id, vec![quoted(&world, 2)]);
+    assert!(world.propose(0, &[&request]).await.unwrap_err().contains("rule \"no more\" denies it"));
+    world.checks.insert(id, vec![quoted(&world, 1)]);
+    let reserved = world.reserve(&mut world.carrier(), &request).await.expect("a thousand cents are ten");
+    assert!(world.sign(0, &request, &envelopes(&reserved)).await.is_ok());
+    world.checks.clear();
+    let error = world.sign(1, &request, &envelopes(&reserved)).await.unwrap_err();
+    assert_eq!(error.code, Code::ApprovalsMissing);
 }
 
 /// Between reservation and signature the vault may have been filled from outside.

@@ -260,9 +260,10 @@ impl World {
         let call =
             guard::SignCall { leaf_patience_ms: u64::MAX, ..guard::sign_call(session.as_bytes(), &set).unwrap() };
         let decisions = self.keeper(signer).decisions;
-        let examined = decisions.examine(envelope).unwrap();
         let checks = self.checks_of(envelope);
-        let mut shown = decisions.show(&examined, &approvals::Papers { approvals: &[], checks: &checks }).unwrap();
+        let papers = approvals::Papers { approvals: &[], checks: &checks };
+        let examined = decisions.priced(decisions.examine(envelope).unwrap(), &papers);
+        let mut shown = decisions.show(&examined, &papers).unwrap();
         shown.reservations = Reservations::read(&self.charter, &examined, reservations, 10_000);
         match decisions.sign(examined, call, envelope.clone(), shown).await.unwrap().verdict {
             Verdict::Allowed(token) => Ok(token),

@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 
 use limen_wire::effects::{Amount, Asset};
+use limen_wire::ids::CurrencyId;
 use serde::Deserialize;
 
 use super::vaults::tag;
-use super::{address, chain, invalid};
+use super::{address, chain, invalid, name};
 use crate::charter::assets::{AssetGroup, Assets};
-use crate::charter::{AssetEntry, CharterError};
+use crate::charter::{AssetEntry, CharterError, Currency};
 
 /// Most groups of a charter.
 const MAX_GROUPS: usize = 100;
+/// Most currencies of a charter.
+const MAX_CURRENCIES: usize = 16;
 /// Most assets of a group.
 const MAX_MEMBERS: usize = 100;
 /// Most decimal places.
@@ -31,6 +34,12 @@ pub(super) struct FileAsset {
 #[serde(deny_unknown_fields)]
 pub(super) struct FileAssetGroup {
     assets: Vec<String>,
+    decimals: u8,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileCurrency {
     decimals: u8,
 }
 
@@ -74,10 +83,39 @@ pub(super) struct Named {
 impl Named {
     /// An amount in units with decimal places.
     pub(super) fn amount(&self, place: &str, text: &str) -> Result<Amount, CharterError> {
-        let places = self.decimals;
-        Amount::from_units(text, places)
-            .ok_or_else(|| invalid(place, format!("{text:?} is not an amount with at most {places} places")))
+        units(place, text, self.decimals)
     }
+}
+
+/// An amount in units with so many decimal places.
+pub(super) fn units(place: &str, text: &str, places: u8) -> Result<Amount, CharterError> {
+    Amount::from_units(text, places)
+        .ok_or_else(|| invalid(place, format!("{text:?} is not an amount with at most {places} places")))
+}
+
+pub(super) fn currencies(raw: BTreeMap<String, FileCurrency>) -> Result<BTreeMap<CurrencyId, Currency>, CharterError> {
+    if raw.len() > MAX_CURRENCIES {
+        return Err(invalid("currencies", format!("{} currencies, at most {MAX_CURRENCIES} are possible", raw.len())));
+    }
+    let currency = |(id, raw): (String, FileCurrency)| {
+        let place = format!("currency {id:?}");
+        if raw.decimals > MAX_DECIMALS {
+            return Err(invalid(place, format!("more than {MAX_DECIMALS} decimals")));
+        }
+        let id = name(&place, CurrencyId::new(id))?;
+        Ok((id.clone(), Currency { id, decimals: raw.decimals }))
+    };
+    raw.into_iter().map(currency).collect()
+}
+
+/// A currency by name.
+pub(super) fn known_currency<'a>(
+    place: &str,
+    text: String,
+    currencies: &'a BTreeMap<CurrencyId, Currency>,
+) -> Result<&'a Currency, CharterError> {
+    let id = name(place, CurrencyId::new(text))?;
+    currencies.get(&id).ok_or_else(|| invalid(place, format!("there is no currency {id}")))
 }
 
 pub(super) fn assets(raw: BTreeMap<String, FileAsset>) -> Result<BTreeMap<String, AssetEntry>, CharterError> {

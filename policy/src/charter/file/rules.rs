@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use limen_wire::effects::ChainId;
-use limen_wire::ids::{BookEntryId, CheckerId, KeyId, RequesterId};
+use limen_wire::ids::{BookEntryId, CheckerId, CurrencyId, KeyId, RequesterId};
 use serde::Deserialize;
 
-use super::assets::Registry;
+use super::assets::{self, Registry};
 use super::hours::{FileHours, hours};
 use super::vaults::{known_requesters, known_vaults, tag};
 use super::{address, chain, invalid, name};
 use crate::charter::people::Roster;
 use crate::charter::rule::{AmountRange, Class, DelayFrom, Destination, Destinations, EntryAge, Needs, Rule, Verb};
 use crate::charter::vault::{Book, Vaults};
-use crate::charter::{CharterError, Checker, Requester};
+use crate::charter::{CharterError, Checker, Currency, Requester};
 use crate::formula::Formula;
 
 /// Most rules of a charter.
@@ -26,6 +26,7 @@ const MAX_DELAY_SECS: u64 = 366 * 86_400;
 /// What rules can name.
 pub(super) struct Known<'a> {
     pub(super) registry: &'a Registry<'a>,
+    pub(super) currencies: &'a BTreeMap<CurrencyId, Currency>,
     pub(super) requesters: &'a BTreeMap<RequesterId, Requester>,
     pub(super) roster: &'a Roster,
     pub(super) checkers: &'a BTreeMap<CheckerId, Checker>,
@@ -60,6 +61,9 @@ pub(super) struct FileRule {
     asset: Option<String>,
     #[serde(default)]
     asset_group: Option<String>,
+    /// The money in which the amounts are.
+    #[serde(default)]
+    currency: Option<String>,
     #[serde(default)]
     more_than: Option<String>,
     #[serde(default)]
@@ -138,7 +142,7 @@ fn rule(raw: FileRule, known: &Known<'_>) -> Result<Rule, CharterError> {
         return Err(invalid(place, "a rule's name has 1 to 64 printable characters"));
     }
     let (verb, class) = verb(&place, &raw)?;
-    let amount = amount(&place, verb, class, &raw, known.registry)?;
+    let amount = amount(&place, verb, class, &raw, known)?;
     let needs = needs(&place, verb, &raw, known)?;
     let hours = hours(&place, raw.hours.as_ref(), raw.hours_except.as_ref())?;
     let entry_age = entry_age(&place, verb, class, &raw)?;
@@ -172,16 +176,20 @@ fn amount(
     verb: Verb,
     class: Class,
     raw: &FileRule,
-    registry: &Registry<'_>,
+    known: &Known<'_>,
 ) -> Result<AmountRange, CharterError> {
-    let FileRule { asset, asset_group, more_than, max_amount, .. } = raw;
+    let FileRule { asset, asset_group, currency, more_than, max_amount, .. } = raw;
+    let currency = currency.as_ref().map(|text| priced(place, text, known)).transpose()?;
+    if currency.is_some() && more_than.is_none() && max_amount.is_none() {
+        return Err(invalid(place, "currency means nothing without more_than or max_amount"));
+    }
     if !class.has_amount() {
         return match (asset, asset_group, more_than, max_amount) {
             (None, None, None, None) => Ok(AmountRange::default()),
             _ => Err(invalid(place, "asset and amounts mean nothing for this class: leave them out")),
         };
     }
-    let Some(named) = registry.find(place, asset.as_ref(), asset_group.as_ref())? else {
+    let Some(named) = known.registry.find(place, asset.as_ref(), asset_group.as_ref())? else {
         return match (verb, more_than, max_amount) {
             (Verb::Require | Verb::Deny, None, None) => Ok(AmountRange::default()),
             (Verb::Allow, ..) => Err(invalid(place, "asset and max_amount are needed")),
@@ -191,13 +199,25 @@ fn amount(
     if verb == Verb::Allow && max_amount.is_none() {
         return Err(invalid(place, "asset and max_amount are needed"));
     }
-    let units = |text: &String| named.amount(place, text);
+    let units = |text: &String| match currency {
+        Some(currency) => assets::units(place, text, currency.decimals),
+        None => named.amount(place, text),
+    };
     let (more_than, max_amount) =
         (more_than.as_ref().map(units).transpose()?, max_amount.as_ref().map(units).transpose()?);
-    let range = AmountRange { assets: Some(named.assets), more_than, max_amount };
+    let range = AmountRange { assets: Some(named.assets), currency: currency.cloned(), more_than, max_amount };
     match (range.more_than, range.max_amount) {
         (Some(low), Some(high)) if low >= high => Err(invalid(place, "more_than must be less than max_amount")),
         _ => Ok(range),
+    }
+}
+
+/// A currency in which somebody attests prices.
+fn priced<'a>(place: &str, text: &str, known: &'a Known<'_>) -> Result<&'a Currency, CharterError> {
+    let currency = assets::known_currency(place, text.to_owned(), known.currencies)?;
+    match known.checkers.values().any(|checker| checker.prices_in.contains(&currency.id)) {
+        true => Ok(currency),
+        false => Err(invalid(place, format!("nobody attests prices: name {text} in prices_in of a checker"))),
     }
 }
 

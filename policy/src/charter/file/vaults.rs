@@ -69,6 +69,9 @@ pub(super) struct FileLimit {
     split_count: u64,
     #[serde(default)]
     ledger: Option<String>,
+    /// What only rules can say.
+    #[serde(default)]
+    currency: Option<String>,
 }
 
 pub(super) fn vaults(raw: Vec<FileVault>) -> Result<Vaults, CharterError> {
@@ -185,6 +188,10 @@ fn limit(
     vaults: &Vaults,
     requesters: &BTreeMap<RequesterId, Requester>,
 ) -> Result<Limit, CharterError> {
+    if raw.currency.is_some() {
+        let message = "a limit counts units of an asset or asset_group, not money: every member of a ledger must be able to count              a request again later, when its price is another one. Say currency in a rule";
+        return Err(invalid(place, message));
+    }
     let named = registry.find(place, raw.asset.as_ref(), raw.asset_group.as_ref())?;
     let named = named.ok_or_else(|| invalid(place, "it needs an asset or an asset_group"))?;
     match (raw.window_secs, raw.lifetime) {

@@ -114,12 +114,13 @@ fn a_refill_asks_what_the_vault_holds() {
         let (intent, facts, when) = (&intent, &facts, When::at(0));
         asked.unchecked(&Evidence { charter: &charter, intent, facts, approvals: &[], findings, when })
     };
-    let told =
-        |asset| Finding::unproved(checker("balance-watch"), [(("hot".parse().unwrap(), asset), units("1"))].into());
+    let told = |asset| {
+        Finding::unproved(checker("balance-watch"), [(("hot".parse().unwrap(), asset), units("1"))].into(), [].into())
+    };
     let waits = Some("what vault hot holds, attested by balance-watch".to_owned());
     assert_eq!(missing(&[]), waits);
     assert_eq!(missing(&[told(eth())]), waits);
-    assert_eq!(missing(&[Finding::unproved(checker("balance-watch"), [].into())]), waits);
+    assert_eq!(missing(&[Finding::unproved(checker("balance-watch"), [].into(), [].into())]), waits);
     assert_eq!(missing(&[told(token())]), None);
 }
 

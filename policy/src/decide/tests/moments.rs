@@ -3,6 +3,7 @@
 use limen_wire::ids::{BookEntryId, CredentialId};
 
 use super::*;
+use crate::check::Quotes;
 
 /// Monday 2026-01-05, midnight UTC.
 const MONDAY: u64 = 1_767_571_200;
@@ -102,7 +103,7 @@ fn hours_except_are_the_opposite() {
 #[test]
 fn new_destinations_wait_and_unknown_ages_are_new() {
     let rules = rules("allow", "destinations = [\"tag:venue\"]\nentry_at_least_secs = 100");
-    let with = |in_force: &dyn InForce| looked_at(&rules, &When { now_secs: 0, in_force });
+    let with = |in_force: &dyn InForce| looked_at(&rules, &When { now_secs: 0, in_force, quotes: Quotes::none() });
     assert!(with(&Aged(100)).allowed && with(&Settled).allowed);
     let young = with(&Aged(99));
     assert!(!young.allowed && young.reasons[0].contains("for 100 s, observed 99 s"), "{young:?}");
@@ -116,7 +117,7 @@ fn what_is_new_or_in_no_book_is_asked_about() {
     let rules = format!("{ANY_ETH}{}", rules("require", "entry_less_than_secs = 100"));
     let asked = |in_force: &dyn InForce, to: &str| {
         let list = effects(vec![transfer(eth(), 1, to)]);
-        let when = When { now_secs: 0, in_force };
+        let when = When { now_secs: 0, in_force, quotes: Quotes::none() };
         let decision = super::super::decide(&with_rules(&rules), &intent("backend", "treasury"), &list, &when);
         assert!(decision.allowed, "{decision:?}");
         !decision.requirements.is_empty()
@@ -145,7 +146,7 @@ fn the_age_is_that_of_the_entry_that_the_rule_means() {
         let rules = rules("allow", &format!("destinations = {destinations}\nentry_at_least_secs = 100"));
         let charter = Charter::from_toml(&format!("{head}{entry}{rules}")).unwrap();
         let list = effects(vec![transfer(eth(), 1, ALICE)]);
-        let when = When { now_secs: 0, in_force: &One };
+        let when = When { now_secs: 0, in_force: &One, quotes: Quotes::none() };
         super::super::decide(&charter, &intent("backend", "treasury"), &list, &when).allowed
     };
     assert!(!decided("[\"tag:venue\"]") && !decided("[\"book:exchange\"]"));

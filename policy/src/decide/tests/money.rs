@@ -1,0 +1,190 @@
+//! Rules in money: what is asked for without a price, and what a price makes of it.
+
+use std::collections::BTreeMap;
+
+use limen_wire::check::Price;
+use limen_wire::ids::{CheckerId, CurrencyId};
+use proptest::prelude::*;
+
+use super::*;
+use crate::check::{Finding, Quotes};
+
+const RULES: &str = r#"
+[[rules]]
+name = "payments"
+allow = "transfer"
+asset_group = "all"
+currency = "usd"
+max_amount = "1000"
+destinations = "anywhere"
+
+[[rules]]
+name = "somebody looks"
+require = "transfer"
+asset_group = "all"
+currency = "usd"
+more_than = "100"
+approvals = "1 of treasury"
+
+[[rules]]
+name = "not so much of the coin"
+deny = "transfer"
+asset = "eth"
+currency = "usd"
+more_than = "500"
+"#;
+
+fn money(rules: &str) -> Charter {
+    let text = include_str!("../../../development.sample.toml");
+    let head = &text[..text.find("[[rules]]").unwrap()];
+    let group = "[asset_groups.all]\nassets = [\"eth\", \"usdt\"]\ndecimals = 18\n\n[currencies.usd]";
+    Charter::from_toml(&format!("{}{rules}", head.replacen("[currencies.usd]", group, 1))).unwrap()
+}
+
+/// Quotes of so many cents for `10^scale` of the smallest unit of these.
+fn quotes(all: &[(Asset, u128, u32)]) -> Quotes {
+    let usd = CurrencyId::new("usd").unwrap();
+    let finding = |(asset, cents, scale): &(Asset, u128, u32)| {
+        let price = Price { value: Amount::from_u128(*cents), scale: *scale };
+        Finding::unproved(CheckerId::new("rates").unwrap(), [].into(), [((asset.clone(), usd.clone()), price)].into())
+    };
+    Quotes::of(&all.iter().map(finding).collect::<Vec<_>>())
+}
+
+fn decided(charter: &Charter, list: Vec<Effect>, quotes: &Quotes) -> Decision {
+    let when = When { quotes, ..When::at(0) };
+    super::super::decide(charter, &intent("backend", "treasury"), &effects(list), &when)
+}
+
+fn asked(decision: &Decision) -> Vec<&str> {
+    decision.requirements.iter().map(|one| one.rule.as_str()).collect()
+}
+
+const PRICE_OF_ETH: &str = "price of eip155:31337/slip44:60 in usd";
+
+#[test]
+fn without_a_price_nothing_is_settled_and_it_is_asked_for() {
+    let charter = money(RULES);
+    for list in [vec![transfer(eth(), 1, ALICE)], vec![transfer(eth(), 1, ALICE), transfer(token(), 1, ALICE)]] {
+        let decision = decided(&charter, list.clone(), Quotes::none());
+        assert!(decision.allowed && decision.timed, "{decision:?}");
+        assert!(
+            asked(&decision).contains(&"somebody looks") && asked(&decision).contains(&PRICE_OF_ETH),
+            "{decision:?}"
+        );
+        assert_eq!(decision.requirements.len(), 1 + list.len());
+        assert_eq!(decision.asking, decision.requirements);
+        let price = decision.requirements.iter().find(|one| one.rule == PRICE_OF_ETH).unwrap();
+        let wire = price.to_wire();
+        assert_eq!((wire.price_of.as_str(), wire.currency.as_str()), ("eip155:31337/slip44:60", "usd"));
+        let (rates, other) = (CheckerId::new("rates").unwrap(), CheckerId::new("balance-watch").unwrap());
+        assert!(price.hears(&charter, &rates) && !price.hears(&charter, &other));
+    }
+    // A price of one of two is not enough, and neither is one in other money.
+    let both = || vec![transfer(eth(), 1, ALICE), transfer(token(), 1, ALICE)];
+    let decision = decided(&charter, both(), &quotes(&[(eth(), 1, 0)]));
+    assert!(asked(&decision).iter().any(|rule| rule.starts_with("price of eip155:31337/erc20")), "{decision:?}");
+    assert!(!asked(&decision).contains(&PRICE_OF_ETH));
+    let chf = Price { value: Amount::from_u128(1), scale: 0 };
+    let chf = [((eth(), CurrencyId::new("chf").unwrap()), chf)].into();
+    let chf = Quotes::of(&[Finding::unproved(CheckerId::new("rates").unwrap(), [].into(), chf)]);
+    assert!(asked(&decided(&charter, vec![transfer(eth(), 1, ALICE)], &chf)).contains(&PRICE_OF_ETH));
+    // What no rule in money is about needs no price.
+    assert!(decided(&charter, vec![fee(1)], Quotes::none()).requirements.is_empty());
+}
+
+/// One unit of the coin is worth 250.00, one of the token 1.00.
+#[test]
+fn what_it_is_worth_decides_and_is_rounded_up() {
+    let charter = money(RULES);
+    let prices = quotes(&[(eth(), 25_000, 18), (token(), 100, 6)]);
+    let at = |coins: u128, tokens: u128| {
+        let list = vec![transfer(eth(), coins, ALICE), transfer(token(), tokens, ALICE)];
+        let decision = decided(&charter, list, &prices);
+        (decision.allowed, decision.requirements.len(), decision.reasons.join("; "))
+    };
+    assert_eq!(at(ETHER / 5, 50_000_000), (true, 0, String::new()));
+    assert_eq!(at(ETHER / 5, 50_000_001), (true, 1, String::new()), "a hundredth of a cent is a cent");
+    assert_eq!(at(2 * ETHER, 500_000_000), (true, 1, String::new()));
+    let (allowed, _, why) = at(2 * ETHER, 500_000_001);
+    assert!(
+        !allowed && why.contains("rule \"payments\" covers at most 100000 in one request, observed 100001"),
+        "{why}"
+    );
+    let (allowed, _, why) = at(2 * ETHER + 1, 0);
+    assert!(!allowed && why.contains("rule \"not so much of the coin\" denies it"), "{why}");
+}
+
+#[test]
+fn the_highest_price_counts() {
+    let charter = money(RULES);
+    let list = || vec![transfer(eth(), ETHER, ALICE)];
+    let low = (eth(), 10_000, 18);
+    assert_eq!(asked(&decided(&charter, list(), &quotes(&[low.clone()]))), [""; 0]);
+    // The same in another scale, and higher by a cent.
+    let high = (eth(), 10_001_000, 21);
+    for both in [[low.clone(), high.clone()], [high, low]] {
+        assert_eq!(asked(&decided(&charter, list(), &quotes(&both))), ["somebody looks"]);
+    }
+}
+
+#[test]
+fn a_worth_beyond_all_bounds_is_not_allowed() {
+    let charter = money(RULES);
+    let decision = decided(&charter, vec![transfer(eth(), u128::MAX, ALICE)], &quotes(&[(eth(), u128::MAX, 0)]));
+    assert!(!decision.allowed, "{decision:?}");
+    let beyond = [(eth(), u128::MAX, 0), (token(), u128::MAX, 0)];
+    let both = vec![transfer(eth(), u128::MAX, ALICE), transfer(token(), u128::MAX, ALICE)];
+    let decision = decided(&charter, both, &quotes(&beyond));
+    assert!(decision.reasons.iter().any(|why| why.contains("no sum beyond 256 bits")), "{decision:?}");
+    assert!(decision.reasons.iter().any(|why| why.contains("\"not so much of the coin\" denies it")), "{decision:?}");
+}
+
+/// Prices come and go; what people have approved stays, unless somebody else may say what things are worth.
+#[test]
+fn approvals_outlast_prices_but_not_who_attests_them() {
+    let charter = money(RULES);
+    let list = || vec![transfer(eth(), ETHER, ALICE)];
+    let slice = |charter: &Charter, cents| decided(charter, list(), &quotes(&[(eth(), cents, 18)])).slice;
+    let unpriced = decided(&charter, list(), Quotes::none()).slice;
+    for cents in [1, 10_001, 60_000, 1_000_000] {
+        assert_eq!(slice(&charter, cents), unpriced);
+        let asking = decided(&charter, list(), &quotes(&[(eth(), cents, 18)])).asking;
+        assert!(asking.iter().any(|one| one.rule == "somebody looks"), "a no is heard at any price");
+    }
+    let text = include_str!("../../../development.sample.toml");
+    let other = text.replacen("max_age_secs = 120", "max_age_secs = 121", 1);
+    let head = other[..other.find("[[rules]]").unwrap()].to_owned();
+    let group = "[asset_groups.all]\nassets = [\"eth\", \"usdt\"]\ndecimals = 18\n\n[currencies.usd]";
+    let later = Charter::from_toml(&format!("{}{RULES}", head.replacen("[currencies.usd]", group, 1))).unwrap();
+    assert_ne!(slice(&later, 1), unpriced);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A reference in machine integers.
+    #[test]
+    fn the_decision_is_that_of_the_highest_worth_rounded_up(
+        coins in 0u128..10_000_000, tokens in 0u128..10_000_000,
+        of_coin in proptest::collection::vec((1u128..5_000, 0u32..5), 1..4),
+        of_token in proptest::collection::vec((1u128..5_000, 0u32..5), 1..4),
+    ) {
+        let charter = money(RULES);
+        let quoted = |asset: Asset, all: &[(u128, u32)]| -> Vec<_> {
+            all.iter().map(|(cents, scale)| (asset.clone(), *cents, *scale)).collect()
+        };
+        let prices = quotes(&[quoted(eth(), &of_coin), quoted(token(), &of_token)].concat());
+        let worth = |amount: u128, all: &[(u128, u32)]| {
+            all.iter().map(|(cents, scale)| (amount * cents).div_ceil(10u128.pow(*scale))).max().unwrap()
+        };
+        let (coin, token_) = (worth(coins, &of_coin), worth(tokens, &of_token));
+        let decision = decided(&charter, vec![transfer(eth(), coins, ALICE), transfer(token(), tokens, ALICE)], &prices);
+        prop_assert_eq!(decision.allowed, coin + token_ <= 100_000 && coin <= 50_000, "{} {}", coin, token_);
+        if decision.allowed {
+            prop_assert_eq!(!decision.requirements.is_empty(), coin + token_ > 10_000);
+        }
+        let by_rule: BTreeMap<_, _> = decision.requirements.iter().map(|one| (&one.rule, one)).collect();
+        prop_assert!(!by_rule.contains_key(&PRICE_OF_ETH.to_owned()));
+    }
+}
