@@ -244,7 +244,7 @@ fn prices_are_attested_by_whoever_may() {
     let quote = price("2500.12", 18, 2).unwrap();
     assert_eq!(quote, Price { value: Amount::from_decimal("250012000000000000000000").unwrap(), scale: 36 });
     let prices: Prices = [((eth.clone(), usd.clone()), quote)].into();
-    let good = Check { checker: "rates".parse().unwrap(), charter: charter.hash(), prices: prices.clone(), ..check() };
+    let good = Check { checker: "rates".parse().unwrap(), charter: charter.hash(), prices, ..check() };
     let verified = |check: &Check, now_secs| verify(&check.seal(&key(9)), &charter, &id(), now_secs);
     let quotes = Quotes::of(&[verified(&good, NOW + 119).unwrap()]);
     assert_eq!(quotes.worth(&eth, Amount::from_units("2", 18).unwrap(), &usd), Some(Amount::from_u128(500_024)));

@@ -120,7 +120,7 @@ fn the_highest_price_counts() {
     let charter = money(RULES);
     let list = || vec![transfer(eth(), ETHER, ALICE)];
     let low = (eth(), 10_000, 18);
-    assert_eq!(asked(&decided(&charter, list(), &quotes(&[low.clone()]))), [""; 0]);
+    assert_eq!(asked(&decided(&charter, list(), &quotes(std::slice::from_ref(&low)))), [""; 0]);
     // The same in another scale, and higher by a cent.
     let high = (eth(), 10_001_000, 21);
     for both in [[low.clone(), high.clone()], [high, low]] {
