@@ -256,7 +256,8 @@ impl Stage {
         } else {
             let ledger = LEDGER.to_owned();
             let keeper = self.signer(member).and_then(|one| one.keeper());
-            let answer = keeper.map(|keeper| wait(keeper.close(pb::LedgerCloseRequest { ledger, through, committee: None })));
+            let answer =
+                keeper.map(|keeper| wait(keeper.close(pb::LedgerCloseRequest { ledger, through, committee: None })));
             answer.and_then(Result::ok).and_then(|response| response.closing)
         };
         let Some(envelope) = envelope else { return };
