@@ -15,6 +15,7 @@ use limen_wire::pb;
 use tokio::task::JoinSet;
 
 use crate::context::Core;
+use crate::ledger::Ledgers;
 use crate::signers::{CallError, Signer};
 
 /// Pages of versions that one signer is asked for in one go.
@@ -172,6 +173,8 @@ pub(crate) async fn catch_up(core: &Arc<Core>) -> Result<(), String> {
             Ok(charter) => {
                 tracing::info!(charter = %wanted, "the signers have a new charter in force");
                 *core.charter.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(charter);
+                // A ledger may have gone over to another committee: it is sealed now, not when somebody needs it.
+                Ledgers::open(core);
                 return Ok(());
             }
             Err(error) => reason = format!("{}: {error}", signer.node),

@@ -256,14 +256,6 @@ pub fn settle(
             txn.append(now.wall, Event::Approval { intent: row.id, approval })?;
         }
     }
-    if examined.decision().requirements.is_empty() {
-        // Not at this moment: what was said is kept, and what runs goes on.
-        let rejected = live.rejected.clone();
-        if *live != before {
-            txn.put_intent(sequence, &row)?;
-        }
-        return Ok(Progress { rejected, news, ..Progress::default() });
-    }
     let pick = |fits: &dyn Fn(&Held) -> bool| -> Vec<Verified> {
         shown.held.iter().filter(|held| fits(held)).map(|held| held.verified.clone()).collect()
     };
@@ -272,6 +264,16 @@ pub fn settle(
         let said = Said { approvals, findings: &shown.findings };
         guard::progress(charter, examined, &said, delays, first_seen, now)
     };
+    if examined.decision().requirements.is_empty() {
+        // Not at this moment: what was said is kept, and what runs goes on. A no ends it at any.
+        let said = pick(&|held: &Held| held.is_bad_news());
+        live.rejected = live.rejected.take().or(look(&said, &Delays::default()).rejected);
+        let rejected = live.rejected.clone();
+        if *live != before {
+            txn.put_intent(sequence, &row)?;
+        }
+        return Ok(Progress { rejected, news, ..Progress::default() });
+    }
     // First as it stood until now: a delay ends if the approvals had stopped being enough, also if new ones came since.
     let stood = pick(&|held: &Held| held.is_bad_news() || durable.contains(&held.verified.id()));
     let delays = look(&stood, &live.delays).delays;

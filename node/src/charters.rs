@@ -157,6 +157,7 @@ fn refusal(error: &SuccessionError) -> ApiError {
         SuccessionError::NoGovernance(_)
         | SuccessionError::Number { .. }
         | SuccessionError::Nodes
+        | SuccessionError::Ledger { .. }
         | SuccessionError::Mixed { .. }
         | SuccessionError::NoVeto => Code::Malformed,
     };

@@ -91,7 +91,7 @@ impl Keeper<'_> {
                 let response = pb::LedgerReserveResponse { refusal, ..pb::LedgerReserveResponse::default() };
                 return Ok(Reserved { response, news: Vec::new() });
             }
-            Err(NotKept::Error(error)) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         let read = self.read(&kept, request)?;
         if let (Some(_), Some(error)) = (&read.proposal, &self.no_standing) {
@@ -117,7 +117,7 @@ impl Keeper<'_> {
                 let refusal = Some(self.unsealed(error));
                 return Ok(pb::LedgerCloseResponse { refusal, ..pb::LedgerCloseResponse::default() });
             }
-            Err(NotKept::Error(error)) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         if let Some(error) = &self.no_standing {
             return Err(error.clone());
@@ -152,11 +152,11 @@ impl Keeper<'_> {
     pub async fn show(&self, request: pb::LedgerShowRequest) -> Result<pb::LedgerShowResponse, ApiError> {
         let kept = match self.kept(&request.ledger, request.committee).await {
             Ok(kept) => kept,
-            Err(NotKept::Unsealed { before, .. }) => {
+            Err(NotKept::Unsealed { before, .. } | NotKept::Stranger { before: before @ Some(_), .. }) => {
                 let before = before.map(|before| before.to_wire());
                 return Ok(pb::LedgerShowResponse { before, ..pb::LedgerShowResponse::default() });
             }
-            Err(NotKept::Error(error)) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         let head = kept.member().durable().head.number;
         let before = kept.before.as_ref().map(|before| before.to_wire());

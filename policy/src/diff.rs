@@ -158,11 +158,21 @@ fn machines(changes: &mut Changes, old: &Charter, new: &Charter) {
 /// Another committee starts from nothing unless the one before hands over, and other members are others to believe.
 fn ledgers(changes: &mut Changes, old: &Charter, new: &Charter) {
     use Direction::Loosens;
+    let machines: BTreeSet<_> = new.machines().map(|machine| machine.id.clone()).collect();
     changes.named("ledger", (&old.ledgers, &new.ledgers), (Loosens, Loosens), |changes, old, new| {
         let (id, before) = (new.ledger(), old.hash());
         changes.same(&format!("the committee of ledger {id}"), &before, &new.hash());
         if before != new.hash() && new.predecessor() != Some(before) {
-            let advice = format!("no node keeps ledger {id} until its entry says follows = \"{before}\"");
+            let advice = format!("no signer takes this version until ledger {id} says follows = \"{before}\"");
+            changes.add(Loosens, advice);
+        }
+        let stay = old.members().iter().filter(|member| machines.contains(&member.id)).count();
+        if before != new.hash() && stay < old.quorum() {
+            let (need, of) = (old.quorum(), old.members().len());
+            let advice = format!(
+                "only {stay} of the {of} members that keep ledger {id} stay in the charter, {need} of them have to seal it: \
+                 take the others out by a later version"
+            );
             changes.add(Loosens, advice);
         }
     });
@@ -351,8 +361,15 @@ fn limits(changes: &mut Changes, old: &Charter, new: &Charter) {
         changes.least(&what("the amount"), &most(old.max_amount), &most(new.max_amount));
         let count = |count: Option<u64>| count.unwrap_or(u64::MAX);
         changes.least(&what("the number of requests"), &count(old.max_count), &count(new.max_count));
-        changes.least(&what("the part without a certificate"), &old.split_amount, &new.split_amount);
-        changes.least(&what("the number without a certificate"), &old.split_count, &new.split_count);
+        let (amount, number) = (what("the part without a certificate"), what("the number without a certificate"));
+        if old.ledger.is_some() {
+            // What signers have let through by themselves is in no ledger: a smaller part leaves more to certify beside it.
+            changes.same(&amount, &old.split_amount, &new.split_amount);
+            changes.same(&number, &old.split_count, &new.split_count);
+        } else {
+            changes.least(&amount, &old.split_amount, &new.split_amount);
+            changes.least(&number, &old.split_count, &new.split_count);
+        }
         let kept = |limit: &Limit| limit.ledger.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
         changes.same(&what("the ledger"), &kept(old), &kept(new));
     });

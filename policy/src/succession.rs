@@ -13,14 +13,18 @@ mod lineage;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use limen_wire::approval::{SignedApproval, Verdict};
-use limen_wire::ids::{CharterHash, ClusterId, FreezeEpoch, IntentId, PersonId, SliceHash, tagged_hash};
+use limen_wire::ids::{
+    CharterHash, ClusterId, CommitteeHash, FreezeEpoch, IntentId, LedgerId, PersonId, SliceHash, tagged_hash,
+};
 
 use crate::approval::{ApprovalError, Facts, Question, Tally, Verified, verify};
 use crate::charter::Charter;
 use crate::charter::governance::Governance;
 use crate::diff::{Direction, diff};
+use crate::ledger::Committee;
 
 pub use ages::{Ages, AgesAt};
 pub use lineage::{Entry, Lineage, MAX_OPEN, Outlook, State, Waiting};
@@ -60,6 +64,17 @@ pub enum SuccessionError {
         "the list of signer nodes or one of their keys changes: that takes a ceremony, not a version of the charter"
     )]
     Nodes,
+    /// What a ledger has counted would be forgotten.
+    #[error(
+        "ledger {ledger} would begin from nothing: it stays in the charter, and if its members, keys or numbers change it says \
+         follows = \"{before}\""
+    )]
+    Ledger {
+        /// Which.
+        ledger: LedgerId,
+        /// Who keeps it by a parent.
+        before: CommitteeHash,
+    },
     /// It tightens and loosens.
     #[error(
         "the version loosens ({}) and tightens ({}): write two, the tightening one first, which binds at once",
@@ -169,7 +184,21 @@ pub fn follows(parents: &[&Charter], version: &Charter) -> Result<Step, Successi
     if governance.number != expected {
         return Err(SuccessionError::Number { found: governance.number, expected });
     }
+    ledgers_go_on(parents, version)?;
     Ok(step)
+}
+
+/// Every ledger of a parent is kept by the same committee, or by one that follows that of a parent.
+fn ledgers_go_on(parents: &[&Charter], version: &Charter) -> Result<(), SuccessionError> {
+    for (id, before) in parents.iter().flat_map(|parent| &parent.ledgers) {
+        let kept =
+            |hash: CommitteeHash| parents.iter().any(|one| one.ledgers.get(id).is_some_and(|c| c.hash() == hash));
+        let goes_on = |next: &Arc<Committee>| kept(next.hash()) || next.predecessor().is_some_and(kept);
+        if !version.ledgers.get(id).is_some_and(goes_on) {
+            return Err(SuccessionError::Ledger { ledger: id.clone(), before: before.hash() });
+        }
+    }
+    Ok(())
 }
 
 fn governance(charter: &Charter) -> Result<&Governance, SuccessionError> {

@@ -28,6 +28,9 @@ const PATIENCE_MS: u64 = 2_000;
 /// Requests shown with one entry take half a message at most; members hear of the others as signers do.
 const SHOWN_BYTES: usize = limits::GRPC_MESSAGE_BYTES / 2;
 
+/// Releases that wait until a ledger has been taken over; of others the amount ages out.
+const RELEASES: usize = 1024;
+
 type Reply = oneshot::Sender<Result<Reservation, ApiError>>;
 
 struct Waiting {
@@ -90,7 +93,12 @@ pub(super) async fn open(core: Arc<Core>, committee: Arc<Committee>, ports: Port
                     // Whoever wished it may have gone away.
                     let _ = reply.send(Err(ApiError::new(Code::ReservationMissing, message)));
                 }
-                Some(wish) => later.push(wish),
+                // The members hear of what is shown with its entry.
+                Some(Wish::Show { .. }) => {}
+                Some(wish) => {
+                    later.truncate(RELEASES);
+                    later.push(wish);
+                }
             },
         }
     };

@@ -29,6 +29,11 @@ pub fn count(txn: &mut Txn<'_>, charter: &Charter, examined: &Examined, now: Now
     if !counts || txn.is_frozen_here(requester)? {
         return Ok(());
     }
+    // Where a version still waits here others may have it in force: what it would allow is nobody's fault.
+    let outlook = txn.lineage()?.outlook(now.uptime.0);
+    if !outlook.waiting.is_empty() || !outlook.stuck.is_empty() || outlook.adopt.is_some() {
+        return Ok(());
+    }
     let within_ms = within_secs.saturating_mul(1000);
     let mut times = txn.denials(requester)?;
     // After a crash the running time may be behind what was counted: that stays, the window only gets longer.
@@ -97,5 +102,7 @@ pub(super) fn lift_due(txn: &mut Txn<'_>, charter: &Charter, now: Now) -> Result
 /// Forgets requesters that this charter does not name: nothing that they sign is heard, and whoever gets their name again
 /// gets it from the charter's quorum.
 pub fn forget_strangers(txn: &mut Txn<'_>, charter: &Charter) -> Result<(), StoreError> {
+    // Other rules: what was denied under those before says nothing.
+    txn.forget_denials()?;
     txn.keep_requesters(|name| charter.requesters.keys().any(|requester| requester.as_str() == name))
 }

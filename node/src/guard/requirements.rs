@@ -117,6 +117,12 @@ pub fn progress(
         };
         progress.statuses.push(pb::RequirementStatus { rule: requirement.rule.clone(), ..status });
     }
+    // Whoever has a say at another moment or price is heard now: their no ends the request.
+    for requirement in examined.decision.asking.iter().filter(|one| !requirements.contains(one)) {
+        if let Tally::Rejected { by, reason } = requirement.tally(&evidence) {
+            progress.rejected.get_or_insert((by.to_string(), reason));
+        }
+    }
     progress
 }
 

@@ -1,5 +1,6 @@
 //! The committees of one ledger, each of which follows another: whose numbers a call is about, and what it starts from.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use limen_policy::charter::Charter;
@@ -32,6 +33,8 @@ pub(super) struct Kept {
 pub(super) enum NotKept {
     /// It does not know how the committee before ended: that one's certificates are to be shown first.
     Unsealed { error: ApiError, before: Option<Arc<Committee>> },
+    /// This node has no part in it, but knows who kept it before.
+    Stranger { error: ApiError, before: Option<Arc<Committee>> },
     /// Anything else.
     Error(ApiError),
 }
@@ -39,7 +42,7 @@ pub(super) enum NotKept {
 impl From<NotKept> for ApiError {
     fn from(error: NotKept) -> Self {
         match error {
-            NotKept::Unsealed { error, .. } | NotKept::Error(error) => error,
+            NotKept::Unsealed { error, .. } | NotKept::Stranger { error, .. } | NotKept::Error(error) => error,
         }
     }
 }
@@ -74,6 +77,26 @@ impl Kept {
     }
 }
 
+/// The committee of this hash as an earlier version of the charter names it.
+fn in_charters(
+    charter: &Charter,
+    ledger: &LedgerId,
+    wanted: CommitteeHash,
+    view: &View,
+) -> Result<Option<Arc<Committee>>, NotKept> {
+    let parents = |charter: &Charter| charter.governance.as_ref().map(|one| one.parents.clone()).unwrap_or_default();
+    let (mut next, mut seen) = (parents(charter), BTreeSet::new());
+    while let Some(version) = next.pop() {
+        let row = if seen.insert(version) { view.charter(version)? } else { None };
+        let Some(earlier) = row.and_then(|row| Charter::from_toml(&row.text).ok()) else { continue };
+        if let Some(found) = earlier.ledgers.get(ledger).filter(|committee| committee.hash() == wanted) {
+            return Ok(Some(Arc::clone(found)));
+        }
+        next.extend(parents(&earlier));
+    }
+    Ok(None)
+}
+
 /// The committees of a ledger, from the charter's own back to the first or as far as they are known here.
 struct Line(Vec<Arc<Committee>>);
 
@@ -82,7 +105,12 @@ impl Line {
         let stranger = || not_permitted(format!("the charter has no ledger {ledger}"));
         let mut line = vec![Arc::clone(charter.ledgers.get(ledger).ok_or_else(stranger)?)];
         while let Some(before) = line.last().and_then(|last| last.predecessor()).filter(|_| line.len() < MOST) {
-            let Some(row) = view.ledger(ledger, &before)? else { break };
+            let Some(row) = view.ledger(ledger, &before)? else {
+                // It has kept nothing here yet.
+                let Some(committee) = in_charters(charter, ledger, before, view)? else { break };
+                line.push(committee);
+                continue;
+            };
             let damaged = |what: String| failed(StoreError::Damaged(what));
             let raw = pb::LedgerCommittee::decode(row.committee.as_slice()).map_err(|e| damaged(e.to_string()))?;
             let whose = (charter.cluster.clone(), ledger.clone());
@@ -140,10 +168,14 @@ impl Line {
         let (Some(committee), Some(before)) = (committee, self.0.get(older)) else {
             return Err(self.unsealed(None));
         };
-        let past = self.load(view, older)?;
-        let head = &past.durable().head;
-        let last = view.certificates(before, head.number.saturating_sub(1), 1)?.pop();
+        let last = view.last_certificate(before)?;
         let seal = last.and_then(|envelope| Certificate::kept(envelope).ok());
+        let seal = seal.filter(|seal| seal.entry().seal.is_some_and(|seal| seal.successor == committee.hash()));
+        // Asked for again and again until then, and reading everything takes its time.
+        if seal.is_none() {
+            return Err(self.unsealed(Some(before)));
+        }
+        let past = self.load(view, older)?;
         let start = seal.and_then(|seal| Durable::succeed(committee, &seal, past.durable().book.clone()));
         start.ok_or_else(|| self.unsealed(Some(before)))
     }
@@ -180,10 +212,11 @@ impl Ledgers {
         };
         let is_kept = |committee: &Arc<Committee>| committee.key(me.as_str()).is_some();
         let own = line.0.first().is_some_and(is_kept);
-        let Some(committee) = line.0.get(place).filter(|committee| own || is_kept(committee)).map(Arc::clone) else {
-            return Err(not_permitted(format!("this node does not keep ledger {id}")).into());
-        };
         let before = line.0.get(place.saturating_add(1)).map(Arc::clone);
+        let Some(committee) = line.0.get(place).filter(|committee| own || is_kept(committee)).map(Arc::clone) else {
+            let error = not_permitted(format!("this node does not keep ledger {id}"));
+            return Err(NotKept::Stranger { error, before });
+        };
         let successor = place.checked_sub(1).and_then(|next| line.0.get(next)).map(|next| next.hash());
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let member = match held.get(&committee.hash()) {

@@ -73,6 +73,11 @@ impl Txn<'_> {
         ok(self.denials.insert(requester.as_str(), encode(&times)?.as_slice())).map(drop)
     }
 
+    /// Nothing has been denied.
+    pub fn forget_denials(&mut self) -> Result<(), StoreError> {
+        ok(self.denials.retain(|_, _| false))
+    }
+
     /// This signer's own freezes, by requester.
     pub fn automatic_rows(&self) -> Result<Vec<(RequesterId, AutomaticRow)>, StoreError> {
         rows(&self.automatic)

@@ -88,6 +88,14 @@ impl View {
         rows.take(most).map(|row| envelope(ok(row)?.1.value())).collect()
     }
 
+    /// The certificate of the highest number of a committee.
+    pub fn last_certificate(&self, committee: &Committee) -> Result<Option<pb::Envelope>, StoreError> {
+        let (table, place) = (self.table(CERTIFICATES)?, place(committee.ledger(), &committee.hash()));
+        let name = place.as_str();
+        let mut rows = ok(table.range((name, 0)..=(name, u64::MAX)))?;
+        rows.next_back().map(|row| envelope(ok(row)?.1.value())).transpose()
+    }
+
     /// The exact bytes of the entries that were acknowledged and are not certified, in order.
     pub fn promises(&self, committee: &Committee) -> Result<Vec<Vec<u8>>, StoreError> {
         let (table, place) = (self.table(PROMISES)?, place(committee.ledger(), &committee.hash()));

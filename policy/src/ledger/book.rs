@@ -221,14 +221,14 @@ impl Book {
     /// What can never be signed takes nothing and spends nothing. Its idempotency key stays taken: that names the request for
     /// ever, also one that came to nothing.
     fn release(&mut self, intent: &IntentId) {
-        let Some(record) = self.drop_record(intent) else { return };
-        for scope in spends(&record.claim) {
-            let Some(holders) = self.holdings.get_mut(scope) else { continue };
-            if let Some(holder) = holders.get_mut(intent) {
+        let spent: Vec<Scope> = match self.drop_record(intent) {
+            Some(record) => spends(&record.claim).cloned().collect(),
+            // Forgotten, or released before: a book that has seen less in between must come to the same end.
+            None => self.holdings.keys().filter(|scope| scope.is_spend()).cloned().collect(),
+        };
+        for scope in spent {
+            if let Some(holder) = self.holdings.get_mut(&scope).and_then(|holders| holders.get_mut(intent)) {
                 holder.released = true;
-            }
-            if holders.values().all(|holder| holder.released) {
-                self.holdings.remove(scope);
             }
         }
     }

@@ -77,6 +77,31 @@ fn signed(version: &Charter) -> Vec<SignedApproval> {
         .into()
 }
 
+/// Members that have kept nothing would know nothing of what was counted, and nobody else could tell.
+#[test]
+fn a_ledger_goes_on_or_the_version_does_not_follow() {
+    let first = first();
+    let id: LedgerId = "main".parse().unwrap();
+    let before = first.ledgers[&id].hash();
+    let other = ("quorum = 3\ncorrupt = 1\nreservation_secs = 300", "quorum = 4\ncorrupt = 1\nreservation_secs = 300");
+    let follows = format!("{}\nfollows = \"{before}\"", other.1);
+    let wrong = format!("{}\nfollows = \"{}\"", other.1, "11".repeat(32));
+    let refused = |edits: &[(&str, &str)]| super::follows(&[&first], &after(&[&first], 2, edits)).unwrap_err();
+    for edits in [[other], [(other.0, wrong.as_str())], [("id = \"main\"", "id = \"other\"")]] {
+        let mut edits = edits.to_vec();
+        if edits[0].1.contains("other") {
+            edits.extend([("claims = \"main\"", "claims = \"other\""), ("ledger = \"main\"", "ledger = \"other\"")]);
+        }
+        assert_eq!(refused(&edits), SuccessionError::Ledger { ledger: id.clone(), before }, "{edits:?}");
+    }
+    let second = after(&[&first], 2, &[(other.0, &follows)]);
+    assert!(matches!(super::follows(&[&first], &second), Ok(Step::After { .. })));
+    // The one after that follows the second, not the first again.
+    let again = after(&[&second], 3, &[(other.0, &follows.replace("quorum = 4", "quorum = 3"))]);
+    let error = super::follows(&[&second], &again).unwrap_err();
+    assert_eq!(error, SuccessionError::Ledger { ledger: id.clone(), before: second.ledgers[&id].hash() });
+}
+
 #[test]
 fn tightening_binds_at_once_and_loosening_waits_the_old_delay() {
     let first = first();

@@ -46,11 +46,11 @@ impl Desk {
         let (name, file) = (format!("v{number}.toml"), self.path(&format!("v{number}.toml")));
         std::fs::write(&file, &text).unwrap();
         let said = self.succeeds(&["charter", "diff", &self.path(parent), &file]);
-        let (_, follows) = said.split_once("until its entry says follows = \"").unwrap_or_else(|| panic!("{said}"));
+        let (_, follows) = said.split_once("until ledger main says follows = \"").unwrap_or_else(|| panic!("{said}"));
         let follows = format!("{to}\nfollows = \"{}\"", &follows[..64]);
         std::fs::write(&file, format!("{before}{}", rest.replacen(from, &follows, 1))).unwrap();
         let said = self.succeeds(&["charter", "diff", &self.path(parent), &file]);
-        assert!(!said.contains("until its entry says"), "{said}");
+        assert!(!said.contains("until ledger main says"), "{said}");
         let mut signed = file;
         for person in ["anna", "carla"] {
             let out = self.path(&format!("v{number}.{person}"));
@@ -79,13 +79,14 @@ async fn a_ledger_goes_over_to_other_committees_and_limits_go_on() {
         let paid = transfers.send(&payment, name, BOUND).await;
         paid.unwrap_or_else(|error| panic!("{name}: {error}; {}", desk.cluster.logs()));
     };
-    pay(&desk, "under the first").await;
+    // Nobody has kept anything for the first: who they were only the charter knows.
     desk.goes_over(2, "v1.toml", (FOUR, THREE)).await;
     pay(&desk, "under the second").await;
     desk.goes_over(3, "v2.toml", (THREE, FOUR)).await;
-    // The witness knows nothing of what the second committee has certified, and is needed now.
-    desk.cluster.kill(&signer(3));
     pay(&desk, "under the third").await;
+    // The witness knew nothing of what the second committee has certified, and is needed now.
+    desk.cluster.kill(&signer(3));
+    pay(&desk, "with the witness").await;
     // All three of an hour are counted, wherever they were certified.
     let sent = transfers.submit(&payment, "one too many").await.unwrap();
     let mut watch = client.watch(Some(sent.intent.id()));

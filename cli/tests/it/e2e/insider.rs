@@ -84,11 +84,11 @@ async fn insider_at_the_coordinator() {
     // An edited request: its requester has never signed these words.
     cluster.kill(&signer(2));
     cluster.kill(&signer(3));
-    let intent = cluster.message(&key, "pay alice 100");
+    let intent = cluster.message(&key, "pay-alice-100");
     cluster.client.submit(&intent).await.unwrap();
     cluster.kill(COORDINATOR);
     copy(&data, &snapshot);
-    edit_request(&data, b"pay alice 100", b"pay mally 999");
+    edit_request(&data, b"pay-alice-100", b"pay-mally-999");
     for name in [COORDINATOR, &signer(2), &signer(3)] {
         cluster.start_one(name);
     }

@@ -274,6 +274,24 @@ fn what_it_is_worth_at_a_fresh_price_decides() {
     assert_eq!(bench.refused(&both).0, Code::PolicyDenied, "the highest price counts");
 }
 
+/// A coordinator that chooses the price does not choose who is heard.
+#[test]
+fn a_no_counts_at_whatever_price_is_shown() {
+    for cents in [1, 1_111, 1_112] {
+        let mut bench = money();
+        bench.quoted(cents, |_| {});
+        let no = bench.says("anna", Said::Reject);
+        assert_eq!(bench.refused(&[no]).0, Code::Rejected, "{cents}");
+        assert_eq!(bench.refused(&[]).0, Code::Rejected, "it is for good");
+    }
+    // Nor does one that was said before any price was shown get lost.
+    let mut bench = money();
+    let no = bench.says("anna", Said::Reject);
+    assert_eq!(bench.refused(&[no]).0, Code::Rejected);
+    bench.quoted(1, |_| {});
+    assert_eq!(bench.refused(&[]).0, Code::Rejected);
+}
+
 /// Approvals outlast a price that has grown old, and nothing is signed until there is another one.
 #[test]
 fn a_price_that_is_spoiled_or_old_is_none() {

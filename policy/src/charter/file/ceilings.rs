@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use limen_wire::effects::Amount;
 use limen_wire::ids::{CheckerId, LedgerId, LimitId};
+use limen_wire::limits;
 use serde::Deserialize;
 
 use super::assets::Registry;
@@ -73,6 +74,14 @@ fn ceiling(place: &str, raw: FileCeiling, (registry, vaults, checkers): Known<'_
     let oldest = oldest.ok_or_else(|| {
         invalid(place, format!("nobody attests what the vault holds: name {vault} in balances_of of a checker"))
     })?;
+    let assets = named.assets.each().count();
+    if assets > limits::ATTESTED {
+        let most = limits::ATTESTED;
+        return Err(invalid(
+            place,
+            format!("{assets} assets: one finding attests {most} at most, make several ceilings"),
+        ));
+    }
     // What was signed after the oldest attestation that counts is in no attestation.
     if raw.window_secs < oldest.max_age_secs {
         let (id, age) = (&oldest.id, oldest.max_age_secs);

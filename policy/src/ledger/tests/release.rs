@@ -184,6 +184,55 @@ fn a_chain_of_replacements_holds_together_without_a_link_that_was_released() {
     assert_eq!(fits(&book, spending(4, 100, &[nonce(5)], None)), Ok(()));
 }
 
+/// Members that have seen a certificate before it was carried, and those that have not, count the same: they seal one book.
+#[test]
+fn a_book_does_not_depend_on_what_was_seen_in_between() {
+    let committee = committee();
+    let month_ms = MAX_WINDOW_SECS * 1000 + LIFETIME + 2 * MAX_SKEW_MS;
+    let first = entry(&committee, None, NOW, &[spending(1, 10, &[nonce(5)], None)]);
+    let replacing = [spending(2, 10, &[nonce(5)], Some(1))];
+    let rival = [spending(3, 10, &[nonce(6)], None)];
+    let makes: [(&[Claim], &[u64]); 5] =
+        [(&[], &[1]), (&replacing, &[]), (&rival, &[1]), (&replacing, &[1]), (&[], &[1, 2])];
+    for later_ms in [0, month_ms - 1, month_ms] {
+        for (one_claims, one_releases) in makes {
+            for (two_claims, two_releases) in makes {
+                let time_ms = NOW + later_ms;
+                let make = |claims: &[Claim], releases: &[u64]| {
+                    let releases = releases.iter().map(|number| voids(&id(*number), 0..3)).collect();
+                    Entry::new(Body { number: 2, releases, ..body(&committee, None, time_ms, claims) })
+                };
+                let (Ok(one), Ok(two)) = (make(one_claims, one_releases), make(two_claims, two_releases)) else {
+                    continue;
+                };
+                let mut carried = vec![one.clone(), two];
+                carried.sort_by_key(|entry| (entry.number, entry.hash()));
+                carried.dedup();
+                let closings: Vec<_> = (0..3)
+                    .map(|index| {
+                        let named = carried.iter().map(|entry| (entry.number, entry.hash())).collect::<Vec<_>>();
+                        let closing =
+                            Closing { after: 1, through: 2, acknowledged: named[..1].to_vec(), successor: None };
+                        closing.sign(&committee, &node(index), &key(index))
+                    })
+                    .collect();
+                let settles = Body { number: 3, closings, carried, ..body(&committee, None, time_ms + 1, &[]) };
+                let settles = Entry::new(settles).unwrap();
+                let mut before = Book::default();
+                before.apply(&first);
+                let (mut seen, mut unseen) = (before.clone(), before);
+                seen.apply(&one);
+                [&mut seen, &mut unseen].into_iter().for_each(|book| book.apply(&settles));
+                assert_eq!(
+                    seen.digest(),
+                    unseen.digest(),
+                    "{later_ms}: {one_claims:?} {one_releases:?}, {two_claims:?}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn what_every_window_has_forgotten_has_nothing_to_release() {
     let committee = committee();
