@@ -138,7 +138,7 @@ pub(crate) fn spawn(
 
 /// Takes up a request that was found in the store or rebuilt from the signers.
 pub(crate) fn resume(core: &Arc<Core>, key: Arc<ActiveKey>, entry: Entry) {
-    // It goes on all the same: no signer takes it, and what they say about it is how it ends.
+    // It goes on all the same: no signer takes it, so it expires.
     if let Some(why) = intake::altered(core, &entry.record) {
         core.metrics.altered.inc();
         let intent = entry.record.id;

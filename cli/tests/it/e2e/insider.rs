@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use limen_client::RequestState;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use sha2::{Digest as _, Sha256};
 
@@ -93,20 +92,14 @@ async fn insider_at_the_coordinator() {
         cluster.start_one(name);
     }
     logged(&cluster, "ALARM: the store holds other bytes than its requester has signed").await;
-    let mut watch = cluster.client.watch(Some(intent.id()));
-    let ends = async {
-        loop {
-            let request = watch.next().await.unwrap();
-            if request.state.is_end() {
-                return request;
-            }
-        }
-    };
-    let ended = tokio::time::timeout(PATIENCE, ends).await.unwrap_or_else(|_| panic!("{}", cluster.logs()));
-    assert_eq!(ended.state, RequestState::Failed, "{ended:?}");
+    let shown = cluster.client.watch(Some(intent.id())).next().await.unwrap_err();
+    assert!(matches!(&shown, limen_client::Error::Untrue(_)), "its requester is shown other bytes: {shown}");
     cluster.wait_linked().await;
     let second = sign(&cluster, &key, "second").await;
     receipt(&cluster, second).await;
+    let log = std::fs::read_to_string(cluster.path().join("logs").join(format!("{COORDINATOR}.log"))).unwrap();
+    let of_it = format!("intent={}", intent.id());
+    assert!(!log.lines().any(|line| line.contains(&of_it) && line.contains("to=\"signed\"")), "{log}");
 
     // A snapshot put back: the nodes have cosigned more than it knows, and know that the request was not theirs to lose.
     cluster.kill(COORDINATOR);
