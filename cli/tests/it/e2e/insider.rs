@@ -115,7 +115,8 @@ async fn insider_at_the_coordinator() {
     logged(&cluster, "ALARM: the log on this disk is not the one that the nodes have cosigned").await;
     cluster.wait_linked().await;
     let last = sign(&cluster, &key, "last").await;
-    for id in [first, second, last] {
+    // What came after the snapshot this coordinator does not know any more: its signers and the log do.
+    for id in [first, last] {
         receipt(&cluster, id).await;
     }
 }
