@@ -13,7 +13,7 @@ pub mod log;
 pub mod people;
 pub mod rule;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod vault;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -8,7 +8,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use limen_wire::check::{Balances, Check, Price, Prices};
+use limen_wire::check::{Balances, Check, Price, Prices, Sequences};
 use limen_wire::effects::{Amount, Asset};
 use limen_wire::envelope::EnvelopeError;
 use limen_wire::ids::{CharterHash, CheckerId, ClusterId, CurrencyId, IntentId, LimitId, VaultId};
@@ -17,6 +17,7 @@ use limen_wire::pb;
 
 use crate::charter::assets::Assets;
 use crate::charter::{Charter, Checker};
+use crate::ledger::Passed;
 
 /// How far a checker's clock may be ahead, in seconds.
 pub const SKEW_SECS: u64 = 30;
@@ -98,6 +99,7 @@ pub struct Finding {
     objection: Option<String>,
     balances: Balances,
     prices: Prices,
+    sequences: Sequences,
 }
 
 impl Finding {
@@ -121,21 +123,51 @@ impl Finding {
         Some(sum.unwrap_or(Amount::MAX))
     }
 
+    /// The same with the sequence numbers that had passed when it was read.
+    fn held(&self, vault: &VaultId, assets: &Assets) -> Option<Held> {
+        Some(Held { amount: self.balance(vault, assets)?, passed: self.sequences.clone() })
+    }
+
     /// A pass without a proof: for rehearsals of a charter's rules.
     pub(crate) const fn unproved(checker: CheckerId, balances: Balances, prices: Prices) -> Self {
-        Self { checker, objection: None, balances, prices }
+        Self { checker, objection: None, balances, prices, sequences: Sequences::new() }
     }
 }
 
-/// What is attested for one intent of the vaults that have ceilings, by ceiling and in its unit.
-pub type Attested = BTreeMap<LimitId, Amount>;
+/// What a vault is attested to hold of a ceiling's assets, in its unit, and which sequence numbers had passed by then.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// How much.
+    pub amount: Amount,
+    /// Whatever was paid at a lower number is in the amount, or will never be.
+    pub passed: Passed,
+}
 
-/// What findings attest. Of several the highest counts; a ceiling of which none tells all assets is not in it.
+impl Held {
+    /// The worse of two: the greater amount, and only what had passed by both.
+    #[must_use]
+    pub fn or_worse(mut self, other: &Self) -> Self {
+        self.amount = self.amount.max(other.amount);
+        self.passed.retain(|account, next| {
+            let least = other.passed.get(account);
+            least.is_some_and(|least| {
+                *next = (*next).min(*least);
+                true
+            })
+        });
+        self
+    }
+}
+
+/// What is attested for one intent of the vaults that have ceilings.
+pub type Attested = BTreeMap<LimitId, Held>;
+
+/// What findings attest. Of several the worst counts; a ceiling of which none tells all assets is not in it.
 pub fn attested(charter: &Charter, findings: &[Finding]) -> Attested {
     let ceilings = charter.limits.values().filter_map(|limit| Some((limit, limit.ceiling_of.as_ref()?)));
     let told = ceilings.filter_map(|(limit, vault)| {
-        let most = findings.iter().filter_map(|finding| finding.balance(vault, &limit.assets)).max()?;
-        Some((limit.id.clone(), most))
+        let told = findings.iter().filter_map(|finding| finding.held(vault, &limit.assets));
+        Some((limit.id.clone(), told.reduce(|worst, held| worst.or_worse(&held))?))
     });
     told.collect()
 }
@@ -207,8 +239,8 @@ pub fn verify(
     if now_secs >= until_secs {
         return Err(CheckError::Expired { until_secs, now_secs });
     }
-    let Check { checker, objection, balances, prices, .. } = check;
-    Ok(Finding { checker, objection, balances, prices })
+    let Check { checker, objection, balances, prices, sequences, .. } = check;
+    Ok(Finding { checker, objection, balances, prices, sequences })
 }
 
 /// It attests nothing that is not its to attest.
@@ -216,6 +248,9 @@ fn entitled(check: &Check, checker: &Checker) -> Result<(), CheckError> {
     let refuse = |what: String| Err(CheckError::NotEntitled { checker: checker.id.clone(), what });
     if let Some((vault, _)) = check.balances.keys().find(|(vault, _)| !checker.balances_of.contains(vault)) {
         return refuse(format!("what vault {vault} holds"));
+    }
+    if let Some((_, account)) = check.sequences.keys().next().filter(|_| checker.balances_of.is_empty()) {
+        return refuse(format!("sequence numbers, of {account} here, as those do who attest what a vault holds"));
     }
     match check.prices.keys().find(|(_, currency)| !checker.prices_in.contains(currency)) {
         Some((asset, currency)) => refuse(format!("what {asset} is worth in {currency}")),

@@ -354,9 +354,18 @@ fn limits(changes: &mut Changes, old: &Charter, new: &Charter) {
         let listed = |list: &BTreeSet<limen_wire::ids::VaultId>| shown(list, "all vaults");
         changes.same(&what("the reach"), &listed(&old.vaults), &listed(&new.vaults));
         changes.same(&what("the reach"), &shown(&old.requesters, "everybody"), &shown(&new.requesters, "everybody"));
-        // A lifetime is the longest window.
-        let window = |limit: &Limit| limit.window_secs.unwrap_or(u64::MAX);
-        changes.most(&what("the window"), &window(old), &window(new));
+        match (old.window_secs, new.window_secs) {
+            (Some(before), Some(after)) => changes.most(&what("the window"), &before, &after),
+            (None, None) => {}
+            // A ledger counts a window and a lifetime apart, and begins anew.
+            _ if old.ledger.is_some() => {
+                changes.same(&what("the lifetime"), &old.window_secs.is_none(), &new.window_secs.is_none());
+            }
+            // A lifetime is the longest window.
+            (before, after) => {
+                changes.most(&what("the window"), &before.unwrap_or(u64::MAX), &after.unwrap_or(u64::MAX));
+            }
+        }
         let most = |amount: Option<limen_wire::effects::Amount>| amount.unwrap_or(limen_wire::effects::Amount::MAX);
         changes.least(&what("the amount"), &most(old.max_amount), &most(new.max_amount));
         let count = |count: Option<u64>| count.unwrap_or(u64::MAX);

@@ -29,7 +29,7 @@ pub use entry_wire::EntryError;
 pub use member::{CLOSE_AHEAD, Change, Durable, Head, Judge, Member, Refusal, Step};
 pub use proposal::{Proposal, ProposalError};
 pub use release::{KeySigners, Release, ReleaseError, void};
-pub use scope::{Bound, Charges, Limit, LimitError, Scope, ScopeError};
+pub use scope::{Bound, Charges, Counts, Limit, LimitError, Passed, Scope, ScopeError};
 pub use sequencer::{Hint, Output, Sequencer};
 pub use split::{NeedsCertificate, Signers, Spent, Uncertified};
 

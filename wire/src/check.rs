@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use prost::Message as _;
 
-use crate::effects::{Amount, Asset};
+use crate::effects::{Address, Amount, Asset, ChainId};
 use crate::envelope::{self, EnvelopeError, Opened, PayloadType};
 use crate::ids::{CharterHash, CheckerId, ClusterId, CurrencyId, IntentId, VaultId};
 use crate::intent::{IntentError, check_text, check_version, field, invalid};
@@ -19,6 +19,9 @@ use crate::{limits, pb};
 pub type Balances = BTreeMap<(VaultId, Asset), Amount>;
 /// What an asset is worth in a currency.
 pub type Prices = BTreeMap<(Asset, CurrencyId), Price>;
+
+/// The next sequence number of an account: whatever spends a lower one has arrived, or never will.
+pub type Sequences = BTreeMap<(ChainId, Address), u64>;
 
 /// The greatest power of ten that fits 256 bits.
 const MAX_SCALE: u32 = 76;
@@ -66,6 +69,8 @@ pub struct Check {
     pub balances: Balances,
     /// What it attests of prices; nothing if it objects.
     pub prices: Prices,
+    /// Which sequence numbers have passed where it read the balances; nothing if it objects.
+    pub sequences: Sequences,
 }
 
 impl Check {
@@ -98,8 +103,8 @@ impl Check {
         if raw.expires_at_secs <= raw.checked_at_secs {
             return Err(invalid("expires_at_secs", "a finding must expire, and after it was made"));
         }
-        if objection.is_some() && !(raw.balances.is_empty() && raw.prices.is_empty()) {
-            return Err(invalid("balances and prices", "what did not pass attests nothing"));
+        if objection.is_some() && !(raw.balances.is_empty() && raw.prices.is_empty() && raw.sequences.is_empty()) {
+            return Err(invalid("balances, prices and sequences", "what did not pass attests nothing"));
         }
         Ok(Self {
             cluster: ClusterId::new(raw.cluster).map_err(field("cluster"))?,
@@ -111,6 +116,7 @@ impl Check {
             objection,
             balances: balances(raw.balances)?,
             prices: prices(raw.prices)?,
+            sequences: sequences(raw.sequences)?,
         })
     }
 
@@ -127,6 +133,7 @@ impl Check {
             reason: self.objection.clone().unwrap_or_default(),
             balances: self.wire_balances(),
             prices: self.wire_prices(),
+            sequences: self.wire_sequences(),
         }
     }
 
@@ -152,6 +159,17 @@ impl Check {
         all.sort_by(|a, b| (&a.asset, &a.currency).cmp(&(&b.asset, &b.currency)));
         all
     }
+
+    fn wire_sequences(&self) -> Vec<pb::AttestedSequence> {
+        let one = |((chain, account), next): (&(ChainId, Address), &u64)| pb::AttestedSequence {
+            chain: chain.to_string(),
+            account: account.to_string(),
+            next: *next,
+        };
+        let mut all: Vec<_> = self.sequences.iter().map(one).collect();
+        all.sort_by(|a, b| (&a.chain, &a.account).cmp(&(&b.chain, &b.account)));
+        all
+    }
 }
 
 fn balances(raw: Vec<pb::AttestedBalance>) -> Result<Balances, IntentError> {
@@ -172,6 +190,17 @@ fn prices(raw: Vec<pb::AttestedPrice>) -> Result<Prices, IntentError> {
             return Err(invalid("prices", "a price is more than nothing, for 10^76 of the smallest unit at most"));
         }
         Ok(((asset("prices.asset", &raw.asset)?, currency), price))
+    };
+    raw.into_iter().map(one).collect()
+}
+
+fn sequences(raw: Vec<pb::AttestedSequence>) -> Result<Sequences, IntentError> {
+    ordered("sequences", &raw, |one| (&one.chain, &one.account))?;
+    let one = |raw: pb::AttestedSequence| {
+        let chain = ChainId::new(raw.chain).ok_or_else(|| invalid("sequences.chain", "not a CAIP-2 name"))?;
+        let account = Address::from_canonical(raw.account)
+            .ok_or_else(|| invalid("sequences.account", "1 to 128 printable characters are needed"))?;
+        Ok(((chain, account), raw.next))
     };
     raw.into_iter().map(one).collect()
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use anyhow::{Context as _, Result, bail};
+use limen_chain::parse_address;
 use limen_client::now_secs;
 use limen_policy::charter::{AssetEntry, Charter, Checker};
 use limen_policy::check::{price, verify};
 use limen_wire::check::{Check, Price};
-use limen_wire::effects::{Amount, Asset};
+use limen_wire::effects::{Address, Amount, Asset, ChainId};
 use limen_wire::ids::{CurrencyId, VaultId};
 use limen_wire::keys::PublicKey;
 use limen_wire::pb;
@@ -44,12 +45,16 @@ pub(crate) async fn run(args: &CheckArgs, session: Option<&Session>, output: Out
         let (value, scale) = (price.value.to_string(), price.scale);
         json!({ "asset": asset.to_string(), "currency": currency.as_str(), "value": value, "scale": scale })
     });
+    let sequences = check.sequences.iter().map(
+        |((chain, account), next)| json!({ "chain": chain.to_string(), "account": account.as_str(), "next": next }),
+    );
     let result = json!({
         "checker": check.checker.as_str(),
         "intent_id": check.intent_id.to_string(),
         "objection": check.objection,
         "balances": balances.collect::<Vec<_>>(),
         "prices": prices.collect::<Vec<_>>(),
+        "sequences": sequences.collect::<Vec<_>>(),
         "expires_at_secs": check.expires_at_secs,
         "out": out,
         "request": request.as_ref().map(view::request_json),
@@ -83,6 +88,7 @@ fn sign(args: &CheckArgs) -> Result<(Check, pb::Envelope)> {
         objection: args.object.clone(),
         balances: distinct(balances)?,
         prices: distinct(prices)?,
+        sequences: distinct(args.sequences.iter().map(|text| sequence(text)))?,
     };
     let sealed = check.seal(&key);
     verify(&sealed, &charter, &args.id, now_secs).context("what was signed would be refused")?;
@@ -115,6 +121,15 @@ fn quote(charter: &Charter, text: &str) -> Result<((Asset, CurrencyId), Price)> 
     Ok(((entry.asset.clone(), found.id.clone()), price(units, entry.decimals, found.decimals).ok_or_else(none)?))
 }
 
+/// `eip155:1:0x…=57` as chain, account, and number.
+fn sequence(text: &str) -> Result<((ChainId, Address), u64)> {
+    let bad = || wrong(format!("the sequence {text:?} must be written CHAIN:ACCOUNT=NEXT, such as eip155:1:0x…=57"));
+    let (of, next) = text.split_once('=').ok_or_else(bad)?;
+    let (chain, account) = of.rsplit_once(':').ok_or_else(bad)?;
+    let account = parse_address(account).map_err(|error| wrong(format!("the sequence {text:?}: {error}")))?;
+    Ok(((ChainId::new(chain).ok_or_else(bad)?, account), next.parse().map_err(|_| bad())?))
+}
+
 /// Of what, of which asset, how much.
 fn parts<'a>(
     charter: &'a Charter,
@@ -133,7 +148,7 @@ fn distinct<K: Ord + Debug, V>(list: impl Iterator<Item = Result<(K, V)>>) -> Re
     let mut all = BTreeMap::new();
     for one in list {
         let (of, value) = one?;
-        let twice = format!("a balance or a price is given twice: {of:?}");
+        let twice = format!("a balance, price or sequence is given twice: {of:?}");
         if all.insert(of, value).is_some() {
             return Err(wrong(twice));
         }

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use limen_policy::charter::Charter;
 use limen_policy::check::{Finding, Quotes, attested, verify};
-use limen_wire::effects::Amount;
+use limen_wire::effects::{Amount, ChainId};
 use limen_wire::ids::{IntentId, LimitId};
 use limen_wire::keys::SigningKey;
 use limen_wire::pb;
@@ -85,7 +85,12 @@ fn a_pass_an_objection_and_a_balance_are_written_as_signers_take_them() {
     let cents = quotes.worth(eth, Amount::from_units("2", 18).unwrap(), &"usd".parse().unwrap());
     assert_eq!(cents, Some(Amount::from_u128(500_024)));
     let held = attested(&desk.charter(), &[desk.found(&desk.path("held.bin"))]);
-    assert_eq!(held[&LimitId::new("hot-usdt").unwrap()], Amount::from_u128(81_250_500_000));
+    assert_eq!(held[&LimitId::new("hot-usdt").unwrap()].amount, Amount::from_u128(81_250_500_000));
+    let passed = ["--balance", "hot:usdt=1", "--sequence", "eip155:1:0x70997970c51812dc3a010c7d01b50e0d17dc79c8=57"];
+    assert!(desk.check("balance-watch", "passed.bin", &passed).status.success());
+    let held = attested(&desk.charter(), &[desk.found(&desk.path("passed.bin"))]);
+    let account = limen_chain::parse_address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8").unwrap();
+    assert_eq!(held[&LimitId::new("hot-usdt").unwrap()].passed, [((ChainId::eip155(1), account), 57)].into());
 }
 
 #[test]
@@ -107,6 +112,10 @@ fn what_signers_would_not_take_is_not_written() {
         ("balance-watch", &["--balance", "hot:usdt=0.0000001"], "is not an amount"),
         ("balance-watch", &["--balance", "hot:usdt=1", "--balance", "hot:usdt=2"], "given twice"),
         ("balance-watch", &["--balance", "hot:usdt=1", "--object", "no"], "cannot be used with"),
+        ("balance-watch", &["--sequence", "eip155:1:0x70997970c51812dc3a010c7d01b50e0d17dc79c8=57"], "--balance"),
+        ("balance-watch", &["--balance", "hot:usdt=1", "--sequence", "0x01=1"], "CHAIN:ACCOUNT=NEXT"),
+        ("balance-watch", &["--balance", "hot:usdt=1", "--sequence", "eip155:1:0x01=1"], "0x01"),
+        ("balance-watch", &["--balance", "hot:usdt=1", "--sequence", "eip155:1:0x01"], "CHAIN:ACCOUNT=NEXT"),
         ("screening", &["--object", " "], "needs a reason"),
     ] {
         let error = error(&desk.check(checker, "out.bin", more));

@@ -21,6 +21,7 @@ fn found(world: &World, record: &Record, at_secs: u64) -> Check {
         objection: None,
         balances: [].into(),
         prices: [].into(),
+        sequences: [].into(),
     }
 }
 

@@ -103,18 +103,11 @@ pub(super) fn share(charter: &Charter, limit: &Limit) -> Bound {
     }
 }
 
-/// Whether a charge fits into this signer's share. `held` is what the vault of a ceiling holds: others may have used up their
-/// shares when it held nothing, so all of it is taken from this one.
-pub(super) fn fits(
-    charter: &Charter,
-    (charge, held): (&Charge, Amount),
-    meter: &Meter,
-    now: Uptime,
-) -> Result<(), ApiError> {
+/// Whether a charge fits into this signer's share.
+pub(super) fn fits(charter: &Charter, charge: &Charge, meter: &Meter, now: Uptime) -> Result<(), ApiError> {
     let unknown = || ApiError::new(Code::Internal, format!("the charter has no limit {}", charge.limit));
     let limit = charter.limits.get(&charge.limit).ok_or_else(unknown)?;
-    let (mut share, used) = (share(charter, limit), meter.used(now));
-    share.amount = share.amount.checked_sub(held).unwrap_or(Amount::ZERO);
+    let (share, used) = (share(charter, limit), meter.used(now));
     let of = if charge.subject.is_empty() { String::new() } else { format!(" for {}", charge.subject) };
     let reached = |what: String| Err(ApiError::new(Code::LimitReached, format!("{}{of}: {what}", limit.title())));
     match used.amount.checked_add(charge.amount) {

@@ -84,10 +84,9 @@ pub(super) fn cover<V: JournalView>(
         }
     }
     for charge in &examined.decision.charges {
-        let held = match held(charter, charge, attested) {
-            Ok(held) => held,
-            Err(error) => return Ok(Err(error)),
-        };
+        if let Err(error) = below_ceiling(charter, charge, attested) {
+            return Ok(Err(error));
+        }
         if known.metered.contains(&charge.limit) {
             continue;
         }
@@ -101,7 +100,7 @@ pub(super) fn cover<V: JournalView>(
             Some(Err(why)) => Some(why),
             None => None,
         };
-        match (fits(charter, (charge, held), &view.meter(charge)?, time.uptime), missing) {
+        match (fits(charter, charge, &view.meter(charge)?, time.uptime), missing) {
             (Ok(()), _) => cover.metered.push(charge.clone()),
             (Err(error), None) => return Ok(Err(error)),
             (Err(error), Some(why)) => {
@@ -113,17 +112,17 @@ pub(super) fn cover<V: JournalView>(
     Ok(Ok(cover))
 }
 
-/// What the vault of a ceiling is attested to hold, for this very request and now; nothing for every other limit. Together with
-/// the request it must stay below, also where that was reserved when the vault held less.
-fn held(charter: &Charter, charge: &Charge, attested: &Attested) -> Result<Amount, ApiError> {
+/// What the vault of a ceiling is attested to hold, for this very request and now, stays below with the request, also where that
+/// was reserved when the vault held less.
+fn below_ceiling(charter: &Charter, charge: &Charge, attested: &Attested) -> Result<(), ApiError> {
     let limit = charter.limits.get(&charge.limit).filter(|limit| limit.ceiling_of.is_some());
-    let Some(limit) = limit else { return Ok(Amount::ZERO) };
+    let Some(limit) = limit else { return Ok(()) };
     let title = limit.title();
     let missing = || ApiError::new(Code::ApprovalsMissing, format!("{title}: nobody attests what its vault holds"));
-    let held = attested.get(&limit.id).copied().ok_or_else(missing)?;
+    let held = attested.get(&limit.id).ok_or_else(missing)?.amount;
     let most = limit.max_amount.unwrap_or(Amount::ZERO);
     if held.checked_add(charge.amount).is_some_and(|sum| sum <= most) {
-        return Ok(held);
+        return Ok(());
     }
     let takes = charge.amount;
     let message =

@@ -161,8 +161,9 @@ fn over_limits(
     let over = decision.charges.iter().filter_map(|charge| {
         let limit = charter.limits.get(&charge.limit)?;
         let max = limit.max_amount?;
-        let known = |of: &BTreeMap<LimitId, Amount>| of.get(&charge.limit).copied().unwrap_or(Amount::ZERO);
-        let used = known(&spent).checked_add(known(attested));
+        let spent = spent.get(&charge.limit).copied().unwrap_or(Amount::ZERO);
+        let held = attested.get(&charge.limit).map_or(Amount::ZERO, |held| held.amount);
+        let used = spent.checked_add(held);
         let fits = used.and_then(|used| used.checked_add(charge.amount)).is_some_and(|sum| sum <= max);
         let (title, used, takes) = (limit.title(), used.unwrap_or(Amount::MAX), charge.amount);
         (!fits).then(|| format!("{title} allows {max}, {used} of it is used, this request takes {takes}"))
@@ -222,7 +223,8 @@ fn effects(charter: &Charter, test: &Test, intent: &Intent, account: Option<Stri
         return decoded.map(|decoded| decoded.effects).map_err(|error| format!("transaction: {error}"));
     }
     let list = test.does.iter().map(|raw| effect(charter, raw, &account)).collect::<Result<_, _>>()?;
-    Ok(Effects { decoder_version: 1, chain, account, nonce: None, list })
+    // As a transaction of the account would do it.
+    Ok(Effects { decoder_version: 1, chain, account, nonce: Some(0), list })
 }
 
 fn effect(charter: &Charter, raw: &FileEffect, us: &Address) -> Result<Effect, String> {

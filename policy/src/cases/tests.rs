@@ -96,9 +96,11 @@ fn ceilings_can_be_tested() {
         public_key = \"ed25519:62a611b472d89b0e5fc93c069b9f700b4c552d55bc0e87b56008ef17b6b2bebe\"\n\
         [[address_book]]\nid = \"hot\"\nchain = \"eip155:1\"\nvault = \"hot\"\n\
         address = \"0x15d34AAf54267DB7D7c367839AAf71A00a2C6A65\"\n\
-        [[ceilings]]\nid = \"hot-eth\"\nvault = \"hot\"\nasset = \"eth\"\nmax_balance = \"100\"\nwindow_secs = 60\n\
+        [[ceilings]]\nid = \"hot-eth\"\nvault = \"hot\"\nasset = \"eth\"\nmax_balance = \"100\"\n\
+        [[ledgers]]\nid = \"main\"\nmembers = [\"signer-1\", \"signer-2\", \"signer-3\"]\nquorum = 3\ncorrupt = 1\n\
         [[rules]]\nname = \"refill\"\nallow = \"transfer\"\nasset = \"eth\"\nmax_amount = \"90\"\ndestinations = [\"book:hot\"]\n";
-    let part = |name: &str| if name == "rules.toml" { Ok(rules.to_owned()) } else { base(name) };
+    let claimed = format!("claims = \"main\"\n{BASE}");
+    let part = |name: &str| Ok(if name == "rules.toml" { rules.to_owned() } else { claimed.clone() });
     let head = HEAD.replace("pack:hot", "rules.toml").replace("key = \"hot\"", "key = \"cold\"");
     let head = format!("{head}balances = {{ hot = {{ eth = \"60\" }} }}\n");
     let one = |more: &str, expect: &str| {

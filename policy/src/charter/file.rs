@@ -169,7 +169,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
     let registry = assets::Registry { assets: &assets, groups: &asset_groups };
     let book = vaults::book(file.address_book, &vaults)?;
     let mut limits = vaults::limits(file.limits, &registry, &vaults, &requesters, &ledgers)?;
-    ceilings::read(file.ceilings, (&registry, &vaults, &checkers), &ledgers, &mut limits)?;
+    ceilings::read(file.ceilings, (&registry, &vaults, &checkers), claims_ledger.as_ref(), &mut limits)?;
     let known = rules::Known {
         registry: &registry,
         currencies: &currencies,

@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use limen_wire::effects::{Amount, Effects};
-use limen_wire::ids::{LedgerId, LimitId};
+use limen_wire::ids::LedgerId;
 use limen_wire::intent::Intent;
 
 use super::Charter;
 use super::vault::Limit;
-use crate::check::Attested;
+use crate::check::{Attested, Held};
 use crate::decide::{Charge, Decision, charges};
-use crate::ledger::{self, Bound, Charges, Claim, LimitError, Scope};
+use crate::ledger::{self, Bound, Charges, Claim, Counts, LimitError, Passed, Scope};
 
 impl Limit {
     /// The limit as its ledger and the signers divide it: what is not set aside is certified. `None` for a limit that no
-    /// ledger keeps. What the limit does not bound is not bound there either.
+    /// ledger keeps. What the limit does not bound is not bound there either. A ceiling has no room but what
+    /// [`Charter::ledger_room`] finds.
     pub fn divided(&self) -> Option<Result<ledger::Limit, LimitError>> {
         self.ledger.as_ref()?;
         let amount = |part: Amount| self.max_amount.map_or(Amount::MAX, |_| part);
@@ -23,21 +24,34 @@ impl Limit {
         let counted = self.max_count.unwrap_or(0).saturating_sub(self.split_count);
         let certified = Bound { amount: amount(certified), count: count(counted) };
         let uncertified = Bound { amount: amount(self.split_amount), count: count(self.split_count) };
-        // No window is an endless one, which no ledger keeps.
-        Some(ledger::Limit::new(self.window_secs.unwrap_or(u64::MAX), certified, uncertified))
+        let counts = match (&self.ceiling_of, self.window_secs) {
+            (Some(_), _) => Ok(Counts::UntilPassed(Passed::new())),
+            (None, Some(secs)) => Counts::window(secs),
+            (None, None) => Ok(Counts::Ever),
+        };
+        Some(counts.map(|counts| ledger::Limit { counts, certified, uncertified }))
+    }
+
+    /// Its scope in a ledger.
+    fn scope(&self, subject: &str) -> Scope {
+        let (name, subject) = (self.id.to_string(), subject.to_owned());
+        match self.window_secs {
+            Some(_) => Scope::Limit { name, subject },
+            None => Scope::Lasting { name, subject },
+        }
     }
 }
 
 impl Charter {
     /// The limit behind a ledger's scope.
     pub fn ledger_limit(&self, ledger: &LedgerId, scope: &Scope) -> Option<ledger::Limit> {
-        let Scope::Limit { name, .. } = scope else { return None };
-        let limit = self.limits.get(&LimitId::new(name.clone()).ok()?)?;
-        limit.divided().filter(|_| limit.ledger.as_ref() == Some(ledger))?.ok()
+        let limit = self.limits.get(&scope.limit()?)?;
+        let same = limit.ledger.as_ref() == Some(ledger) && limit.window_secs.is_none() == scope.is_lasting();
+        limit.divided().filter(|_| same)?.ok()
     }
 
     /// The same as far as there is room in it: what a vault holds already takes room from its ceiling. `told` is what is
-    /// attested for each request that is to go in; of several the highest counts, and where one has nothing attested there is
+    /// attested for each request that is to go in; of several the worst counts, and where one has nothing attested there is
     /// no room.
     pub fn ledger_room<'a>(
         &self,
@@ -46,13 +60,13 @@ impl Charter {
         told: impl Iterator<Item = Option<&'a Attested>>,
     ) -> Option<ledger::Limit> {
         let mut room = self.ledger_limit(ledger, scope)?;
-        let Scope::Limit { name, .. } = scope else { return None };
-        let id = LimitId::new(name.clone()).ok()?;
+        let id = scope.limit()?;
         if self.limits.get(&id)?.ceiling_of.is_some() {
-            let mut held = told.map(|told| told?.get(&id).copied());
-            let most = held.try_fold(Amount::ZERO, |most, held| held.map(|held| most.max(held)));
-            let left = most.and_then(|most| room.certified.amount.checked_sub(most));
+            let told: Option<Vec<&Held>> = told.map(|told| told?.get(&id)).collect();
+            let worst = told.and_then(|told| told.into_iter().cloned().reduce(|worst, held| worst.or_worse(&held)));
+            let left = worst.as_ref().and_then(|worst| room.certified.amount.checked_sub(worst.amount));
             room.certified.amount = left.unwrap_or(Amount::ZERO);
+            room.counts = Counts::UntilPassed(worst.unwrap_or_default().passed);
         }
         Some(room)
     }
@@ -75,9 +89,9 @@ impl Charter {
             claims.entry(ledger).or_insert_with(fresh).charges.insert(scope, amount);
         };
         for charge in charges {
-            let Some(ledger) = self.limits.get(&charge.limit).and_then(|limit| limit.ledger.clone()) else { continue };
-            let scope = Scope::Limit { name: charge.limit.to_string(), subject: charge.subject.clone() };
-            claim(ledger, scope, charge.amount);
+            let Some(limit) = self.limits.get(&charge.limit) else { continue };
+            let Some(ledger) = limit.ledger.clone() else { continue };
+            claim(ledger, limit.scope(&charge.subject), charge.amount);
         }
         if let Some(ledger) = &self.claims_ledger {
             once(intent, effects).for_each(|scope| claim(ledger.clone(), scope, Amount::ZERO));

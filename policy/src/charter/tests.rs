@@ -3,10 +3,19 @@ use limen_wire::intent::Intent;
 use limen_wire::keys::SigningKey;
 
 use super::*;
+use crate::check::{Attested, Held};
+use crate::ledger::{Counts, Scope};
 
 /// A development charter with three nodes, and rules for a coin and a token.
 pub(crate) fn sample() -> String {
     include_str!("../../development.sample.toml").to_owned()
+}
+
+/// The same without a ceiling.
+pub(crate) fn without_ceiling() -> String {
+    let text = sample();
+    let (start, end) = (text.find("# The most of an asset").unwrap(), text.find("# How this charter").unwrap());
+    format!("{}{}", &text[..start], &text[end..])
 }
 
 fn refused(from: &str, to: &str) -> CharterError {
@@ -246,7 +255,6 @@ fn witnesses_and_ledgers_must_make_sense() {
         ("claims = \"main\"", "claims = \"other\"", "in claims: there is no ledger other"),
         ("claims = \"main\"", "claims = \"no name\"", "in claims: "),
         ("window_secs = 86400\n", "window_secs = 2678401\n", "1 to 2678400 seconds"),
-        ("window_secs = 86400\n", "lifetime = true\n", "not a lifetime"),
         (witness, "", "no signer node or witness witness-1"),
     ] {
         let error = refused(from, to).to_string();
@@ -273,16 +281,22 @@ fn a_limit_is_divided_once() {
     let divided = usdt.divided().unwrap().unwrap();
     assert_eq!((divided.certified.amount, divided.certified.count), (units("800000"), 400));
     assert_eq!((divided.uncertified.amount, divided.uncertified.count), (units("200000"), 100));
-    assert_eq!(divided.window_ms(), 86_400_000);
+    assert_eq!(divided.counts, Counts::Window(86_400_000));
     assert!(limit("reserve-ever").divided().is_none(), "no ledger keeps it");
+    let ever = vault::Limit { window_secs: None, ..usdt.clone() };
+    assert_eq!(ever.divided().unwrap().unwrap(), crate::ledger::Limit { counts: Counts::Ever, ..divided.clone() });
     let unbounded = vault::Limit { max_count: None, split_count: 0, ..usdt.clone() };
     assert_eq!(unbounded.divided().unwrap().unwrap().certified.count, u64::MAX);
     let counted = vault::Limit { max_amount: None, split_amount: Amount::ZERO, ..usdt };
     assert_eq!(counted.divided().unwrap().unwrap().certified.amount, Amount::MAX);
 
     let (main, other) = (LedgerId::new("main").unwrap(), LedgerId::new("other").unwrap());
-    let scope = |name: &str| crate::ledger::Scope::Limit { name: name.to_owned(), subject: String::new() };
+    let scope = |name: &str| Scope::Limit { name: name.to_owned(), subject: String::new() };
     assert_eq!(charter.ledger_limit(&main, &scope("usdt-a-day")), Some(divided));
+    // What passes and what lasts are counted apart.
+    let lasting = Scope::Lasting { name: "usdt-a-day".to_owned(), subject: String::new() };
+    assert_eq!(charter.ledger_limit(&main, &lasting), None);
+    assert_eq!(charter.ledger_limit(&main, &scope("hot-usdt")), None);
     assert_eq!(charter.ledger_limit(&other, &scope("usdt-a-day")), None);
     assert_eq!(charter.ledger_limit(&main, &scope("reserve-ever")), None);
     assert_eq!(charter.ledger_limit(&main, &scope("nothing")), None);
@@ -290,7 +304,6 @@ fn a_limit_is_divided_once() {
 
 #[test]
 fn every_request_claims_what_counts_once_where_the_charter_says_so() {
-    use crate::ledger::Scope;
     use limen_wire::effects::{Address, ChainId, Effects};
     let (request, with) = (intent(), Charter::from_toml(&sample()).unwrap());
     let chain = ChainId::eip155(1);
@@ -311,7 +324,7 @@ fn every_request_claims_what_counts_once_where_the_charter_says_so() {
     let nonce = Scope::Nonce { chain: chain.clone(), account: account.clone(), number: 7 };
     assert_eq!(scopes(&with, &does(Some(7))), [("main".to_owned(), vec![key.clone(), nonce])]);
     assert_eq!(scopes(&with, &does(None)), [("main".to_owned(), vec![key])], "a message burns no number");
-    let without = Charter::from_toml(&sample().replace("claims = \"main\"\n", "")).unwrap();
+    let without = Charter::from_toml(&without_ceiling().replace("claims = \"main\"\n", "")).unwrap();
     assert!(scopes(&without, &does(Some(7))).is_empty());
 }
 
@@ -353,7 +366,8 @@ fn a_ceiling_is_a_limit_of_what_flows_into_a_vault() {
     let ceiling = &charter.limits[&LimitId::new("hot-usdt").unwrap()];
     let hot = ceiling.ceiling_of.clone().unwrap();
     assert_eq!((hot.as_str(), ceiling.title().as_str()), ("hot", "ceiling hot-usdt"));
-    assert_eq!((ceiling.max_amount, ceiling.window_secs), (Amount::from_units("100000", 6), Some(7200)));
+    assert_eq!((ceiling.max_amount, ceiling.window_secs), (Amount::from_units("100000", 6), None));
+    assert_eq!(ceiling.ledger, charter.claims_ledger);
     assert_eq!(charter.attesters(&hot).map(|one| one.id.as_str()).collect::<Vec<_>>(), ["balance-watch"]);
     let (ours, other) = ("0x15d34AAf54267DB7D7c367839AAf71A00a2C6A65", "0x70997970C51812dc3A010C7d01b50e0d17dc79C8");
     let is_of = |address: &str| charter.book.is_of(&Address::from_canonical(address).unwrap(), &hot);
@@ -371,10 +385,7 @@ fn ceilings_must_make_sense() {
         ("asset = \"usdt\"\nmax_balance", "asset = \"dai\"\nmax_balance", "\"dai\" is not registered"),
         ("asset = \"usdt\"\nmax_balance", "max_balance", "it needs an asset or an asset_group"),
         ("max_balance = \"100000\"", "max_balance = \"0.0000001\"", "is not an amount"),
-        ("split_amount = \"0\"", "split_amount = \"100001\"", "is a part of max_balance"),
-        ("window_secs = 7200", "window_secs = 299", "at least the max_age_secs of checker balance-watch, 300"),
-        ("window_secs = 7200", "window_secs = 2678401", "1 to 2678400 seconds"),
-        ("max_age_secs = 300", "max_age_secs = 7201", "at least the max_age_secs of checker balance-watch, 7201"),
+        ("claims = \"main\"\n", "", "name one in claims"),
         ("balances_of = [\"hot\"]", "balances_of = [\"attic\"]", "there is no vault attic"),
         ("balances_of = [\"hot\"]", "", "nobody attests what the vault holds"),
         ("vault = \"hot\"\n\n# So much", "vault = \"attic\"\n\n# So much", "there is no vault attic"),
@@ -394,19 +405,19 @@ fn ceilings_must_make_sense() {
 fn a_ceiling_has_room_for_what_is_attested() {
     let charter = Charter::from_toml(&sample()).unwrap();
     let (main, id) = (LedgerId::new("main").unwrap(), LimitId::new("hot-usdt").unwrap());
-    let scope = crate::ledger::Scope::Limit { name: "hot-usdt".to_owned(), subject: String::new() };
+    let scope = Scope::Lasting { name: "hot-usdt".to_owned(), subject: String::new() };
     let units = |text: &str| Amount::from_units(text, 6).unwrap();
-    let told = |text: &str| crate::check::Attested::from([(id.clone(), units(text))]);
-    let room = |all: &[Option<crate::check::Attested>]| {
+    let told = |text: &str| Attested::from([(id.clone(), Held { amount: units(text), ..Held::default() })]);
+    let room = |all: &[Option<Attested>]| {
         charter.ledger_room(&main, &scope, all.iter().map(Option::as_ref)).unwrap().certified.amount
     };
     assert_eq!(room(&[Some(told("30000"))]), units("70000"));
     assert_eq!(room(&[Some(told("30000")), Some(told("99999.9")), Some(told("0"))]), units("0.1"));
     assert_eq!(room(&[Some(told("100000.000001"))]), Amount::ZERO);
     assert_eq!(room(&[Some(told("0")), None]), Amount::ZERO);
-    assert_eq!(room(&[Some(crate::check::Attested::new())]), Amount::ZERO);
+    assert_eq!(room(&[Some(Attested::new())]), Amount::ZERO);
     // Other limits have the room that they have.
-    let day = crate::ledger::Scope::Limit { name: "usdt-a-day".to_owned(), subject: String::new() };
+    let day = Scope::Limit { name: "usdt-a-day".to_owned(), subject: String::new() };
     assert_eq!(charter.ledger_room(&main, &day, [None].into_iter()), charter.ledger_limit(&main, &day));
 }
 
@@ -429,7 +440,7 @@ fn money_must_make_sense() {
             "window_secs = 86400\ncurrency = \"usd\"\n",
             "a limit counts units of an asset or asset_group, not money",
         ),
-        ("window_secs = 7200\n", "window_secs = 7200\ncurrency = \"usd\"\n", "unknown field"),
+        ("max_balance", "currency = \"usd\"\nmax_balance", "unknown field"),
         ("allow = \"message\"", "allow = \"message\"\ncurrency = \"usd\"", "currency means nothing without"),
     ] {
         let error = refused(from, to).to_string();

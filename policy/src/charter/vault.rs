@@ -119,8 +119,8 @@ pub enum Per {
     Destination,
 }
 
-/// So much of an asset within a rolling window: transfers, allowances and the largest possible fees together. Or a *ceiling*:
-/// what flows into a vault within the window, on top of what the vault is attested to hold.
+/// So much of an asset within a rolling window or for ever: transfers, allowances and the largest possible fees together. Or a
+/// *ceiling*: what flows into a vault and has not arrived, on top of what the vault is attested to hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Limit {
     /// Its name.
@@ -133,7 +133,7 @@ pub struct Limit {
     pub vaults: BTreeSet<VaultId>,
     /// For whom; empty means everybody.
     pub requesters: BTreeSet<RequesterId>,
-    /// How long something counts, in seconds; `None` for ever.
+    /// How long something counts, in seconds; `None` for ever, and in a ceiling until it is known to have arrived.
     pub window_secs: Option<u64>,
     /// The most within the window, in the asset's smallest unit, or the group's; of a ceiling the most that the vault may hold.
     pub max_amount: Option<Amount>,

@@ -1,6 +1,7 @@
 //! Findings, each field spoiled, and every bound.
 
-use limen_wire::check::Check;
+use limen_wire::check::{Check, Sequences};
+use limen_wire::effects::{Address, ChainId};
 use limen_wire::envelope::{PayloadType, seal};
 use limen_wire::keys::SigningKey;
 use prost::Message as _;
@@ -46,6 +47,7 @@ fn check() -> Check {
         objection: None,
         balances: [].into(),
         prices: [].into(),
+        sequences: [].into(),
     }
 }
 
@@ -174,7 +176,10 @@ fn hot_usdt() -> LimitId {
 #[test]
 fn a_checker_attests_what_the_charter_has_it_attest_and_nothing_else() {
     let finding = told(&watch(), NOW).unwrap();
-    assert_eq!(attested(&watched(), &[finding]), Attested::from([(hot_usdt(), Amount::from_u128(5))]));
+    assert_eq!(
+        attested(&watched(), &[finding]),
+        Attested::from([(hot_usdt(), Held { amount: Amount::from_u128(5), ..Held::default() })])
+    );
     let asset = watched().assets["usdt"].asset.clone();
     let price = limen_wire::check::Price { value: Amount::from_u128(1), scale: 0 };
     for spoiled in [
@@ -185,9 +190,31 @@ fn a_checker_attests_what_the_charter_has_it_attest_and_nothing_else() {
         let error = told(&spoiled, NOW).unwrap_err();
         assert!(matches!(error, CheckError::NotEntitled { .. }), "{error}");
     }
-    // One that screens destinations knows nothing of balances.
-    let screening = Check { balances: held("hot", 5), ..check() };
-    assert!(matches!(verified(&screening, NOW), Err(CheckError::NotEntitled { .. })));
+    // One that screens destinations knows nothing of balances and of what has arrived.
+    for screening in [Check { balances: held("hot", 5), ..check() }, Check { sequences: passed(7), ..check() }] {
+        assert!(matches!(verified(&screening, NOW), Err(CheckError::NotEntitled { .. })));
+    }
+}
+
+fn passed(next: u64) -> Sequences {
+    let account = Address::from_canonical("0x70997970C51812dc3A010C7d01b50e0d17dc79C8").unwrap();
+    [((ChainId::eip155(31337), account), next)].into()
+}
+
+/// A sequence number is believed from whoever tells the balance with it, and no further than everybody does who tells one.
+#[test]
+fn what_has_arrived_is_told_together_with_the_balance() {
+    let charter = watched();
+    let finding = |balances, next| told(&Check { balances, sequences: passed(next), ..watch() }, NOW).unwrap();
+    let worst = |findings: &[Finding]| attested(&charter, findings).get(&hot_usdt()).cloned();
+    let low = finding(held("hot", 5), 7);
+    let held_at = |units, passed| Some(Held { amount: Amount::from_u128(units), passed });
+    assert_eq!(worst(std::slice::from_ref(&low)), held_at(5, passed(7)));
+    assert_eq!(worst(&[low.clone(), finding(held("hot", 4), 6)]), held_at(5, passed(6)));
+    assert_eq!(worst(&[low.clone(), told(&watch(), NOW).unwrap()]), held_at(5, [].into()));
+    // Numbers without a balance may be from another state of the chain: they say nothing.
+    assert_eq!(worst(&[low, finding([].into(), 99)]), held_at(5, passed(7)));
+    assert_eq!(worst(&[finding([].into(), 99)]), None);
 }
 
 /// All that makes a finding stale or another's makes an attestation so.
@@ -220,7 +247,7 @@ fn of_several_attestations_the_highest_counts_and_an_incomplete_one_does_not() {
     let part = finding(&[(&eth, wei("9"))]);
     let most = |findings: &[&Finding]| {
         let findings: Vec<Finding> = findings.iter().map(|one| (*one).clone()).collect();
-        attested(&charter, &findings).get(&hot_usdt()).copied()
+        attested(&charter, &findings).get(&hot_usdt()).map(|held| held.amount)
     };
     assert_eq!(most(&[&low]), Some(wei("3")));
     assert_eq!(most(&[&high, &low]), Some(wei("3.5")));

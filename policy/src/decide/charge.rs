@@ -54,6 +54,12 @@ fn charges_of(case: &Case<'_>, limit: &Limit) -> Result<Vec<Charge>, String> {
         let added = limit.assets.units(asset, amount).and_then(|amount| sum.checked_add(amount));
         *sum = added.ok_or_else(|| format!("{} counts no sum beyond 256 bits", limit.title()))?;
     }
+    if limit.ceiling_of.is_some() && !sums.is_empty() && case.effects.nonce.is_none() {
+        let title = limit.title();
+        return Err(format!(
+            "{title}: nobody could tell whether what a message lets flow in has: pay by a transaction"
+        ));
+    }
     let mut charges = Vec::new();
     for (subject, amount) in sums {
         match limit.max_amount {

@@ -7,11 +7,11 @@ use limen_wire::ids::{IntentId, tagged_hash};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 
+use super::MAX_WINDOW_SECS;
 use super::entry::{Claim, Entry};
 use super::entry_wire::claim_to_wire;
 use super::release::Release;
-use super::scope::{Bound, Limit, Scope};
-use super::{MAX_SKEW_MS, MAX_WINDOW_SECS};
+use super::scope::{Bound, Counts, Limit, Scope, counts_until};
 
 /// One request that counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,13 +33,13 @@ struct Holder {
 type Holders = BTreeMap<IntentId, Holder>;
 
 /// Amounts by request, and who holds what counts once. Amounts are forgotten when no window can reach them; what counts
-/// once is kept for ever.
+/// once is kept for ever, and so is what takes of a limit without a window.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Book {
     records: BTreeMap<IntentId, Record>,
     /// The requests recorded under each limit.
     by_limit: BTreeMap<Scope, BTreeSet<IntentId>>,
-    /// The records by the end of their reservations.
+    /// The records that a window ends, by the end of their reservations.
     by_end: BTreeSet<(u64, IntentId)>,
     holdings: BTreeMap<Scope, Holders>,
 }
@@ -51,7 +51,7 @@ pub type Limits<'a> = dyn Fn(&Scope, &[Claim]) -> Option<Limit> + 'a;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
     /// The sum would be too much.
-    #[error("{scope}: {observed} within its window is more than the bound {bound}: wait, or ask for less")]
+    #[error("{scope}: {observed} is more than the bound {bound} {advice}")]
     Amount {
         /// Which limit.
         scope: Box<Scope>,
@@ -59,9 +59,11 @@ pub enum Misfit {
         observed: String,
         /// The bound.
         bound: Amount,
+        /// What counts, and what to do.
+        advice: &'static str,
     },
     /// There would be too many.
-    #[error("{scope}: {observed} requests within its window are more than the bound {bound}: wait")]
+    #[error("{scope}: {observed} requests are more than the bound {bound} {advice}")]
     Count {
         /// Which limit.
         scope: Box<Scope>,
@@ -69,6 +71,8 @@ pub enum Misfit {
         observed: u64,
         /// The bound.
         bound: u64,
+        /// What counts, and what to do.
+        advice: &'static str,
     },
     /// A limit that the charter does not have.
     #[error("{0} is not in the charter")]
@@ -149,14 +153,14 @@ impl Book {
         let limit = limit(scope, claims).ok_or_else(|| Misfit::UnknownLimit(boxed(scope)))?;
         let groups = self.groups(scope, claims, at_ms, &limit);
         let amounts: Vec<Amount> = groups.into_values().collect();
-        within(scope, &amounts, limit.certified)
+        within(scope, &amounts, limit.certified, &limit.counts)
     }
 
-    /// What counts in a limit's window: of requests that replace each other only one takes effect, so the largest counts.
+    /// What still counts in a limit: of requests that replace each other only one takes effect, so the largest counts.
     fn groups(&self, scope: &Scope, claims: &[Claim], at_ms: u64, limit: &Limit) -> BTreeMap<IntentId, Amount> {
         let recorded = self.by_limit.get(scope).into_iter().flatten().filter_map(|id| self.records.get(id));
         let live = recorded
-            .filter(|record| at_ms < counts_until(record.expires_at_ms, limit.window_ms()))
+            .filter(|record| limit.counts.still(&record.claim.charges, record.expires_at_ms, at_ms))
             .map(|record| &record.claim);
         let mut groups = BTreeMap::new();
         for claim in live.chain(claims) {
@@ -211,10 +215,12 @@ impl Book {
         let record = self.records.entry(claim.intent).or_insert_with(fresh);
         self.by_end.remove(&(record.expires_at_ms, claim.intent));
         record.expires_at_ms = record.expires_at_ms.max(expires_at_ms);
-        self.by_end.insert((record.expires_at_ms, claim.intent));
         for (scope, amount) in &claim.charges {
             let largest = record.claim.charges.entry(scope.clone()).or_insert(*amount);
             *largest = (*largest).max(*amount);
+        }
+        if !record.claim.charges.keys().any(Scope::is_lasting) {
+            self.by_end.insert((record.expires_at_ms, claim.intent));
         }
     }
 
@@ -293,21 +299,15 @@ fn spends(claim: &Claim) -> impl Iterator<Item = &Scope> {
 }
 
 /// Whether these amounts, one for each request, stay within the bound.
-pub(super) fn within(scope: &Scope, amounts: &[Amount], bound: Bound) -> Result<(), Misfit> {
-    let observed = amounts.len() as u64;
+pub(super) fn within(scope: &Scope, amounts: &[Amount], bound: Bound, counts: &Counts) -> Result<(), Misfit> {
+    let (observed, advice) = (amounts.len() as u64, counts.advice());
     if observed > bound.count {
-        return Err(Misfit::Count { scope: boxed(scope), observed, bound: bound.count });
+        return Err(Misfit::Count { scope: boxed(scope), observed, bound: bound.count, advice });
     }
     let sum = amounts.iter().try_fold(Amount::ZERO, |sum, amount| sum.checked_add(*amount));
     if sum.is_some_and(|sum| sum <= bound.amount) {
         return Ok(());
     }
     let observed = sum.map_or_else(|| "more than 256 bits".to_owned(), |sum| sum.to_string());
-    Err(Misfit::Amount { scope: boxed(scope), observed, bound: bound.amount })
-}
-
-/// An amount counts for a window after the last moment at which it can be signed. Entry, member and guard may read clocks
-/// that differ by a skew each, so two skews are added.
-pub(super) const fn counts_until(expires_at_ms: u64, window_ms: u64) -> u64 {
-    expires_at_ms.saturating_add(window_ms).saturating_add(MAX_SKEW_MS.saturating_mul(2))
+    Err(Misfit::Amount { scope: boxed(scope), observed, bound: bound.amount, advice })
 }

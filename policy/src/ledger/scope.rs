@@ -5,14 +5,14 @@ use std::fmt;
 
 use bytes::Bytes;
 use limen_wire::effects::{Address, Amount, ChainId};
-use limen_wire::ids::RequesterId;
+use limen_wire::ids::{LimitId, RequesterId};
 use limen_wire::{limits, pb};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 
-use super::MAX_WINDOW_SECS;
+use super::{MAX_SKEW_MS, MAX_WINDOW_SECS};
 
-/// Where something counts.
+/// Where something counts. The order is that of charges in a claim.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Scope {
     /// A limit of the charter, by amount and count over a rolling window.
@@ -47,6 +47,13 @@ pub enum Scope {
         /// Its place in that transaction.
         index: u32,
     },
+    /// A limit of the charter that no window ends: a lifetime cap, or a ceiling. What counts here is remembered for ever.
+    Lasting {
+        /// Its name in the charter.
+        name: String,
+        /// For whom or what it counts separately; empty where it counts for all.
+        subject: String,
+    },
 }
 
 /// What one request takes, by scope: an amount in a limit's unit, zero in every scope of count 1.
@@ -74,7 +81,20 @@ pub enum ScopeError {
 impl Scope {
     /// Whether it is a limit of the charter; everything else is a scope of count 1.
     pub const fn is_limit(&self) -> bool {
-        matches!(self, Self::Limit { .. })
+        matches!(self, Self::Limit { .. } | Self::Lasting { .. })
+    }
+
+    /// The limit's name in the charter; `None` for what counts once.
+    pub fn limit(&self) -> Option<LimitId> {
+        match self {
+            Self::Limit { name, .. } | Self::Lasting { name, .. } => LimitId::new(name.clone()).ok(),
+            Self::Idempotency { .. } | Self::Nonce { .. } | Self::Input { .. } => None,
+        }
+    }
+
+    /// Whether what counts here is remembered for ever, and not for a window alone.
+    pub const fn is_lasting(&self) -> bool {
+        matches!(self, Self::Lasting { .. })
     }
 
     /// Whether the chain itself lets only one request have it, so that of two that hold it one can take effect.
@@ -92,7 +112,7 @@ impl Scope {
             }
         };
         match self {
-            Self::Limit { name, subject } => {
+            Self::Limit { name, subject } | Self::Lasting { name, subject } => {
                 text("name", name, 1, limits::NAME_BYTES)?;
                 text("subject", subject, 0, limits::LEDGER_SUBJECT_BYTES)
             }
@@ -108,10 +128,10 @@ impl Scope {
 
     fn to_wire(&self) -> pb::LedgerScope {
         use pb::ledger_scope::Kind;
+        let limit = |name: &str, subject: &str| pb::LedgerLimit { name: name.to_owned(), subject: subject.to_owned() };
         let kind = match self {
-            Self::Limit { name, subject } => {
-                Kind::Limit(pb::LedgerLimit { name: name.clone(), subject: subject.clone() })
-            }
+            Self::Limit { name, subject } => Kind::Limit(limit(name, subject)),
+            Self::Lasting { name, subject } => Kind::Lasting(limit(name, subject)),
             Self::Idempotency { requester, key } => {
                 Kind::Idempotency(pb::LedgerIdempotency { requester: requester.to_string(), key: key.clone() })
             }
@@ -133,6 +153,7 @@ impl Scope {
         let chain = |text| ChainId::new(text).ok_or_else(|| bad("chain", "not a CAIP-2 name"));
         let scope = match raw.and_then(|raw| raw.kind).ok_or_else(|| bad("kind", "none that this release knows"))? {
             Kind::Limit(raw) => Self::Limit { name: raw.name, subject: raw.subject },
+            Kind::Lasting(raw) => Self::Lasting { name: raw.name, subject: raw.subject },
             Kind::Idempotency(raw) => Self::Idempotency {
                 requester: RequesterId::new(raw.requester).map_err(|error| bad("requester", &error.to_string()))?,
                 key: raw.key,
@@ -161,8 +182,12 @@ impl Scope {
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Limit { name, subject } if subject.is_empty() => write!(f, "limit {name:?}"),
-            Self::Limit { name, subject } => write!(f, "limit {name:?} for {subject}"),
+            Self::Limit { name, subject } | Self::Lasting { name, subject } if subject.is_empty() => {
+                write!(f, "limit {name:?}")
+            }
+            Self::Limit { name, subject } | Self::Lasting { name, subject } => {
+                write!(f, "limit {name:?} for {subject}")
+            }
             Self::Idempotency { requester, key } => write!(f, "idempotency key {key:?} of {requester}"),
             Self::Nonce { chain, account, number } => write!(f, "nonce {number} of {account} on {chain}"),
             Self::Input { chain, transaction, index } => {
@@ -213,10 +238,25 @@ pub struct Bound {
     pub count: u64,
 }
 
+/// The next sequence number of an account, by chain and account: whatever spends a lower one is on the chain, or never will be.
+pub type Passed = BTreeMap<(ChainId, Address), u64>;
+
+/// How long a request counts in a limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Counts {
+    /// For a rolling window, in milliseconds, after it can be signed for the last time.
+    Window(u64),
+    /// For ever: a lifetime cap.
+    Ever,
+    /// Until its sequence number has passed: a ceiling. By then it is in what the vault is attested to hold.
+    UntilPassed(Passed),
+}
+
 /// A limit as the charter sets it, split once: what the ledger certifies, and what signers allow without a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limit {
-    window_secs: u64,
+    /// For how long.
+    pub counts: Counts,
     /// `L_cert`: the most that the committee certifies.
     pub certified: Bound,
     /// `L_split`: the most that all signers together allow without a certificate. Zero unless the charter says otherwise.
@@ -230,17 +270,44 @@ pub struct LimitError {
     found: u64,
 }
 
-impl Limit {
-    /// Checks the window.
-    pub const fn new(window_secs: u64, certified: Bound, uncertified: Bound) -> Result<Self, LimitError> {
-        match window_secs {
-            1..=MAX_WINDOW_SECS => Ok(Self { window_secs, certified, uncertified }),
+impl Counts {
+    /// For a rolling window of so many seconds.
+    pub const fn window(secs: u64) -> Result<Self, LimitError> {
+        match secs {
+            1..=MAX_WINDOW_SECS => Ok(Self::Window(secs.saturating_mul(1000))),
             found => Err(LimitError { found }),
         }
     }
 
-    /// The rolling window in milliseconds.
-    pub const fn window_ms(&self) -> u64 {
-        self.window_secs.saturating_mul(1000)
+    /// Whether what takes these charges and can be signed until then still counts.
+    pub(super) fn still(&self, charges: &Charges, expires_at_ms: u64, at_ms: u64) -> bool {
+        match self {
+            Self::Window(window_ms) => at_ms < counts_until(expires_at_ms, *window_ms),
+            Self::Ever => true,
+            Self::UntilPassed(passed) => !charges.keys().any(|scope| match scope {
+                Scope::Nonce { chain, account, number } => {
+                    passed.get(&(chain.clone(), account.clone())).is_some_and(|next| number < next)
+                }
+                _ => false,
+            }),
+        }
     }
+
+    /// What somebody can do who meets the limit.
+    pub(super) const fn advice(&self) -> &'static str {
+        match self {
+            Self::Window(_) => "within its window: wait, or ask for less",
+            Self::Ever => "in its lifetime: ask for less, or raise it by a version of the charter",
+            Self::UntilPassed(_) => {
+                "with what is signed and not known to have arrived: wait, and have the sequence numbers of the accounts that \
+                 pay attested with what the vault holds"
+            }
+        }
+    }
+}
+
+/// An amount counts for a window after the last moment at which it can be signed. Entry, member and guard may read clocks
+/// that differ by a skew each, so two skews are added.
+pub(super) const fn counts_until(expires_at_ms: u64, window_ms: u64) -> u64 {
+    expires_at_ms.saturating_add(window_ms).saturating_add(MAX_SKEW_MS.saturating_mul(2))
 }

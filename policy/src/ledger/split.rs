@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::book::{self, Misfit};
 use super::entry::Claim;
-use super::scope::{Bound, Limit, Scope};
+use super::scope::{Bound, Counts, Limit, Scope};
 
 /// How many signers there are. For a limit over several keys: all signers of all of them, the least `required`, and the
 /// greatest `corrupt`.
@@ -96,7 +96,7 @@ impl Uncertified {
         for scope in claim.charges.keys() {
             if scope.is_limit() {
                 let (limit, signers) = limit(scope).ok_or_else(|| Misfit::UnknownLimit(Box::new(scope.clone())))?;
-                self.stays_within(scope, claim, now_ms, limit.window_ms(), signers.share(limit.uncertified))?;
+                self.stays_within(scope, claim, now_ms, (&limit.counts, signers.share(limit.uncertified)))?;
             } else if !key.any_two_sets_share_an_honest_signer() {
                 return Err(NeedsCertificate::CountsOnce { scope: Box::new(scope.clone()) });
             }
@@ -114,13 +114,12 @@ impl Uncertified {
         scope: &Scope,
         claim: &Claim,
         now_ms: u64,
-        window_ms: u64,
-        bound: Bound,
+        (counts, bound): (&Counts, Bound),
     ) -> Result<(), Misfit> {
         let others = self.spent.values().filter(|spent| spent.claim.intent != claim.intent);
-        let live = others.filter(|spent| now_ms < book::counts_until(spent.expires_at_ms, window_ms));
+        let live = others.filter(|spent| counts.still(&spent.claim.charges, spent.expires_at_ms, now_ms));
         let amounts: Vec<Amount> =
             live.map(|spent| &spent.claim).chain([claim]).filter_map(|c| c.charges.get(scope)).copied().collect();
-        book::within(scope, &amounts, bound)
+        book::within(scope, &amounts, bound, counts)
     }
 }

@@ -8,6 +8,7 @@ mod committee;
 mod entry;
 mod handover;
 mod kit;
+mod lasting;
 mod limits;
 mod member;
 mod model;

@@ -18,6 +18,10 @@ fn token(digit: char) -> Asset {
     Asset::Erc20(ChainId::eip155(1), Address::from_canonical(contract).unwrap())
 }
 
+fn account(text: &str) -> Address {
+    Address::from_canonical(text).unwrap()
+}
+
 fn sample() -> Check {
     let coin = Asset::Native(ChainId::eip155(1));
     let price = Price { value: Amount::from_u128(250_012), scale: 18 };
@@ -36,6 +40,7 @@ fn sample() -> Check {
         ]
         .into(),
         prices: [((coin, "usd".parse().unwrap()), price), ((token('1'), "eur".parse().unwrap()), price)].into(),
+        sequences: [((ChainId::eip155(1), account("0xb")), 7), ((ChainId::eip155(1), account("0xa")), u64::MAX)].into(),
     }
 }
 
@@ -61,7 +66,7 @@ fn what_is_attested_reads_back() {
 #[test]
 fn every_part_of_what_is_attested_is_under_the_signature() {
     type Change = fn(&mut pb::Check);
-    let changes: [Change; 10] = [
+    let changes: [Change; 14] = [
         |one| one.balances[0].vault = "warm".to_owned(),
         |one| one.balances[0].asset = "eip155:10/slip44:60".to_owned(),
         |one| one.balances[0].amount = Bytes::from(vec![9; 32]),
@@ -72,6 +77,10 @@ fn every_part_of_what_is_attested_is_under_the_signature() {
         |one| one.prices[0].value = Bytes::from(vec![9; 32]),
         |one| one.prices[0].scale += 1,
         |one| drop(one.prices.pop()),
+        |one| one.sequences[0].chain = "eip155:10".to_owned(),
+        |one| one.sequences[0].account = "0x9".to_owned(),
+        |one| one.sequences[1].next += 1,
+        |one| drop(one.sequences.pop()),
     ];
     let good = sample().seal(&key());
     for (which, change) in changes.into_iter().enumerate() {
@@ -89,7 +98,7 @@ fn every_part_of_what_is_attested_is_under_the_signature() {
 #[test]
 fn what_is_attested_badly_is_refused() {
     type Change = fn(&mut pb::Check);
-    let changes: [(&str, Change); 16] = [
+    let changes: [(&str, Change); 21] = [
         ("balances", |one| one.balances.swap(0, 1)),
         ("balances", |one| one.balances.insert(0, one.balances[0].clone())),
         ("balances", |one| {
@@ -101,6 +110,15 @@ fn what_is_attested_badly_is_refused() {
         ("balances.asset", |one| one.balances[0].asset = "usd".to_owned()),
         ("balances.asset", |one| one.balances[0].asset = "eip155:1/slip44:060".to_owned()),
         ("balances.amount", |one| one.balances[0].amount = Bytes::from(vec![9; 31])),
+        ("sequences", |one| one.sequences.swap(0, 1)),
+        ("sequences", |one| one.sequences.insert(0, one.sequences[0].clone())),
+        ("sequences", |one| {
+            let numbered =
+                |number: usize| pb::AttestedSequence { account: format!("v{number:03}"), ..one.sequences[0].clone() };
+            one.sequences = (0..=limits::ATTESTED).map(numbered).collect();
+        }),
+        ("sequences.chain", |one| one.sequences[0].chain = "EIP155:1".to_owned()),
+        ("sequences.account", |one| one.sequences[0].account = "0x a".to_owned()),
         ("prices", |one| one.prices.swap(0, 1)),
         ("prices", |one| one.prices.insert(0, one.prices[0].clone())),
         ("prices", |one| {

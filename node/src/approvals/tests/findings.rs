@@ -53,6 +53,7 @@ impl Bench {
             objection: None,
             balances: [].into(),
             prices: [].into(),
+            sequences: [].into(),
         }
     }
 

@@ -40,17 +40,7 @@ fn charge(value: u128) -> Charge {
 }
 
 fn fits(charter: &Charter, charge: &Charge, meter: &Meter, now: Uptime) -> Result<(), ApiError> {
-    super::fits(charter, (charge, Amount::ZERO), meter, now)
-}
-
-/// Others may have used up their shares when the vault was empty.
-#[test]
-fn what_a_vault_holds_is_taken_from_each_share_in_full() {
-    let charter = under(limit(Some(60), 100, None));
-    let (meter, now) = (Meter::default(), Uptime(0));
-    let below = |held, takes| super::fits(&charter, (&charge(takes), amount(held)), &meter, now).is_ok();
-    assert!(below(0, 50) && below(20, 30) && below(50, 0));
-    assert!(!below(20, 31) && !below(50, 1) && !below(51, 1) && !below(u128::MAX, 1));
+    super::fits(charter, charge, meter, now)
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl World {
         Self::under("", limit)
     }
 
-    fn under(top: &str, limit: &str) -> Self {
+    pub(super) fn under(top: &str, limit: &str) -> Self {
         let backend = SigningKey::ed25519_from_seed(&zeroize::Zeroizing::new([1; 32]));
         let keys: Vec<SigningKey> = (0..=SPARE).map(|_| p256()).collect();
         let text = text(&keys, &backend, (top, limit));

@@ -224,17 +224,9 @@ fn limit(
 }
 
 /// A limit's ledger exists and can keep it.
-pub(super) fn kept(
-    place: &str,
-    limit: &Limit,
-    ledgers: &BTreeMap<LedgerId, Arc<Committee>>,
-) -> Result<(), CharterError> {
+fn kept(place: &str, limit: &Limit, ledgers: &BTreeMap<LedgerId, Arc<Committee>>) -> Result<(), CharterError> {
     match &limit.ledger {
         Some(ledger) if !ledgers.contains_key(ledger) => Err(invalid(place, format!("there is no ledger {ledger}"))),
-        Some(_) if limit.window_secs.is_none() => Err(invalid(
-            place,
-            "a ledger keeps limits with a window, not a lifetime: leave the ledger out and set a part aside",
-        )),
         _ => limit.divided().transpose().map(drop).map_err(|error| invalid(place, error.to_string())),
     }
 }

@@ -91,6 +91,19 @@ fn more_than_the_ceiling_is_denied_for_good() {
     assert!(decided(&charter, "treasury", vec![usdt("60000", HOT), usdt("40000", HOT)]).allowed);
 }
 
+/// A message can be brought to the chain at any time, and nothing tells whether it has been.
+#[test]
+fn what_has_no_sequence_number_does_not_flow_in() {
+    let charter = with_rules(ANYWHERE);
+    let message = |list| decide(&charter, &intent("backend", "treasury"), &Effects { nonce: None, ..effects(list) });
+    for list in [vec![usdt("5", HOT)], vec![allowance("5", HOT)]] {
+        let decision = message(list);
+        assert!(!decision.allowed);
+        assert!(decision.reasons[0].contains("ceiling hot-usdt: nobody could tell"), "{:?}", decision.reasons);
+    }
+    assert!(message(vec![usdt("5", ALICE)]).allowed);
+}
+
 #[test]
 fn a_refill_asks_what_the_vault_holds() {
     let charter = with_rules(ANYWHERE);
@@ -134,7 +147,6 @@ fn approvals_are_bound_to_the_ceiling_and_its_attesters() {
     let head = &text[..text.find("[[rules]]").unwrap()];
     for (from, to) in [
         ("max_balance = \"100000\"", "max_balance = \"100001\""),
-        ("window_secs = 7200", "window_secs = 7201"),
         ("max_age_secs = 300", "max_age_secs = 301"),
         (
             "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",

@@ -26,7 +26,8 @@ fn a_split_number_is_closed_and_everything_named_counts() {
     let refused = run(&mut nodes, &next(claim(3, 40)), Some(&base), NOW, &guard).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        Misfit::Amount { scope: Box::new(daily()), observed: "160".into(), bound: amount(100) }.to_string()
+        Misfit::Amount { scope: Box::new(daily()), observed: "160".into(), bound: amount(100), advice: DAILY }
+            .to_string()
     );
     // What is merely carried is not reserved.
     let covered = base.covers(&claim(1, 60), &CHARTER, NOW);

@@ -180,8 +180,7 @@ fn charges_have_one_form() {
 
 #[test]
 fn windows_are_bounded() {
-    let nothing = Bound { amount: amount(0), count: 0 };
-    assert!(Limit::new(0, nothing, nothing).is_err());
-    assert!(Limit::new(MAX_WINDOW_SECS + 1, nothing, nothing).is_err());
-    assert_eq!(Limit::new(MAX_WINDOW_SECS, nothing, nothing).unwrap().window_ms(), MAX_WINDOW_SECS * 1000);
+    assert!(Counts::window(0).is_err());
+    assert!(Counts::window(MAX_WINDOW_SECS + 1).is_err());
+    assert_eq!(Counts::window(MAX_WINDOW_SECS), Ok(Counts::Window(MAX_WINDOW_SECS * 1000)));
 }

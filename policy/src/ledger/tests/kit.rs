@@ -82,6 +82,20 @@ pub(super) fn spending(number: u64, value: u64, spent: &[Scope], replaces: Optio
     Claim { replaces: replaces.map(id), ..claim }
 }
 
+/// These signers' voids in one envelope.
+pub(super) fn voids(intent: &IntentId, indices: impl IntoIterator<Item = usize>) -> pb::Envelope {
+    let each: Vec<_> = indices.into_iter().map(|i| void(&cluster(), intent, &node(i), &key(i))).collect();
+    statement::combine(&each).unwrap()
+}
+
+/// What those are told who meet [`daily`].
+pub(super) const DAILY: &str = Counts::Window(0).advice();
+
+/// A rolling window.
+pub(super) fn window(secs: u64, certified: Bound, uncertified: Bound) -> Limit {
+    Limit { counts: Counts::window(secs).unwrap(), certified, uncertified }
+}
+
 /// What an honest guard knows in these tests.
 #[derive(Clone)]
 pub(super) struct Guard {
@@ -114,7 +128,7 @@ impl Judge for Guard {
     }
     fn limit(&self, scope: &Scope, _: &[Claim]) -> Option<Limit> {
         let nothing = Bound { amount: Amount::ZERO, count: 0 };
-        (*scope == daily()).then(|| Limit::new(WINDOW_SECS, self.bound, nothing).unwrap())
+        (*scope == daily()).then(|| window(WINDOW_SECS, self.bound, nothing))
     }
     fn recompute(&self, _: &Entry, intent: &IntentId) -> Result<Claim, String> {
         self.requests.get(intent).cloned().ok_or_else(|| "never announced".to_owned())

@@ -17,9 +17,10 @@ fn fits(book: &Book, claims: &[Claim], at_ms: u64, (most, count): (u64, u64)) ->
 fn amounts_and_counts_add_up_over_the_window() {
     let book = book(&[claim(1, 10), claim(2, 20)]);
     assert_eq!(fits(&book, &[claim(3, 30), claim(4, 40)], NOW, (100, 4)), Ok(()));
-    let refused = Misfit::Amount { scope: Box::new(daily()), observed: "101".to_owned(), bound: amount(100) };
+    let refused =
+        Misfit::Amount { scope: Box::new(daily()), observed: "101".to_owned(), bound: amount(100), advice: DAILY };
     assert_eq!(fits(&book, &[claim(3, 30), claim(4, 41)], NOW, (100, 4)), Err(refused));
-    let refused = Misfit::Count { scope: Box::new(daily()), observed: 4, bound: 3 };
+    let refused = Misfit::Count { scope: Box::new(daily()), observed: 4, bound: 3, advice: DAILY };
     assert_eq!(fits(&book, &[claim(3, 1), claim(4, 1)], NOW, (100, 3)), Err(refused));
     // The same request again counts once.
     assert_eq!(fits(&book, &[claim(2, 20), claim(3, 70)], NOW, (100, 3)), Ok(()));

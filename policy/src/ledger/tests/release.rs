@@ -7,12 +7,6 @@ use prost::Message as _;
 use super::kit::*;
 use crate::ledger::*;
 
-/// These signers' voids in one envelope.
-fn voids(intent: &IntentId, indices: impl IntoIterator<Item = usize>) -> pb::Envelope {
-    let each: Vec<_> = indices.into_iter().map(|i| void(&cluster(), intent, &node(i), &key(i))).collect();
-    statement::combine(&each).unwrap()
-}
-
 fn guard() -> Guard {
     Guard::new(&[spending(1, 100, &[nonce(5)], None), spending(2, 100, &[nonce(5)], None)], 100, 10)
 }

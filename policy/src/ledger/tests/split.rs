@@ -39,8 +39,8 @@ fn shares_of_all_honest_signers_make_at_most_the_whole() {
 
 #[test]
 fn a_signer_counts_its_own_signatures_over_the_window() {
-    let limit = Limit::new(WINDOW_SECS, bound(0), bound(200)).unwrap();
-    let limit = |scope: &Scope| (*scope == daily()).then_some((limit, TWO_OF_THREE));
+    let limit = window(WINDOW_SECS, bound(0), bound(200));
+    let limit = |scope: &Scope| (*scope == daily()).then(|| (limit.clone(), TWO_OF_THREE));
     let mut own = Uncertified::default();
     let fits = |own: &Uncertified, claim: &Claim, now| own.fits(claim, now, TWO_OF_THREE, &limit);
     assert_eq!(fits(&own, &charged(1, 100), NOW), Ok(()));
@@ -61,8 +61,8 @@ fn same_nonce_on_two_signer_sets() {
     // Two transactions with one nonce, one shown to signers 0 and 1, the other to 1 and 2, where 1 is corrupt. Without a
     // certificate no honest signer would see both, so none takes it; the ledger certifies one.
     let claims = [spending(1, 10, &[nonce(5)], None), spending(2, 10, &[nonce(5)], None)];
-    let limit = Limit::new(WINDOW_SECS, bound(100), bound(100)).unwrap();
-    let refused = Uncertified::default().fits(&claims[0], NOW, TWO_OF_THREE, &|_| Some((limit, TWO_OF_THREE)));
+    let limit = window(WINDOW_SECS, bound(100), bound(100));
+    let refused = Uncertified::default().fits(&claims[0], NOW, TWO_OF_THREE, &|_| Some((limit.clone(), TWO_OF_THREE)));
     assert!(matches!(refused, Err(NeedsCertificate::CountsOnce { .. })));
     let committee = committee();
     let guard = Guard::new(&claims, 100, 10);
@@ -79,7 +79,10 @@ fn same_nonce_on_two_signer_sets() {
     // Where any two sets share an honest signer, that one by itself is enough.
     let three_of_four = Signers { total: 4, required: 3, corrupt: 1 };
     assert!(three_of_four.any_two_sets_share_an_honest_signer());
-    assert_eq!(Uncertified::default().fits(&claims[0], NOW, three_of_four, &|_| Some((limit, three_of_four))), Ok(()));
+    assert_eq!(
+        Uncertified::default().fits(&claims[0], NOW, three_of_four, &|_| Some((limit.clone(), three_of_four))),
+        Ok(())
+    );
 }
 
 #[test]
@@ -87,7 +90,7 @@ fn certified_and_fallback_modes_added_up() {
     // One limit of 300 a day, 100 of it without a certificate. The coordinator uses the committee up, then every signer set
     // without it; signer 2 is corrupt and takes part in anything.
     let total = 300;
-    let limit = Limit::new(WINDOW_SECS, bound(200), bound(100)).unwrap();
+    let limit = window(WINDOW_SECS, bound(200), bound(100));
     let committee = committee();
     let claims: Vec<Claim> = (0..60).map(|number| charged(number, 10)).collect();
     let guard = Guard::new(&claims, 200, 200);
@@ -106,7 +109,8 @@ fn certified_and_fallback_modes_added_up() {
     for (round, claim) in claims.iter().enumerate().skip(20) {
         // Sets {0, 2}, {1, 2} and {0, 1} in turn.
         let takes_part: &[usize] = [&[0][..], &[1], &[0, 1]][round % 3];
-        let fits = |own: &Uncertified| own.fits(claim, NOW, TWO_OF_THREE, &|_| Some((limit, TWO_OF_THREE))).is_ok();
+        let fits =
+            |own: &Uncertified| own.fits(claim, NOW, TWO_OF_THREE, &|_| Some((limit.clone(), TWO_OF_THREE))).is_ok();
         if takes_part.iter().all(|signer| fits(&honest[*signer])) {
             takes_part.iter().for_each(|signer| honest[*signer].record(spent(claim.clone(), NOW)));
             signed += 10;
