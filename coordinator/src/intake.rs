@@ -186,7 +186,8 @@ pub fn find(core: &Core, request: pb::GetRequest) -> Result<Entry, ApiError> {
     }
 }
 
-/// Ends a request for its requester, if it has not reached signing.
+/// Ends a request for its requester, if it has not reached signing. One that has ended unsigned stays as it is, and gives back
+/// what it has reserved.
 pub async fn cancel(core: &Arc<Core>, envelope: pb::Envelope) -> Result<Entry, ApiError> {
     core.check_serving()?;
     let (wish, opened) = Cancellation::open(&envelope).map_err(malformed)?;
@@ -196,34 +197,41 @@ pub async fn cancel(core: &Arc<Core>, envelope: pb::Envelope) -> Result<Entry, A
         .filter(|entry| entry.record.requester == wish.requester)
         .ok_or_else(|| ApiError::new(Code::UnknownRequest, format!("{} has no such request", wish.requester)))?;
     let Some(driver) = core.drivers.find(&wish.intent_id) else {
-        return tell_ended(core, entry, Event::Cancel(envelope));
+        return cancel_ended(core, &wish.intent_id, envelope).await;
     };
     let (reply, answer) = oneshot::channel();
     let sent = driver.send(Command::Cancel(envelope.clone(), reply)).await;
     match (sent, answer.await) {
         (Ok(()), Ok(result)) => result,
         // It ended while we asked.
-        _ => {
-            let entry = core.store.request(&wish.intent_id).map_err(store_failed)?;
-            let gone = || ApiError::new(Code::UnknownRequest, "the request is gone");
-            tell_ended(core, entry.ok_or_else(gone)?, Event::Cancel(envelope))
-        }
+        _ => cancel_ended(core, &wish.intent_id, envelope).await,
     }
 }
 
-/// What the caller gets whose event came after the end.
-fn tell_ended(core: &Core, entry: Entry, event: Event) -> Result<Entry, ApiError> {
+/// Cancels what has no driver any more.
+async fn cancel_ended(core: &Arc<Core>, id: &IntentId, envelope: pb::Envelope) -> Result<Entry, ApiError> {
+    let _late = core.late.lock().await;
+    let entry = core.store.request(id).map_err(store_failed)?;
+    let entry = entry.ok_or_else(|| ApiError::new(Code::UnknownRequest, "the request is gone"))?;
+    let step = tell_ended(core, &entry, Event::Cancel(envelope))?;
+    let (Some(step), Some(key)) = (step, core.keys.find(&entry.record.key_id)) else { return Ok(entry) };
+    if !step.actions.contains(&Action::SendStop) {
+        return Ok(entry);
+    }
+    let entry = core.store.update(step.record).await.map_err(store_failed)?;
+    signing::spawn(core, key, entry.clone(), None, step.actions);
+    Ok(entry)
+}
+
+/// What comes of an event after the end; `None` if its key is not known here.
+fn tell_ended(core: &Core, entry: &Entry, event: Event) -> Result<Option<lifecycle::Step>, ApiError> {
     if !entry.record.state.is_end() {
         return Err(ApiError::new(Code::ShuttingDown, "the request is not being worked on just now"));
     }
-    let Some(key) = core.keys.find(&entry.record.key_id) else { return Ok(entry) };
+    let Some(key) = core.keys.find(&entry.record.key_id) else { return Ok(None) };
     let step = lifecycle::step(entry.record.clone(), event, &key.committee, core.clock.now_ms());
-    match step
-        .actions
-        .into_iter()
-        .find_map(|action| if let Action::Refuse(error) = action { Some(error) } else { None })
-    {
-        Some(error) => Err(error),
-        None => Ok(entry),
+    match step.actions.iter().find_map(|action| if let Action::Refuse(error) = action { Some(error) } else { None }) {
+        Some(error) => Err(error.clone()),
+        None => Ok(Some(step)),
     }
 }

@@ -470,11 +470,13 @@ impl Machine<'_> {
 
     fn cancel(&mut self, envelope: pb::Envelope) {
         let state = self.record.state;
+        // What ended without a signature may hold what a ledger has reserved for it: signers that never allowed it say so.
+        let unsigned = state.claims_no_signature() && !self.record.exposed;
         if self.record.stop.is_some() {
-            let next = if state.is_end() { Action::End } else { Action::SendStop };
+            let next = if state.is_end() && !unsigned { Action::End } else { Action::SendStop };
             return self.actions.push(next);
         }
-        if state.is_end() || self.record.session.is_some() || self.record.exposed {
+        if !unsigned && (state.is_end() || self.record.session.is_some() || self.record.exposed) {
             let why = if state.is_end() { "it has ended" } else { "signers may have signed already" };
             let message = format!("it cannot be cancelled in state {}: {why}", state.as_str());
             return self.actions.push(Action::Refuse(ApiError::new(Code::WrongState, message)));

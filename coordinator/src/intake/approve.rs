@@ -82,7 +82,7 @@ async fn hand_over(
     counts: impl FnOnce(&Record) -> Result<(), ApiError>,
 ) -> Result<Entry, ApiError> {
     let id = entry.record.id;
-    let Some(driver) = core.drivers.find(&id) else { return tell_ended(core, entry, event) };
+    let Some(driver) = core.drivers.find(&id) else { return tell_ended(core, &entry, event).map(|_| entry) };
     if !entry.record.state.is_end() {
         counts(&entry.record)?;
     }
@@ -91,7 +91,10 @@ async fn hand_over(
     match (sent, answer.await) {
         (Ok(()), Ok(taken)) => taken?,
         // It ended while we asked.
-        _ => return tell_ended(core, stored(core, &id)?, event),
+        _ => {
+            let entry = stored(core, &id)?;
+            return tell_ended(core, &entry, event).map(|_| entry);
+        }
     }
     core.metrics.approvals.inc();
     stored(core, &id)

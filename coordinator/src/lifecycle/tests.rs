@@ -208,6 +208,27 @@ fn cancelling_works_before_signing_only() {
     assert!(step.record.session.is_none());
 }
 
+/// What ended unsigned may hold a reservation, and gives it back; what may be signed does not.
+#[test]
+fn cancelling_what_ended_unsigned_changes_no_end() {
+    let cancel = || Event::Cancel(pb::Envelope::default());
+    let ended = |state| Record { state, ..submitted() };
+    for state in [State::Expired, State::Rejected, State::Denied, State::Failed, State::Cancelled] {
+        let step = super::step(ended(state), cancel(), &committee(), NOW);
+        assert_eq!((step.record.state, step.actions.as_slice()), (state, [Action::SendStop].as_slice()));
+        let step = super::step(step.record, cancel(), &committee(), NOW);
+        assert_eq!(step.actions, [Action::SendStop], "a signer may have been away");
+        let step = super::step(step.record, Event::StopAnswered { possibly_signed: false }, &committee(), NOW);
+        assert_eq!((step.record.state, step.actions.as_slice()), (state, [Action::End].as_slice()));
+    }
+    for record in
+        [ended(State::Signed), ended(State::PossiblySigned), Record { exposed: true, ..ended(State::Expired) }]
+    {
+        let step = super::step(record, cancel(), &committee(), NOW);
+        assert!(matches!(step.actions.as_slice(), [Action::Refuse(error)] if error.code == Code::WrongState));
+    }
+}
+
 #[test]
 fn a_restart_goes_on_from_every_state() {
     let missing = || Event::TooFewSigners { message: "one".to_owned() };

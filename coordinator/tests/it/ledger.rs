@@ -375,6 +375,39 @@ async fn limited_requests_go_on_across_versions_of_the_charter() {
     assert_eq!(world.intents_signed(), 3);
 }
 
+/// What has expired is given back as well, once its requester cancels it: signers that never allowed it never will.
+#[tokio::test]
+async fn what_expired_unsigned_is_given_back_when_it_is_cancelled() {
+    let world = World::with_ledger("max_count = 1");
+    let (_disk, running) = world.with_key().await;
+    for signer in &world.signers {
+        *signer.mode.lock().unwrap() = Mode::Refuses(Code::Overloaded);
+    }
+    let (first, _) = running.submit(&world.transfer("one")).await.unwrap();
+    let promised = |member: &&Arc<FakeMember>| !member.state.lock().unwrap().member.durable().acknowledged.is_empty();
+    until("the reservation", || world.members.iter().filter(promised).count() >= 3).await;
+    world.advance(61);
+    running.in_state(&first.record.id, State::Expired).await;
+    let mut later = pb::Intent::decode(world.transfer("two").payload).unwrap();
+    later.expires_at_secs += 600;
+    for signer in &world.signers {
+        *signer.mode.lock().unwrap() = Mode::Up;
+    }
+    let (second, _) = running.submit(&seal_as(&later)).await.unwrap();
+    let waiting = running.in_state(&second.record.id, State::Reserved).await;
+    assert_eq!(waiting.error.unwrap().code, Code::LimitReached);
+    let stranger = intake::cancel(&running.core, world.cancellation(&first.record.id, "other")).await.unwrap_err();
+    assert_eq!(stranger.code, Code::UnknownRequest);
+    // Said again it is asked for again: a signer may have been away.
+    for _ in 0..2 {
+        let ended = intake::cancel(&running.core, world.cancellation(&first.record.id, "backend")).await.unwrap();
+        assert_eq!(ended.record.state, State::Expired);
+    }
+    running.in_state(&second.record.id, State::Signed).await;
+    let signed = intake::cancel(&running.core, world.cancellation(&second.record.id, "backend")).await.unwrap_err();
+    assert_eq!(signed.code, Code::WrongState);
+}
+
 /// The limit holds one: cancelled before anybody has allowed it, it makes place for another.
 #[tokio::test]
 async fn what_is_cancelled_before_it_was_allowed_is_given_back() {

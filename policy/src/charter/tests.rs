@@ -284,7 +284,7 @@ fn a_limit_is_divided_once() {
     assert_eq!(divided.counts, Counts::Window(86_400_000));
     assert!(limit("reserve-ever").divided().is_none(), "no ledger keeps it");
     let ever = vault::Limit { window_secs: None, ..usdt.clone() };
-    assert_eq!(ever.divided().unwrap().unwrap(), crate::ledger::Limit { counts: Counts::Ever, ..divided.clone() });
+    assert_eq!(ever.divided().unwrap().unwrap(), crate::ledger::Limit { counts: Counts::Ever, ..divided });
     let unbounded = vault::Limit { max_count: None, split_count: 0, ..usdt.clone() };
     assert_eq!(unbounded.divided().unwrap().unwrap().certified.count, u64::MAX);
     let counted = vault::Limit { max_amount: None, split_amount: Amount::ZERO, ..usdt };

@@ -16,7 +16,7 @@ fn capped(number: u64, takes: u64) -> Claim {
 fn limit(most: u64, count: u64) -> impl Fn(&Scope, &[Claim]) -> Option<Limit> {
     let nothing = Bound { amount: Amount::ZERO, count: 0 };
     let certified = Bound { amount: amount(most), count };
-    move |scope, _| (*scope == cap()).then(|| Limit { counts: Counts::Ever, certified, uncertified: nothing })
+    move |scope, _| (*scope == cap()).then_some(Limit { counts: Counts::Ever, certified, uncertified: nothing })
 }
 
 /// Far past everything that a window reaches.
