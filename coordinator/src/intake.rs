@@ -37,18 +37,19 @@ pub(crate) fn checked_intent(core: &Core, envelope: &pb::Envelope) -> Result<Int
 }
 
 /// What shows that a stored request is not what its requester has signed: somebody has written to this disk. Who has left the
-/// charter is not asked for.
-pub(crate) fn altered(core: &Core, record: &Record) -> Option<String> {
+/// charter is not asked for. [`Code::Malformed`] where the bytes are no intent or another one's, [`Code::BadSignature`] otherwise.
+pub(crate) fn altered(core: &Core, record: &Record) -> Option<ApiError> {
     let (intent, opened) = match Intent::open(&record.envelope) {
         Ok(read) => read,
-        Err(error) => return Some(error.to_string()),
+        Err(error) => return Some(malformed(format!("the stored bytes are no intent: {error}"))),
     };
     if intent.id != record.id {
-        return Some(format!("the bytes are those of intent {}", intent.id));
+        return Some(malformed(format!("the stored bytes are those of intent {}", intent.id)));
     }
     let charter = core.charter();
     let requester = charter.requesters.get(&intent.requester)?;
-    opened.verify(intent.requester.as_str(), &requester.public_key).err().map(|error| error.to_string())
+    let unsigned = opened.verify(intent.requester.as_str(), &requester.public_key).err()?;
+    Some(ApiError::new(Code::BadSignature, unsigned.to_string()))
 }
 
 /// Refuses a signed record for another cluster, and one whose signature is not that of an enrolled requester with this duty.

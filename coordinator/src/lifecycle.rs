@@ -104,6 +104,9 @@ pub enum Event {
     Look,
     /// The coordinator has started and found this record.
     Restarted,
+    /// The same, with bytes that are not what its requester has signed: no readable intent or another one's
+    /// ([`Code::Malformed`]), or not signed by them ([`Code::BadSignature`]).
+    Altered(ApiError),
 }
 
 /// What the driver is to do, in this order. Every action may be asked for again; doing it twice changes nothing.
@@ -203,6 +206,7 @@ impl Machine<'_> {
             Event::Look => self.go_on(),
             Event::Due => self.ask_again(),
             Event::Restarted => self.restarted(),
+            Event::Altered(error) => self.altered(error),
         }
     }
 
@@ -355,7 +359,11 @@ impl Machine<'_> {
             Code::Stopped => State::Cancelled,
             _ => State::Failed,
         };
-        (state, ApiError::new(code, format!("{} signers refuse: {}", said.len(), said.join(" | "))))
+        let what = match code {
+            Code::BadSignature => "refuse its bytes as not its requester's",
+            _ => "refuse",
+        };
+        (state, ApiError::new(code, format!("{} signers {what}: {}", said.len(), said.join(" | "))))
     }
 
     fn session_planned(&mut self, session: OpenSession) {
@@ -503,6 +511,18 @@ impl Machine<'_> {
             self.changed(Change::Durable);
         }
         self.ask_again();
+    }
+
+    /// What the signers said was said of other bytes. Whether these are their requester's is for the signers to say: the
+    /// coordinator may know an older key. Bytes that are no intent, or another one's, nobody can be asked about.
+    fn altered(&mut self, error: ApiError) {
+        self.record.opinions.clear();
+        self.changed(Change::Durable);
+        if error.code == Code::BadSignature || self.record.stop.is_some() {
+            return self.restarted();
+        }
+        self.record.exposed |= self.record.session.is_some();
+        self.end(State::Failed, error);
     }
 
     /// Ends the request, after one last look for a signature where one may exist.

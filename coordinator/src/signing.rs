@@ -138,19 +138,13 @@ pub(crate) fn spawn(
 
 /// Takes up a request that was found in the store or rebuilt from the signers.
 pub(crate) fn resume(core: &Arc<Core>, key: Arc<ActiveKey>, entry: Entry) {
-    // It goes on all the same: no signer takes it, so it expires.
-    if let Some(why) = intake::altered(core, &entry.record) {
-        core.metrics.altered.inc();
-        let intent = entry.record.id;
-        tracing::error!(%intent, why, "ALARM: the store holds other bytes than its requester has signed");
-    }
     spawn(core, key, entry, None, Vec::new());
 }
 
 impl Driver {
     async fn run(&mut self, first: Vec<Action>) -> Result<(), StoreError> {
         if first.is_empty() {
-            self.feed(Event::Restarted).await?;
+            self.feed(self.taken_up()).await?;
         } else {
             self.perform(first);
         }
@@ -181,6 +175,15 @@ impl Driver {
             }
         }
         self.save_rest().await
+    }
+
+    /// What a start finds: the request as it was stored, or something else.
+    fn taken_up(&self) -> Event {
+        let Some(error) = intake::altered(&self.core, &self.record) else { return Event::Restarted };
+        self.core.metrics.altered.inc();
+        let intent = self.record.id;
+        tracing::error!(%intent, %error, "ALARM: the store holds other bytes than its requester has signed");
+        Event::Altered(error)
     }
 
     /// How long until something must be looked at even if nothing happens.

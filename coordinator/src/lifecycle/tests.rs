@@ -121,6 +121,29 @@ fn so_many_refusals_that_the_others_are_too_few_end_it() {
 }
 
 #[test]
+fn altered_bytes_end_by_what_enough_signers_say_or_at_once_where_nobody_can_be_asked() {
+    let disowns = |number| {
+        let error = ApiError::new(Code::BadSignature, "not signed so");
+        Event::Opinion { node: node(number), opinion: Opinion::from_refusal(&error) }
+    };
+    let altered = |code| Event::Altered(ApiError::new(code, "edited"));
+    let heard = [evaluated(true), says(1, true), says(2, true)];
+    let step = play(heard.clone().into_iter().chain([altered(Code::BadSignature)]));
+    assert_eq!((step.record.opinions.len(), step.change), (0, Change::Durable));
+    assert_eq!(step.actions, [Action::Announce], "what was said before was said of other bytes");
+    let step = play([evaluated(true), altered(Code::BadSignature), disowns(1)]);
+    assert_eq!(step.record.state, State::Evaluated);
+    let step = play([evaluated(true), altered(Code::BadSignature), disowns(1), disowns(2)]);
+    assert_eq!((step.record.state, step.record.error.unwrap().code), (State::Failed, Code::BadSignature));
+    let step = play([evaluated(true), altered(Code::Malformed)]);
+    assert_eq!((step.record.state, step.record.error.unwrap().code), (State::Failed, Code::Malformed));
+    let step = play(heard.into_iter().chain([planned(1), altered(Code::Malformed)]));
+    assert_eq!(step.record.state, State::PossiblySigned, "a session was running");
+    let step = play([evaluated(true), Event::Cancel(pb::Envelope::default()), altered(Code::Malformed)]);
+    assert_eq!(step.actions, [Action::SendStop], "its requester has ended it already");
+}
+
+#[test]
 fn a_late_opinion_is_taken_in_and_a_disagreement_is_an_alarm_even_at_the_end() {
     let events = [evaluated(true), says(1, true), says(2, true), planned(1), signed(1), says(3, false)];
     let step = play(events);

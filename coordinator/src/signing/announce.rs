@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use limen_wire::error::Code;
 use limen_wire::ids::NodeId;
 use limen_wire::pb;
 use tokio::task::JoinSet;
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 
 use super::{Done, Driver, Wanted, session};
 use crate::context::Core;
+use crate::intake;
 use crate::intake::judge::Judged;
 use crate::keys::ring::ActiveKey;
 use crate::lifecycle::{Event, Opinion};
@@ -108,6 +110,13 @@ impl Driver {
             }
             Ok(_) => Err("answered for another intent".to_owned()),
             Err(CallError::Refused(error)) if session::speaks_for_itself(error.code) => {
+                Ok(Opinion::from_refusal(&error))
+            }
+            // Of all that is shown here only the request's own signature is answered so.
+            Err(CallError::Refused(error)) if error.code == Code::BadSignature => {
+                if intake::altered(&self.core, &self.record).is_none() {
+                    self.alarm(&node);
+                }
                 Ok(Opinion::from_refusal(&error))
             }
             Err(error) => Err(error.to_string()),

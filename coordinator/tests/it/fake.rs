@@ -44,6 +44,8 @@ pub(crate) enum Mode {
     Lies,
     /// Says that every requirement is met, and does not sign.
     SaysMet,
+    /// Says of every request that its requester has not signed it.
+    Disowns,
 }
 
 /// What the rules of all signers ask for, in these tests.
@@ -83,6 +85,9 @@ pub(crate) struct Shared {
 pub(crate) type Spoil =
     Box<dyn Fn(&pb::ListIntentsRequest, pb::ListIntentsResponse) -> pb::ListIntentsResponse + Send + Sync>;
 
+/// What a liar makes of its word that it has voided a request.
+pub(crate) type SpoilVoid = Box<dyn Fn(Option<pb::Envelope>) -> Option<pb::Envelope> + Send + Sync>;
+
 #[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) intents: Vec<pb::IntentRecord>,
@@ -106,6 +111,7 @@ pub(crate) struct FakeSigner {
     pub(crate) pool_end: Mutex<u64>,
     pub(crate) memory: Mutex<Memory>,
     pub(crate) spoil: Mutex<Option<Spoil>>,
+    pub(crate) spoil_void: Mutex<Option<SpoilVoid>>,
     pub(crate) pages: AtomicU64,
     /// Reported besides its own.
     pub(crate) false_pools: Mutex<Vec<pb::NoncePool>>,
@@ -214,6 +220,7 @@ impl FakeSigner {
             pool_end: Mutex::default(),
             memory: Mutex::default(),
             spoil: Mutex::default(),
+            spoil_void: Mutex::default(),
             pages: AtomicU64::new(0),
             false_pools: Mutex::default(),
             shared: Arc::clone(shared),
@@ -428,6 +435,13 @@ impl SignerPort for FakeSigner {
         self.hear(&request.approvals);
         self.memory.lock().unwrap().checks = request.external_checks;
         let envelope = request.intent.unwrap();
+        let (intent, opened) = Intent::open(&envelope).unwrap();
+        let requester = intent.requester.as_str();
+        let key = self.shared.charter().requesters[&intent.requester].public_key;
+        if mode == Mode::Disowns || opened.verify(requester, &key).is_err() {
+            let message = format!("{requester} has not signed it");
+            return Err(CallError::Refused(ApiError::new(Code::BadSignature, message)));
+        }
         let (intent, _) = self.remember(&envelope);
         match self.rejected(&intent.id) {
             Some(error) => Err(CallError::Refused(error)),
@@ -547,6 +561,10 @@ impl SignerPort for FakeSigner {
         }
         let void = || limen_policy::ledger::void(&record.cluster, &record.intent_id, &self.id, &self.key);
         let void = (!possibly_signed).then(void);
+        let void = match self.spoil_void.lock().unwrap().as_ref() {
+            Some(spoil) => spoil(void),
+            None => void,
+        };
         Ok(pb::StopResponse { possibly_signed, void })
     }
 

@@ -5,6 +5,7 @@ mod approvals;
 mod checks;
 mod crash;
 mod disk;
+mod edited;
 mod fake;
 mod grpc;
 mod keys;
