@@ -7,6 +7,8 @@ mod desk;
 mod handover;
 mod port;
 mod relay;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -65,7 +65,7 @@ async fn line(core: &Core, committee: &Arc<Committee>, ports: &Ports) -> Vec<Arc
     let mut line = vec![Arc::clone(committee)];
     while let Some((newest, before)) = line.last().and_then(|last| Some((Arc::clone(last), last.predecessor()?))) {
         let named = (line.len() > 1).then(|| newest.to_wire());
-        match ask(core, &newest, (named, before), ports).await {
+        match ask(core.timing.status_timeout, &newest, (named, before), ports).await {
             Some(found) => line.push(Arc::new(found)),
             None => tokio::time::sleep(ASK_EVERY).await,
         }
@@ -74,16 +74,22 @@ async fn line(core: &Core, committee: &Arc<Committee>, ports: &Ports) -> Vec<Arc
 }
 
 /// The committee of this hash, from the first member that shows it.
-async fn ask(
-    core: &Core,
+pub(super) async fn ask(
+    patience: Duration,
     newest: &Committee,
     (named, before): (Option<pb::LedgerCommittee>, CommitteeHash),
     ports: &Ports,
 ) -> Option<Committee> {
     let ledger = newest.ledger().to_string();
-    for port in ports.values() {
+    for (member, port) in ports {
         let request = pb::LedgerShowRequest { ledger: ledger.clone(), after: u64::MAX, committee: named.clone() };
-        let Ok(answer) = bounded(core.timing.status_timeout, port.show(request)).await else { continue };
+        let answer = match bounded(patience, port.show(request)).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::info!(%ledger, %member, %error, "a member does not tell who kept the ledger before");
+                continue;
+            }
+        };
         let whose = (newest.cluster().clone(), newest.ledger().clone());
         let shown = answer.before.and_then(|raw| Committee::from_wire(raw, whose).ok());
         if let Some(found) = shown.filter(|found| found.hash() == before) {

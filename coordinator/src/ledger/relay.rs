@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use limen_wire::ids::LedgerId;
+use limen_wire::ids::{LedgerId, NodeId};
 use limen_wire::pb;
 
 use super::handover::Ended;
@@ -14,24 +14,32 @@ use crate::signers::CallError;
 pub(super) struct Relay {
     pub(super) ledger: LedgerId,
     pub(super) to: Arc<dyn LedgerPort>,
-    pub(super) from: Vec<Arc<dyn LedgerPort>>,
+    pub(super) from: Vec<(NodeId, Arc<dyn LedgerPort>)>,
     /// How long one call may take.
     pub(super) patience: Duration,
 }
 
 impl Relay {
-    /// Shows what others have of this committee's numbers, page by page, until nobody has more.
+    /// Shows what others have of this committee's numbers, page by page, until nobody has more. What one of them has invented is
+    /// refused, and the next one is asked.
     pub(super) async fn numbers(&self, committee: Option<&pb::LedgerCommittee>) -> Result<(), CallError> {
         let (ledger, committee) = (self.ledger.to_string(), committee.cloned());
         let mut after = self.show(committee.clone(), Vec::new()).await?;
-        for from in &self.from {
+        for (node, from) in &self.from {
             loop {
                 let request = pb::LedgerShowRequest { ledger: ledger.clone(), after, committee: committee.clone() };
                 let Ok(page) = bounded(self.patience, from.show(request)).await else { break };
                 if page.certificates.is_empty() {
                     break;
                 }
-                let head = self.show(committee.clone(), page.certificates).await?;
+                let head = match self.show(committee.clone(), page.certificates).await {
+                    Ok(head) => head,
+                    Err(CallError::Refused(error)) => {
+                        tracing::warn!(%ledger, from = %node, %error, "a member shows certificates that another refuses");
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                };
                 if head <= after {
                     break;
                 }

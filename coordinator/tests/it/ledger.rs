@@ -1,5 +1,8 @@
 //! Requests whose limits a committee certifies: members that keep the real promises, and do as the test says.
 
+mod ceiling;
+mod lies;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,6 +11,7 @@ use limen_coordinator::intake;
 use limen_coordinator::ledger::LedgerPort;
 use limen_coordinator::lifecycle::State;
 use limen_coordinator::signers::CallError;
+use limen_policy::check::{self, Attested};
 use limen_policy::ledger::{
     Certificate, Claim, Committee, Durable, Entry, Hint, Judge, KeySigners, Limit, Member, Proposal, Refusal, Scope,
 };
@@ -22,7 +26,7 @@ use tonic::async_trait;
 
 use crate::disk::Disk;
 use crate::fake::{Mode, Shared};
-use crate::world::{CHAIN, World, machine, seal_as, seal_intent, until};
+use crate::world::{CHAIN, Running, World, machine, seal_as, seal_intent, until};
 
 /// The witness's key.
 pub(crate) const WITNESS: u8 = 50;
@@ -50,6 +54,7 @@ pub(crate) fn members(shared: &Arc<Shared>) -> Vec<Arc<FakeMember>> {
             shared: Arc::clone(shared),
             state: Mutex::new(Kept { member, shown: BTreeMap::new(), certificates: Vec::new() }),
             down: AtomicBool::new(false),
+            lie: Mutex::default(),
             calls: AtomicU64::new(0),
         })
     };
@@ -58,7 +63,7 @@ pub(crate) fn members(shared: &Arc<Shared>) -> Vec<Arc<FakeMember>> {
 
 struct Kept {
     member: Member,
-    shown: BTreeMap<IntentId, Claim>,
+    shown: BTreeMap<IntentId, (Claim, Attested)>,
     certificates: Vec<pb::Envelope>,
 }
 
@@ -69,23 +74,27 @@ pub(crate) struct FakeMember {
     shared: Arc<Shared>,
     state: Mutex<Kept>,
     down: AtomicBool,
+    /// Its answer to every entry and to every wish that numbers be given up.
+    lie: Mutex<Option<pb::LedgerRefusal>>,
     calls: AtomicU64,
 }
 
 /// The way of one coordinator process.
 struct Way(Arc<FakeMember>, CancellationToken);
 
-struct Knows<'a>(&'a Shared, &'a BTreeMap<IntentId, Claim>, &'a Committee);
+struct Knows<'a>(&'a Shared, &'a BTreeMap<IntentId, (Claim, Attested)>, &'a Committee);
 
 impl Judge for Knows<'_> {
     fn charter(&self) -> CharterHash {
         self.0.charter().hash()
     }
-    fn limit(&self, scope: &Scope, _: &[Claim]) -> Option<Limit> {
-        self.0.charter().ledger_limit(self.2.ledger(), scope)
+    fn limit(&self, scope: &Scope, claims: &[Claim]) -> Option<Limit> {
+        let counted = claims.iter().filter(|claim| claim.charges.contains_key(scope));
+        let told = counted.map(|claim| self.1.get(&claim.intent).map(|(_, attested)| attested));
+        self.0.charter().ledger_room(self.2.ledger(), scope, told)
     }
     fn recompute(&self, _: &Entry, intent: &IntentId) -> Result<Claim, String> {
-        self.1.get(intent).cloned().ok_or_else(|| "was not shown".to_owned())
+        self.1.get(intent).map(|(claim, _)| claim.clone()).ok_or_else(|| "was not shown".to_owned())
     }
     fn allows(&self, intent: &IntentId) -> Result<(), String> {
         self.1.get(intent).map(drop).ok_or_else(|| "was not shown".to_owned())
@@ -178,8 +187,16 @@ impl LedgerPort for Way {
         for requested in &request.requests {
             let (intent, _) = Intent::open(requested.intent.as_ref().unwrap()).unwrap();
             assert!(requested.key_certificate.is_some(), "a witness needs it");
+            let (charter, now_secs) = (member.shared.charter(), member.shared.clock.now_ms() / 1000);
+            let verify = |one| check::verify(one, &charter, &intent.id, now_secs).ok();
+            let findings: Vec<_> = requested.external_checks.iter().filter_map(verify).collect();
+            let attested = check::attested(&charter, &findings);
             let claims = member.shared.claims(&intent);
-            kept.shown.extend(claims.into_values().map(|claim| (intent.id, claim)));
+            kept.shown.extend(claims.into_values().map(|claim| (intent.id, (claim, attested.clone()))));
+        }
+        let head = kept.member.durable().head.number;
+        if let Some(lie) = member.lie.lock().unwrap().clone().filter(|_| !request.entry.is_empty()) {
+            return Ok(pb::LedgerReserveResponse { acknowledgement: None, refusal: Some(lie), head });
         }
         let base = request
             .base
@@ -203,6 +220,9 @@ impl LedgerPort for Way {
         let member = self.enter().await?;
         let mut kept = member.state.lock().unwrap();
         let head = kept.member.durable().head.number;
+        if let Some(lie) = member.lie.lock().unwrap().clone() {
+            return Ok(pb::LedgerCloseResponse { refusal: Some(lie), head, ..Default::default() });
+        }
         match kept.member.close(request.through) {
             Ok(step) => {
                 let closing = kept.member.commit(step);
@@ -413,22 +433,31 @@ async fn what_expired_unsigned_is_given_back_when_it_is_cancelled() {
 async fn what_is_cancelled_before_it_was_allowed_is_given_back() {
     let world = World::with_ledger("max_count = 1");
     let (_disk, running) = world.with_key().await;
-    let all = |mode: &Mode| world.signers.iter().for_each(|signer| *signer.mode.lock().unwrap() = mode.clone());
-    // It is reserved, and nobody allows it.
-    all(&Mode::Refuses(Code::Overloaded));
-    let (first, _) = running.submit(&world.transfer("one")).await.unwrap();
-    let promised = |member: &&Arc<FakeMember>| !member.state.lock().unwrap().member.durable().acknowledged.is_empty();
-    until("the reservation", || world.members.iter().filter(promised).count() >= 3).await;
+    let first = reserved(&world, &running).await;
     let (second, _) = running.submit(&world.transfer("two")).await.unwrap();
     let waiting = running.in_state(&second.record.id, State::Reserved).await;
     assert_eq!(waiting.error.unwrap().code, Code::LimitReached);
-    // Between two sessions it can be cancelled.
-    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(1));
-    while intake::cancel(&running.core, world.cancellation(&first.record.id, "backend")).await.is_err() {
-        ticks.tick().await;
-    }
-    all(&Mode::Up);
-    running.in_state(&first.record.id, State::Cancelled).await;
+    cancel(&world, &running, &first).await;
     running.in_state(&second.record.id, State::Signed).await;
     assert_eq!(world.intents_signed(), 1);
+}
+
+/// A request that is reserved and that nobody allows.
+async fn reserved(world: &World, running: &Running) -> IntentId {
+    world.signers.iter().for_each(|signer| signer.set(Mode::Refuses(Code::Overloaded)));
+    let (entry, _) = running.submit(&world.transfer("one")).await.unwrap();
+    let promised = |member: &&Arc<FakeMember>| !member.state.lock().unwrap().member.durable().acknowledged.is_empty();
+    until("the reservation", || world.members.iter().filter(promised).count() >= 3).await;
+    entry.record.id
+}
+
+/// Cancels what nobody has allowed; signers allow again from then on.
+async fn cancel(world: &World, running: &Running, id: &IntentId) {
+    // Between two sessions it can be cancelled.
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(1));
+    while intake::cancel(&running.core, world.cancellation(id, "backend")).await.is_err() {
+        ticks.tick().await;
+    }
+    world.signers.iter().for_each(|signer| signer.set(Mode::Up));
+    running.in_state(id, State::Cancelled).await;
 }

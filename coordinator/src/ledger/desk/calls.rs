@@ -99,7 +99,7 @@ impl Desk {
         let relay = Relay {
             ledger: self.committee.ledger().clone(),
             to: port,
-            from: others.map(|(_, port)| Arc::clone(port)).collect(),
+            from: others.map(|(node, port)| (node.clone(), Arc::clone(port))).collect(),
             patience: self.core.timing.call_timeout,
         };
         let named = self.named.clone();
