@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use limen_policy::charter::Node;
-use limen_policy::ledger::Claim;
+use limen_policy::ledger::Demand;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CharterHash, CommitteeHash, LedgerId, NodeId};
 use limen_wire::pb;
@@ -45,7 +45,7 @@ pub(crate) struct Reservation {
 /// What a desk is asked.
 enum Wish {
     /// Reserve this.
-    Reserve { claim: Claim, requested: pb::LedgerRequested, reply: oneshot::Sender<Result<Reservation, ApiError>> },
+    Reserve { demand: Demand, requested: pb::LedgerRequested, reply: oneshot::Sender<Result<Reservation, ApiError>> },
     /// Give back what a request takes: its signers have made a signature impossible.
     Release { evidence: pb::Envelope },
     /// Show a request to those members that do not hear of it as signers of its key: their delays begin.
@@ -90,17 +90,17 @@ impl Ledgers {
         Some(desk)
     }
 
-    /// Reserves a claim; waits until the committee has certified it, or says why it does not.
+    /// Reserves what a request takes; waits until the committee has certified it, or says why it does not.
     pub(crate) async fn reserve(
         core: &Arc<Core>,
         ledger: &LedgerId,
-        claim: Claim,
+        demand: Demand,
         requested: pb::LedgerRequested,
     ) -> Result<Reservation, ApiError> {
         let missing = |why: &str| ApiError::new(Code::ReservationMissing, format!("ledger {ledger}: {why}"));
         let desk = Self::desk(core, ledger).ok_or_else(|| missing("the charter has none of this name"))?;
         let (reply, answer) = oneshot::channel();
-        desk.try_send(Wish::Reserve { claim, requested, reply }).map_err(|_| missing("too much waits for it"))?;
+        desk.try_send(Wish::Reserve { demand, requested, reply }).map_err(|_| missing("too much waits for it"))?;
         match tokio::time::timeout(core.timing.call_timeout, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(missing("its desk has closed")),

@@ -52,7 +52,7 @@ pub struct Papers<'a> {
     pub checks: &'a [pb::Envelope],
 }
 
-/// The intent decided by what the papers attest that things are worth, where rules ask for that.
+/// The intent decided by what the papers attest that things are worth, where rules or limits ask for that.
 pub fn priced(charter: &Charter, examined: Examined, papers: &Papers<'_>, now: Now) -> Examined {
     let asks = |one: &Requirement| matches!(one.fact, Some(Fact::Price { .. }));
     if !examined.decision().requirements.iter().any(asks) {
@@ -60,8 +60,7 @@ pub fn priced(charter: &Charter, examined: Examined, papers: &Papers<'_>, now: N
     }
     let mut shown = Shown::default();
     shown.find(charter, &examined, papers.checks, now);
-    let quotes = Quotes::of(&shown.findings);
-    examined.priced(charter, now, &quotes)
+    examined.priced(charter, now, Quotes::of(&shown.findings))
 }
 
 /// Verdicts that hold for one intent at one moment, each once. What does not hold is dropped: it may be forged, lapsed, for

@@ -159,13 +159,19 @@ pub struct AssetEntry {
     pub decimals: u8,
 }
 
-/// Money in which rules can say amounts.
+/// Money in which rules and limits can say amounts.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Currency {
     /// Its name.
     pub id: CurrencyId,
     /// Decimal places of its unit.
     pub decimals: u8,
+}
+
+impl std::fmt::Display for Currency {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} with {} decimals", self.id, self.decimals)
+    }
 }
 
 /// Bounds that hold for every request.
@@ -285,11 +291,12 @@ impl Charter {
         self.assets.values().find(|entry| entry.asset == *asset)
     }
 
-    /// Decimal places of the unit in which amounts of these are counted.
-    pub fn decimals(&self, assets: &Assets) -> u8 {
-        match assets {
-            Assets::One(asset) => self.asset(asset).map_or(0, |entry| entry.decimals),
-            Assets::Group(group) => group.decimals,
+    /// The unit in which a limit counts amounts: its name for people, and its decimal places.
+    pub fn unit<'a>(&'a self, limit: &'a Limit) -> (&'a str, u8) {
+        match (&limit.currency, &limit.assets) {
+            (Some(currency), _) => (currency.id.as_str(), currency.decimals),
+            (None, Assets::One(asset)) => self.asset(asset).map_or(("", 0), |entry| (&entry.symbol, entry.decimals)),
+            (None, Assets::Group(group)) => (&group.id, group.decimals),
         }
     }
 

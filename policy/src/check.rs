@@ -3,21 +3,23 @@
 //! A finding is signed over intent, charter, time and expiry. Nothing about it is remembered: whoever wants a signature
 //! shows it with the request each time, and it holds or it does not.
 
+mod quotes;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use limen_wire::check::{Balances, Check, Price, Prices, Sequences};
-use limen_wire::effects::{Amount, Asset};
+use limen_wire::effects::Amount;
 use limen_wire::envelope::EnvelopeError;
-use limen_wire::ids::{CharterHash, CheckerId, ClusterId, CurrencyId, IntentId, LimitId, VaultId};
+use limen_wire::ids::{CharterHash, CheckerId, ClusterId, IntentId, LimitId, VaultId};
 use limen_wire::intent::IntentError;
 use limen_wire::pb;
 
 use crate::charter::assets::Assets;
 use crate::charter::{Charter, Checker};
 use crate::ledger::Passed;
+pub use quotes::{NoWorth, Quote, Quotes};
 
 /// How far a checker's clock may be ahead, in seconds.
 pub const SKEW_SECS: u64 = 30;
@@ -100,6 +102,8 @@ pub struct Finding {
     balances: Balances,
     prices: Prices,
     sequences: Sequences,
+    checked_at_secs: u64,
+    until_secs: u64,
 }
 
 impl Finding {
@@ -130,7 +134,15 @@ impl Finding {
 
     /// A pass without a proof: for rehearsals of a charter's rules.
     pub(crate) const fn unproved(checker: CheckerId, balances: Balances, prices: Prices) -> Self {
-        Self { checker, objection: None, balances, prices, sequences: Sequences::new() }
+        Self {
+            checker,
+            objection: None,
+            balances,
+            prices,
+            sequences: Sequences::new(),
+            checked_at_secs: 0,
+            until_secs: u64::MAX,
+        }
     }
 }
 
@@ -172,40 +184,6 @@ pub fn attested(charter: &Charter, findings: &[Finding]) -> Attested {
     told.collect()
 }
 
-/// Every price that is attested for one intent, by asset and currency.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Quotes(BTreeMap<(Asset, CurrencyId), BTreeSet<Price>>);
-
-static NO_QUOTES: Quotes = Quotes(BTreeMap::new());
-
-impl Quotes {
-    /// Nothing has a price.
-    pub const fn none() -> &'static Self {
-        &NO_QUOTES
-    }
-
-    /// What findings attest.
-    pub fn of(findings: &[Finding]) -> Self {
-        let mut quotes = Self::default();
-        for (what, price) in findings.iter().flat_map(|finding| &finding.prices) {
-            quotes.0.entry(what.clone()).or_default().insert(*price);
-        }
-        quotes
-    }
-
-    /// Whether an asset has a price.
-    pub fn has(&self, asset: &Asset, currency: &CurrencyId) -> bool {
-        self.0.contains_key(&(asset.clone(), currency.clone()))
-    }
-
-    /// What so much is worth at the highest price, rounded up; `None` without a price and beyond 256 bits.
-    pub fn worth(&self, asset: &Asset, amount: Amount, currency: &CurrencyId) -> Option<Amount> {
-        let prices = self.0.get(&(asset.clone(), currency.clone()))?;
-        let each = prices.iter().map(|price| price.worth(amount)).collect::<Option<Vec<_>>>()?;
-        each.into_iter().max()
-    }
-}
-
 /// The price of one unit of an asset, as people write it; at most 18 places more than the currency has. `None` if it is no
 /// price.
 pub fn price(text: &str, asset_decimals: u8, currency_decimals: u8) -> Option<Price> {
@@ -240,7 +218,7 @@ pub fn verify(
         return Err(CheckError::Expired { until_secs, now_secs });
     }
     let Check { checker, objection, balances, prices, sequences, .. } = check;
-    Ok(Finding { checker, objection, balances, prices, sequences })
+    Ok(Finding { checker, objection, balances, prices, sequences, checked_at_secs, until_secs })
 }
 
 /// It attests nothing that is not its to attest.

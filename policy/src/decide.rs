@@ -26,7 +26,8 @@ use crate::charter::vault::Limit;
 use crate::charter::{Charter, Checker, Duty};
 use crate::formula::Leaf;
 
-pub use charge::Charge;
+use charge::Charged;
+pub use charge::{Charge, Sum, Take};
 use matching::{Fit, describe};
 pub use requirement::{Evidence, Fact, Requirement};
 pub use when::{InForce, Settled, Unknown, When};
@@ -49,11 +50,12 @@ pub struct Decision {
     /// What every rule asks for that matches now or at another time: whoever has a say in one of them is heard at any time.
     /// Empty if denied for good.
     pub asking: Vec<Requirement>,
-    /// What it takes of the limits, in order. Empty if denied.
+    /// What it takes of the limits, in order; of those in money once prices are known. Empty if denied.
     pub charges: Vec<Charge>,
     /// Hash of the charter's slice that was consulted: an approval given under another slice has lapsed.
     pub slice: SliceHash,
-    /// A rule about hours, ages or money was consulted: at another moment the same bytes may be decided otherwise.
+    /// A rule about hours, ages or money was consulted, or a limit in money: at another moment the same bytes may be decided
+    /// otherwise.
     pub timed: bool,
     /// Denied whatever the moment and whoever approves: under this charter the same bytes are never allowed.
     pub for_good: bool,
@@ -133,44 +135,39 @@ pub fn decide(charter: &Charter, intent: &Intent, effects: &Effects, when: &When
     }
     let case = Case { charter, intent, effects, totals: totals(&effects.list), vault, when: *when };
     let (matched, mut reasons) = case.judge();
-    let never = matched.never;
-    let charged = charge::charges(&case);
-    let limits: Vec<&Limit> = charged.iter().flatten().filter_map(|one| charter.limits.get(&one.limit)).collect();
+    let (takes, never_fits) = match charge::takes(&case) {
+        Ok(takes) => (takes, None),
+        Err(why) => (Vec::new(), Some(why)),
+    };
+    let never = matched.never || never_fits.is_some();
+    let Charged { charges, unpriced, over } = charge::charged(&takes, when.quotes);
+    reasons.extend(over.into_iter().chain(never_fits));
+    let limits: Vec<&Limit> = takes.iter().map(|take| take.limit).collect();
     let rules: Vec<String> = matched.now.keys().map(|name| (*name).to_owned()).collect();
     let consulted: Vec<&Rule> = matched.ever.into_values().collect();
-    let timed = consulted.iter().any(|rule| rule.is_timed());
+    let timed = consulted.iter().any(|rule| rule.is_timed()) || limits.iter().any(|limit| limit.currency.is_some());
     let slice = match case.slice(&consulted, &limits) {
         Ok(slice) => slice,
         Err(error) => return Decision::denied(vec![format!("the consulted rules cannot be hashed: {error}")], false),
     };
     let price =
         |(asset, currency): &(&Asset, &CurrencyId)| Requirement::of_price((*asset).clone(), (*currency).clone());
-    let prices: Vec<Requirement> = matched.unpriced.iter().map(price).collect();
+    let prices: Vec<Requirement> = matched.unpriced.union(&unpriced).map(price).collect();
     let facts = || limits.iter().copied().filter_map(Requirement::of_ceiling).chain(prices.iter().cloned());
     let asking: Vec<Requirement> = requirements(consulted.into_iter()).chain(facts()).collect();
-    let denied = |reasons: Vec<String>, for_good: bool| {
-        let asking = if timed { asking.clone() } else { Vec::new() };
-        let rules = rules.clone();
-        Decision { rules, asking, slice, timed, ..Decision::denied(reasons, for_good) }
-    };
-    match charged {
-        Ok(charges) if reasons.is_empty() => {
-            let requirements = requirements(matched.now.into_values()).chain(facts()).collect();
-            Decision { allowed: true, rules, reasons, requirements, asking, charges, slice, timed, for_good: false }
-        }
-        Ok(_) => denied(reasons, never),
-        Err(why) => {
-            reasons.push(why);
-            denied(reasons, true)
-        }
+    if !reasons.is_empty() {
+        let asking = if timed { asking } else { Vec::new() };
+        return Decision { rules, asking, slice, timed, ..Decision::denied(reasons, never) };
     }
+    let requirements = requirements(matched.now.into_values()).chain(facts()).collect();
+    Decision { allowed: true, rules, reasons, requirements, asking, charges, slice, timed, for_good: false }
 }
 
-/// What a request takes of the limits, by its bytes, requester and key alone: whether and when rules allow it does not matter.
-/// An error if it can never fit.
-pub fn charges(charter: &Charter, intent: &Intent, effects: &Effects) -> Result<Vec<Charge>, String> {
+/// What a request takes of the limits, by its bytes, requester and key alone: whether and when rules allow it does not matter,
+/// nor what anything is worth. An error if it can never fit.
+pub fn takes<'a>(charter: &'a Charter, intent: &'a Intent, effects: &'a Effects) -> Result<Vec<Take<'a>>, String> {
     let vault = charter.vaults.of_key(&intent.key_id).map(|vault| &vault.id);
-    charge::charges(&Case { charter, intent, effects, totals: totals(&effects.list), vault, when: When::at(0) })
+    charge::takes(&Case { charter, intent, effects, totals: totals(&effects.list), vault, when: When::at(0) })
 }
 
 /// What the rules among them ask for that ask for anything.
@@ -258,8 +255,8 @@ impl<'a> Case<'a> {
     }
 
     /// Hash of everything that was consulted: the rules that match now or at another time, the groups that they name with
-    /// their members' credentials, the checkers that they name, the people behind the requester, the limits charged and who attests
-    /// what their vaults hold.
+    /// their members' credentials, the checkers that they name, the people behind the requester, the limits charged, and who
+    /// attests what their vaults hold and what things are worth in their money.
     fn slice(&self, rules: &[&Rule], limits: &[&Limit]) -> Result<SliceHash, postcard::Error> {
         let roster = &self.charter.roster;
         let formulas = rules.iter().filter_map(|rule| rule.needs.approvals.as_ref());
@@ -272,11 +269,13 @@ impl<'a> Case<'a> {
         let attests = |one: &Checker| {
             limits.iter().filter_map(|limit| limit.ceiling_of.as_ref()).any(|vault| one.balances_of.contains(vault))
         };
-        let currencies = || rules.iter().filter_map(|rule| rule.amount.currency.as_ref());
-        let quotes = |one: &Checker| currencies().any(|currency| one.prices_in.contains(&currency.id));
+        let of_limits = limits.iter().filter_map(|limit| limit.currency.as_ref());
+        let of_rules = rules.iter().filter_map(|rule| rule.amount.currency.as_ref());
+        let currencies: BTreeSet<_> = of_rules.chain(of_limits).map(|currency| &currency.id).collect();
+        let quotes = |one: &Checker| currencies.iter().any(|id| one.prices_in.contains(*id));
         let all = self.charter.checkers.values();
         let checkers: Vec<_> = all.filter(|one| asked.contains(&one.id) || attests(one) || quotes(one)).collect();
         let consulted = postcard::to_stdvec(&(rules, groups, people, requester, limits, checkers))?;
-        Ok(SliceHash::new(tagged_hash("limen policy slice v4", [consulted.as_slice()])))
+        Ok(SliceHash::new(tagged_hash("limen policy slice v5", [consulted.as_slice()])))
     }
 }

@@ -350,6 +350,9 @@ fn limits(changes: &mut Changes, old: &Charter, new: &Charter) {
         let vault = |limit: &Limit| limit.ceiling_of.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
         changes.same(&what("the vault"), &vault(old), &vault(new));
         assets(changes, &what("the asset"), &old.assets, &new.assets);
+        let money = |limit: &Limit| limit.currency.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+        changes.same(&what("the money"), &money(old), &money(new));
+        let counts_alike = old.currency == new.currency;
         changes.same(&what("the scope"), &format!("{:?}", old.per), &format!("{:?}", new.per));
         let listed = |list: &BTreeSet<limen_wire::ids::VaultId>| shown(list, "all vaults");
         changes.same(&what("the reach"), &listed(&old.vaults), &listed(&new.vaults));
@@ -367,17 +370,23 @@ fn limits(changes: &mut Changes, old: &Charter, new: &Charter) {
             }
         }
         let most = |amount: Option<limen_wire::effects::Amount>| amount.unwrap_or(limen_wire::effects::Amount::MAX);
-        changes.least(&what("the amount"), &most(old.max_amount), &most(new.max_amount));
+        // Amounts of other money are not more or less.
+        if counts_alike {
+            changes.least(&what("the amount"), &most(old.max_amount), &most(new.max_amount));
+        }
         let count = |count: Option<u64>| count.unwrap_or(u64::MAX);
         changes.least(&what("the number of requests"), &count(old.max_count), &count(new.max_count));
         let (amount, number) = (what("the part without a certificate"), what("the number without a certificate"));
-        if old.ledger.is_some() {
-            // What signers have let through by themselves is in no ledger: a smaller part leaves more to certify beside it.
-            changes.same(&amount, &old.split_amount, &new.split_amount);
-            changes.same(&number, &old.split_count, &new.split_count);
-        } else {
-            changes.least(&amount, &old.split_amount, &new.split_amount);
-            changes.least(&number, &old.split_count, &new.split_count);
+        // What signers have let through by themselves is in no ledger: a smaller part leaves more to certify beside it.
+        let certified = old.ledger.is_some();
+        match (certified, counts_alike) {
+            (_, false) => {}
+            (true, true) => changes.same(&amount, &old.split_amount, &new.split_amount),
+            (false, true) => changes.least(&amount, &old.split_amount, &new.split_amount),
+        }
+        match certified {
+            true => changes.same(&number, &old.split_count, &new.split_count),
+            false => changes.least(&number, &old.split_count, &new.split_count),
         }
         let kept = |limit: &Limit| limit.ledger.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
         changes.same(&what("the ledger"), &kept(old), &kept(new));

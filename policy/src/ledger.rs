@@ -9,6 +9,7 @@ mod book;
 mod certificate;
 mod closing;
 mod committee;
+mod demand;
 mod entry;
 mod entry_wire;
 mod member;
@@ -24,13 +25,14 @@ pub use book::{Book, Limits, Misfit};
 pub use certificate::{Certificate, CertificateError, NotCovered};
 pub use closing::{Closing, ClosingError};
 pub use committee::{Committee, CommitteeError, CommitteeMember};
+pub use demand::{Demand, common};
 pub use entry::{Body, Claim, Entry, Price, Seal};
 pub use entry_wire::EntryError;
 pub use member::{CLOSE_AHEAD, Change, Durable, Head, Judge, Member, Refusal, Step};
 pub use proposal::{Proposal, ProposalError};
 pub use release::{KeySigners, Release, ReleaseError, void};
 pub use scope::{Bound, Charges, Counts, Limit, LimitError, Passed, Scope, ScopeError};
-pub use sequencer::{Hint, Output, Sequencer};
+pub use sequencer::{Hint, Output, Sequencer, Wanted};
 pub use split::{NeedsCertificate, Signers, Spent, Uncertified};
 
 /// The furthest that an entry's time may be from a member's own clock, and a member's clock from a guard's.

@@ -3,6 +3,7 @@
 //! A value of this type is well formed and no more. Whether a rule asks for it and what it counts for is `policy`'s
 //! question.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -26,8 +27,8 @@ pub type Sequences = BTreeMap<(ChainId, Address), u64>;
 /// The greatest power of ten that fits 256 bits.
 const MAX_SCALE: u32 = 76;
 
-/// A price, as an exact fraction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A price, as an exact fraction. Two are equal if they are written alike; [`Price::compare`] says which is higher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Price {
     /// The smallest units of the currency for `10^scale` of the asset's smallest units. Never zero.
     pub value: Amount,
@@ -45,6 +46,32 @@ impl Price {
             (worth, left, exact) = (quotient, left - step, exact && rest == 0);
         }
         if exact { Some(worth) } else { worth.checked_add(Amount::from_u128(1)) }
+    }
+
+    /// Which of two prices is higher, exactly.
+    pub fn compare(&self, other: &Self) -> Ordering {
+        let raised = |one: &Self, places: u32| (0..places).try_fold(one.value, |value, _| value.checked_mul_u64(10));
+        let left = raised(self, other.scale.saturating_sub(self.scale));
+        // What goes beyond 256 bits is compared with something within.
+        match (left, raised(other, self.scale.saturating_sub(other.scale))) {
+            (Some(left), Some(right)) => left.cmp(&right),
+            (None, _) => Ordering::Greater,
+            (_, None) => Ordering::Less,
+        }
+    }
+
+    /// The same price in the smallest numbers: the one way to write it.
+    #[must_use]
+    pub fn reduced(mut self) -> Self {
+        while let (1.., Some((tenth, 0))) = (self.scale, self.value.checked_div_rem_u64(10)) {
+            self = Self { value: tenth, scale: self.scale.saturating_sub(1) };
+        }
+        self
+    }
+
+    /// Whether it is more than nothing, for what 256 bits can count.
+    pub fn is_possible(&self) -> bool {
+        self.value != Amount::ZERO && self.scale <= MAX_SCALE
     }
 }
 
@@ -186,7 +213,7 @@ fn prices(raw: Vec<pb::AttestedPrice>) -> Result<Prices, IntentError> {
     let one = |raw: pb::AttestedPrice| {
         let currency = CurrencyId::new(raw.currency).map_err(field("prices.currency"))?;
         let price = Price { value: amount("prices.value", &raw.value)?, scale: raw.scale };
-        if price.value == Amount::ZERO || price.scale > MAX_SCALE {
+        if !price.is_possible() {
             return Err(invalid("prices", "a price is more than nothing, for 10^76 of the smallest unit at most"));
         }
         Ok(((asset("prices.asset", &raw.asset)?, currency), price))

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use limen_policy::check::{self, Attested};
-use limen_policy::ledger::{Book, Certificate, Claim, Committee, Entry, Misfit, Output, Scope, Sequencer};
+use limen_policy::check::{self, Attested, Finding, Quotes};
+use limen_policy::ledger::{Book, Certificate, Claim, Committee, Entry, Misfit, Output, Scope, Sequencer, Wanted};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CharterHash, CommitteeHash, IntentId, NodeId};
 use limen_wire::{limits, pb};
@@ -201,14 +201,15 @@ impl Desk {
 
     fn wish(&mut self, wish: Wish) {
         match wish {
-            Wish::Reserve { claim, requested, reply } => {
-                let attested = self.attested(&claim.intent, &requested);
+            Wish::Reserve { demand, requested, reply } => {
+                let findings = self.findings(&demand.intent, &requested);
+                let attested = check::attested(&self.core.charter(), &findings);
                 let fresh = || Waiting { requested: requested.clone(), attested: Attested::new(), replies: Vec::new() };
-                let waiting = self.waiting.entry(claim.intent).or_insert_with(fresh);
+                let waiting = self.waiting.entry(demand.intent).or_insert_with(fresh);
                 // What people and checkers said meanwhile comes along.
                 (waiting.requested, waiting.attested) = (requested.clone(), attested);
                 waiting.replies.push(reply);
-                self.sequencer.submit(claim);
+                self.sequencer.submit(Wanted { demand, quotes: Quotes::of(&findings) });
             }
             Wish::Release { evidence } => self.sequencer.release(evidence),
             Wish::Show { requested, besides } => {
@@ -220,12 +221,12 @@ impl Desk {
         }
     }
 
-    /// What findings attest, as far as can be told here: what members would have no room for is not shown to them.
-    fn attested(&self, intent: &IntentId, requested: &pb::LedgerRequested) -> Attested {
+    /// The findings that hold, as far as can be told here: what members would have no room or no price for is not shown to
+    /// them.
+    fn findings(&self, intent: &IntentId, requested: &pb::LedgerRequested) -> Vec<Finding> {
         let (charter, now_secs) = (self.core.charter(), self.core.clock.now_secs());
         let verify = |one| check::verify(one, &charter, intent, now_secs).ok();
-        let findings: Vec<_> = requested.external_checks.iter().filter_map(verify).collect();
-        check::attested(&charter, &findings)
+        requested.external_checks.iter().filter_map(verify).collect()
     }
 
     fn request(&self, requests: Vec<pb::LedgerRequested>) -> pb::LedgerReserveRequest {
@@ -325,6 +326,8 @@ fn code(misfit: &Misfit) -> Code {
     match misfit {
         Misfit::Held { scope, .. } | Misfit::Twice(scope) if !scope.is_spend() => Code::IdempotencyConflict,
         Misfit::Held { .. } | Misfit::Twice(_) | Misfit::SpendsLess { .. } => Code::NonceConflict,
+        // Its signers say the same when they are asked for it.
+        Misfit::NoWorth(_) => Code::ReservationMissing,
         Misfit::Amount { .. } | Misfit::Count { .. } | Misfit::UnknownLimit(_) => Code::LimitReached,
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use limen_policy::ledger::Claim;
+use limen_policy::decide::takes;
+use limen_policy::ledger::Demand;
 use limen_wire::effects::Amount;
 use limen_wire::error::ApiError;
 use limen_wire::ids::LedgerId;
@@ -16,10 +17,10 @@ use crate::lifecycle::Event;
 use crate::store::StoreError;
 
 impl Driver {
-    fn claims(&mut self) -> BTreeMap<LedgerId, Claim> {
-        // What cannot be judged is refused when its session is prepared.
+    fn demands(&mut self) -> BTreeMap<LedgerId, Demand> {
+        // What cannot be judged, or can never fit, is refused when its session is prepared.
         let Ok(judged) = self.judged() else { return BTreeMap::new() };
-        self.core.charter().claims(&judged.intent, &judged.effects, &judged.decision)
+        self.core.charter().demands(&judged.intent, &judged.effects).unwrap_or_default()
     }
 
     fn requested(&self) -> pb::LedgerRequested {
@@ -33,22 +34,22 @@ impl Driver {
 
     /// Begins to reserve, if that is needed. A reservation must outlast the session.
     pub(super) fn reserve_first(&mut self) -> bool {
-        let claims = self.claims();
+        let demands = self.demands();
         let session_ms = u64::try_from(self.core.timing.session_timeout.as_millis()).unwrap_or(u64::MAX);
         let until = self.core.clock.now_ms().saturating_add(session_ms);
         let charter = self.core.charter().hash();
         self.reservations.retain(|one| one.expires_at_ms > until && one.charter == charter);
         let held = |ledger: &LedgerId| self.reservations.iter().any(|one| one.ledger == *ledger);
-        if claims.keys().all(held) || std::mem::take(&mut self.uncertified) {
+        if demands.keys().all(held) || std::mem::take(&mut self.uncertified) {
             return false;
         }
         self.wanted = Wanted::Reservation;
         let (core, requested) = (Arc::clone(&self.core), self.requested());
         self.jobs.spawn(async move {
             let mut calls = JoinSet::new();
-            for (ledger, claim) in claims {
+            for (ledger, demand) in demands {
                 let (core, requested) = (Arc::clone(&core), requested.clone());
-                calls.spawn(async move { Ledgers::reserve(&core, &ledger, claim, requested).await });
+                calls.spawn(async move { Ledgers::reserve(&core, &ledger, demand, requested).await });
             }
             Done::Reserved(Box::new(calls.join_all().await.into_iter().collect()))
         });
@@ -89,7 +90,7 @@ impl Driver {
             return;
         }
         let Some(evidence) = statement::combine(voids) else { return };
-        for ledger in self.claims().into_keys() {
+        for ledger in self.demands().into_keys() {
             Ledgers::release(&self.core, &ledger, evidence.clone());
         }
     }
@@ -98,11 +99,10 @@ impl Driver {
     fn part_is_set_aside(&mut self) -> bool {
         let charter = self.core.charter();
         let Ok(judged) = self.judged() else { return false };
-        let parts = judged.decision.charges.iter().all(|charge| {
-            charter.limits.get(&charge.limit).is_some_and(|limit| {
-                (limit.max_amount.is_none() || limit.split_amount > Amount::ZERO)
-                    && (limit.max_count.is_none() || limit.split_count > 0)
-            })
+        let Ok(takes) = takes(&charter, &judged.intent, &judged.effects) else { return false };
+        let parts = takes.iter().map(|take| take.limit).all(|limit| {
+            (limit.max_amount.is_none() || limit.split_amount > Amount::ZERO)
+                && (limit.max_count.is_none() || limit.split_count > 0)
         });
         parts && charter.claims_ledger.is_none()
     }
@@ -113,7 +113,7 @@ impl Driver {
         if !waits {
             return;
         }
-        for ledger in self.claims().into_keys() {
+        for ledger in self.demands().into_keys() {
             Ledgers::show(&self.core, &ledger, self.requested(), self.key.committee.members.clone());
         }
     }

@@ -229,12 +229,17 @@ impl World {
     }
 
     pub(crate) fn transfer_of(&self, name: &str, eth: u128) -> pb::Envelope {
+        self.transfer_at(name, eth, 0)
+    }
+
+    /// A transfer that spends this number of the account.
+    pub(crate) fn transfer_at(&self, name: &str, eth: u128, nonce: u64) -> pb::Envelope {
         let chain = ChainId::new(CHAIN).unwrap();
         let to = Address::from_canonical("0x70997970C51812dc3A010C7d01b50e0d17dc79C8").unwrap();
         let transfer =
             limen_chain::evm::Transfer { chain, to, amount: Amount::from_u128(eth * 1_000_000_000_000_000_000) };
         let fees = limen_chain::evm::Eip1559Fees {
-            nonce: 0,
+            nonce,
             gas_limit: 21_000,
             max_fee_per_gas: 1_000_000_000,
             max_priority_fee_per_gas: 1,

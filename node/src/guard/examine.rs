@@ -8,7 +8,7 @@ use limen_mpc::{ChildKey, DerivationPath, Point, SignInput, derive_public};
 use limen_policy::charter::{Charter, Duty};
 use limen_policy::check::Quotes;
 use limen_policy::decide::{Decision, When, decide};
-use limen_policy::ledger::Claim;
+use limen_policy::ledger::Demand;
 use limen_policy::succession::{Ages, AgesAt};
 use limen_wire::effects::{Address, ChainId};
 use limen_wire::error::{ApiError, Code};
@@ -33,6 +33,7 @@ pub struct Examined {
     pub(super) decoded: Decoded,
     pub(super) input: SignInput,
     pub(super) decision: Decision,
+    pub(super) quotes: Quotes,
     pub(super) effects_digest: [u8; 32],
     pub(super) freeze_epoch: FreezeEpoch,
     pub(super) charter: CharterHash,
@@ -44,13 +45,13 @@ impl Examined {
     pub const fn intent(&self) -> &Intent {
         &self.intent
     }
-    /// What it claims of ledgers by its bytes alone, whether or not rules allow it now.
-    pub fn claimed(&self, charter: &Charter) -> Result<BTreeMap<LedgerId, Claim>, String> {
-        charter.claimed(&self.intent, &self.decoded.effects)
+    /// What it claims of ledgers by its bytes alone, whether or not rules allow it now and whatever things are worth.
+    pub fn demands(&self, charter: &Charter) -> Result<BTreeMap<LedgerId, Demand>, String> {
+        charter.demands(&self.intent, &self.decoded.effects)
     }
-    /// What it claims of ledgers.
-    pub fn claims(&self, charter: &Charter) -> BTreeMap<LedgerId, Claim> {
-        charter.claims(&self.intent, &self.decoded.effects, &self.decision)
+    /// The prices by which it was decided: those that came with it.
+    pub const fn quotes(&self) -> &Quotes {
+        &self.quotes
     }
     /// What the charter's rules say.
     pub const fn decision(&self) -> &Decision {
@@ -63,14 +64,15 @@ impl Examined {
     /// Decides again where the answer depends on the moment. Prices are forgotten: they come with each request anew.
     #[must_use]
     pub fn at(self, charter: &Charter, now: Now) -> Self {
-        self.priced(charter, now, Quotes::none())
+        self.priced(charter, now, Quotes::default())
     }
     /// Decides again where the answer depends on the moment or on what things are worth.
     #[must_use]
-    pub fn priced(mut self, charter: &Charter, now: Now, quotes: &Quotes) -> Self {
+    pub fn priced(mut self, charter: &Charter, now: Now, quotes: Quotes) -> Self {
+        self.quotes = quotes;
         if self.decision.timed {
             let ages = self.ages.at(now.uptime.0);
-            let when = When { quotes, ..when(now, &ages) };
+            let when = When { quotes: &self.quotes, ..when(now, &ages) };
             self.decision = decide(charter, &self.intent, &self.decoded.effects, &when);
         }
         self
@@ -176,6 +178,7 @@ fn judge(
         decoded,
         input,
         decision,
+        quotes: Quotes::default(),
         effects_digest,
         freeze_epoch,
         charter,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use limen_policy::charter::Charter;
 use limen_policy::check::Attested;
 use limen_policy::decide::Charge;
-use limen_policy::ledger::{Certificate, Claim};
+use limen_policy::ledger::{Certificate, Demand, Price};
 use limen_wire::effects::Amount;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::LedgerId;
@@ -27,7 +27,8 @@ impl Reservations {
     /// long a session may take: it ends before its reservation does.
     pub fn read(charter: &Charter, examined: &Examined, envelopes: &[pb::Envelope], session_ms: u64) -> Self {
         let mut by_ledger = BTreeMap::new();
-        for ledger in examined.claims(charter).into_keys() {
+        // What can never fit is refused before anybody asks for its certificates.
+        for ledger in examined.demands(charter).unwrap_or_default().into_keys() {
             let Some(committee) = charter.ledgers.get(&ledger) else { continue };
             let mut found = Err(format!("no certificate of ledger {ledger} came with it"));
             for envelope in envelopes.iter().take(limits::LEDGER_MEMBERS) {
@@ -41,13 +42,15 @@ impl Reservations {
         Self { by_ledger, session_ms }
     }
 
-    /// The entry that reserves exactly this claim, now and until the session has ended; or why there is none.
-    fn covers(&self, charter: &Charter, ledger: &LedgerId, claim: &Claim, now: Millis) -> Result<[u8; 32], String> {
+    /// The entry that reserves exactly this, now and until the session has ended; or why there is none. What counts in money is
+    /// counted at the entry's own prices: its members have checked them, and another price may be shown by now.
+    fn covers(&self, charter: &Charter, ledger: &LedgerId, demand: &Demand, now: Millis) -> Result<[u8; 32], String> {
         let found =
             self.by_ledger.get(ledger).ok_or_else(|| format!("no certificate of ledger {ledger} came with it"))?;
         let certificate = found.as_ref().map_err(Clone::clone)?;
+        let claim = demand.at(&Price::quotes(&certificate.entry().prices)).map_err(|error| error.to_string())?;
         for at_ms in [now.0, now.0.saturating_add(self.session_ms)] {
-            certificate.covers(claim, &charter.hash(), at_ms).map_err(|error| error.to_string())?;
+            certificate.covers(&claim, &charter.hash(), at_ms).map_err(|error| error.to_string())?;
         }
         Ok(*certificate.entry().hash().as_bytes())
     }
@@ -72,13 +75,16 @@ pub(super) fn cover<V: JournalView>(
     (attested, reservations): (&Attested, &Reservations),
     time: Now,
 ) -> Result<Result<Cover, ApiError>, V::Error> {
-    let claims = examined.claims(charter);
+    let demands = match examined.demands(charter) {
+        Ok(demands) => demands,
+        Err(why) => return Ok(Err(ApiError::new(Code::PolicyDenied, why))),
+    };
     let mut cover = Cover::default();
     // What counts once has no part that a signer could keep by itself: two signer sets may have nobody honest in common.
     if let Some(ledger) = &charter.claims_ledger {
         let unclaimed = || format!("it claims nothing from ledger {ledger}");
-        let reserved = claims.get(ledger).ok_or_else(unclaimed);
-        match reserved.and_then(|claim| reservations.covers(charter, ledger, claim, time.wall)) {
+        let reserved = demands.get(ledger).ok_or_else(unclaimed);
+        match reserved.and_then(|demand| reservations.covers(charter, ledger, demand, time.wall)) {
             Ok(entry) => cover.certificate = Some(entry),
             Err(why) => return Ok(Err(ApiError::new(Code::ReservationMissing, why))),
         }
@@ -91,8 +97,8 @@ pub(super) fn cover<V: JournalView>(
             continue;
         }
         let ledger = charter.limits.get(&charge.limit).and_then(|limit| limit.ledger.as_ref());
-        let claimed = ledger.and_then(|ledger| Some((ledger, claims.get(ledger)?)));
-        let missing = match claimed.map(|(ledger, claim)| reservations.covers(charter, ledger, claim, time.wall)) {
+        let claimed = ledger.and_then(|ledger| Some((ledger, demands.get(ledger)?)));
+        let missing = match claimed.map(|(ledger, demand)| reservations.covers(charter, ledger, demand, time.wall)) {
             Some(Ok(entry)) => {
                 cover.certificate = Some(entry);
                 continue;

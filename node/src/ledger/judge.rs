@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use limen_policy::charter::Charter;
 use limen_policy::check::Attested;
-use limen_policy::ledger::{Claim, Entry, Judge, KeySigners, Limit, Scope};
-use limen_wire::ids::{CharterHash, CommitteeHash, EntryHash, IntentId, NodeId};
+use limen_policy::ledger::{Claim, Demand, Entry, Judge, KeySigners, Limit, Price, Scope, common};
+use limen_wire::ids::{CharterHash, CommitteeHash, IntentId, NodeId};
 
 use super::line::Kept;
+use super::read::claimed_in;
 use crate::approvals::{self, Shown};
 use crate::clock::Now;
 use crate::guard::{self, Examined, Progress};
@@ -30,7 +31,8 @@ pub(super) struct Judging<'a> {
     charter: &'a Charter,
     kept: &'a Kept,
     requests: &'a Requests,
-    claims: BTreeMap<(EntryHash, IntentId), Result<Claim, String>>,
+    /// What each request takes, by the charter by which it was claimed.
+    demands: BTreeMap<(CharterHash, IntentId), Result<Demand, String>>,
     allows: BTreeMap<IntentId, Result<(), String>>,
     /// What the findings that came with each request attest.
     attested: BTreeMap<IntentId, Attested>,
@@ -62,23 +64,22 @@ impl<'a> Judging<'a> {
             allows.insert(claim.intent, allowed.map_err(|error| error.to_string()));
             attested.insert(claim.intent, settled.attested);
         }
-        let takes = |one: &Entry, intent: IntentId| -> Result<Claim, String> {
-            let by = if one.charter == charter.hash() { Some(charter) } else { requests.past.get(&one.charter) };
-            let by =
-                by.ok_or_else(|| format!("it was claimed under charter {}, which is not known here", one.charter))?;
-            let examined = requests.seen.get(&(one.charter, intent)).cloned().unwrap_or_else(|| Err(unseen()))?;
-            // Whether it is allowed is asked apart, and of what is carried it was asked when it was claimed: here hours and
-            // ages must not matter, or what honest members have acknowledged could not be settled.
-            let mut claims = examined.claimed(by)?;
-            claims.remove(ledger).ok_or_else(|| format!("it takes nothing from ledger {ledger}"))
+        // Whether it is allowed is asked apart, and of what is carried it was asked when it was claimed: here hours, ages and
+        // prices must not matter, or what honest members have acknowledged could not be settled.
+        let takes = |by: CharterHash, intent: IntentId| -> Result<Demand, String> {
+            let known = if by == charter.hash() { Some(charter) } else { requests.past.get(&by) };
+            let known = known.ok_or_else(|| format!("it was claimed under charter {by}, which is not known here"))?;
+            let examined = requests.seen.get(&(by, intent)).cloned().unwrap_or_else(|| Err(unseen()))?;
+            let mut demands = examined.demands(known)?;
+            demands.remove(ledger).ok_or_else(|| format!("it takes nothing from ledger {ledger}"))
         };
-        let mut claims = BTreeMap::new();
-        for one in entry.carried.iter().chain([entry]) {
-            for claim in &one.claims {
-                claims.insert((one.hash(), claim.intent), takes(one, claim.intent));
-            }
-        }
-        Ok(Self { charter, kept, requests, claims, allows, attested })
+        let demands = claimed_in(entry).map(|(by, intent)| ((by, intent), takes(by, intent))).collect();
+        Ok(Self { charter, kept, requests, demands, allows, attested })
+    }
+
+    /// What a request takes of the ledger by this charter.
+    fn demand(&self, by: CharterHash, intent: IntentId) -> Result<&Demand, String> {
+        self.demands.get(&(by, intent)).ok_or_else(unseen)?.as_ref().map_err(Clone::clone)
     }
 }
 
@@ -93,10 +94,18 @@ impl Judge for Judging<'_> {
     }
 
     fn recompute(&self, entry: &Entry, intent: &IntentId) -> Result<Claim, String> {
-        if !entry.prices.is_empty() {
-            return Err("no limit counts in money".to_owned());
-        }
-        self.claims.get(&(entry.hash(), *intent)).cloned().unwrap_or_else(|| Err(unseen()))
+        let quotes = Price::quotes(&entry.prices);
+        self.demand(entry.charter, *intent)?.at(&quotes).map_err(|error| error.to_string())
+    }
+
+    fn prices(&self, entry: &Entry) -> Result<Vec<Price>, String> {
+        let told = |claim: &Claim| {
+            let seen = self.requests.seen.get(&(entry.charter, claim.intent)).ok_or_else(unseen)?;
+            let examined = seen.as_ref().map_err(Clone::clone)?;
+            Ok::<_, String>((self.demand(entry.charter, claim.intent)?, examined.quotes()))
+        };
+        let told = entry.claims.iter().map(told).collect::<Result<Vec<_>, _>>()?;
+        common(told).map(|quotes| Price::all(&quotes)).map_err(|error| error.to_string())
     }
 
     fn allows(&self, intent: &IntentId) -> Result<(), String> {

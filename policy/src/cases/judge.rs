@@ -154,7 +154,7 @@ fn over_limits(
     for (name, text) in &test.spent {
         let id = LimitId::new(name.clone()).map_err(|error| format!("spent: {error}"))?;
         let limit = charter.limits.get(&id).ok_or_else(|| format!("spent: there is no limit {name}"))?;
-        let decimals = charter.decimals(&limit.assets);
+        let (_, decimals) = charter.unit(limit);
         let amount = Amount::from_units(text, decimals);
         spent.insert(id, amount.ok_or_else(|| format!("spent: {text:?} is not an amount"))?);
     }

@@ -162,6 +162,30 @@ fn money_can_be_tested() {
     }
 }
 
+#[test]
+fn limits_in_money_can_be_tested() {
+    let rules = "[currencies.usd]\ndecimals = 2\n\
+        [[checkers]]\nid = \"rates\"\nmax_age_secs = 60\nprices_in = [\"usd\"]\n\
+        public_key = \"ed25519:62a611b472d89b0e5fc93c069b9f700b4c552d55bc0e87b56008ef17b6b2bebe\"\n\
+        [[limits]]\nid = \"a-day\"\nasset = \"eth\"\ncurrency = \"usd\"\nper = \"all\"\nwindow_secs = 86400\n\
+        max_amount = \"9000\"\nsplit_amount = \"9000\"\n\
+        [[rules]]\nname = \"pay\"\nallow = \"transfer\"\nasset = \"eth\"\nmax_amount = \"5000\"\ndestinations = \"anywhere\"\n";
+    let part = |name: &str| if name == "rules.toml" { Ok(rules.to_owned()) } else { base(name) };
+    let head = HEAD.replace("pack:hot", "rules.toml");
+    for (more, expect) in [
+        ("prices = { usd = { eth = \"2500\" } }", "\"allowed\""),
+        ("prices = { usd = { eth = \"2500\" } }\nspent = { a-day = \"4000\" }", "\"allowed\""),
+        ("prices = { usd = { eth = \"2500\" } }\nspent = { a-day = \"4000.01\" }", "{ refused = \"a-day\" }"),
+        ("prices = { usd = { eth = \"4500.01\" } }", "{ refused = \"a-day\" }"),
+        ("", "{ needs = \"price of eip155:1/slip44:60 in usd\" }"),
+    ] {
+        let does = "does = [{ effect = \"transfer\", asset = \"eth\", amount = \"2\", to = \"book:exchange\" }]";
+        let text = format!("{head}\n[[test]]\nname = \"x\"\n{does}\n{more}\nexpect = {expect}\n");
+        let outcome = run(&text, &part).unwrap().remove(0);
+        assert!(outcome.passed(), "{more}: {outcome:?}");
+    }
+}
+
 /// Real bytes can be judged as well: here a plain transfer of 1 wei.
 #[test]
 fn a_transaction_is_decoded() {

@@ -167,15 +167,15 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
     let assets = assets::assets(file.assets)?;
     let asset_groups = assets::groups(file.asset_groups, &assets)?;
     let registry = assets::Registry { assets: &assets, groups: &asset_groups };
+    let money = assets::Money { currencies: &currencies, checkers: &checkers };
     let book = vaults::book(file.address_book, &vaults)?;
-    let mut limits = vaults::limits(file.limits, &registry, &vaults, &requesters, &ledgers)?;
+    let mut limits = vaults::limits(file.limits, (&registry, &money), &vaults, &requesters, &ledgers)?;
     ceilings::read(file.ceilings, (&registry, &vaults, &checkers), claims_ledger.as_ref(), &mut limits)?;
     let known = rules::Known {
         registry: &registry,
-        currencies: &currencies,
+        money: &money,
         requesters: &requesters,
         roster: &roster,
-        checkers: &checkers,
         vaults: &vaults,
         book: &book,
     };

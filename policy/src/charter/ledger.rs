@@ -9,8 +9,8 @@ use limen_wire::intent::Intent;
 use super::Charter;
 use super::vault::Limit;
 use crate::check::{Attested, Held};
-use crate::decide::{Charge, Decision, charges};
-use crate::ledger::{self, Bound, Charges, Claim, Counts, LimitError, Passed, Scope};
+use crate::decide::{Sum, takes};
+use crate::ledger::{self, Bound, Counts, Demand, LimitError, Passed, Scope};
 
 impl Limit {
     /// The limit as its ledger and the signers divide it: what is not set aside is certified. `None` for a limit that no
@@ -71,32 +71,23 @@ impl Charter {
         Some(room)
     }
 
-    /// What an allowed request claims, by ledger: what it takes of the limits that the ledger keeps, and in the ledger of
-    /// `claims` what counts once.
-    pub fn claims(&self, intent: &Intent, effects: &Effects, decision: &Decision) -> BTreeMap<LedgerId, Claim> {
-        self.claims_of(intent, effects, &decision.charges)
-    }
-
-    /// The same for a request that was allowed at another time: by its bytes, requester and key alone.
-    pub fn claimed(&self, intent: &Intent, effects: &Effects) -> Result<BTreeMap<LedgerId, Claim>, String> {
-        Ok(self.claims_of(intent, effects, &charges(self, intent, effects)?))
-    }
-
-    fn claims_of(&self, intent: &Intent, effects: &Effects, charges: &[Charge]) -> BTreeMap<LedgerId, Claim> {
-        let mut claims: BTreeMap<LedgerId, Claim> = BTreeMap::new();
-        let mut claim = |ledger: LedgerId, scope: Scope, amount: Amount| {
-            let fresh = || Claim { intent: intent.id, replaces: intent.replaces, charges: Charges::new() };
-            claims.entry(ledger).or_insert_with(fresh).charges.insert(scope, amount);
+    /// What a request claims, by ledger, as soon as it is known what things are worth: what it takes of the limits that the
+    /// ledger keeps, and in the ledger of `claims` what counts once. By its bytes, requester and key alone, whether or not rules
+    /// allow it now. An error if it can never fit.
+    pub fn demands(&self, intent: &Intent, effects: &Effects) -> Result<BTreeMap<LedgerId, Demand>, String> {
+        let mut demands: BTreeMap<LedgerId, Demand> = BTreeMap::new();
+        let mut demand = |ledger: LedgerId, scope: Scope, sum: Sum| {
+            let fresh = || Demand { intent: intent.id, replaces: intent.replaces, sums: BTreeMap::new() };
+            demands.entry(ledger).or_insert_with(fresh).sums.insert(scope, sum);
         };
-        for charge in charges {
-            let Some(limit) = self.limits.get(&charge.limit) else { continue };
-            let Some(ledger) = limit.ledger.clone() else { continue };
-            claim(ledger, limit.scope(&charge.subject), charge.amount);
+        for take in takes(self, intent, effects)? {
+            let Some(ledger) = take.limit.ledger.clone() else { continue };
+            demand(ledger, take.limit.scope(&take.subject), take.sum);
         }
         if let Some(ledger) = &self.claims_ledger {
-            once(intent, effects).for_each(|scope| claim(ledger.clone(), scope, Amount::ZERO));
+            once(intent, effects).for_each(|scope| demand(ledger.clone(), scope, Sum::Units(Amount::ZERO)));
         }
-        claims
+        Ok(demands)
     }
 }
 

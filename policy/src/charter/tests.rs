@@ -316,9 +316,8 @@ fn every_request_claims_what_counts_once_where_the_charter_says_so() {
         list: Vec::new(),
     };
     let scopes = |charter: &Charter, effects: &Effects| -> Vec<(String, Vec<Scope>)> {
-        let decision = crate::decide::decide(charter, &request, effects, &crate::decide::When::advice(1));
-        let claims = charter.claims(&request, effects, &decision).into_iter();
-        claims.map(|(ledger, claim)| (ledger.to_string(), claim.charges.into_keys().collect())).collect()
+        let demands = charter.demands(&request, effects).unwrap().into_iter();
+        demands.map(|(ledger, demand)| (ledger.to_string(), demand.sums.into_keys().collect())).collect()
     };
     let key = Scope::Idempotency { requester: request.requester.clone(), key: request.idempotency_key.clone() };
     let nonce = Scope::Nonce { chain: chain.clone(), account: account.clone(), number: 7 };
@@ -435,11 +434,9 @@ fn money_must_make_sense() {
         ("[currencies.usd]", &format!("{many}[currencies.usd]"), "at most 16 are possible"),
         ("prices_in = [\"usd\"]", "prices_in = [\"chf\"]", "there is no currency chf"),
         ("prices_in = [\"usd\"]", "", "nobody attests prices: name usd in prices_in"),
-        (
-            "window_secs = 86400\n",
-            "window_secs = 86400\ncurrency = \"usd\"\n",
-            "a limit counts units of an asset or asset_group, not money",
-        ),
+        ("currency = \"usd\"\nvaults", "currency = \"chf\"\nvaults", "there is no currency chf"),
+        ("max_amount = \"250000\"", "max_count = 1", "currency means nothing without max_amount"),
+        ("max_amount = \"250000\"", "max_amount = \"250000.001\"", "at most 2 places"),
         ("max_balance", "currency = \"usd\"\nmax_balance", "unknown field"),
         ("allow = \"message\"", "allow = \"message\"\ncurrency = \"usd\"", "currency means nothing without"),
     ] {

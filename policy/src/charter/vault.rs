@@ -6,6 +6,7 @@ use limen_wire::effects::{Address, Amount, ChainId};
 use limen_wire::ids::{BookEntryId, KeyId, LedgerId, LimitId, RequesterId, VaultId};
 use serde::{Deserialize, Serialize};
 
+use super::Currency;
 use super::assets::Assets;
 
 /// How close to the outside a vault is.
@@ -127,6 +128,8 @@ pub struct Limit {
     pub id: LimitId,
     /// Of what.
     pub assets: Assets,
+    /// The money in which it counts what the assets are worth when they are reserved; `None` where it counts units of theirs.
+    pub currency: Option<Currency>,
     /// Added up over what.
     pub per: Per,
     /// From which vaults; empty means all.
@@ -135,7 +138,8 @@ pub struct Limit {
     pub requesters: BTreeSet<RequesterId>,
     /// How long something counts, in seconds; `None` for ever, and in a ceiling until it is known to have arrived.
     pub window_secs: Option<u64>,
-    /// The most within the window, in the asset's smallest unit, or the group's; of a ceiling the most that the vault may hold.
+    /// The most within the window, in the smallest unit of the asset, the group or the currency; of a ceiling the most that the
+    /// vault may hold.
     pub max_amount: Option<Amount>,
     /// The most requests within the window.
     pub max_count: Option<u64>,

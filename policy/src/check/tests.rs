@@ -3,6 +3,7 @@
 use limen_wire::check::{Check, Sequences};
 use limen_wire::effects::{Address, ChainId};
 use limen_wire::envelope::{PayloadType, seal};
+use limen_wire::ids::CurrencyId;
 use limen_wire::keys::SigningKey;
 use prost::Message as _;
 
@@ -274,7 +275,10 @@ fn prices_are_attested_by_whoever_may() {
     let good = Check { checker: "rates".parse().unwrap(), charter: charter.hash(), prices, ..check() };
     let verified = |check: &Check, now_secs| verify(&check.seal(&key(9)), &charter, &id(), now_secs);
     let quotes = Quotes::of(&[verified(&good, NOW + 119).unwrap()]);
-    assert_eq!(quotes.worth(&eth, Amount::from_units("2", 18).unwrap(), &usd), Some(Amount::from_u128(500_024)));
+    let two = Amount::from_units("2", 18).unwrap();
+    assert_eq!(quotes.worth([(&eth, two)], &usd), Ok(Amount::from_u128(500_024)));
+    let found = quotes.quote(&eth, &usd).unwrap();
+    assert_eq!((found.at_secs, found.until_secs), (NOW, NOW + 120));
     assert!(quotes.has(&eth, &usd) && !quotes.has(&eth, &"chf".parse().unwrap()));
     assert!(matches!(verified(&good, NOW + 120), Err(CheckError::Expired { .. })));
     let chf = [((eth, "chf".parse().unwrap()), quote)].into();
@@ -288,4 +292,27 @@ fn prices_are_attested_by_whoever_may() {
     for text in ["0", "-1", "1.123456789012345678901", "", "x"] {
         assert_eq!(price(text, 18, 2), None, "{text}");
     }
+}
+
+/// Prices are compared exactly, however they are written; of two that are the same the later one counts.
+#[test]
+fn the_highest_quote_is_kept() {
+    let what = || (limen_wire::effects::Asset::from_caip19("eip155:1/slip44:60").unwrap(), "usd".parse().unwrap());
+    let quote = |value: u128, scale, at_secs| Quote {
+        price: Price { value: Amount::from_u128(value), scale },
+        at_secs,
+        until_secs: at_secs + 60,
+    };
+    let kept = |all: &[Quote]| {
+        let mut quotes = Quotes::default();
+        all.iter().for_each(|one| quotes.raise(what(), *one));
+        *quotes.iter().next().unwrap().1
+    };
+    let (low, high) = (quote(25, 1, 9), quote(2_501, 3, 5));
+    let written = [quote(2_501, 3, 5), quote(25_010, 4, 4), quote(250_100, 5, 3)];
+    for all in [[low, high], [high, low]] {
+        assert_eq!(kept(&all), high);
+    }
+    assert_eq!(kept(&written), high, "one price, and the latest word on it");
+    assert_eq!(kept(&[written[2], written[1], written[0]]), high);
 }

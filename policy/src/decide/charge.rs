@@ -1,15 +1,16 @@
 //! What a request takes of the limits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use limen_wire::effects::{Amount, Effect};
-use limen_wire::ids::{LimitId, VaultId};
+use limen_wire::effects::{Amount, Asset, Effect};
+use limen_wire::ids::{CurrencyId, LimitId, VaultId};
 use limen_wire::pb;
 
 use super::Case;
 use super::matching::{amount, destination};
 use crate::charter::rule::Class;
 use crate::charter::vault::{Limit, Per};
+use crate::check::{NoWorth, Quotes};
 
 /// So much of one limit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,7 +19,7 @@ pub struct Charge {
     pub limit: LimitId,
     /// What it adds up over: the key, vault, requester or destination, as the limit says; empty where everything adds up.
     pub subject: String,
-    /// How much, in the smallest unit of the limit's asset or group. A request counts as one whatever the amount.
+    /// How much, in the smallest unit of the limit's asset, group or currency. A request counts as one whatever the amount.
     pub amount: Amount,
 }
 
@@ -28,48 +29,145 @@ impl Charge {
     }
 }
 
-/// All charges, or why the request can never fit.
-pub(super) fn charges(case: &Case<'_>) -> Result<Vec<Charge>, String> {
-    let mut charges = Vec::new();
-    for limit in case.charter.limits.values() {
-        charges.append(&mut charges_of(case, limit)?);
-    }
-    Ok(charges)
+/// So much of one limit, before it is known what things are worth: it follows from the request's bytes alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Take<'a> {
+    /// The limit.
+    pub limit: &'a Limit,
+    /// What it adds up over.
+    pub subject: String,
+    /// How much.
+    pub sum: Sum,
 }
 
-fn charges_of(case: &Case<'_>, limit: &Limit) -> Result<Vec<Charge>, String> {
+/// How much of a limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sum {
+    /// So many of its smallest unit.
+    Units(Amount),
+    /// What these assets are worth.
+    Worth {
+        /// In this money.
+        currency: CurrencyId,
+        /// So many smallest units of each.
+        of: BTreeMap<Asset, Amount>,
+    },
+}
+
+impl Sum {
+    fn nothing_of(limit: &Limit) -> Self {
+        match &limit.currency {
+            None => Self::Units(Amount::ZERO),
+            Some(currency) => Self::Worth { currency: currency.id.clone(), of: BTreeMap::new() },
+        }
+    }
+
+    /// Adds so much of one of the limit's assets; `None` beyond 256 bits.
+    fn add(&mut self, limit: &Limit, asset: &Asset, amount: Amount) -> Option<()> {
+        let (sum, amount) = match self {
+            Self::Units(sum) => (sum, limit.assets.units(asset, amount)?),
+            Self::Worth { of, .. } => (of.entry(asset.clone()).or_insert(Amount::ZERO), amount),
+        };
+        *sum = sum.checked_add(amount)?;
+        Some(())
+    }
+
+    /// The prices that it takes to say how much that is.
+    pub fn needs(&self) -> impl Iterator<Item = (&Asset, &CurrencyId)> {
+        let priced = match self {
+            Self::Units(_) => None,
+            Self::Worth { currency, of } => Some(of.keys().map(move |asset| (asset, currency))),
+        };
+        priced.into_iter().flatten()
+    }
+
+    /// How much that is at these prices, in the limit's smallest unit.
+    pub fn at(&self, quotes: &Quotes) -> Result<Amount, NoWorth> {
+        match self {
+            Self::Units(amount) => Ok(*amount),
+            Self::Worth { currency, of } => quotes.worth(of.iter().map(|(asset, amount)| (asset, *amount)), currency),
+        }
+    }
+}
+
+/// What a request takes at the prices that are known.
+#[derive(Default)]
+pub(super) struct Charged<'a> {
+    /// What is known.
+    pub(super) charges: Vec<Charge>,
+    /// The prices without which the rest is not.
+    pub(super) unpriced: BTreeSet<(&'a Asset, &'a CurrencyId)>,
+    /// Why it does not fit at these prices.
+    pub(super) over: Vec<String>,
+}
+
+pub(super) fn charged<'a>(takes: &'a [Take<'_>], quotes: &Quotes) -> Charged<'a> {
+    let mut charged = Charged::default();
+    for take in takes {
+        let missing: Vec<_> = take.sum.needs().filter(|(asset, currency)| !quotes.has(asset, currency)).collect();
+        if !missing.is_empty() {
+            charged.unpriced.extend(missing);
+            continue;
+        }
+        let fits = take.sum.at(quotes).map_err(|why| format!("{}: {why}", take.limit.title()));
+        match fits.and_then(|amount| alone(take.limit, amount)) {
+            Ok(amount) => {
+                let (limit, subject) = (take.limit.id.clone(), take.subject.clone());
+                charged.charges.push(Charge { limit, subject, amount });
+            }
+            Err(why) => charged.over.push(why),
+        }
+    }
+    charged
+}
+
+/// The amount, if the limit has room for it where nothing else counts.
+fn alone(limit: &Limit, amount: Amount) -> Result<Amount, String> {
+    match limit.max_amount {
+        Some(max) if amount > max => {
+            Err(format!("{} allows at most {max}, this request alone takes {amount}", limit.title()))
+        }
+        _ => Ok(amount),
+    }
+}
+
+/// All that it takes, or why the request can never fit, at whatever price.
+pub(super) fn takes<'a>(case: &Case<'a>) -> Result<Vec<Take<'a>>, String> {
+    let mut takes = Vec::new();
+    for limit in case.charter.limits.values() {
+        takes.append(&mut takes_of(case, limit)?);
+    }
+    Ok(takes)
+}
+
+fn takes_of<'a>(case: &Case<'a>, limit: &'a Limit) -> Result<Vec<Take<'a>>, String> {
     if !limit.requesters.is_empty() && !limit.requesters.contains(&case.intent.requester)
         || !limit.vaults.is_empty() && !case.vault.is_some_and(|vault| limit.vaults.contains(vault))
     {
         return Ok(Vec::new());
     }
-    let mut sums: BTreeMap<String, Amount> = BTreeMap::new();
+    let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
     for effect in &case.effects.list {
         let Some((class, asset, amount)) = amount(effect) else { continue };
         if !limit.assets.contains(asset) {
             continue;
         }
         let Some(subject) = subject(case, limit, class, effect) else { continue };
-        let sum = sums.entry(subject).or_insert(Amount::ZERO);
-        let added = limit.assets.units(asset, amount).and_then(|amount| sum.checked_add(amount));
-        *sum = added.ok_or_else(|| format!("{} counts no sum beyond 256 bits", limit.title()))?;
+        let sum = sums.entry(subject).or_insert_with(|| Sum::nothing_of(limit));
+        let added = sum.add(limit, asset, amount);
+        added.ok_or_else(|| format!("{} counts no sum beyond 256 bits", limit.title()))?;
     }
     if limit.ceiling_of.is_some() && !sums.is_empty() && case.effects.nonce.is_none() {
         let title = limit.title();
-        return Err(format!(
-            "{title}: nobody could tell whether what a message lets flow in has: pay by a transaction"
-        ));
+        return Err(format!("{title}: nobody could tell whether what a message lets flow in has: pay by a transaction"));
     }
-    let mut charges = Vec::new();
-    for (subject, amount) in sums {
-        match limit.max_amount {
-            Some(max) if amount > max => {
-                return Err(format!("{} allows at most {max}, this request alone takes {amount}", limit.title()));
-            }
-            _ => charges.push(Charge { limit: limit.id.clone(), subject, amount }),
+    let take = |(subject, sum)| {
+        if let Sum::Units(amount) = &sum {
+            alone(limit, *amount)?;
         }
-    }
-    Ok(charges)
+        Ok(Take { limit, subject, sum })
+    };
+    sums.into_iter().map(take).collect()
 }
 
 /// What the effect adds to; `None` if the limit does not count it.

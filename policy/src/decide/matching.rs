@@ -182,9 +182,8 @@ impl<'a> Case<'a> {
 
     /// What all that the request moves of the assets is worth, each asset rounded up.
     fn worth(&self, class: Class, wanted: &'a Assets, currency: &Currency) -> Option<Amount> {
-        self.moved(class, wanted).try_fold(Amount::ZERO, |sum, (asset, total)| {
-            sum.checked_add(self.when.quotes.worth(asset, total?, &currency.id)?)
-        })
+        let moved = self.moved(class, wanted).map(|(asset, total)| Some((asset, total?)));
+        self.when.quotes.worth(moved.collect::<Option<Vec<_>>>()?, &currency.id).ok()
     }
 
     fn misses_who(&self, rule: &'a Rule, effect: &'a Effect) -> Option<Miss<'a>> {

@@ -282,6 +282,7 @@ fn limits_count_transfers_allowances_and_fees_by_their_subject() {
     let limit = |per, max_amount: u128| Limit {
         id: LimitId::new("l").unwrap(),
         assets: Assets::One(eth()),
+        currency: None,
         per,
         vaults: BTreeSet::new(),
         requesters: BTreeSet::new(),

@@ -309,6 +309,27 @@ fn dimensions_of_ceilings() {
     assert!(!back.iter().any(|one| one.direction == Direction::Loosens), "{back:?}");
 }
 
+/// Amounts of a limit in other money, or in none, are other amounts.
+#[test]
+fn dimensions_of_limits_in_money() {
+    let limit = "asset = \"usdt\"\nper = \"all\"\ncurrency = \"usd\"";
+    let (units, other) = ("asset = \"usdt\"\nper = \"all\"", "asset = \"eth\"\nper = \"all\"\ncurrency = \"usd\"");
+    for (from, to) in [(limit, units), (limit, other)] {
+        let (forth, back) = both_ways(from, to);
+        for changes in [&forth, &back] {
+            assert!(is_only(changes, Direction::Loosens), "{from} → {to}: {changes:?}");
+        }
+    }
+    let (forth, _) = both_ways(limit, units);
+    let says = "the money of limit reserve-usd-a-day changes from usd with 2 decimals to none";
+    assert!(forth.iter().any(|one| one.sentence == says), "{forth:?}");
+    let (forth, _) = both_ways("[currencies.usd]\ndecimals = 2", "[currencies.usd]\ndecimals = 3");
+    let says = "the money of limit reserve-usd-a-day changes from usd with 2 decimals to usd with 3 decimals";
+    assert!(forth.iter().any(|one| one.sentence == says), "{forth:?}");
+    let (forth, back) = both_ways("max_amount = \"250000\"", "max_amount = \"249999.99\"");
+    assert!(is_only(&forth, Direction::Tightens) && is_only(&back, Direction::Loosens), "{forth:?} {back:?}");
+}
+
 #[test]
 fn dimensions_of_money() {
     for (from, to) in

@@ -12,6 +12,7 @@ use super::entry::{Claim, Entry};
 use super::entry_wire::claim_to_wire;
 use super::release::Release;
 use super::scope::{Bound, Counts, Limit, Scope, counts_until};
+use crate::check::NoWorth;
 
 /// One request that counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +91,9 @@ pub enum Misfit {
     /// Two in one entry ask for it.
     #[error("{0} is claimed twice in one entry: claim it in two, where the second replaces the first by name")]
     Twice(Box<Scope>),
+    /// Nobody can tell how much it takes.
+    #[error("what it takes cannot be told: {0}")]
+    NoWorth(#[from] NoWorth),
     /// A replacement that leaves something out.
     #[error("{intent} replaces {replaced} but does not spend {scope} as that does: both could take effect")]
     SpendsLess {

@@ -4,15 +4,16 @@
 //! *settles* comes after numbers that were given up: it carries what was acknowledged at them and adds nothing of its own,
 //! so that giving up again never piles up. One that *seals* ends the committee; it may settle too.
 
+use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use limen_wire::effects::Amount;
+use limen_wire::effects::Asset;
 use limen_wire::envelope::{self, PayloadType};
-use limen_wire::ids::{CharterHash, ClusterId, CommitteeHash, EntryHash, IntentId, LedgerId, NodeId};
+use limen_wire::ids::{CharterHash, ClusterId, CommitteeHash, CurrencyId, EntryHash, IntentId, LedgerId, NodeId};
 use limen_wire::keys::SigningKey;
-use limen_wire::pb;
+use limen_wire::{check, pb};
 use serde::{Deserialize, Serialize};
 
 use super::entry_wire::{self, EntryError};
@@ -32,16 +33,21 @@ pub struct Claim {
 /// A price by which charges in money were computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Price {
-    /// The asset as CAIP-19.
-    pub asset: String,
-    /// The money, for example `usd`.
-    pub unit: String,
-    /// Smallest units of money for `10^scale` of the asset's smallest units.
-    pub value: Amount,
-    /// Power of ten.
-    pub scale: u32,
-    /// When it was observed, in milliseconds since 1970.
+    /// Of what.
+    pub asset: Asset,
+    /// In which money.
+    pub unit: CurrencyId,
+    /// In the smallest numbers.
+    pub price: check::Price,
+    /// When it was found, in milliseconds since 1970.
     pub at_ms: u64,
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let check::Price { value, scale } = self.price;
+        write!(f, "{value}/10^{scale} {} for {}, found at {} ms", self.unit, self.asset, self.at_ms)
+    }
 }
 
 /// The end of a committee.
@@ -74,7 +80,7 @@ pub struct Body {
     pub time_ms: u64,
     /// When its reservations end.
     pub expires_at_ms: u64,
-    /// Prices used.
+    /// The prices that the claims need, in increasing order of asset and money, and no others.
     pub prices: Vec<Price>,
     /// What is reserved, in increasing order of intents.
     pub claims: Vec<Claim>,

@@ -1,9 +1,11 @@
 //! The one encoding of an entry, and the shapes that it refuses.
 
 use bytes::Bytes;
-use limen_wire::effects::Amount;
-use limen_wire::ids::{CharterHash, ClusterId, CommitteeHash, EntryHash, IdError, IntentId, LedgerId, tagged_hash};
-use limen_wire::{limits, pb};
+use limen_wire::effects::{Amount, Asset};
+use limen_wire::ids::{
+    CharterHash, ClusterId, CommitteeHash, CurrencyId, EntryHash, IdError, IntentId, LedgerId, tagged_hash,
+};
+use limen_wire::{check, limits, pb};
 use prost::Message as _;
 
 use super::entry::{Body, Claim, Entry, Price, Seal};
@@ -62,10 +64,10 @@ fn copy(bytes: &[u8; 32]) -> Bytes {
 
 pub(super) fn encode(body: &Body) -> Vec<u8> {
     let price = |price: &Price| pb::LedgerPrice {
-        asset: price.asset.clone(),
-        unit: price.unit.clone(),
-        value: copy(&price.value.to_be_bytes()),
-        scale: price.scale,
+        asset: price.asset.to_string(),
+        unit: price.unit.to_string(),
+        value: copy(&price.price.value.to_be_bytes()),
+        scale: price.price.scale,
         at_ms: price.at_ms,
     };
     pb::LedgerEntry {
@@ -128,7 +130,7 @@ pub(super) fn decode(payload: &[u8], carried: bool) -> Result<Body, EntryError> 
         carried: raw.carried.into_iter().map(Entry::decode_carried).collect::<Result<_, _>>()?,
         seal: raw.seal.map(seal).transpose()?,
     };
-    check(&body)?;
+    well_formed(&body)?;
     Ok(body)
 }
 
@@ -137,13 +139,14 @@ const fn at_most(found: usize, limit: usize) -> Result<(), EntryError> {
 }
 
 fn price(raw: pb::LedgerPrice) -> Result<Price, EntryError> {
-    let text = |text: &str| (1..=200).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-    if !text(&raw.asset) || !text(&raw.unit) {
-        return Err(shape("prices", "asset and unit are printable ASCII"));
-    }
+    let asset = Asset::from_caip19(&raw.asset).filter(|asset| asset.to_string() == raw.asset);
+    let asset = asset.ok_or_else(|| shape("prices", "a coin or a token in its one CAIP-19 spelling is needed"))?;
     let value = raw.value.as_ref().try_into().map_err(|_| shape("prices", "32 bytes of value are needed"))?;
-    let (asset, unit, scale, at_ms) = (raw.asset, raw.unit, raw.scale, raw.at_ms);
-    Ok(Price { asset, unit, value: Amount::from_be_bytes(value), scale, at_ms })
+    let price = check::Price { value: Amount::from_be_bytes(value), scale: raw.scale };
+    if !price.is_possible() || price != price.reduced() {
+        return Err(shape("prices", "a price is more than nothing, in the smallest numbers"));
+    }
+    Ok(Price { asset, unit: CurrencyId::new(raw.unit)?, price, at_ms: raw.at_ms })
 }
 
 fn claim(raw: pb::LedgerClaim) -> Result<Claim, EntryError> {
@@ -164,12 +167,15 @@ fn seal(raw: pb::LedgerSeal) -> Result<Seal, EntryError> {
 }
 
 /// What holds for every entry, whoever made it.
-fn check(body: &Body) -> Result<(), EntryError> {
+fn well_formed(body: &Body) -> Result<(), EntryError> {
     if body.number == 0 || body.base >= body.number {
         return Err(shape("number", "it comes after its base"));
     }
     if body.expires_at_ms < body.time_ms {
         return Err(shape("expires_at_ms", "it comes after time_ms"));
+    }
+    if !body.prices.iter().zip(body.prices.iter().skip(1)).all(|(a, b)| a.place() < b.place()) {
+        return Err(shape("prices", "they stand in strictly increasing order of asset and money"));
     }
     if !body.claims.iter().zip(body.claims.iter().skip(1)).all(|(a, b)| a.intent < b.intent) {
         return Err(shape("claims", "they stand in strictly increasing order of intents"));

@@ -18,7 +18,7 @@ use super::book::Book;
 use super::certificate::Certificate;
 use super::closing::Closing;
 use super::committee::Committee;
-use super::entry::{Claim, Entry, Seal};
+use super::entry::{Claim, Entry, Price, Seal};
 use super::proposal::Proposal;
 use super::release::{KeySigners, Release};
 use super::scope::{Limit, Scope};
@@ -36,6 +36,8 @@ pub trait Judge {
     /// What the request takes, from its bytes under the entry's charter, with its prices and at its time; or why that cannot be
     /// said. What is carried was claimed under a charter that may not be in force any more.
     fn recompute(&self, entry: &Entry, intent: &IntentId) -> Result<Claim, String>;
+    /// The prices that an entry over these claims has: those that they need, by what is attested for each of its requests now.
+    fn prices(&self, entry: &Entry) -> Result<Vec<Price>, String>;
     /// Whether the guard would allow the request now but for the certificate; or why not.
     fn allows(&self, intent: &IntentId) -> Result<(), String>;
     /// The signers of the key that the request asks for.
@@ -129,6 +131,7 @@ impl Member {
             let intent = claim.intent;
             judge.allows(&intent).map_err(|reason| Refusal::NotAllowed { intent, reason })?;
         }
+        prices_are_attested(entry, judge)?;
         self.durable.book.fits(&entry.claims, entry.time_ms, &|scope, claims| judge.limit(scope, claims))?;
         if let Some(seal) = entry.seal {
             self.seal_is_due(entry, seal, judge)?;
@@ -245,7 +248,17 @@ impl Member {
     }
 }
 
-/// Every claim is what the member computes from the request's own bytes.
+/// The entry has exactly the prices that are attested for what it claims: not one that is lower, or higher, or besides.
+fn prices_are_attested(entry: &Entry, judge: &dyn Judge) -> Result<(), Refusal> {
+    let words = |all: &[Price]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let own = judge.prices(entry).map_err(Refusal::NoPrices)?;
+    if own == entry.prices {
+        return Ok(());
+    }
+    Err(Refusal::OtherPrices { found: words(&entry.prices), expected: words(&own) })
+}
+
+/// Every claim is what the member computes from the request's own bytes and the entry's prices.
 fn claims_are_true(entry: &Entry, judge: &dyn Judge) -> Result<(), Refusal> {
     for claim in &entry.claims {
         let intent = claim.intent;

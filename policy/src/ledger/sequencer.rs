@@ -6,6 +6,7 @@
 mod closers;
 mod hint;
 mod stuck;
+mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use limen_wire::ids::{CharterHash, CommitteeHash, EntryHash, IntentId, NodeId};
 use limen_wire::{limits, pb, statement};
 
 pub use hint::Hint;
+pub use wanted::Wanted;
 
 use super::book::{Book, Limits, Misfit};
 use super::certificate::Certificate;
@@ -111,7 +113,9 @@ pub struct Sequencer {
     view: Durable,
     start: Option<Certificate>,
     certificates: BTreeMap<u64, Certificate>,
-    waiting: VecDeque<Claim>,
+    waiting: VecDeque<Wanted>,
+    /// What is on its way at prices: another entry has other ones.
+    priced: BTreeMap<IntentId, Wanted>,
     releases: VecDeque<pb::Envelope>,
     /// Entries that closings may name, by hash.
     named: BTreeMap<EntryHash, Entry>,
@@ -141,6 +145,7 @@ impl Sequencer {
             start,
             certificates: BTreeMap::new(),
             waiting: VecDeque::new(),
+            priced: BTreeMap::new(),
             releases: VecDeque::new(),
             named: BTreeMap::new(),
             bound_through: BTreeMap::new(),
@@ -173,10 +178,11 @@ impl Sequencer {
     }
 
     /// Wants a request's charges reserved, in place of what was wanted for it before.
-    pub fn submit(&mut self, claim: Claim) {
-        match self.waiting.iter_mut().find(|waiting| waiting.intent == claim.intent) {
-            Some(waiting) => *waiting = claim,
-            None => self.waiting.push_back(claim),
+    pub fn submit(&mut self, wanted: impl Into<Wanted>) {
+        let wanted = wanted.into();
+        match self.waiting.iter_mut().find(|waiting| waiting.intent() == wanted.intent()) {
+            Some(waiting) => *waiting = wanted,
+            None => self.waiting.push_back(wanted),
         }
     }
 
@@ -186,15 +192,18 @@ impl Sequencer {
         self.waiting.clear();
     }
 
-    /// Wants again what was on its way, if it was computed under this charter and nothing newer is wanted.
+    /// Wants again what was on its way, if it was computed under this charter and nothing newer is wanted. What somebody else
+    /// has computed at prices is left to whoever wishes it.
     fn resubmit(&mut self, entry: &Entry, besides: impl Fn(&Claim) -> bool) {
         if entry.charter != self.charter {
             return;
         }
         for claim in entry.claims.iter().filter(|claim| !besides(claim)) {
-            if self.waiting.iter().all(|waiting| waiting.intent != claim.intent) {
-                self.waiting.push_back(claim.clone());
+            if self.waiting.iter().any(|waiting| waiting.intent() == claim.intent) {
+                continue;
             }
+            let in_units = || entry.prices.is_empty().then(|| Wanted::from(claim.clone()));
+            self.waiting.extend(self.priced.get(&claim.intent).cloned().or_else(in_units));
         }
     }
 
@@ -304,26 +313,36 @@ impl Sequencer {
             return self.entry(body).map_or(outputs, |entry| self.propose(entry, now_ms));
         }
         body.releases = self.next_release().into_iter().collect();
-        while let Some(claim) = self.waiting.pop_front() {
+        let mut whole = None;
+        while let Some(wanted) = self.waiting.pop_front() {
             let fits = |claims: &[Claim]| self.view.book.fits(claims, time_ms, limit);
-            if let Err(misfit) = fits(std::slice::from_ref(&claim)) {
-                outputs.push(Output::Dropped { intent: claim.intent, misfit: Some(misfit) });
+            let alone = wanted.alone(now_ms).map_err(Misfit::from);
+            if let Err(misfit) = alone.and_then(|claim| fits(std::slice::from_ref(&claim))) {
+                outputs.push(Output::Dropped { intent: wanted.intent(), misfit: Some(misfit) });
                 continue;
             }
-            let place = batch.partition_point(|other: &Claim| other.intent < claim.intent);
-            batch.insert(place, claim.clone());
-            let whole = Entry::new(Body { claims: batch.clone(), ..body.clone() });
-            if whole.is_err() || fits(&batch).is_err() {
-                batch.remove(place);
-                rest.push_back(claim);
+            let place = batch.partition_point(|other: &Wanted| other.intent() < wanted.intent());
+            batch.insert(place, wanted.clone());
+            // Together they count at the highest price that is attested with any of them.
+            let Ok((prices, claims)) = wanted::together(&batch) else {
+                rest.push_back(batch.remove(place));
+                continue;
+            };
+            let fitting = fits(&claims).is_ok();
+            match Entry::new(Body { prices, claims, ..body.clone() }) {
+                Ok(entry) if fitting => whole = Some(entry),
+                Ok(_) => rest.push_back(batch.remove(place)),
                 // The next ones are tried in the next entry.
-                if whole.is_err() {
+                Err(_) => {
+                    rest.push_back(batch.remove(place));
                     rest.append(&mut self.waiting);
                 }
             }
         }
         self.waiting = rest;
-        if let Ok(entry) = Entry::new(Body { claims: batch, ..body }) {
+        if let Some(entry) = whole.or_else(|| Entry::new(body).ok()) {
+            let priced = batch.into_iter().filter(|_| !entry.prices.is_empty());
+            self.priced = priced.map(|wanted| (wanted.intent(), wanted)).collect();
             outputs.extend(self.propose(entry, now_ms));
         }
         outputs
@@ -421,7 +440,8 @@ impl Sequencer {
 
     fn requeue(&mut self, certified: &Entry) {
         let reserved = |claim: &Claim| certified.claims.iter().any(|other| other.intent == claim.intent);
-        self.waiting.retain(|claim| !reserved(claim));
+        let unreserved = |id: IntentId| certified.claims.iter().all(|other| other.intent != id);
+        self.waiting.retain(|wanted| unreserved(wanted.intent()));
         let open: Vec<Entry> = self.named.values().cloned().collect();
         open.iter().for_each(|entry| self.resubmit(entry, reserved));
     }

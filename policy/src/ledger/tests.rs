@@ -12,6 +12,7 @@ mod lasting;
 mod limits;
 mod member;
 mod model;
+mod money;
 mod release;
 mod sequencer;
 mod split;

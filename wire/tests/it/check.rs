@@ -160,3 +160,30 @@ fn worth_is_rounded_up_and_never_wraps() {
     assert_eq!(Price { value: units("2"), scale: 0 }.worth(Amount::MAX), None);
     assert_eq!(Price { value: units("1"), scale: 0 }.worth(Amount::MAX), Some(Amount::MAX));
 }
+
+#[test]
+fn prices_are_compared_exactly_and_written_in_one_way() {
+    use std::cmp::Ordering::{Equal, Greater, Less};
+    let price = |text: &str, scale| Price { value: Amount::from_decimal(text).unwrap(), scale };
+    for (one, other, expected) in [
+        (price("25", 1), price("250", 2), Equal),
+        (price("251", 2), price("25", 1), Greater),
+        (price("25", 1), price("251", 2), Less),
+        (price("1", 76), price("1", 0), Less),
+        // Beyond 256 bits on the way.
+        (Price { value: Amount::MAX, scale: 0 }, Price { value: Amount::MAX, scale: 76 }, Greater),
+        (Price { value: Amount::MAX, scale: 76 }, Price { value: Amount::MAX, scale: 75 }, Less),
+    ] {
+        assert_eq!(one.compare(&other), expected, "{one:?} {other:?}");
+        assert_eq!(other.compare(&one), expected.reverse());
+    }
+    for (one, reduced) in [
+        (price("2500", 3), price("25", 1)),
+        (price("2500", 1), price("250", 0)),
+        (price("25", 7), price("25", 7)),
+        (price("0", 2), price("0", 0)),
+    ] {
+        assert_eq!(one.reduced(), reduced);
+        assert_eq!(one.compare(&reduced), Equal);
+    }
+}

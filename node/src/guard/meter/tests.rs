@@ -12,6 +12,7 @@ fn limit(window_secs: Option<u64>, amount: u128, count: Option<u64>) -> Limit {
     Limit {
         id: LimitId::new("l").unwrap(),
         assets: Assets::One(Asset::Native(ChainId::eip155(31337))),
+        currency: None,
         per: Per::All,
         vaults: BTreeSet::new(),
         requesters: BTreeSet::new(),

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use limen_policy::check;
-use limen_policy::ledger::{Certificate, Claim, Committee, Durable, Hint, Limit, Output, Scope, Sequencer};
+use limen_policy::check::{self, Finding, Quotes};
+use limen_policy::ledger::{Certificate, Claim, Committee, Durable, Hint, Limit, Output, Scope, Sequencer, Wanted};
 use limen_wire::envelope::{PayloadType, payload_id};
 use limen_wire::ids::{ClusterId, CommitteeSize, Epoch, IntentId, KeyId, PartyIndex, Protocol, Scheme, SessionId};
 use limen_wire::intent::seal_intent;
@@ -215,22 +215,31 @@ impl World {
         self.checks.get(&id).cloned().unwrap_or_default()
     }
 
+    /// What was found about a request and holds.
+    pub(super) fn findings(&self, id: &IntentId) -> Vec<Finding> {
+        let verify = |one| check::verify(one, &self.charter, id, self.now_ms / 1000).ok();
+        self.checks.get(id).into_iter().flatten().filter_map(verify).collect()
+    }
+
     /// A limit with the room for these claims, as an honest coordinator knows it.
     fn room(&self, scope: &Scope, claims: &[Claim]) -> Option<Limit> {
-        let told = |id: &IntentId| {
-            let verify = |one| check::verify(one, &self.charter, id, self.now_ms / 1000).ok();
-            let findings: Vec<_> = self.checks.get(id).into_iter().flatten().filter_map(verify).collect();
-            check::attested(&self.charter, &findings)
-        };
+        let told = |id: &IntentId| check::attested(&self.charter, &self.findings(id));
         let told: Vec<_> =
             claims.iter().filter(|claim| claim.charges.contains_key(scope)).map(|claim| told(&claim.intent)).collect();
         let main = self.charter.ledgers.keys().next().unwrap();
         self.charter.ledger_room(main, scope, told.iter().map(Some))
     }
 
+    /// What a request takes of the first ledger, and at which prices.
+    pub(super) fn wanted(&self, envelope: &pb::Envelope) -> Wanted {
+        let demands = self.keeper(0).decisions.examine(envelope).unwrap().demands(&self.charter).unwrap();
+        let demand = demands.into_values().next().unwrap();
+        Wanted { quotes: Quotes::of(&self.findings(&demand.intent)), demand }
+    }
+
     pub(super) fn claim(&self, envelope: &pb::Envelope) -> Claim {
-        let examined = self.keeper(0).decisions.examine(envelope).unwrap();
-        examined.claims(&self.charter).into_values().next().unwrap()
+        let Wanted { demand, quotes } = self.wanted(envelope);
+        demand.at(&quotes).unwrap()
     }
 
     /// A signer's decision on signing with another one.
@@ -285,10 +294,10 @@ impl World {
 
     /// Reserves one request through a carrier; its certificate.
     pub(super) async fn reserve(&mut self, carrier: &mut Carrier, envelope: &pb::Envelope) -> Option<Certificate> {
-        let claim = self.claim(envelope);
+        let id = payload_id(PayloadType::Intent, &envelope.payload);
         carrier.submit(self, envelope);
         carrier.work(self).await;
-        let found = |one: &&Certificate| one.entry().claims.contains(&claim);
+        let found = |one: &&Certificate| one.entry().claims.iter().any(|claim| claim.intent == id);
         carrier.certified.iter().rev().find(found).cloned()
     }
 }
@@ -349,9 +358,9 @@ impl Carrier {
     }
 
     pub(super) fn submit(&mut self, world: &World, envelope: &pb::Envelope) {
-        let claim = world.claim(envelope);
-        self.requests.insert(claim.intent, world.requested(envelope));
-        self.sequencer.submit(claim);
+        let wanted = world.wanted(envelope);
+        self.requests.insert(wanted.demand.intent, world.requested(envelope));
+        self.sequencer.submit(wanted);
     }
 
     /// Remembers a request that somebody else has proposed.

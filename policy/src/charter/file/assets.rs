@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use limen_wire::effects::{Amount, Asset};
-use limen_wire::ids::CurrencyId;
+use limen_wire::ids::{CheckerId, CurrencyId};
 use serde::Deserialize;
 
 use super::vaults::tag;
 use super::{address, chain, invalid, name};
 use crate::charter::assets::{AssetGroup, Assets};
-use crate::charter::{AssetEntry, CharterError, Currency};
+use crate::charter::{AssetEntry, CharterError, Checker, Currency};
 
 /// Most groups of a charter.
 const MAX_GROUPS: usize = 100;
@@ -106,6 +106,21 @@ pub(super) fn currencies(raw: BTreeMap<String, FileCurrency>) -> Result<BTreeMap
         Ok((id.clone(), Currency { id, decimals: raw.decimals }))
     };
     raw.into_iter().map(currency).collect()
+}
+
+/// The money in which rules and limits can say amounts, and who knows prices in it.
+pub(super) struct Money<'a> {
+    pub(super) currencies: &'a BTreeMap<CurrencyId, Currency>,
+    pub(super) checkers: &'a BTreeMap<CheckerId, Checker>,
+}
+
+/// A currency in which somebody attests prices.
+pub(super) fn priced<'a>(place: &str, text: &str, money: &Money<'a>) -> Result<&'a Currency, CharterError> {
+    let currency = known_currency(place, text.to_owned(), money.currencies)?;
+    match money.checkers.values().any(|checker| checker.prices_in.contains(&currency.id)) {
+        true => Ok(currency),
+        false => Err(invalid(place, format!("nobody attests prices: name {text} in prices_in of a checker"))),
+    }
 }
 
 /// A currency by name.

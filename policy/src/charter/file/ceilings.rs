@@ -84,6 +84,7 @@ fn ceiling(
     Ok(Limit {
         id: name(place, LimitId::new(raw.id))?,
         assets: named.assets,
+        currency: None,
         per: Per::All,
         vaults: BTreeSet::new(),
         requesters: BTreeSet::new(),

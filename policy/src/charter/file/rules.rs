@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use limen_wire::effects::ChainId;
-use limen_wire::ids::{BookEntryId, CheckerId, CurrencyId, KeyId, RequesterId};
+use limen_wire::ids::{BookEntryId, CheckerId, KeyId, RequesterId};
 use serde::Deserialize;
 
-use super::assets::{self, Registry};
+use super::assets::{self, Money, Registry};
 use super::hours::{FileHours, hours};
 use super::vaults::{known_requesters, known_vaults, tag};
 use super::{address, chain, invalid, name};
 use crate::charter::people::Roster;
 use crate::charter::rule::{AmountRange, Class, DelayFrom, Destination, Destinations, EntryAge, Needs, Rule, Verb};
 use crate::charter::vault::{Book, Vaults};
-use crate::charter::{CharterError, Checker, Currency, Requester};
+use crate::charter::{CharterError, Checker, Requester};
 use crate::formula::Formula;
 
 /// Most rules of a charter.
@@ -26,10 +26,9 @@ const MAX_DELAY_SECS: u64 = 366 * 86_400;
 /// What rules can name.
 pub(super) struct Known<'a> {
     pub(super) registry: &'a Registry<'a>,
-    pub(super) currencies: &'a BTreeMap<CurrencyId, Currency>,
+    pub(super) money: &'a Money<'a>,
     pub(super) requesters: &'a BTreeMap<RequesterId, Requester>,
     pub(super) roster: &'a Roster,
-    pub(super) checkers: &'a BTreeMap<CheckerId, Checker>,
     pub(super) vaults: &'a Vaults,
     pub(super) book: &'a Book,
 }
@@ -179,7 +178,7 @@ fn amount(
     known: &Known<'_>,
 ) -> Result<AmountRange, CharterError> {
     let FileRule { asset, asset_group, currency, more_than, max_amount, .. } = raw;
-    let currency = currency.as_ref().map(|text| priced(place, text, known)).transpose()?;
+    let currency = currency.as_ref().map(|text| assets::priced(place, text, known.money)).transpose()?;
     if currency.is_some() && more_than.is_none() && max_amount.is_none() {
         return Err(invalid(place, "currency means nothing without more_than or max_amount"));
     }
@@ -209,15 +208,6 @@ fn amount(
     match (range.more_than, range.max_amount) {
         (Some(low), Some(high)) if low >= high => Err(invalid(place, "more_than must be less than max_amount")),
         _ => Ok(range),
-    }
-}
-
-/// A currency in which somebody attests prices.
-fn priced<'a>(place: &str, text: &str, known: &'a Known<'_>) -> Result<&'a Currency, CharterError> {
-    let currency = assets::known_currency(place, text.to_owned(), known.currencies)?;
-    match known.checkers.values().any(|checker| checker.prices_in.contains(&currency.id)) {
-        true => Ok(currency),
-        false => Err(invalid(place, format!("nobody attests prices: name {text} in prices_in of a checker"))),
     }
 }
 
@@ -277,7 +267,7 @@ fn needs(place: &str, verb: Verb, raw: &FileRule, known: &Known<'_>) -> Result<N
         delay_from: raw.delay_from,
         not_by_requester: raw.not_by_requester,
         credentials_for_secs: raw.credentials_for_secs,
-        checks: checks(place, &raw.checks, known.checkers)?,
+        checks: checks(place, &raw.checks, known.money.checkers)?,
     };
     match verb {
         Verb::Deny if !needs.is_empty() => Err(invalid(place, "a rule that denies asks for nothing: leave it out")),

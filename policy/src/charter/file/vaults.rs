@@ -7,7 +7,7 @@ use limen_wire::effects::Amount;
 use limen_wire::ids::{BookEntryId, KeyId, LedgerId, LimitId, RequesterId, VaultId};
 use serde::Deserialize;
 
-use super::assets::Registry;
+use super::assets::{self, Money, Registry, priced};
 use super::{address, chain, invalid, name};
 use crate::charter::vault::{Book, BookEntry, Limit, Per, Tier, Vault, Vaults};
 use crate::charter::{CharterError, Requester};
@@ -69,7 +69,7 @@ pub(super) struct FileLimit {
     split_count: u64,
     #[serde(default)]
     ledger: Option<String>,
-    /// What only rules can say.
+    /// The money in which the amounts are.
     #[serde(default)]
     currency: Option<String>,
 }
@@ -161,7 +161,7 @@ pub(super) fn known_requesters(
 
 pub(super) fn limits(
     raw: Vec<FileLimit>,
-    registry: &Registry<'_>,
+    (registry, money): (&Registry<'_>, &Money<'_>),
     vaults: &Vaults,
     requesters: &BTreeMap<RequesterId, Requester>,
     ledgers: &BTreeMap<LedgerId, Arc<Committee>>,
@@ -172,7 +172,7 @@ pub(super) fn limits(
     let mut limits = BTreeMap::new();
     for raw in raw {
         let place = format!("limit {:?}", raw.id);
-        let limit = limit(&place, raw, registry, vaults, requesters)?;
+        let limit = limit(&place, raw, (registry, money), vaults, requesters)?;
         kept(&place, &limit, ledgers)?;
         if limits.insert(limit.id.clone(), limit).is_some() {
             return Err(invalid(place, "named twice"));
@@ -184,21 +184,24 @@ pub(super) fn limits(
 fn limit(
     place: &str,
     raw: FileLimit,
-    registry: &Registry<'_>,
+    (registry, money): (&Registry<'_>, &Money<'_>),
     vaults: &Vaults,
     requesters: &BTreeMap<RequesterId, Requester>,
 ) -> Result<Limit, CharterError> {
-    if raw.currency.is_some() {
-        let message = "a limit counts units of an asset or asset_group, not money: every member of a ledger must be able to count              a request again later, when its price is another one. Say currency in a rule";
-        return Err(invalid(place, message));
-    }
     let named = registry.find(place, raw.asset.as_ref(), raw.asset_group.as_ref())?;
     let named = named.ok_or_else(|| invalid(place, "it needs an asset or an asset_group"))?;
     match (raw.window_secs, raw.lifetime) {
         (Some(1..), false) | (None, true) => {}
         _ => return Err(invalid(place, "either window_secs (at least 1) or lifetime = true is needed")),
     }
-    let units = |text: String| named.amount(place, &text);
+    let currency = raw.currency.map(|text| priced(place, &text, money)).transpose()?;
+    if currency.is_some() && raw.max_amount.is_none() {
+        return Err(invalid(place, "currency means nothing without max_amount"));
+    }
+    let units = |text: String| match currency {
+        Some(currency) => assets::units(place, &text, currency.decimals),
+        None => named.amount(place, &text),
+    };
     let max_amount = raw.max_amount.map(units).transpose()?;
     let split_amount = raw.split_amount.map(units).transpose()?.unwrap_or(Amount::ZERO);
     if max_amount.is_none() && raw.max_count.is_none() {
@@ -210,6 +213,7 @@ fn limit(
     Ok(Limit {
         id: name(place, LimitId::new(raw.id))?,
         assets: named.assets,
+        currency: currency.cloned(),
         per: raw.per,
         vaults: known_vaults(place, raw.vaults, vaults)?,
         requesters: known_requesters(place, raw.requesters, requesters)?,

@@ -63,12 +63,13 @@ fn what_brings_something_into_the_vault_counts() {
     // Its own accounts pay each other; what one draws from somebody else comes in, and what it lets another spend may.
     assert_eq!(counted("hot", vec![usdt("5", HOT)]), None);
     let drawn = Effect::Transfer { asset: token(), amount: units("5"), from: address(ALICE), to: address(HOT) };
-    let charges = charges(&charter, &intent("backend", "hot"), &effects(vec![drawn])).unwrap();
-    assert!(charges.iter().any(|charge| charge.limit.as_str() == "hot-usdt"), "{charges:?}");
+    let (request, list) = (intent("backend", "hot"), effects(vec![drawn]));
+    let takes = takes(&charter, &request, &list).unwrap();
+    assert!(takes.iter().any(|take| take.limit.id.as_str() == "hot-usdt"), "{takes:?}");
     assert_eq!(counted("hot", vec![allowance("2", HOT)]), Some(units("2")));
     // Another asset is no matter of this ceiling.
-    let coin = super::super::charges(&charter, &intent("backend", "treasury"), &effects(vec![transfer(eth(), 5, HOT)]));
-    assert_eq!(coin, Ok(Vec::new()));
+    let (request, coin) = (intent("backend", "treasury"), effects(vec![transfer(eth(), 5, HOT)]));
+    assert_eq!(super::super::takes(&charter, &request, &coin), Ok(Vec::new()));
 }
 
 /// One key has the same address on all chains of its kind.
@@ -78,8 +79,9 @@ fn the_chain_of_the_entry_does_not_matter() {
     let entry = text.find("id = \"hot-account\"").unwrap();
     let elsewhere = format!("{}{}", &text[..entry], text[entry..].replacen("eip155:31337", "eip155:10", 1));
     let charter = Charter::from_toml(&elsewhere).unwrap();
-    let found = charges(&charter, &intent("backend", "treasury"), &effects(vec![usdt("5", HOT)])).unwrap();
-    assert!(found.iter().any(|charge| charge.limit.as_str() == "hot-usdt"), "{found:?}");
+    let (request, list) = (intent("backend", "treasury"), effects(vec![usdt("5", HOT)]));
+    let found = takes(&charter, &request, &list).unwrap();
+    assert!(found.iter().any(|take| take.limit.id.as_str() == "hot-usdt"), "{found:?}");
 }
 
 #[test]

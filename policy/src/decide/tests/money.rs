@@ -35,7 +35,10 @@ more_than = "500"
 "#;
 
 fn money(rules: &str) -> Charter {
-    let text = include_str!("../../../development.sample.toml");
+    money_with(include_str!("../../../development.sample.toml"), rules)
+}
+
+fn money_with(text: &str, rules: &str) -> Charter {
     let head = &text[..text.find("[[rules]]").unwrap()];
     let group = "[asset_groups.all]\nassets = [\"eth\", \"usdt\"]\ndecimals = 18\n\n[currencies.usd]";
     Charter::from_toml(&format!("{}{rules}", head.replacen("[currencies.usd]", group, 1))).unwrap()
@@ -158,6 +161,117 @@ fn approvals_outlast_prices_but_not_who_attests_them() {
     let group = "[asset_groups.all]\nassets = [\"eth\", \"usdt\"]\ndecimals = 18\n\n[currencies.usd]";
     let later = Charter::from_toml(&format!("{}{RULES}", head.replacen("[currencies.usd]", group, 1))).unwrap();
     assert_ne!(slice(&later, 1), unpriced);
+}
+
+const LIMIT: &str = r#"
+[[limits]]
+id = "an-hour"
+asset_group = "all"
+currency = "usd"
+per = "all"
+window_secs = 3600
+max_amount = "800"
+split_amount = "800"
+
+[[rules]]
+name = "anything"
+allow = "transfer"
+asset = "eth"
+max_amount = "1000"
+destinations = "anywhere"
+
+[[rules]]
+name = "tokens"
+allow = "transfer"
+asset = "usdt"
+max_amount = "1000000"
+destinations = "anywhere"
+
+[[rules]]
+name = "gas"
+allow = "fee"
+asset = "eth"
+max_amount = "1"
+"#;
+
+fn charged(decision: &Decision) -> Option<u128> {
+    let mut hour = decision.charges.iter().filter(|charge| charge.limit.as_str() == "an-hour");
+    hour.next().map(|charge| charge.amount.to_u64().unwrap().into())
+}
+
+/// Transfers and the largest fee, in both assets, each asset rounded up.
+#[test]
+fn a_limit_in_money_counts_what_everything_is_worth() {
+    let charter = money(LIMIT);
+    let prices = quotes(&[(eth(), 25_000, 18), (token(), 100, 6)]);
+    let list = || vec![transfer(eth(), ETHER, ALICE), transfer(token(), 3_000_000, ALICE), fee(1)];
+    let decision = decided(&charter, list(), &prices);
+    assert!(decision.allowed && decision.timed && decision.requirements.is_empty(), "{decision:?}");
+    assert_eq!(charged(&decision), Some(25_001 + 300));
+    // Of two prices the higher one.
+    let both = quotes(&[(eth(), 25_000, 18), (token(), 100, 6), (eth(), 30_000, 18), (token(), 99, 6)]);
+    assert_eq!(charged(&decided(&charter, list(), &both)), Some(30_001 + 300));
+}
+
+#[test]
+fn without_a_price_nobody_can_tell_what_it_takes_of_a_limit() {
+    let charter = money(LIMIT);
+    let list = || vec![transfer(eth(), 1, ALICE), transfer(token(), 1, ALICE)];
+    for prices in [quotes(&[]), quotes(&[(token(), 100, 6)])] {
+        let decision = decided(&charter, list(), &prices);
+        assert!(decision.allowed && decision.timed && charged(&decision).is_none(), "{decision:?}");
+        assert!(asked(&decision).contains(&PRICE_OF_ETH), "{decision:?}");
+    }
+    // What the limit is not about needs no price.
+    let needs: Vec<_> = super::super::takes(&charter, &intent("backend", "treasury"), &effects(list()))
+        .unwrap()
+        .iter()
+        .map(|take| take.sum.needs().count())
+        .collect();
+    assert_eq!(needs.iter().sum::<usize>(), 2, "{needs:?}");
+}
+
+/// A price at which it is too much denies it now, and not for good.
+#[test]
+fn more_than_a_limit_in_money_allows_alone_is_denied_at_that_price() {
+    let charter = money(LIMIT);
+    let list = || vec![transfer(eth(), ETHER, ALICE)];
+    let (fits, over) = (quotes(&[(eth(), 80_000, 18)]), quotes(&[(eth(), 80_001, 18)]));
+    let decision = decided(&charter, list(), &fits);
+    assert_eq!((decision.allowed, charged(&decision)), (true, Some(80_000)));
+    let denied = decided(&charter, list(), &over);
+    assert!(!denied.allowed && !denied.for_good && denied.timed, "{denied:?}");
+    assert_eq!(denied.reasons, ["limit an-hour allows at most 80000, this request alone takes 80001"]);
+    assert_eq!(denied.slice, decision.slice);
+    let beyond = decided(&charter, list(), &quotes(&[(eth(), u128::MAX, 0)]));
+    assert!(!beyond.allowed && !beyond.for_good, "{beyond:?}");
+    let most = [((eth(), CurrencyId::new("usd").unwrap()), Price { value: Amount::MAX, scale: 0 })].into();
+    let most = Quotes::of(&[Finding::unproved(CheckerId::new("rates").unwrap(), [].into(), most)]);
+    let beyond = decided(&charter, vec![transfer(eth(), 2, ALICE)], &most);
+    assert!(
+        !beyond.for_good && beyond.reasons.iter().any(|why| why.contains("limit an-hour: it is worth more")),
+        "{beyond:?}"
+    );
+}
+
+/// What people approve has the limit in it and who attests prices in its money, but no price.
+#[test]
+fn approvals_are_bound_to_a_limit_in_money_and_its_sources_of_prices() {
+    let slice =
+        |text: &str, prices: &Quotes| decided(&money_with(text, LIMIT), vec![transfer(eth(), 1, ALICE)], prices).slice;
+    let text = include_str!("../../../development.sample.toml");
+    let unpriced = slice(text, Quotes::none());
+    assert_eq!(slice(text, &quotes(&[(eth(), 7, 0)])), unpriced);
+    for (from, to) in [
+        ("max_age_secs = 120", "max_age_secs = 121"),
+        ("[currencies.usd]\ndecimals = 2", "[currencies.usd]\ndecimals = 3"),
+    ] {
+        assert_ne!(slice(&text.replacen(from, to, 1), Quotes::none()), unpriced, "{to}");
+    }
+    assert_eq!(slice(&text.replacen("max_age_secs = 600", "max_age_secs = 601", 1), Quotes::none()), unpriced);
+    let other = LIMIT.replacen("max_amount = \"800\"", "max_amount = \"801\"", 1);
+    let other = decided(&money_with(text, &other), vec![transfer(eth(), 1, ALICE)], Quotes::none());
+    assert_ne!(other.slice, unpriced);
 }
 
 proptest! {

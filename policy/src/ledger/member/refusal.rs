@@ -92,6 +92,17 @@ pub enum Refusal {
     /// Other charges than the bytes have.
     #[error("the entry claims other charges for {0} than its bytes have")]
     OtherCharges(IntentId),
+    /// Nothing attests what something is worth.
+    #[error("the entry's prices cannot be told: {0}")]
+    NoPrices(String),
+    /// Other prices than those that are attested.
+    #[error("the entry's prices are [{found}], attested for its requests is [{expected}]")]
+    OtherPrices {
+        /// The entry's.
+        found: String,
+        /// The member's.
+        expected: String,
+    },
     /// A request that the guard refuses.
     #[error("{intent} would not be allowed: {reason}")]
     NotAllowed {

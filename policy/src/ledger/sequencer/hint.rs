@@ -23,7 +23,7 @@ pub enum Hint {
     },
     /// This request cannot be reserved.
     Unfit(IntentId),
-    /// Nothing that is judged by this charter, or dated by this clock, is acknowledged now.
+    /// Nothing that is judged by this charter, dated by this clock, or counted at these prices is acknowledged now.
     Stale,
     /// Something else.
     Other,
@@ -41,7 +41,10 @@ impl Hint {
             | Refusal::OtherCharges(intent)
             | Refusal::NotAllowed { intent, .. }
             | Refusal::Misfit(Misfit::Held { intent, .. } | Misfit::SpendsLess { intent, .. }) => Self::Unfit(*intent),
-            Refusal::OtherCharter { .. } | Refusal::Skewed { .. } => Self::Stale,
+            Refusal::OtherCharter { .. }
+            | Refusal::Skewed { .. }
+            | Refusal::NoPrices(_)
+            | Refusal::OtherPrices { .. } => Self::Stale,
             _ => Self::Other,
         }
     }

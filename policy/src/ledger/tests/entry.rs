@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use limen_wire::effects::Asset;
 use limen_wire::ids::{CommitteeHash, EntryHash};
 use limen_wire::pb;
 use prost::Message as _;
@@ -8,9 +9,12 @@ use crate::ledger::*;
 
 fn sample() -> Body {
     let claims = [spending(1, 10, &[nonce(5), input(0)], None), spending(2, 20, &[nonce(6)], Some(9))];
-    let price =
-        Price { asset: "eip155:1/slip44:60".into(), unit: "usd".into(), value: amount(3), scale: 18, at_ms: NOW };
-    Body { prices: vec![price], ..body(&committee(), None, NOW, &claims) }
+    Body { prices: vec![price("eip155:1/slip44:60", "usd")], ..body(&committee(), None, NOW, &claims) }
+}
+
+fn price(asset: &str, unit: &str) -> Price {
+    let price = limen_wire::check::Price { value: amount(3), scale: 18 };
+    Price { asset: Asset::from_caip19(asset).unwrap(), unit: unit.parse().unwrap(), price, at_ms: NOW }
 }
 
 fn refused(change: impl FnOnce(&mut Body)) -> EntryError {
@@ -56,7 +60,12 @@ fn every_field_changes_the_hash() {
         hash(|b| b.previous = EntryHash::new([1; 32])),
         hash(|b| b.time_ms -= 1),
         hash(|b| b.expires_at_ms += 1),
-        hash(|b| b.prices[0].value = amount(4)),
+        hash(|b| b.prices[0].price.value = amount(4)),
+        hash(|b| b.prices[0].price.scale = 17),
+        hash(|b| b.prices[0].at_ms -= 1),
+        hash(|b| b.prices[0] = price("eip155:1/slip44:60", "chf")),
+        hash(|b| b.prices[0] = price("eip155:2/slip44:60", "usd")),
+        hash(|b| b.prices.clear()),
         hash(|b| b.claims[0].replaces = Some(id(77))),
         hash(|b| b.claims[0].charges.extend([(daily(), amount(11))])),
         hash(|b| drop(b.claims.pop())),
@@ -95,7 +104,17 @@ fn shapes_that_mean_nothing_are_refused() {
     assert_eq!(field(refused(|b| b.claims.reverse())), "claims");
     assert_eq!(field(refused(|b| b.claims.clear())), "claims");
     assert_eq!(field(refused(|b| b.claims[0].replaces = Some(b.claims[0].intent))), "claims");
-    assert_eq!(field(refused(|b| b.prices[0].asset.clear())), "prices");
+    // Every price has one way to be written, and one place.
+    assert_eq!(field(refused(|b| b.prices[0].price.value = amount(0))), "prices");
+    assert_eq!(field(refused(|b| b.prices[0].price.value = amount(30))), "prices");
+    assert_eq!(field(refused(|b| b.prices[0].price.scale = 77)), "prices");
+    assert_eq!(field(refused(|b| b.prices.push(b.prices[0].clone()))), "prices");
+    for (asset, unit) in [("eip155:1/slip44:60", "chf"), ("eip155:1/erc20:0xabc", "usd")] {
+        assert_eq!(field(refused(|b| b.prices.push(price(asset, unit)))), "prices", "{asset} {unit}");
+        let mut body = sample();
+        body.prices.insert(0, price(asset, unit));
+        assert!(Entry::new(body).is_ok(), "{asset} {unit}");
+    }
     assert_eq!(field(refused(|b| b.releases.push(pb::Envelope::default()))), "releases");
     let voided = |b: &Body| void(&cluster(), &b.claims[0].intent, &node(0), &key(0));
     assert_eq!(field(refused(|b| b.releases.push(voided(b)))), "releases");

@@ -133,6 +133,9 @@ impl Judge for Guard {
     fn recompute(&self, _: &Entry, intent: &IntentId) -> Result<Claim, String> {
         self.requests.get(intent).cloned().ok_or_else(|| "never announced".to_owned())
     }
+    fn prices(&self, _: &Entry) -> Result<Vec<Price>, String> {
+        Ok(Vec::new())
+    }
     fn allows(&self, intent: &IntentId) -> Result<(), String> {
         if self.refused.contains(intent) { Err("the rules say no".to_owned()) } else { Ok(()) }
     }
