@@ -44,7 +44,7 @@ pub(crate) async fn submit(core: &Arc<Core>, signed: pb::Envelope) -> Result<pb:
 
 /// Hands a veto to every signer, and says where each stands.
 pub(crate) async fn veto(core: &Arc<Core>, record: pb::Envelope) -> pb::CharterStatusResponse {
-    let request = pb::StopRequest { record: Some(record) };
+    let request = pb::StopRequest { record: Some(record), intent: None };
     let give = |signer: Arc<Signer>| {
         let request = request.clone();
         async move { signer.port().stop(request).await.map(drop) }

@@ -128,7 +128,7 @@ impl Ledgers {
     /// Has a ledger give back what a request takes.
     pub(crate) fn release(core: &Arc<Core>, ledger: &LedgerId, evidence: pb::Envelope) {
         if let Some(desk) = Self::desk(core, ledger) {
-            // If too much waits, it counts until it ages out.
+            // If too much waits, it counts on until the requester cancels it again.
             let _ = desk.try_send(Wish::Release { evidence });
         }
     }

@@ -158,10 +158,11 @@ impl Signer for SignerService {
 
     async fn stop(&self, request: Request<pb::StopRequest>) -> Result<Response<pb::StopResponse>, Status> {
         self.coordinator(&request)?;
-        let record = request.into_inner().record.unwrap_or_default();
+        let pb::StopRequest { record, intent } = request.into_inner();
+        let record = record.unwrap_or_default();
         let taking = records::take(&self.shared, record.clone(), true).await;
         let possibly_signed = taking.map_err(|error| self.status(error))?;
-        let void = records::voided(&self.shared, &record).map_err(|error| self.status(error))?;
+        let void = records::voided(&self.shared, &record, intent.as_ref()).map_err(|error| self.status(error))?;
         Ok(Response::new(pb::StopResponse { possibly_signed, void }))
     }
 

@@ -15,7 +15,7 @@ use limen_wire::envelope::PayloadType;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::freeze::{Freeze, Unfreeze};
 use limen_wire::ids::{FreezeEpoch, IntentId, NodeId, SliceHash};
-use limen_wire::intent::{Cancellation, IntentError};
+use limen_wire::intent::{Cancellation, Intent, IntentError};
 use limen_wire::keys::SigningKey;
 use limen_wire::pb;
 use prost::Message as _;
@@ -108,10 +108,18 @@ pub(crate) async fn take(shared: &Shared, record: pb::Envelope, pass_on: bool) -
 
 /// What this signer says of a request that a record cancels, for the ledgers to give back what it takes. A store that was put
 /// back may have forgotten what it allowed: it says nothing before its peers have confirmed it.
-pub(crate) fn voided(shared: &Shared, record: &pb::Envelope) -> Result<Option<pb::Envelope>, ApiError> {
+pub(crate) fn voided(
+    shared: &Shared,
+    record: &pb::Envelope,
+    intent: Option<&pb::Envelope>,
+) -> Result<Option<pb::Envelope>, ApiError> {
     let Ok((cancellation, _)) = Cancellation::open(record) else { return Ok(None) };
+    let said = |decisions: &Decisions<'_>| match (decisions.row(&cancellation.intent_id)?, intent) {
+        (None, Some(intent)) => decisions.void_unseen(intent, &shared.me, &shared.identity),
+        _ => decisions.void(&cancellation.intent_id, &shared.me, &shared.identity),
+    };
     match shared.stands(1) {
-        Ok(()) => shared.decisions().void(&cancellation.intent_id, &shared.me, &shared.identity),
+        Ok(()) => said(&shared.decisions()),
         Err(error) => {
             tracing::info!(%error, "nothing is said of what was never allowed here");
             Ok(None)
@@ -161,11 +169,28 @@ impl Decisions<'_> {
         taken.unwrap_or_else(Heard::from)
     }
 
-    /// "Not allowed by me, and voided durably": this node's word on a request that it has never allowed and that its requester
-    /// has cancelled, so that it never will be. `None` where that is not so, or the request is not known here.
+    /// "Not allowed by me, and voided durably": this node's word on a request that it has never allowed and never will, since its
+    /// requester has cancelled it, or nothing but a tombstone is left of it. `None` where that is not so, or the request is not
+    /// known here.
     pub fn void(&self, id: &IntentId, me: &NodeId, identity: &SigningKey) -> Result<Option<pb::Envelope>, ApiError> {
-        let voided = self.row(id)?.is_some_and(|row| row.stopped && !row.allowed);
+        let voided = self.row(id)?.is_some_and(|row| !row.allowed && (row.stopped || row.live.is_none()));
         Ok(voided.then(|| void(&self.charter.cluster, id, me, identity)))
+    }
+
+    /// The same of a request that has never come here. Whose it is its bytes tell, of which its id is the hash: a cancellation by
+    /// anybody else stops nothing.
+    pub fn void_unseen(
+        &self,
+        intent: &pb::Envelope,
+        me: &NodeId,
+        identity: &SigningKey,
+    ) -> Result<Option<pb::Envelope>, ApiError> {
+        let Ok((intent, _)) = Intent::open(intent) else { return Ok(None) };
+        let internal = |error: StoreError| ApiError::new(Code::Internal, error.to_string());
+        let view = self.store.view().map_err(internal)?;
+        let unseen = view.intent(&intent.id).map_err(internal)?.is_none();
+        let stopped = view.stop(&intent.id, intent.requester.as_str()).map_err(internal)?.is_some();
+        Ok((unseen && stopped).then(|| void(&self.charter.cluster, &intent.id, me, identity)))
     }
 
     /// A guardian's freeze: at once.

@@ -129,7 +129,8 @@ impl Finding {
 
     /// The same with the sequence numbers that had passed when it was read.
     fn held(&self, vault: &VaultId, assets: &Assets) -> Option<Held> {
-        Some(Held { amount: self.balance(vault, assets)?, passed: self.sequences.clone() })
+        let passed = self.sequences.iter().map(|(account, next)| (account.clone(), *next)).collect();
+        Some(Held { amount: self.balance(vault, assets)?, passed })
     }
 
     /// A pass without a proof: for rehearsals of a charter's rules.
@@ -158,16 +159,8 @@ pub struct Held {
 impl Held {
     /// The worse of two: the greater amount, and only what had passed by both.
     #[must_use]
-    pub fn or_worse(mut self, other: &Self) -> Self {
-        self.amount = self.amount.max(other.amount);
-        self.passed.retain(|account, next| {
-            let least = other.passed.get(account);
-            least.is_some_and(|least| {
-                *next = (*next).min(*least);
-                true
-            })
-        });
-        self
+    pub fn or_worse(self, other: &Self) -> Self {
+        Self { amount: self.amount.max(other.amount), passed: self.passed.and(&other.passed) }
     }
 }
 

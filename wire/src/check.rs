@@ -200,7 +200,7 @@ impl Check {
 }
 
 fn balances(raw: Vec<pb::AttestedBalance>) -> Result<Balances, IntentError> {
-    ordered("balances", &raw, |one| (&one.vault, &one.asset))?;
+    ordered("balances", (&raw, limits::ATTESTED), |one| (&one.vault, &one.asset))?;
     let one = |raw: pb::AttestedBalance| {
         let vault = VaultId::new(raw.vault).map_err(field("balances.vault"))?;
         Ok(((vault, asset("balances.asset", &raw.asset)?), amount("balances.amount", &raw.amount)?))
@@ -209,7 +209,7 @@ fn balances(raw: Vec<pb::AttestedBalance>) -> Result<Balances, IntentError> {
 }
 
 fn prices(raw: Vec<pb::AttestedPrice>) -> Result<Prices, IntentError> {
-    ordered("prices", &raw, |one| (&one.asset, &one.currency))?;
+    ordered("prices", (&raw, limits::ATTESTED), |one| (&one.asset, &one.currency))?;
     let one = |raw: pb::AttestedPrice| {
         let currency = CurrencyId::new(raw.currency).map_err(field("prices.currency"))?;
         let price = Price { value: amount("prices.value", &raw.value)?, scale: raw.scale };
@@ -222,7 +222,7 @@ fn prices(raw: Vec<pb::AttestedPrice>) -> Result<Prices, IntentError> {
 }
 
 fn sequences(raw: Vec<pb::AttestedSequence>) -> Result<Sequences, IntentError> {
-    ordered("sequences", &raw, |one| (&one.chain, &one.account))?;
+    ordered("sequences", (&raw, limits::SEQUENCES), |one| (&one.chain, &one.account))?;
     let one = |raw: pb::AttestedSequence| {
         let chain = ChainId::new(raw.chain).ok_or_else(|| invalid("sequences.chain", "not a CAIP-2 name"))?;
         let account = Address::from_canonical(raw.account)
@@ -233,12 +233,15 @@ fn sequences(raw: Vec<pb::AttestedSequence>) -> Result<Sequences, IntentError> {
 }
 
 /// Not too many, and each thing once.
-fn ordered<T>(what: &'static str, list: &[T], name: fn(&T) -> (&String, &String)) -> Result<(), IntentError> {
+fn ordered<T>(
+    what: &'static str,
+    (list, most): (&[T], usize),
+    name: fn(&T) -> (&String, &String),
+) -> Result<(), IntentError> {
     let increasing = list.iter().zip(list.iter().skip(1)).all(|(one, next)| name(one) < name(next));
-    if list.len() <= limits::ATTESTED && increasing {
+    if list.len() <= most && increasing {
         return Ok(());
     }
-    let most = limits::ATTESTED;
     Err(invalid(what, format!("at most {most} can be attested, in strictly increasing order of what they are about")))
 }
 

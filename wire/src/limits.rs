@@ -32,6 +32,8 @@ pub const APPROVALS: usize = 128;
 pub const EXTERNAL_CHECKS: usize = 32;
 /// Balances that one finding attests, and prices.
 pub const ATTESTED: usize = 64;
+/// Most sequence numbers of accounts in one finding: about 80 kB.
+pub const SEQUENCES: usize = 1024;
 /// Freezes that one unfreeze names.
 pub const UNFREEZES: usize = 64;
 /// A stop record as it is handed in.

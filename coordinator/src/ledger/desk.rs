@@ -28,7 +28,7 @@ const PATIENCE_MS: u64 = 2_000;
 /// Requests shown with one entry take half a message at most; members hear of the others as signers do.
 const SHOWN_BYTES: usize = limits::GRPC_MESSAGE_BYTES / 2;
 
-/// Releases that wait until a ledger has been taken over; of others the amount ages out.
+/// Releases that wait until a ledger has been taken over; others count on until their requester cancels them again.
 const RELEASES: usize = 1024;
 
 type Reply = oneshot::Sender<Result<Reservation, ApiError>>;

@@ -82,13 +82,13 @@ impl Driver {
             return;
         }
         let bound = self.core.timing.call_timeout;
-        let record = self.record.stop.clone();
+        let (record, intent) = (self.record.stop.clone(), Some(self.record.envelope.clone()));
         let signers: Vec<_> = self.core.signers.among(&self.key.committee.members).cloned().collect();
         self.jobs.spawn(async move {
             let mut calls = JoinSet::new();
             for signer in signers {
-                let record = record.clone();
-                calls.spawn(async move { signer.within(bound, signer.port().stop(pb::StopRequest { record })).await });
+                let asked = pb::StopRequest { record: record.clone(), intent: intent.clone() };
+                calls.spawn(async move { signer.within(bound, signer.port().stop(asked)).await });
             }
             let answers = calls.join_all().await;
             let possibly_signed = answers.iter().flatten().any(|answer| answer.possibly_signed);

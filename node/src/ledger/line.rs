@@ -261,8 +261,7 @@ fn not_permitted(message: String) -> ApiError {
 fn another_committee(ledger: &LedgerId, kept: &CommitteeHash) -> ApiError {
     let message = format!(
         "ledger {ledger} was kept by committee {kept} here, and the charter's does not follow it: a version of the charter \
-         has to say follows = \"{kept}\" at the ledger, or give the new committee a ledger of another name and wait until \
-         the windows of its limits have passed"
+         has to say follows = \"{kept}\" at the ledger"
     );
     ApiError::new(Code::WrongState, message)
 }

@@ -280,7 +280,7 @@ async fn what_was_passed_over_under_the_old_charter_is_read_anew_under_the_next(
         reason: "no more".to_owned(),
     };
     let record = seal(PayloadType::Cancellation, raw.encode_to_vec(), "late", &key);
-    cluster.client(0).stop(pb::StopRequest { record: Some(record.clone()) }).await.unwrap();
+    cluster.client(0).stop(pb::StopRequest { record: Some(record.clone()), intent: None }).await.unwrap();
     let view = |index: usize| cluster.node(index).shared().store.view().unwrap();
     eventually("all that signer 1 has to be read", || {
         view(2).cursor(&"n1".parse().unwrap()).unwrap() == view(0).stop_head().unwrap()
@@ -330,7 +330,7 @@ async fn a_veto_given_to_one_signer_holds_at_all_for_good() {
     stands(&cluster, looser.hash, pb::CharterState::Waiting).await;
     cluster.stop(2).await;
     let veto = said(&looser.charter, Verdict::Reject).to_envelope();
-    let request = pb::StopRequest { record: Some(veto.clone()) };
+    let request = pb::StopRequest { record: Some(veto.clone()), intent: None };
     assert!(!cluster.client(1).stop(request).await.unwrap().into_inner().possibly_signed);
     stands(&cluster, looser.hash, pb::CharterState::Void).await;
     cluster.start_again(2, Arc::clone(&clock) as Arc<dyn Clock>).await;
@@ -342,7 +342,7 @@ async fn a_veto_given_to_one_signer_holds_at_all_for_good() {
     stands(&cluster, first, pb::CharterState::InForce).await;
     // a veto may come before its version
     let early = version(&cluster, &[first], 2, &[(TEN, "max_amount = \"30\"")]);
-    let veto = pb::StopRequest { record: Some(said(&early.charter, Verdict::Reject).to_envelope()) };
+    let veto = pb::StopRequest { record: Some(said(&early.charter, Verdict::Reject).to_envelope()), intent: None };
     cluster.client(2).stop(veto).await.unwrap();
     take(&cluster, 2, &early.envelope).await.unwrap();
     assert_eq!(state(&cluster, 2, early.hash).await, Some(pb::CharterState::Void));
@@ -350,7 +350,7 @@ async fn a_veto_given_to_one_signer_holds_at_all_for_good() {
     // what is in force is not vetoed
     let tighter = version(&cluster, &[first], 2, &[(TEN, "max_amount = \"5\"")]);
     take(&cluster, 0, &tighter.envelope).await.unwrap();
-    let late = pb::StopRequest { record: Some(said(&tighter.charter, Verdict::Reject).to_envelope()) };
+    let late = pb::StopRequest { record: Some(said(&tighter.charter, Verdict::Reject).to_envelope()), intent: None };
     let status = cluster.client(0).stop(late).await.unwrap_err();
     assert_eq!(ApiError::from_status(&status).unwrap().code, Code::WrongState);
 }

@@ -110,9 +110,9 @@ async fn a_cancelled_intent_is_not_signed() {
         };
         seal(PayloadType::Cancellation, record.encode_to_vec(), requester, key)
     };
-    let foreign = pb::StopRequest { record: Some(cancel("security", &cluster.security)) };
+    let foreign = pb::StopRequest { record: Some(cancel("security", &cluster.security)), intent: None };
     assert_eq!(cluster.client(0).stop(foreign).await.unwrap_err().code(), tonic::Code::PermissionDenied);
-    let own = pb::StopRequest { record: Some(cancel("backend", &cluster.backend)) };
+    let own = pb::StopRequest { record: Some(cancel("backend", &cluster.backend)), intent: None };
     assert!(!cluster.client(0).stop(own).await.unwrap().into_inner().possibly_signed);
     assert_eq!(code(&cluster, &intent, &[1, 2]).await, "stopped");
     // the record is passed on to the other signers, who had not seen the intent
@@ -155,7 +155,7 @@ async fn undelivered_rejection() {
             nonce: [1; 32],
         };
         let proof = Proof::Signature(person_key().sign(approval.digest().as_bytes()));
-        pb::StopRequest { record: Some(SignedApproval { approval, proof }.to_envelope()) }
+        pb::StopRequest { record: Some(SignedApproval { approval, proof }.to_envelope()), intent: None }
     };
     let refused = cluster.client(0).stop(says(Verdict::Approve, "")).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::InvalidArgument, "an approval is no stop record");

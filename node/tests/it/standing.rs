@@ -46,7 +46,7 @@ fn freeze() -> pb::Envelope {
 async fn stale_signer_woken_alone() {
     let mut cluster = words().await;
     cluster.stop(2).await;
-    cluster.client(0).stop(pb::StopRequest { record: Some(freeze()) }).await.unwrap();
+    cluster.client(0).stop(pb::StopRequest { record: Some(freeze()), intent: None }).await.unwrap();
     let live = |cluster: &Cluster, index: usize| {
         cluster.node(index).shared().store.view().unwrap().freeze_rows().unwrap().len()
     };

@@ -25,7 +25,7 @@ impl Limit {
         let certified = Bound { amount: amount(certified), count: count(counted) };
         let uncertified = Bound { amount: amount(self.split_amount), count: count(self.split_count) };
         let counts = match (&self.ceiling_of, self.window_secs) {
-            (Some(_), _) => Ok(Counts::UntilPassed(Passed::new())),
+            (Some(_), _) => Ok(Counts::UntilPassed(Passed::default())),
             (None, Some(secs)) => Counts::window(secs),
             (None, None) => Ok(Counts::Ever),
         };

@@ -209,7 +209,9 @@ fn what_has_arrived_is_told_together_with_the_balance() {
     let finding = |balances, next| told(&Check { balances, sequences: passed(next), ..watch() }, NOW).unwrap();
     let worst = |findings: &[Finding]| attested(&charter, findings).get(&hot_usdt()).cloned();
     let low = finding(held("hot", 5), 7);
-    let held_at = |units, passed| Some(Held { amount: Amount::from_u128(units), passed });
+    let held_at = |units, passed: Sequences| {
+        Some(Held { amount: Amount::from_u128(units), passed: passed.into_iter().collect() })
+    };
     assert_eq!(worst(std::slice::from_ref(&low)), held_at(5, passed(7)));
     assert_eq!(worst(&[low.clone(), finding(held("hot", 4), 6)]), held_at(5, passed(6)));
     assert_eq!(worst(&[low.clone(), told(&watch(), NOW).unwrap()]), held_at(5, [].into()));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use limen_wire::effects::{Amount, Asset, Effect};
 use limen_wire::ids::{CurrencyId, LimitId, VaultId};
-use limen_wire::pb;
+use limen_wire::{limits, pb};
 
 use super::Case;
 use super::matching::{amount, destination};
@@ -137,6 +137,11 @@ pub(super) fn takes<'a>(case: &Case<'a>) -> Result<Vec<Take<'a>>, String> {
     for limit in case.charter.limits.values() {
         takes.append(&mut takes_of(case, limit)?);
     }
+    // Its idempotency key and its sequence number go into the same claim.
+    let most = limits::LEDGER_CHARGES.saturating_sub(2);
+    if takes.len() > most {
+        return Err(format!("it takes of {} limits, of more than {most} at once nothing can be reserved", takes.len()));
+    }
     Ok(takes)
 }
 
@@ -153,13 +158,10 @@ fn takes_of<'a>(case: &Case<'a>, limit: &'a Limit) -> Result<Vec<Take<'a>>, Stri
             continue;
         }
         let Some(subject) = subject(case, limit, class, effect) else { continue };
+        arrives_by_number(case, limit, class, amount)?;
         let sum = sums.entry(subject).or_insert_with(|| Sum::nothing_of(limit));
         let added = sum.add(limit, asset, amount);
         added.ok_or_else(|| format!("{} counts no sum beyond 256 bits", limit.title()))?;
-    }
-    if limit.ceiling_of.is_some() && !sums.is_empty() && case.effects.nonce.is_none() {
-        let title = limit.title();
-        return Err(format!("{title}: nobody could tell whether what a message lets flow in has: pay by a transaction"));
     }
     let take = |(subject, sum)| {
         if let Sum::Units(amount) = &sum {
@@ -168,6 +170,21 @@ fn takes_of<'a>(case: &Case<'a>, limit: &'a Limit) -> Result<Vec<Take<'a>>, Stri
         Ok(Take { limit, subject, sum })
     };
     sums.into_iter().map(take).collect()
+}
+
+/// What flows into a vault with a ceiling has arrived, or never will, once its sequence number has passed: a transfer by a
+/// transaction and nothing else.
+fn arrives_by_number(case: &Case<'_>, limit: &Limit, class: Class, amount: Amount) -> Result<(), String> {
+    let untold = match class {
+        _ if limit.ceiling_of.is_none() || amount == Amount::ZERO => return Ok(()),
+        Class::Allowance => "an allowance",
+        _ if case.effects.nonce.is_none() => "a message",
+        _ => return Ok(()),
+    };
+    let title = limit.title();
+    Err(format!(
+        "{title}: nobody could tell whether what {untold} lets flow in has: pay by a transfer in a transaction"
+    ))
 }
 
 /// What the effect adds to; `None` if the limit does not count it.

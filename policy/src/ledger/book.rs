@@ -40,7 +40,7 @@ pub struct Book {
     records: BTreeMap<IntentId, Record>,
     /// The requests recorded under each limit.
     by_limit: BTreeMap<Scope, BTreeSet<IntentId>>,
-    /// The records that a window ends, by the end of their reservations.
+    /// The records that some window may still reach, by the end of their reservations.
     by_end: BTreeSet<(u64, IntentId)>,
     holdings: BTreeMap<Scope, Holders>,
 }
@@ -88,6 +88,9 @@ pub enum Misfit {
         /// Who has it.
         holder: IntentId,
     },
+    /// No entry holds it by itself.
+    #[error("no entry can reserve it: {0}")]
+    Entry(String),
     /// Two in one entry ask for it.
     #[error("{0} is claimed twice in one entry: claim it in two, where the second replaces the first by name")]
     Twice(Box<Scope>),
@@ -223,9 +226,7 @@ impl Book {
             let largest = record.claim.charges.entry(scope.clone()).or_insert(*amount);
             *largest = (*largest).max(*amount);
         }
-        if !record.claim.charges.keys().any(Scope::is_lasting) {
-            self.by_end.insert((record.expires_at_ms, claim.intent));
-        }
+        self.by_end.insert((record.expires_at_ms, claim.intent));
     }
 
     /// What can never be signed takes nothing and spends nothing. Its idempotency key stays taken: that names the request for
@@ -246,8 +247,31 @@ impl Book {
     fn forget(&mut self, now_ms: u64) {
         let window = MAX_WINDOW_SECS.saturating_mul(1000);
         while let Some((end, intent)) = self.by_end.first().copied() {
-            if counts_until(end, window) > now_ms || self.drop_record(&intent).is_none() {
+            if counts_until(end, window) > now_ms {
                 return;
+            }
+            self.by_end.pop_first();
+            self.leave_windows(&intent);
+        }
+    }
+
+    /// No window reaches it any more. What counts in something lasting stays.
+    fn leave_windows(&mut self, intent: &IntentId) {
+        let Some(record) = self.records.get(intent) else { return };
+        let lasts = record.claim.charges.keys().any(Scope::is_lasting);
+        let passing = record.claim.charges.keys().filter(|scope| scope.is_limit() && !scope.is_lasting());
+        let passing: Vec<Scope> = passing.cloned().collect();
+        passing.iter().for_each(|scope| self.leave(scope, intent));
+        if !lasts {
+            self.records.remove(intent);
+        }
+    }
+
+    fn leave(&mut self, scope: &Scope, intent: &IntentId) {
+        if let Some(requests) = self.by_limit.get_mut(scope) {
+            requests.remove(intent);
+            if requests.is_empty() {
+                self.by_limit.remove(scope);
             }
         }
     }
@@ -255,14 +279,7 @@ impl Book {
     fn drop_record(&mut self, intent: &IntentId) -> Option<Record> {
         let record = self.records.remove(intent)?;
         self.by_end.remove(&(record.expires_at_ms, *intent));
-        for scope in record.claim.charges.keys().filter(|scope| scope.is_limit()) {
-            if let Some(requests) = self.by_limit.get_mut(scope) {
-                requests.remove(intent);
-                if requests.is_empty() {
-                    self.by_limit.remove(scope);
-                }
-            }
-        }
+        record.claim.charges.keys().filter(|scope| scope.is_limit()).for_each(|scope| self.leave(scope, intent));
         Some(record)
     }
 

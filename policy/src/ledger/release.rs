@@ -54,7 +54,7 @@ pub enum ReleaseError {
     /// Not enough signatures.
     #[error(
         "{have} of the {need} signers that must have voided the request have said so: \
-         until then it counts, at most until it ages out"
+         until then it counts on"
     )]
     TooFew {
         /// Found.

@@ -238,8 +238,39 @@ pub struct Bound {
     pub count: u64,
 }
 
-/// The next sequence number of an account, by chain and account: whatever spends a lower one is on the chain, or never will be.
-pub type Passed = BTreeMap<(ChainId, Address), u64>;
+/// The next sequence number of each account by its chain: whatever spends a lower one has arrived, or never will.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Passed(BTreeMap<ChainId, BTreeMap<Address, u64>>);
+
+impl FromIterator<((ChainId, Address), u64)> for Passed {
+    fn from_iter<I: IntoIterator<Item = ((ChainId, Address), u64)>>(sequences: I) -> Self {
+        let mut passed = Self::default();
+        for ((chain, account), next) in sequences {
+            passed.0.entry(chain).or_default().insert(account, next);
+        }
+        passed
+    }
+}
+
+impl Passed {
+    fn next(&self, chain: &ChainId, account: &Address) -> Option<u64> {
+        self.0.get(chain)?.get(account).copied()
+    }
+
+    /// Only what has passed by both.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        for (chain, accounts) in &mut self.0 {
+            accounts.retain(|account, next| {
+                let least = other.next(chain, account).map(|theirs| theirs.min(*next));
+                *next = least.unwrap_or(*next);
+                least.is_some()
+            });
+        }
+        self.0.retain(|_, accounts| !accounts.is_empty());
+        self
+    }
+}
 
 /// How long a request counts in a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -286,7 +317,7 @@ impl Counts {
             Self::Ever => true,
             Self::UntilPassed(passed) => !charges.keys().any(|scope| match scope {
                 Scope::Nonce { chain, account, number } => {
-                    passed.get(&(chain.clone(), account.clone())).is_some_and(|next| number < next)
+                    passed.next(chain, account).is_some_and(|next| *number < next)
                 }
                 _ => false,
             }),
@@ -297,10 +328,12 @@ impl Counts {
     pub(super) const fn advice(&self) -> &'static str {
         match self {
             Self::Window(_) => "within its window: wait, or ask for less",
-            Self::Ever => "in its lifetime: ask for less, or raise it by a version of the charter",
+            Self::Ever => {
+                "in its lifetime: ask for less, cancel what came to nothing, or raise it by a version of the charter"
+            }
             Self::UntilPassed(_) => {
-                "with what is signed and not known to have arrived: wait, and have the sequence numbers of the accounts that \
-                 pay attested with what the vault holds"
+                "that what is attested leaves, with what is reserved and not known to have arrived: wait, cancel what came to \
+                 nothing, and have the sequence numbers of all accounts that pay in attested with what the vault holds"
             }
         }
     }

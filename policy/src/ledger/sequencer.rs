@@ -332,6 +332,11 @@ impl Sequencer {
             match Entry::new(Body { prices, claims, ..body.clone() }) {
                 Ok(entry) if fitting => whole = Some(entry),
                 Ok(_) => rest.push_back(batch.remove(place)),
+                // Nothing can be reserved for what no entry holds by itself.
+                Err(error) if batch.len() == 1 => {
+                    let misfit = Some(Misfit::Entry(error.to_string()));
+                    outputs.push(Output::Dropped { intent: batch.remove(place).intent(), misfit });
+                }
                 // The next ones are tried in the next entry.
                 Err(_) => {
                     rest.push_back(batch.remove(place));
@@ -352,7 +357,7 @@ impl Sequencer {
     fn next_release(&mut self) -> Option<pb::Envelope> {
         let counts = |evidence: &pb::Envelope| Release::named(evidence).is_ok_and(|id| self.view.book.counts(&id));
         let place = self.releases.iter().position(counts)?;
-        self.releases.drain(..=place).next_back()
+        self.releases.remove(place)
     }
 
     fn body(&self, time_ms: u64) -> Body {

@@ -114,8 +114,8 @@ fn what_is_attested_badly_is_refused() {
         ("sequences", |one| one.sequences.insert(0, one.sequences[0].clone())),
         ("sequences", |one| {
             let numbered =
-                |number: usize| pb::AttestedSequence { account: format!("v{number:03}"), ..one.sequences[0].clone() };
-            one.sequences = (0..=limits::ATTESTED).map(numbered).collect();
+                |number: usize| pb::AttestedSequence { account: format!("v{number:04}"), ..one.sequences[0].clone() };
+            one.sequences = (0..=limits::SEQUENCES).map(numbered).collect();
         }),
         ("sequences.chain", |one| one.sequences[0].chain = "EIP155:1".to_owned()),
         ("sequences.account", |one| one.sequences[0].account = "0x a".to_owned()),

@@ -46,6 +46,39 @@ async fn hidden_signature_then_release() {
     assert!(world.reserve(&mut carrier, &world.request(2)).await.is_none(), "it counts on");
 }
 
+/// A signer that was down while the request lived says that it never will allow it, once it is shown whose it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signer_that_never_saw_a_request_voids_it_too() {
+    let mut world = World::claiming(1);
+    let mut carrier = world.carrier();
+    let request = world.request(1);
+    world.machines[2].down = true;
+    world.reserve(&mut carrier, &request).await.unwrap();
+    world.machines[2].down = false;
+    let id = world.claim(&request).intent;
+    let keeper = world.keeper(2);
+    let unseen = |intent: &pb::Envelope| keeper.decisions.void_unseen(intent, keeper.me, keeper.identity).unwrap();
+    assert!(unseen(&request).is_none(), "nobody has cancelled it");
+    keeper.decisions.stop(world.cancellation(&id)).await.answer.unwrap();
+    assert!(keeper.decisions.void(&id, keeper.me, keeper.identity).unwrap().is_none());
+    assert!(unseen(&world.request(2)).is_none(), "another one is not cancelled");
+    // Of others' bytes under the same signature it says nothing: they are another request, or none.
+    let mut raw = pb::Intent::decode(request.payload.clone()).unwrap();
+    raw.requester = "somebody".to_owned();
+    let theirs = pb::Envelope { payload: raw.encode_to_vec().into(), ..request.clone() };
+    assert!(unseen(&theirs).is_none());
+    assert!(unseen(&pb::Envelope::default()).is_none());
+    let own = unseen(&request).unwrap();
+    let mut said = cancelled(&world, &id, &[0, 1]).await;
+    said.push(own);
+    // It keeps its word.
+    world.now_ms += 1;
+    let refused = world.sign(2, &request, &[]).await.unwrap_err();
+    assert_eq!(refused.code, limen_wire::error::Code::Stopped, "{refused}");
+    carrier.sequencer.release(combine(&said).unwrap());
+    assert!(world.reserve(&mut carrier, &world.request(2)).await.is_some(), "there is room again");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_signer_has_allowed_is_given_back() {
     let mut world = World::claiming(1);

@@ -58,7 +58,7 @@ fn what_brings_something_into_the_vault_counts() {
     let charter = with_rules(ANYWHERE);
     let counted = |key: &str, list| flows_in(&decided(&charter, key, list));
     assert_eq!(counted("treasury", vec![usdt("5", HOT)]), Some(units("5")));
-    assert_eq!(counted("treasury", vec![usdt("5", HOT), usdt("7", ALICE), allowance("2", HOT)]), Some(units("7")));
+    assert_eq!(counted("treasury", vec![usdt("5", HOT), usdt("7", ALICE), usdt("2", HOT)]), Some(units("7")));
     assert_eq!(counted("treasury", vec![usdt("5", ALICE)]), None);
     // Its own accounts pay each other; what one draws from somebody else comes in, and what it lets another spend may.
     assert_eq!(counted("hot", vec![usdt("5", HOT)]), None);
@@ -66,7 +66,6 @@ fn what_brings_something_into_the_vault_counts() {
     let (request, list) = (intent("backend", "hot"), effects(vec![drawn]));
     let takes = takes(&charter, &request, &list).unwrap();
     assert!(takes.iter().any(|take| take.limit.id.as_str() == "hot-usdt"), "{takes:?}");
-    assert_eq!(counted("hot", vec![allowance("2", HOT)]), Some(units("2")));
     // Another asset is no matter of this ceiling.
     let (request, coin) = (intent("backend", "treasury"), effects(vec![transfer(eth(), 5, HOT)]));
     assert_eq!(super::super::takes(&charter, &request, &coin), Ok(Vec::new()));
@@ -93,9 +92,9 @@ fn more_than_the_ceiling_is_denied_for_good() {
     assert!(decided(&charter, "treasury", vec![usdt("60000", HOT), usdt("40000", HOT)]).allowed);
 }
 
-/// A message can be brought to the chain at any time, and nothing tells whether it has been.
+/// A message can be brought to the chain at any time, and what an allowance permits be drawn: nothing tells whether it has been.
 #[test]
-fn what_has_no_sequence_number_does_not_flow_in() {
+fn what_no_sequence_number_tells_of_does_not_flow_in() {
     let charter = with_rules(ANYWHERE);
     let message = |list| decide(&charter, &intent("backend", "treasury"), &Effects { nonce: None, ..effects(list) });
     for list in [vec![usdt("5", HOT)], vec![allowance("5", HOT)]] {
@@ -104,6 +103,10 @@ fn what_has_no_sequence_number_does_not_flow_in() {
         assert!(decision.reasons[0].contains("ceiling hot-usdt: nobody could tell"), "{:?}", decision.reasons);
     }
     assert!(message(vec![usdt("5", ALICE)]).allowed);
+    let decision = decided(&charter, "treasury", vec![usdt("5", HOT), allowance("5", HOT)]);
+    assert!(decision.reasons[0].contains("whether what an allowance lets flow in has"), "{:?}", decision.reasons);
+    assert!(decided(&charter, "treasury", vec![allowance("0", HOT)]).allowed, "taking one back lets nothing in");
+    assert!(decided(&charter, "treasury", vec![allowance("5", ALICE)]).allowed);
 }
 
 #[test]
