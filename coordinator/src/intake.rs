@@ -194,7 +194,7 @@ pub async fn cancel(core: &Arc<Core>, envelope: pb::Envelope) -> Result<Entry, A
     let (wish, opened) = Cancellation::open(&envelope).map_err(malformed)?;
     check_origin(core, &wish.cluster, &wish.requester, Duty::Request, &opened)?;
     let entry = core.store.request(&wish.intent_id).map_err(store_failed)?;
-    let entry = entry
+    entry
         .filter(|entry| entry.record.requester == wish.requester)
         .ok_or_else(|| ApiError::new(Code::UnknownRequest, format!("{} has no such request", wish.requester)))?;
     let Some(driver) = core.drivers.find(&wish.intent_id) else {

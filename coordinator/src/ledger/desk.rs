@@ -328,6 +328,6 @@ fn code(misfit: &Misfit) -> Code {
         Misfit::Held { .. } | Misfit::Twice(_) | Misfit::SpendsLess { .. } => Code::NonceConflict,
         // Its signers say the same when they are asked for it.
         Misfit::NoWorth(_) => Code::ReservationMissing,
-        Misfit::Amount { .. } | Misfit::Count { .. } | Misfit::UnknownLimit(_) => Code::LimitReached,
+        Misfit::Amount { .. } | Misfit::Count { .. } | Misfit::UnknownLimit(_) | Misfit::Entry(_) => Code::LimitReached,
     }
 }
