@@ -399,6 +399,10 @@ impl Machine<'_> {
 
     /// It claims its amounts until they are reserved, or it expires.
     fn unreserved(&mut self, error: ApiError) {
+        if error.code == Code::ApprovalsMissing {
+            // What was attested has expired since its signers were content with it: only what they say next counts.
+            self.record.opinions.clear();
+        }
         let shown = self.record.error.as_ref().map(|shown| shown.code);
         if self.record.session.is_none() && (self.record.state != State::Reserved || shown != Some(error.code)) {
             self.record.state = State::Reserved;

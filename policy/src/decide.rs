@@ -27,6 +27,7 @@ use crate::charter::{Charter, Checker, Duty};
 use crate::formula::Leaf;
 
 use charge::Charged;
+pub(crate) use charge::alone;
 pub use charge::{Charge, Sum, Take};
 use matching::{Fit, describe};
 pub use requirement::{Evidence, Fact, Requirement};

@@ -18,7 +18,7 @@ use crate::charter::governance::AutomaticFreeze;
 use crate::charter::people::{CredentialClass, Roster};
 use crate::charter::rule::{Destinations, Rule, Verb};
 use crate::charter::vault::{Limit, Tier};
-use crate::charter::{Charter, Duty};
+use crate::charter::{Charter, Currency, Duty};
 use crate::formula::{Formula, Leaf};
 
 /// How bad a finding is.
@@ -335,15 +335,17 @@ impl<'a> Findings<'a> {
             self.add(Severity::Warning, format!("asset group {group}"), "no rule and no limit names it");
         }
         for id in self.charter.currencies.keys() {
-            if rules.iter().all(|rule| rule.amount.currency.as_ref().is_none_or(|currency| currency.id != *id)) {
-                self.add(Severity::Warning, format!("currency {id}"), "no rule names it");
+            let is = |currency: &Currency| currency.id == *id;
+            let ruled = rules.iter().filter_map(|rule| rule.amount.currency.as_ref()).any(is);
+            if !ruled && !self.charter.limits.values().filter_map(|limit| limit.currency.as_ref()).any(is) {
+                self.add(Severity::Warning, format!("currency {id}"), "no rule and no limit names it");
             }
         }
         for limit in self.charter.limits.values().filter(|limit| limit.ceiling_of.is_none()) {
             let over = |rule: &&Rule| {
                 rule.verb == Verb::Allow
                     && rule.amount.assets.as_ref() == Some(&limit.assets)
-                    && rule.amount.currency.is_none()
+                    && rule.amount.currency == limit.currency
                     && limit.max_amount.is_some_and(|most| rule.amount.max_amount.is_some_and(|max| max > most))
                     && (limit.vaults.is_empty() || limit.vaults.is_superset(&rule.vaults) && !rule.vaults.is_empty())
                     && limit.requesters.is_empty()

@@ -75,6 +75,15 @@ pub enum SuccessionError {
         /// Who keeps it by a parent.
         before: CommitteeHash,
     },
+    /// A limit would count in another unit.
+    #[error(
+        "{limit} would count in another unit than what it has counted until now: give a limit of another asset, group or \
+         currency another id"
+    )]
+    Unit {
+        /// Which limit.
+        limit: String,
+    },
     /// It tightens and loosens.
     #[error(
         "the version loosens ({}) and tightens ({}): write two, the tightening one first, which binds at once",
@@ -185,7 +194,21 @@ pub fn follows(parents: &[&Charter], version: &Charter) -> Result<Step, Successi
         return Err(SuccessionError::Number { found: governance.number, expected });
     }
     ledgers_go_on(parents, version)?;
+    units_stay(parents, version)?;
     Ok(step)
+}
+
+/// What signers and ledgers have counted under a limit's name is in its unit.
+fn units_stay(parents: &[&Charter], version: &Charter) -> Result<(), SuccessionError> {
+    for before in parents.iter().flat_map(|parent| parent.limits.values()) {
+        let Some(after) = version.limits.get(&before.id) else { continue };
+        let same = before.currency == after.currency
+            && (before.currency.is_some() || before.assets.is_same_unit(&after.assets));
+        if !same {
+            return Err(SuccessionError::Unit { limit: after.title() });
+        }
+    }
+    Ok(())
 }
 
 /// Every ledger of a parent is kept by the same committee, or by one that follows that of a parent.

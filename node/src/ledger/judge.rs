@@ -42,6 +42,12 @@ fn unseen() -> String {
     "it was not shown here".to_owned()
 }
 
+/// The charter in force, or the one before it by which something is carried.
+fn known<'a>(charter: &'a Charter, requests: &'a Requests, by: CharterHash) -> Result<&'a Charter, String> {
+    let known = if by == charter.hash() { Some(charter) } else { requests.past.get(&by) };
+    known.ok_or_else(|| format!("it was claimed under charter {by}, which is not known here"))
+}
+
 impl<'a> Judging<'a> {
     pub(super) fn of(
         txn: &mut Txn<'_>,
@@ -67,8 +73,7 @@ impl<'a> Judging<'a> {
         // Whether it is allowed is asked apart, and of what is carried it was asked when it was claimed: here hours, ages and
         // prices must not matter, or what honest members have acknowledged could not be settled.
         let takes = |by: CharterHash, intent: IntentId| -> Result<Demand, String> {
-            let known = if by == charter.hash() { Some(charter) } else { requests.past.get(&by) };
-            let known = known.ok_or_else(|| format!("it was claimed under charter {by}, which is not known here"))?;
+            let known = known(charter, requests, by)?;
             let examined = requests.seen.get(&(by, intent)).cloned().unwrap_or_else(|| Err(unseen()))?;
             let mut demands = examined.demands(known)?;
             demands.remove(ledger).ok_or_else(|| format!("it takes nothing from ledger {ledger}"))
@@ -95,7 +100,10 @@ impl Judge for Judging<'_> {
 
     fn recompute(&self, entry: &Entry, intent: &IntentId) -> Result<Claim, String> {
         let quotes = Price::quotes(&entry.prices);
-        self.demand(entry.charter, *intent)?.at(&quotes).map_err(|error| error.to_string())
+        let claim = self.demand(entry.charter, *intent)?.at(&quotes).map_err(|error| error.to_string())?;
+        // The prices of what is carried may be one member's invention: they make no more of it than the limit.
+        known(self.charter, self.requests, entry.charter)?.fits_alone(&claim)?;
+        Ok(claim)
     }
 
     fn prices(&self, entry: &Entry) -> Result<Vec<Price>, String> {

@@ -9,8 +9,8 @@ use limen_wire::intent::Intent;
 use super::Charter;
 use super::vault::Limit;
 use crate::check::{Attested, Held};
-use crate::decide::{Sum, takes};
-use crate::ledger::{self, Bound, Counts, Demand, LimitError, Passed, Scope};
+use crate::decide::{Sum, alone, takes};
+use crate::ledger::{self, Bound, Claim, Counts, Demand, LimitError, Passed, Scope};
 
 impl Limit {
     /// The limit as its ledger and the signers divide it: what is not set aside is certified. `None` for a limit that no
@@ -69,6 +69,16 @@ impl Charter {
             room.counts = Counts::UntilPassed(worst.unwrap_or_default().passed);
         }
         Some(room)
+    }
+
+    /// Whether each charge of a claim is one that its limit has room for where nothing else counts: whatever says otherwise no
+    /// honest member has acknowledged, at whatever prices.
+    pub fn fits_alone(&self, claim: &Claim) -> Result<(), String> {
+        for (scope, amount) in &claim.charges {
+            let Some(limit) = scope.limit().and_then(|id| self.limits.get(&id)) else { continue };
+            alone(limit, *amount)?;
+        }
+        Ok(())
     }
 
     /// What a request claims, by ledger, as soon as it is known what things are worth: what it takes of the limits that the

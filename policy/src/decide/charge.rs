@@ -64,6 +64,10 @@ impl Sum {
 
     /// Adds so much of one of the limit's assets; `None` beyond 256 bits.
     fn add(&mut self, limit: &Limit, asset: &Asset, amount: Amount) -> Option<()> {
+        // Nothing is worth nothing, whatever its price.
+        if matches!(self, Self::Worth { .. }) && amount == Amount::ZERO {
+            return Some(());
+        }
         let (sum, amount) = match self {
             Self::Units(sum) => (sum, limit.assets.units(asset, amount)?),
             Self::Worth { of, .. } => (of.entry(asset.clone()).or_insert(Amount::ZERO), amount),
@@ -122,7 +126,7 @@ pub(super) fn charged<'a>(takes: &'a [Take<'_>], quotes: &Quotes) -> Charged<'a>
 }
 
 /// The amount, if the limit has room for it where nothing else counts.
-fn alone(limit: &Limit, amount: Amount) -> Result<Amount, String> {
+pub(crate) fn alone(limit: &Limit, amount: Amount) -> Result<Amount, String> {
     match limit.max_amount {
         Some(max) if amount > max => {
             Err(format!("{} allows at most {max}, this request alone takes {amount}", limit.title()))

@@ -124,6 +124,7 @@ impl Member {
         for carried in &entry.carried {
             // One member alone may name an entry that nobody has certified: what it gives back is proved like everything else.
             self.released(carried, judge)?;
+            self.lasts_as_reserved(carried)?;
             claims_are_true(carried, judge)?;
         }
         claims_are_true(entry, judge)?;
@@ -212,7 +213,12 @@ impl Member {
         if time_ms < head_ms {
             return Err(Refusal::Backdated { time_ms, head_ms });
         }
-        let expected_ms = time_ms.saturating_add(self.committee.lifetime_ms());
+        self.lasts_as_reserved(entry)
+    }
+
+    /// Also of what is carried: one that expires later than any reservation would count for longer than any.
+    fn lasts_as_reserved(&self, entry: &Entry) -> Result<(), Refusal> {
+        let expected_ms = entry.time_ms.saturating_add(self.committee.lifetime_ms());
         if entry.expires_at_ms != expected_ms {
             return Err(Refusal::Lifetime { found_ms: entry.expires_at_ms, expected_ms });
         }

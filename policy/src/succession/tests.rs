@@ -102,6 +102,26 @@ fn a_ledger_goes_on_or_the_version_does_not_follow() {
     assert_eq!(error, SuccessionError::Ledger { ledger: id.clone(), before: second.ledgers[&id].hash() });
 }
 
+/// What has been counted under a limit's name would be taken for so much of something else.
+#[test]
+fn a_limit_goes_on_in_its_unit_or_under_another_name() {
+    let first = first();
+    let refused = |edits: &[(&str, &str)]| super::follows(&[&first], &after(&[&first], 2, edits));
+    let coins = ("id = \"usdt-a-day\"\nasset = \"usdt\"", "id = \"usdt-a-day\"\nasset = \"eth\"");
+    let money = ("max_count = 500\n", "max_count = 500\ncurrency = \"usd\"\n");
+    for edit in [coins, money] {
+        let limit = "limit usdt-a-day".to_owned();
+        assert_eq!(refused(&[edit]), Err(SuccessionError::Unit { limit }), "{edit:?}");
+    }
+    let ceiling = ("asset = \"usdt\"\nmax_balance", "asset = \"eth\"\nmax_balance");
+    assert!(matches!(refused(&[ceiling]), Err(SuccessionError::Unit { .. })));
+    // Decimal places of the money too.
+    let places = ("[currencies.usd]\ndecimals = 2", "[currencies.usd]\ndecimals = 3");
+    let error = super::follows(&[&first], &after(&[&first], 2, &[places])).unwrap_err();
+    assert!(matches!(error, SuccessionError::Unit { .. }), "{error}");
+    assert!(refused(&[("max_amount = \"1000000\"", "max_amount = \"999999\"")]).is_ok());
+}
+
 #[test]
 fn tightening_binds_at_once_and_loosening_waits_the_old_delay() {
     let first = first();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use limen_wire::ids::{EntryHash, IntentId, NodeId};
 use limen_wire::{limits, pb};
 
-use super::{GivingUp, Output, Phase, Sequencer, closers};
+use super::{GivingUp, Output, Phase, Sequencer, Wanted, closers};
 use crate::ledger::closing::Closing;
 use crate::ledger::entry::{Body, Entry};
 
@@ -43,9 +43,12 @@ impl Sequencer {
         // Another charter, or another time, comes with a later tick: giving numbers up until then would help nobody.
         let stale = collecting.stale.len() > corrupt;
         let free = collecting.acknowledgements.is_empty() && (lighter || stale);
-        self.resubmit(&entry, |claim| unfit.contains(&claim.intent));
+        // Or the prices are others by now: whoever wishes what needs one comes again with fresh ones.
+        let unpriced = self.priced.values().filter(|wanted| stale && wanted.demand.needs().next().is_some());
+        let dropped: BTreeSet<IntentId> = unfit.into_iter().chain(unpriced.map(Wanted::intent)).collect();
+        self.resubmit(&entry, |claim| dropped.contains(&claim.intent));
         let mut outputs: Vec<Output> =
-            unfit.into_iter().map(|intent| Output::Dropped { intent, misfit: None }).collect();
+            dropped.into_iter().map(|intent| Output::Dropped { intent, misfit: None }).collect();
         if free {
             self.phase = Phase::Idle;
             self.named.clear();
