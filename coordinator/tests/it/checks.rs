@@ -10,7 +10,7 @@ use limen_wire::pb;
 use crate::approvals::{PEOPLE_ONLY, approved, waiting};
 use crate::world::{CHECKER, START_SECS, World, identity, until};
 
-fn found(world: &World, record: &Record, at_secs: u64) -> Check {
+pub(crate) fn found(world: &World, record: &Record, at_secs: u64) -> Check {
     Check {
         cluster: ClusterId::new("test").unwrap(),
         intent_id: record.id,
@@ -25,7 +25,7 @@ fn found(world: &World, record: &Record, at_secs: u64) -> Check {
     }
 }
 
-fn sealed(check: &Check) -> pb::Envelope {
+pub(crate) fn sealed(check: &Check) -> pb::Envelope {
     check.seal(&identity(CHECKER))
 }
 

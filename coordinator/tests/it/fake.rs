@@ -11,6 +11,8 @@ use limen_coordinator::clock::Clock;
 use limen_coordinator::signers::{CallError, SignerPort};
 use limen_policy::approval::{Facts, verify};
 use limen_policy::charter::Charter;
+use limen_policy::check::{self, Quotes};
+use limen_policy::ledger::{Certificate, Demand, Price, Wanted};
 use limen_wire::approval::{SignedApproval, Verdict};
 use limen_wire::envelope;
 use limen_wire::error::{ApiError, Code};
@@ -180,12 +182,21 @@ impl Shared {
         limen_chain::decode(&(&intent.payload).into(), &chain, &account, &limen_chain::NoTokenKinds).unwrap()
     }
 
-    /// What an intent claims of ledgers.
-    pub(crate) fn claims(&self, intent: &Intent) -> BTreeMap<limen_wire::ids::LedgerId, limen_policy::ledger::Claim> {
-        let when = limen_policy::decide::When::advice(self.clock.now_secs());
-        let effects = self.decoded(intent).effects;
-        let decision = limen_policy::decide::decide(&self.charter(), intent, &effects, &when);
-        self.charter().claims(intent, &effects, &decision)
+    /// What an intent takes of ledgers, at the prices that these findings attest.
+    pub(crate) fn wanted(&self, intent: &Intent, checks: &[pb::Envelope]) -> Vec<Wanted> {
+        let (charter, now_secs) = (self.charter(), self.clock.now_secs());
+        let verify = |one| check::verify(one, &charter, &intent.id, now_secs).ok();
+        let quotes = Quotes::of(&checks.iter().filter_map(verify).collect::<Vec<_>>());
+        let demands = charter.demands(intent, &self.decoded(intent).effects).unwrap_or_default();
+        demands.into_values().map(|demand| Wanted { demand, quotes: quotes.clone() }).collect()
+    }
+
+    /// A price that is asked for and not attested.
+    fn unpriced(&self, intent: &Intent, checks: &[pb::Envelope]) -> Option<pb::RequirementStatus> {
+        let wanted = self.wanted(intent, checks);
+        let missing = wanted.iter().find_map(|one| one.demand.at(&one.quotes).err())?;
+        let (rule, missing) = ("price".to_owned(), missing.to_string());
+        Some(pb::RequirementStatus { rule, missing, ..Default::default() })
     }
 
     pub(crate) fn sign(&self, intent: &Intent) -> pb::SignatureResult {
@@ -288,12 +299,14 @@ impl FakeSigner {
         });
         let requirement =
             |status: &pb::RequirementStatus| pb::Requirement { rule: status.rule.clone(), ..Default::default() };
-        let requirements = status.iter().map(requirement).collect();
+        let checks = self.memory.lock().unwrap().checks.clone();
+        let statuses: Vec<_> = status.into_iter().chain(self.shared.unpriced(&intent, &checks)).collect();
+        let requirements = statuses.iter().map(requirement).collect();
         pb::AnnounceResponse {
             intent_id: intent.id.as_bytes().to_vec().into(),
             decision: Some(pb::Decision { allowed, reasons, requirements, ..pb::Decision::default() }),
             first_seen_ms: record.first_seen_ms,
-            requirements: status.into_iter().collect(),
+            requirements: statuses,
             freeze_epoch: vec![FREEZE_EPOCH; 32].into(),
         }
     }
@@ -383,12 +396,16 @@ impl FakeSigner {
         if charter.ledgers.is_empty() {
             return true;
         }
-        let claims = self.shared.claims(intent);
+        let demands = charter.demands(intent, &self.shared.decoded(intent).effects).unwrap_or_default();
         let now_ms = self.shared.clock.now_ms();
-        claims.into_iter().all(|(ledger, claim)| {
+        let covers = |demand: &Demand, one: &Certificate| {
+            let claim = demand.at(&Price::quotes(&one.entry().prices));
+            claim.is_ok_and(|claim| one.covers(&claim, &charter.hash(), now_ms).is_ok())
+        };
+        demands.into_iter().all(|(ledger, demand)| {
             authorization.reservations.iter().any(|envelope| {
-                let certificate = limen_policy::ledger::Certificate::verify(envelope, &charter.ledgers[&ledger]);
-                certificate.is_ok_and(|one| one.covers(&claim, &charter.hash(), now_ms).is_ok())
+                let certificate = Certificate::verify(envelope, &charter.ledgers[&ledger]);
+                certificate.is_ok_and(|one| covers(&demand, &one))
             })
         })
     }

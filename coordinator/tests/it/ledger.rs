@@ -13,7 +13,8 @@ use limen_coordinator::lifecycle::State;
 use limen_coordinator::signers::CallError;
 use limen_policy::check::{self, Attested};
 use limen_policy::ledger::{
-    Certificate, Claim, Committee, Durable, Entry, Hint, Judge, KeySigners, Limit, Member, Proposal, Refusal, Scope,
+    Certificate, Claim, Committee, Durable, Entry, Hint, Judge, KeySigners, Limit, Member, Price, Proposal, Refusal,
+    Scope, Wanted, common,
 };
 use limen_wire::error::Code;
 use limen_wire::ids::{CharterHash, CommitteeHash, IntentId, NodeId};
@@ -63,7 +64,7 @@ pub(crate) fn members(shared: &Arc<Shared>) -> Vec<Arc<FakeMember>> {
 
 struct Kept {
     member: Member,
-    shown: BTreeMap<IntentId, (Claim, Attested)>,
+    shown: BTreeMap<IntentId, (Wanted, Attested)>,
     certificates: Vec<pb::Envelope>,
 }
 
@@ -82,7 +83,13 @@ pub(crate) struct FakeMember {
 /// The way of one coordinator process.
 struct Way(Arc<FakeMember>, CancellationToken);
 
-struct Knows<'a>(&'a Shared, &'a BTreeMap<IntentId, (Claim, Attested)>, &'a Committee);
+struct Knows<'a>(&'a Shared, &'a BTreeMap<IntentId, (Wanted, Attested)>, &'a Committee);
+
+impl Knows<'_> {
+    fn wanted(&self, intent: &IntentId) -> Result<&Wanted, String> {
+        self.1.get(intent).map(|(wanted, _)| wanted).ok_or_else(|| "was not shown".to_owned())
+    }
+}
 
 impl Judge for Knows<'_> {
     fn charter(&self) -> CharterHash {
@@ -93,11 +100,17 @@ impl Judge for Knows<'_> {
         let told = counted.map(|claim| self.1.get(&claim.intent).map(|(_, attested)| attested));
         self.0.charter().ledger_room(self.2.ledger(), scope, told)
     }
-    fn recompute(&self, _: &Entry, intent: &IntentId) -> Result<Claim, String> {
-        self.1.get(intent).map(|(claim, _)| claim.clone()).ok_or_else(|| "was not shown".to_owned())
+    fn recompute(&self, entry: &Entry, intent: &IntentId) -> Result<Claim, String> {
+        self.wanted(intent)?.demand.at(&Price::quotes(&entry.prices)).map_err(|error| error.to_string())
+    }
+    fn prices(&self, entry: &Entry) -> Result<Vec<Price>, String> {
+        let all = entry.claims.iter().map(|claim| self.wanted(&claim.intent)).collect::<Result<Vec<_>, _>>()?;
+        let quotes = common(all.into_iter().map(|one| (&one.demand, &one.quotes)));
+        quotes.map(|quotes| Price::all(&quotes)).map_err(|error| error.to_string())
     }
     fn allows(&self, intent: &IntentId) -> Result<(), String> {
-        self.1.get(intent).map(drop).ok_or_else(|| "was not shown".to_owned())
+        let wanted = self.wanted(intent)?;
+        wanted.demand.at(&wanted.quotes).map(drop).map_err(|error| error.to_string())
     }
     fn signers(&self, _intent: &IntentId) -> Option<KeySigners> {
         let charter = self.0.charter();
@@ -191,8 +204,8 @@ impl LedgerPort for Way {
             let verify = |one| check::verify(one, &charter, &intent.id, now_secs).ok();
             let findings: Vec<_> = requested.external_checks.iter().filter_map(verify).collect();
             let attested = check::attested(&charter, &findings);
-            let claims = member.shared.claims(&intent);
-            kept.shown.extend(claims.into_values().map(|claim| (intent.id, (claim, attested.clone()))));
+            let wanted = member.shared.wanted(&intent, &requested.external_checks);
+            kept.shown.extend(wanted.into_iter().map(|one| (intent.id, (one, attested.clone()))));
         }
         let head = kept.member.durable().head.number;
         if let Some(lie) = member.lie.lock().unwrap().clone().filter(|_| !request.entry.is_empty()) {
@@ -250,7 +263,7 @@ impl LedgerPort for Way {
 }
 
 impl World {
-    fn set_down(&self, member: usize, down: bool) {
+    pub(crate) fn set_down(&self, member: usize, down: bool) {
         self.members[member].down.store(down, Ordering::SeqCst);
     }
 }

@@ -13,6 +13,7 @@ mod ledger;
 mod liars;
 mod log;
 mod log_answers;
+mod money;
 mod rebuild;
 mod requests;
 mod shadow;

@@ -108,7 +108,14 @@ impl World {
         Self::under(text(3, &ledger::charter(limit)), 3)
     }
 
-    /// The same, where every request claims there what counts once.
+    /// Three signers and a witness that keep a limit in money, in which the checker knows prices.
+    pub(crate) fn in_money(max_amount: &str) -> Self {
+        let limit = format!("currency = \"usd\"\nmax_amount = \"{max_amount}\"\n[currencies.usd]\ndecimals = 2");
+        let text = text(3, &ledger::charter(&limit));
+        Self::under(text.replacen("max_age_secs = 600", "max_age_secs = 600\nprices_in = [\"usd\"]", 1), 3)
+    }
+
+    /// The same as with a ledger, where every request claims there what counts once.
     pub(crate) fn with_claims(limit: &str) -> Self {
         let text = text(3, &ledger::charter(limit)).replacen("[bounds]", "claims = \"main\"\n[bounds]", 1);
         Self::under(text, 3)

@@ -3,6 +3,7 @@
 mod ceilings;
 mod handover;
 mod kit;
+mod money;
 mod once;
 mod releases;
 mod versions;

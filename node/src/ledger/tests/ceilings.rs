@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use limen_policy::ledger::{Body, Scope};
+use limen_policy::ledger::Scope;
 use limen_wire::check::Check;
 use limen_wire::effects::{Amount, Asset, ChainId};
 use limen_wire::envelope::payload_id;
@@ -37,7 +37,7 @@ fn shop() -> World {
 
 impl World {
     /// So many wei are in the vault, as the watch says of this request now.
-    fn finding(&self, envelope: &pb::Envelope, wei: u128) -> Check {
+    pub(super) fn finding(&self, envelope: &pb::Envelope, wei: u128) -> Check {
         let now_secs = self.now_ms / 1000;
         let eth = Asset::Native(ChainId::eip155(31337));
         Check {
@@ -76,7 +76,7 @@ impl World {
     }
 
     /// Whether any signer in any set of two would sign, with these reservations.
-    async fn anybody_signs(&mut self, envelope: &pb::Envelope, reservations: &[pb::Envelope]) -> bool {
+    pub(super) async fn anybody_signs(&mut self, envelope: &pb::Envelope, reservations: &[pb::Envelope]) -> bool {
         let mut signs = false;
         for (signer, other) in [(0, 2), (0, 3), (1, 1), (1, 3), (2, 1), (2, 2)] {
             signs |= self.sign_among(signer, other, envelope, reservations).await.is_ok();
@@ -85,7 +85,7 @@ impl World {
     }
 
     /// An entry over these requests at the ledger's first number, whether or not they fit, shown to a member.
-    async fn propose(&self, member: usize, envelopes: &[&pb::Envelope]) -> Result<(), String> {
+    pub(super) async fn propose(&self, member: usize, envelopes: &[&pb::Envelope]) -> Result<(), String> {
         self.propose_on(None, member, envelopes).await
     }
 
@@ -96,28 +96,18 @@ impl World {
         member: usize,
         envelopes: &[&pb::Envelope],
     ) -> Result<(), String> {
-        let committee = &self.charter.ledgers.values().next().unwrap();
-        let mut claims: Vec<_> = envelopes.iter().map(|one| self.claim(one)).collect();
-        claims.sort_by_key(|claim| claim.intent);
-        let body = Body {
-            cluster: self.charter.cluster.clone(),
-            ledger: committee.ledger().clone(),
-            committee: committee.hash(),
-            charter: self.charter.hash(),
-            number: base.map_or(0, |base| base.entry().number) + 1,
-            base: base.map_or(0, |base| base.entry().number),
-            previous: base.map_or_else(|| committee.genesis(), |base| base.entry().hash()),
-            time_ms: self.now_ms,
-            expires_at_ms: self.now_ms + committee.lifetime_ms(),
-            prices: Vec::new(),
-            claims,
-            releases: Vec::new(),
-            closings: Vec::new(),
-            carried: Vec::new(),
-            seal: None,
-        };
+        self.show(member, (&once::entry(self, base, envelopes), base), envelopes).await
+    }
+
+    /// Shows an entry with what was found about these requests to a member.
+    pub(super) async fn show(
+        &self,
+        member: usize,
+        (entry, base): (&Entry, Option<&Certificate>),
+        envelopes: &[&pb::Envelope],
+    ) -> Result<(), String> {
         let requests = envelopes.iter().map(|one| self.requested(one)).collect();
-        let shown = pb::LedgerReserveRequest { requests, ..call(&Entry::new(body).unwrap(), base) };
+        let shown = pb::LedgerReserveRequest { requests, ..call(entry, base) };
         let answer = self.keeper(member).reserve(shown).await.unwrap().response;
         answer.refusal.map_or(Ok(()), |refusal| Err(refusal.error.unwrap().message))
     }

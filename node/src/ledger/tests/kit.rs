@@ -365,7 +365,7 @@ impl Carrier {
 
     /// Remembers a request that somebody else has proposed.
     pub(super) fn remember(&mut self, world: &World, envelope: &pb::Envelope) {
-        self.requests.insert(world.claim(envelope).intent, world.requested(envelope));
+        self.requests.insert(payload_id(PayloadType::Intent, &envelope.payload), world.requested(envelope));
     }
 
     /// Until nothing is on its way, or no more than so many rounds of waiting.

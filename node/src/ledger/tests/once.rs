@@ -1,6 +1,7 @@
 //! What counts once: idempotency keys and sequence numbers as scopes of a ledger, with real guards.
 
-use limen_policy::ledger::{Body, Scope};
+use limen_policy::check::Quotes;
+use limen_policy::ledger::{Body, Price, Scope, common};
 
 use super::kit::{EACH, NOW, WITNESS, World, call};
 use super::*;
@@ -8,13 +9,20 @@ use super::*;
 /// The signer that does whatever the coordinator wants.
 const CORRUPT: usize = 1;
 
-/// The number `number` after `base`, with these claims.
+/// The number after `base`, with what these requests claim at the prices that are attested for them.
 pub(super) fn entry(world: &World, base: Option<&Certificate>, requests: &[&pb::Envelope]) -> Entry {
+    let wanted: Vec<_> = requests.iter().map(|request| world.wanted(request)).collect();
+    let quotes = common(wanted.iter().map(|one| (&one.demand, &one.quotes))).unwrap();
+    Entry::new(body(world, base, requests, &quotes)).unwrap()
+}
+
+/// The same at any prices.
+pub(super) fn body(world: &World, base: Option<&Certificate>, requests: &[&pb::Envelope], quotes: &Quotes) -> Body {
     let committee = world.charter.ledgers.values().next().unwrap();
-    let mut claims: Vec<_> = requests.iter().map(|request| world.claim(request)).collect();
+    let mut claims: Vec<_> = requests.iter().map(|one| world.wanted(one).demand.at(quotes).unwrap()).collect();
     claims.sort_by_key(|claim| claim.intent);
     let number = base.map_or(1, |base| base.entry().number + 1);
-    let body = Body {
+    Body {
         cluster: committee.cluster().clone(),
         ledger: committee.ledger().clone(),
         committee: committee.hash(),
@@ -24,14 +32,13 @@ pub(super) fn entry(world: &World, base: Option<&Certificate>, requests: &[&pb::
         previous: base.map_or(committee.genesis(), |base| base.entry().hash()),
         time_ms: world.now_ms,
         expires_at_ms: world.now_ms + committee.lifetime_ms(),
-        prices: Vec::new(),
+        prices: Price::all(quotes),
         claims,
         releases: Vec::new(),
         closings: Vec::new(),
         carried: Vec::new(),
         seal: None,
-    };
-    Entry::new(body).unwrap()
+    }
 }
 
 /// Shows an entry to these members and adds what the corrupt one signs: its certificate, if that makes one.
