@@ -80,7 +80,7 @@ impl Stage {
         let key = Arc::new(self.shares.facts(&self.plan, 1));
         let now = Now { wall: Millis(self.now_secs() * 1000), uptime: Uptime(self.elapsed_ms) };
         let examined = guard::examine(charter, &Arc::default(), |_| Some(key), &asked.envelope, now).ok()?;
-        examined.claims(charter).remove(&Self::ledger())
+        examined.demands(charter).ok()?.remove(&Self::ledger())?.at(examined.quotes()).ok()
     }
 
     /// Closings of as many members as are needed, all through one number; of all that there are, these by turns.
