@@ -326,6 +326,7 @@ fn code(misfit: &Misfit) -> Code {
     match misfit {
         Misfit::Held { scope, .. } | Misfit::Twice(scope) if !scope.is_spend() => Code::IdempotencyConflict,
         Misfit::Held { .. } | Misfit::Twice(_) | Misfit::SpendsLess { .. } => Code::NonceConflict,
+        // As its signers say when they are asked for it.
         Misfit::NoWorth(_) => Code::ApprovalsMissing,
         Misfit::Amount { .. } | Misfit::Count { .. } | Misfit::UnknownLimit(_) | Misfit::Entry(_) => Code::LimitReached,
     }
