@@ -82,8 +82,8 @@ fn a_pass_an_objection_and_a_balance_are_written_as_signers_take_them() {
     assert!(quoted.status.success(), "{}", String::from_utf8_lossy(&quoted.stderr));
     let (quotes, eth) =
         (Quotes::of(&[desk.found(&desk.path("price.bin"))]), &desk.charter().assets["eth"].asset.clone());
-    let cents = quotes.worth(eth, Amount::from_units("2", 18).unwrap(), &"usd".parse().unwrap());
-    assert_eq!(cents, Some(Amount::from_u128(500_024)));
+    let cents = quotes.worth([(eth, Amount::from_units("2", 18).unwrap())], &"usd".parse().unwrap());
+    assert_eq!(cents, Ok(Amount::from_u128(500_024)));
     let held = attested(&desk.charter(), &[desk.found(&desk.path("held.bin"))]);
     assert_eq!(held[&LimitId::new("hot-usdt").unwrap()].amount, Amount::from_u128(81_250_500_000));
     let passed = ["--balance", "hot:usdt=1", "--sequence", "eip155:1:0x70997970c51812dc3a010c7d01b50e0d17dc79c8=57"];
