@@ -29,6 +29,7 @@ use crate::store::{StoreError, Txn};
 use crate::{admission, approvals};
 use judge::Judging;
 use keys::Overseen;
+pub(crate) use line::ending;
 use line::{Kept, NotKept};
 use read::{Read, Request};
 
@@ -43,7 +44,7 @@ pub struct Ledgers {
 }
 
 /// What this node keeps ledgers with, at one moment.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Keeper<'a> {
     /// What it decides with.
     pub decisions: Decisions<'a>,
@@ -53,8 +54,30 @@ pub struct Keeper<'a> {
     pub me: &'a NodeId,
     /// Signs what it promises.
     pub identity: &'a SigningKey,
-    /// Why its peers are not known to stand well: then nothing is promised.
-    pub no_standing: Option<ApiError>,
+    /// Without enough of whom nothing is promised.
+    pub peers: &'a dyn Peers,
+}
+
+impl std::fmt::Debug for Keeper<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keeper").field("me", self.me).finish_non_exhaustive()
+    }
+}
+
+/// The peers of a node that keeps ledgers.
+pub trait Peers: Sync {
+    /// An error unless so many of them stand well with it now.
+    fn stand(&self, needed: usize) -> Result<(), ApiError>;
+}
+
+/// Of a node without peers nobody is asked: a witness is one of the `f` if its disk is an old one.
+#[derive(Debug, Clone, Copy)]
+pub struct NoPeers;
+
+impl Peers for NoPeers {
+    fn stand(&self, _needed: usize) -> Result<(), ApiError> {
+        Ok(())
+    }
 }
 
 /// What came of showing an entry.
@@ -94,8 +117,8 @@ impl Keeper<'_> {
             Err(error) => return Err(error.into()),
         };
         let read = self.read(&kept, request)?;
-        if let (Some(_), Some(error)) = (&read.proposal, &self.no_standing) {
-            return Err(error.clone());
+        if read.proposal.is_some() {
+            self.stands(&kept)?;
         }
         let base = read.proposal.as_ref().map_or(0, |proposal| proposal.entry().base);
         let (charter, now, turn) = (Arc::clone(&self.decisions.charter), self.decisions.now, kept.clone());
@@ -119,9 +142,7 @@ impl Keeper<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        if let Some(error) = &self.no_standing {
-            return Err(error.clone());
-        }
+        self.stands(&kept)?;
         let (through, now, turn) = (request.through, self.decisions.now, kept.clone());
         let closing = self.decisions.store.write(move |txn| {
             let mut member = turn.member();
@@ -161,6 +182,13 @@ impl Keeper<'_> {
         let head = kept.member().durable().head.number;
         let before = kept.before.as_ref().map(|before| before.to_wire());
         Ok(pb::LedgerShowResponse { certificates: self.page(&kept, request.after)?, head, before })
+    }
+
+    /// As many peers stand well with this node as may be corrupt, by the charter or in the committee that is being ended:
+    /// whichever are more.
+    fn stands(&self, kept: &Kept) -> Result<(), ApiError> {
+        let named = self.decisions.charter.ledgers.values().map(|committee| committee.corrupt());
+        self.peers.stand(named.chain([kept.committee.corrupt()]).max().unwrap_or_default())
     }
 
     fn unsealed(&self, error: ApiError) -> pb::LedgerRefusal {

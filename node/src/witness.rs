@@ -25,7 +25,7 @@ use crate::clock::{Clock, Now, Running};
 use crate::config::Config;
 use crate::crypto::CryptoPool;
 use crate::decisions::{Decisions, Keys};
-use crate::ledger::{Keeper, Ledgers};
+use crate::ledger::{Keeper, Ledgers, NoPeers};
 use crate::log::{Follower, LogAlarm};
 use crate::metrics::{Metrics, Reason};
 use crate::node::{StartError, callers, door, identity, open_store, pins, read_charter};
@@ -85,7 +85,7 @@ impl Follows for Parts {
 impl Keeps for Parts {
     fn keeper(&self) -> Result<Keeper<'_>, ApiError> {
         let Self { ledgers, me, identity, .. } = self;
-        Ok(Keeper { decisions: self.decisions(), ledgers, me, identity, no_standing: None })
+        Ok(Keeper { decisions: self.decisions(), ledgers, me, identity, peers: &NoPeers })
     }
     fn pins(&self) -> &Pins {
         &self.pins

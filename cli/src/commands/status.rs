@@ -43,6 +43,7 @@ fn signer_json(signer: &SignerHealth, view: &ClusterView) -> Value {
         })).collect::<Vec<_>>()),
         "rolled_back": status.map(|status| &status.rolled_back),
         "automatic_freezes": status.map(|status| &status.automatic_freezes),
+        "ledgers_ending": status.map(|status| &status.ledgers_ending),
         "freezes": status.map(|status| status.freezes),
         "log_size": status.map(|status| status.log_size),
         "pending_leaves": status.map(|status| status.pending_leaves),
@@ -96,6 +97,7 @@ fn row(signer: &SignerHealth, view: &ClusterView) -> Vec<String> {
         Some(status) if !status.automatic_freezes.is_empty() => {
             remark = format!("FROZE {} BY ITSELF: `limen freezes`", status.automatic_freezes.join(", "));
         }
+        Some(status) if !status.ledgers_ending.is_empty() => remark = status.ledgers_ending.join("; "),
         Some(status) if status.freezes > 0 => remark = format!("{} freezes: `limen freezes`", status.freezes),
         _ => {
             let trouble = peers.iter().find(|peer| peer.connected && !peer.trouble.is_empty());

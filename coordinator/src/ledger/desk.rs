@@ -280,6 +280,14 @@ impl Desk {
                 }
                 Output::Close { to, through } => self.close(to, through),
                 Output::Certified(certificate) => self.certified(&certificate),
+                Output::Barred { successor } => {
+                    let (ledger, committee) = (self.committee.ledger(), self.committee.hash());
+                    tracing::error!(
+                        %ledger, %committee, %successor,
+                        "ALARM: a ledger stands still: its members have acknowledged a seal for this successor, and the charter names \
+                         another; a version of the charter has to let this one follow, or give the limits a ledger of another name"
+                    );
+                }
                 Output::Dropped { intent, misfit } => {
                     let error = match misfit {
                         Some(misfit) => ApiError::new(code(&misfit), misfit.to_string()),

@@ -10,16 +10,19 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What is shown after a number.
+type Page = fn(u64) -> Vec<pb::Envelope>;
+
 /// A member that shows what the test says, and takes certificates as a real one does: in order, and a page with an invented
 /// one not at all. Here a certificate is its number.
 struct Scripted {
     /// What it shows after a number.
-    page: fn(u64) -> Vec<pb::Envelope>,
+    page: Page,
     before: Option<pb::LedgerCommittee>,
     known: Mutex<u64>,
 }
 
-fn showing(page: fn(u64) -> Vec<pb::Envelope>) -> Scripted {
+fn showing(page: Page) -> Scripted {
     Scripted { page, before: None, known: Mutex::default() }
 }
 
@@ -55,14 +58,15 @@ fn node(name: &str) -> NodeId {
 
 #[tokio::test]
 async fn what_one_member_invents_is_passed_over_for_what_the_next_has() {
-    let honest: fn(u64) -> _ = |after| match after {
+    let honest: Page = |after| match after {
         0 => numbered(&[1, 2]),
         1 => numbered(&[2, 3]),
         2 => numbered(&[3]),
         _ => Vec::new(),
     };
-    let (nothing, invented, old): (fn(u64) -> _, fn(u64) -> _, fn(u64) -> _) =
-        (|_| vec![pb::Envelope::default()], |_| numbered(&[200]), |_| numbered(&[1]));
+    let nothing: Page = |_| vec![pb::Envelope::default()];
+    let invented: Page = |_| numbered(&[200]);
+    let old: Page = |_| numbered(&[1]);
     for liars in [&[nothing][..], &[invented], &[old], &[invented, old, nothing]] {
         let to = Arc::new(showing(|_| Vec::new()));
         let from = liars.iter().copied().chain([honest]);

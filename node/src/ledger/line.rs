@@ -15,7 +15,9 @@ use crate::clock::Now;
 use crate::store::{Store, StoreError, Txn, View};
 
 /// Most committees of one ledger, from the first to the charter's own.
-const MOST: usize = 64;
+pub(super) const MOST: usize = 64;
+/// How few may be left before it is said.
+pub(super) const FEW: usize = 8;
 
 /// One committee's part of a ledger, with this node's part in it.
 #[derive(Debug, Clone)]
@@ -104,7 +106,10 @@ impl Line {
     fn read(charter: &Charter, ledger: &LedgerId, view: &View) -> Result<Self, NotKept> {
         let stranger = || not_permitted(format!("the charter has no ledger {ledger}"));
         let mut line = vec![Arc::clone(charter.ledgers.get(ledger).ok_or_else(stranger)?)];
-        while let Some(before) = line.last().and_then(|last| last.predecessor()).filter(|_| line.len() < MOST) {
+        while let Some(before) = line.last().and_then(|last| last.predecessor()) {
+            if line.len() >= MOST {
+                return Err(used_up(ledger).into());
+            }
             let Some(row) = view.ledger(ledger, &before)? else {
                 // It has kept nothing here yet.
                 let Some(committee) = in_charters(charter, ledger, before, view)? else { break };
@@ -243,7 +248,10 @@ impl Line {
     async fn extend(&mut self, store: &Store, committee: Arc<Committee>, now: Now) -> Result<usize, NotKept> {
         let place = self.0.len();
         let follows = self.0.last().and_then(|last| last.predecessor());
-        if follows != Some(committee.hash()) || place >= MOST {
+        if place >= MOST {
+            return Err(used_up(committee.ledger()).into());
+        }
+        if follows != Some(committee.hash()) {
             let message = "no committee that is known here, and no ledger of the charter, follows the one shown";
             return Err(not_permitted(message.to_owned()).into());
         }
@@ -252,6 +260,29 @@ impl Line {
         self.0.push(committee);
         Ok(place)
     }
+}
+
+/// The ledgers of the charter that this node keeps and of whose committees few are left, in words.
+pub(crate) fn ending(charter: &Charter, view: &View) -> Result<Vec<String>, StoreError> {
+    let mut words = Vec::new();
+    for (ledger, committee) in &charter.ledgers {
+        let kept = view.ledger_committees(ledger)?;
+        // Its own row comes with its first promise.
+        let had = kept.len().saturating_add(usize::from(!kept.is_empty() && !kept.contains(&committee.hash())));
+        let left = MOST.saturating_sub(had);
+        if left <= FEW {
+            words.push(format!("ledger {ledger} has had {had} committees, {left} more can follow"));
+        }
+    }
+    Ok(words)
+}
+
+fn used_up(ledger: &LedgerId) -> ApiError {
+    let message = format!(
+        "ledger {ledger} has had {MOST} committees, and no other can follow: a version of the charter has to give its limits a \
+         ledger of another name; what counted in this one has then to age out by itself"
+    );
+    ApiError::new(Code::WrongState, message)
 }
 
 fn not_permitted(message: String) -> ApiError {

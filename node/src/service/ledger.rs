@@ -8,7 +8,7 @@ use limen_wire::pb::ledger_server::Ledger;
 use limen_wire::tls::{self, Pins};
 use tonic::{Request, Response, Status};
 
-use crate::ledger::{Keeper, Reserved};
+use crate::ledger::{Keeper, Peers, Reserved};
 use crate::shared::{CallerKind, Shared, parse_caller};
 
 /// A process that keeps ledgers.
@@ -31,10 +31,7 @@ impl Keeps for Shared {
             return Err(ApiError::new(Code::NoStanding, words));
         }
         let decisions = self.decisions();
-        // As for a permission, where f is t − 1. A witness is no peer.
-        let corrupt = decisions.charter.ledgers.values().map(|committee| committee.corrupt()).max();
-        let no_standing = self.stands(corrupt.unwrap_or(0)).err();
-        Ok(Keeper { decisions, ledgers: &self.ledgers, me: &self.me, identity: &self.identity, no_standing })
+        Ok(Keeper { decisions, ledgers: &self.ledgers, me: &self.me, identity: &self.identity, peers: self })
     }
     fn pins(&self) -> &Pins {
         &self.pins
@@ -44,6 +41,13 @@ impl Keeps for Shared {
     }
     fn tell(&self, news: &[pb::Envelope]) {
         crate::stops::tell(self, news);
+    }
+}
+
+impl Peers for Shared {
+    /// As for a permission, where f is t − 1. A witness is no peer.
+    fn stand(&self, needed: usize) -> Result<(), ApiError> {
+        self.stands(needed)
     }
 }
 

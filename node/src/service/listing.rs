@@ -46,6 +46,7 @@ pub(super) fn status(shared: &Shared) -> Result<pb::StatusResponse, ApiError> {
         pending_leaves: view.pending_leaf_count().map_err(failed)?,
         log_alarm: shared.log_alarm.words(),
         automatic_freezes: own.into_iter().map(|(requester, _)| requester.to_string()).collect(),
+        ledgers_ending: crate::ledger::ending(&shared.charter(), &view).map_err(failed)?,
         freezes: u32::try_from(view.freeze_rows().map_err(failed)?.len()).unwrap_or(u32::MAX),
         banned_peers: view.bans().map_err(failed)?.into_iter().map(|(peer, _)| peer).collect(),
     })

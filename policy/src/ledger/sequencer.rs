@@ -67,6 +67,12 @@ pub enum Output {
     },
     /// An entry counts: its claims may be signed under this certificate.
     Certified(Box<Certificate>),
+    /// No number can be settled: fewer than q members gave theirs up without having acknowledged a seal for this other committee.
+    /// Said once for each number.
+    Barred {
+        /// Whom the other seal names.
+        successor: CommitteeHash,
+    },
     /// A claim has no place now.
     Dropped {
         /// Whose.
@@ -95,6 +101,7 @@ struct GivingUp {
     through: u64,
     closings: BTreeMap<NodeId, (Closing, pb::Envelope)>,
     since_ms: u64,
+    barred: bool,
 }
 
 #[derive(Debug)]

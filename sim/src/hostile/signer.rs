@@ -12,7 +12,7 @@ use std::time::Duration;
 use limen_node::clock::{Clock, Millis, Now, Running, Uptime};
 use limen_node::decisions::{Decisions, Keys};
 use limen_node::guard::KeyFacts;
-use limen_node::ledger::{Keeper, Ledgers};
+use limen_node::ledger::{Keeper, Ledgers, NoPeers};
 use limen_node::recent::Recent;
 use limen_node::store::{Options, Store, compaction};
 use limen_node::{charters, freezes, upkeep};
@@ -91,7 +91,7 @@ impl Signer {
     /// What it keeps ledgers with, if it runs. Nobody plays standing: every machine stands well.
     pub(crate) fn keeper(&self) -> Option<Keeper<'_>> {
         let (decisions, ledgers) = (self.decisions()?, &self.process.as_ref()?.ledgers);
-        Some(Keeper { decisions, ledgers, me: &self.node, identity: self.identity, no_standing: None })
+        Some(Keeper { decisions, ledgers, me: &self.node, identity: self.identity, peers: &NoPeers })
     }
 
     /// Its word that a request which it never allowed is cancelled here, if that is so.

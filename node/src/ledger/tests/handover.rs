@@ -3,6 +3,7 @@
 use limen_policy::ledger::{Durable, Sequencer};
 
 use super::kit::{Carrier, SPARE, World, call};
+use super::line::{FEW, MOST};
 use super::once::entry;
 use super::*;
 
@@ -170,4 +171,102 @@ async fn committees_that_nothing_follows_are_refused() {
     }
     let show = pb::LedgerShowRequest { ledger: "main".to_owned(), after: 0, committee: Some(good) };
     assert!(world.keeper(0).show(show).await.is_ok());
+}
+
+/// Of the committee that is ended and of those that the charter names the one with more corrupt members says who has to stand.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_committee_is_ended_with_the_standing_that_it_asks_for_itself() {
+    let mut world = World::claiming(2);
+    let mut carrier = world.carrier();
+    world.reserve(&mut carrier, &world.request(1)).await.unwrap();
+    let before = replace_witness(&mut world);
+    // The charter now says of all its ledgers that nobody is corrupt.
+    world.text = world.text.replace("corrupt = 1", "corrupt = 0");
+    world.adopt("corrupt = 0", "corrupt = 0");
+    assert!(world.charter.ledgers.values().all(|committee| committee.corrupt() == 0));
+    world.standing = super::kit::Standing(0);
+    let committee = Some(before.to_wire());
+    let close = pb::LedgerCloseRequest { ledger: "main".to_owned(), through: 9, committee: committee.clone() };
+    assert_eq!(world.keeper(0).close(close.clone()).await.unwrap_err().code, Code::NoStanding);
+    let head = carrier.certified.last().unwrap();
+    let seal = |world: &World| {
+        let mut book = limen_policy::ledger::Book::default();
+        book.apply(head.entry());
+        let seal = Some(limen_policy::ledger::Seal { successor: world.committee().hash(), book: book.digest() });
+        let body = limen_policy::ledger::Body { seal, charter: world.charter.hash(), ..after(head, world.now_ms) };
+        pb::LedgerReserveRequest { committee: committee.clone(), ..call(&Entry::new(body).unwrap(), Some(head)) }
+    };
+    assert_eq!(world.keeper(0).reserve(seal(&world)).await.unwrap_err().code, Code::NoStanding);
+    world.standing = super::kit::Standing(1);
+    let sealed = world.keeper(0).reserve(seal(&world)).await.unwrap().response;
+    assert!(sealed.acknowledgement.is_some(), "{:?}", sealed.refusal);
+    assert!(world.keeper(1).close(close).await.unwrap().closing.is_some());
+}
+
+/// An empty entry of the same committee, on this one.
+fn after(base: &Certificate, time_ms: u64) -> limen_policy::ledger::Body {
+    let entry = base.entry();
+    limen_policy::ledger::Body {
+        cluster: entry.cluster.clone(),
+        ledger: entry.ledger.clone(),
+        committee: entry.committee,
+        charter: entry.charter,
+        number: entry.number + 1,
+        base: entry.number,
+        previous: entry.hash(),
+        time_ms,
+        expires_at_ms: time_ms + entry.expires_at_ms - entry.time_ms,
+        prices: Vec::new(),
+        claims: Vec::new(),
+        releases: Vec::new(),
+        closings: Vec::new(),
+        carried: Vec::new(),
+        seal: None,
+    }
+}
+
+/// So many committees came before the charter's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_committees_of_a_ledger_are_told_and_the_end_is_named() {
+    for (before, told, serves) in [
+        (MOST - FEW - 2, None, true),
+        (MOST - FEW - 1, Some("ledger main has had 56 committees, 8 more can follow"), true),
+        (MOST - 1, Some("ledger main has had 64 committees, 0 more can follow"), true),
+        (MOST, Some("ledger main has had 65 committees, 0 more can follow"), false),
+    ] {
+        let mut world = World::claiming(2);
+        let own = world.committee();
+        let whose = || (own.cluster().clone(), own.ledger().clone());
+        let mut line: Vec<Arc<Committee>> = vec![Arc::clone(&own)];
+        while line.len() < before {
+            let predecessor = line.last().unwrap().hash().as_bytes().to_vec().into();
+            let raw = pb::LedgerCommittee { predecessor, ..own.to_wire() };
+            line.push(Arc::new(Committee::from_wire(raw, whose()).unwrap()));
+        }
+        let follows = format!("\"w\"]\nfollows = \"{}\"\n", line.last().unwrap().hash());
+        world.adopt("\"w\"]\n", &follows);
+        let newest = world.committee();
+        assert_eq!(newest.predecessor(), Some(line.last().unwrap().hash()));
+        let keeper = world.keeper(0);
+        let (store, wall) = (keeper.decisions.store, keeper.decisions.now.wall);
+        let rows = line.clone();
+        let write = move |txn: &mut Txn<'_>| rows.iter().try_for_each(|one| txn.put_ledger(one, &[], wall));
+        store.write(write).await.unwrap();
+        let words = line::ending(&world.charter, &store.view().unwrap()).unwrap();
+        assert_eq!(words.first().map(String::as_str), told, "{before}");
+        let ask = pb::LedgerReserveRequest { ledger: "main".to_owned(), ..Default::default() };
+        match keeper.reserve(ask).await {
+            Ok(reserved) => {
+                let refusal = reserved.response.refusal.unwrap();
+                assert!(serves && refusal.hint() == pb::LedgerHint::Unsealed, "the one before has to be sealed first");
+            }
+            Err(error) => {
+                assert!(!serves && error.code == Code::WrongState, "{error}");
+                assert!(
+                    error.message.starts_with("ledger main has had 64 committees, and no other can follow"),
+                    "{error}"
+                );
+            }
+        }
+    }
 }

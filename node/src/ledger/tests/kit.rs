@@ -47,7 +47,21 @@ pub(super) struct World {
     pub(super) checks: BTreeMap<IntentId, Vec<pb::Envelope>>,
     backend: SigningKey,
     pub(super) now_ms: u64,
+    /// So many peers stand well with each machine.
+    pub(super) standing: Standing,
     sessions: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Standing(pub(super) usize);
+
+impl Peers for Standing {
+    fn stand(&self, needed: usize) -> Result<(), ApiError> {
+        match needed <= self.0 {
+            true => Ok(()),
+            false => Err(ApiError::new(Code::NoStanding, format!("{needed} are needed"))),
+        }
+    }
 }
 
 fn p256() -> SigningKey {
@@ -128,7 +142,8 @@ impl World {
         let machines =
             ids.zip(keys).enumerate().map(|(index, (id, key))| Machine::new(index, id, key, &facts)).collect();
         let checks = BTreeMap::new();
-        Self { charter, text, machines, certificate, checks, backend, now_ms: NOW, sessions: 0 }
+        let standing = Standing(1);
+        Self { charter, text, machines, certificate, checks, backend, now_ms: NOW, standing, sessions: 0 }
     }
 
     /// Another charter comes into force at all machines.
@@ -148,7 +163,7 @@ impl World {
             ledgers,
             me: id,
             identity: key,
-            no_standing: None,
+            peers: &self.standing,
         }
     }
 
@@ -435,6 +450,7 @@ impl Carrier {
                 self.certified.push(*certificate);
                 Vec::new()
             }
+            Output::Barred { successor } => panic!("{successor} is what the charter names here"),
             Output::Dropped { intent, .. } => {
                 self.dropped.push(intent);
                 Vec::new()

@@ -66,15 +66,24 @@ impl Sequencer {
         // Of f + 1 that say so one is honest.
         let honest = said.get(self.committee.corrupt()).copied().unwrap_or(0);
         let through = collecting.entry.number.max(honest);
-        self.phase = Phase::GivingUp(GivingUp { through, closings: BTreeMap::new(), since_ms: now_ms });
+        self.phase = Phase::GivingUp(GivingUp { through, closings: BTreeMap::new(), since_ms: now_ms, barred: false });
         self.ids().map(|to| Output::Close { to, through }).collect()
     }
 
-    /// Carries what q closings name. A member that names inventions is left out in one of the attempts.
+    /// Carries what q closings name. A member that names inventions is left out in one of the attempts, and one that has
+    /// acknowledged a seal for another committee in all of them: with its closing members would want that seal.
     pub(super) fn settle(&mut self, now_ms: u64) -> Vec<Output> {
-        let Phase::GivingUp(given) = &self.phase else { return Vec::new() };
-        let members: Vec<&NodeId> = given.closings.keys().collect();
-        let chosen = closers::choose(&members, self.committee.quorum(), self.attempts);
+        let (ours, quorum) = (self.successor, self.committee.quorum());
+        let Phase::GivingUp(given) = &mut self.phase else { return Vec::new() };
+        let bars = |closing: &Closing| closing.successor.filter(|successor| Some(*successor) != ours);
+        let fits = given.closings.iter().filter(|(_, (closing, _))| bars(closing).is_none());
+        let members: Vec<&NodeId> = fits.map(|(member, _)| member).collect();
+        if members.len() < quorum {
+            let barred = given.closings.values().find_map(|(closing, _)| bars(closing));
+            let told = std::mem::replace(&mut given.barred, true);
+            return barred.filter(|_| !told).map(|successor| Output::Barred { successor }).into_iter().collect();
+        }
+        let chosen = closers::choose(&members, quorum, self.attempts);
         let closings: Vec<&(Closing, pb::Envelope)> =
             chosen.iter().filter_map(|member| given.closings.get(*member)).collect();
         let hashes: BTreeSet<(u64, EntryHash)> =

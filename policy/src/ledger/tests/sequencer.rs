@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use limen_wire::ids::IntentId;
+use limen_wire::ids::{CommitteeHash, IntentId};
 use limen_wire::pb;
 
 use super::kit::*;
@@ -22,6 +22,7 @@ struct World {
     now: u64,
     certified: Vec<Certificate>,
     dropped: BTreeSet<IntentId>,
+    barred: Vec<CommitteeHash>,
     /// How often members were asked to close, and shown what others have.
     closed: usize,
     relayed: usize,
@@ -43,6 +44,7 @@ impl World {
             now: NOW,
             certified: vec![],
             dropped,
+            barred: Vec::new(),
             closed: 0,
             relayed: 0,
         }
@@ -73,6 +75,10 @@ impl World {
             }
             Output::Dropped { intent, .. } => {
                 self.dropped.insert(intent);
+                vec![]
+            }
+            Output::Barred { successor } => {
+                self.barred.push(successor);
                 vec![]
             }
             Output::Propose { to, .. }
@@ -403,6 +409,40 @@ fn a_sequencer_seals_for_the_committee_that_goes_on() {
                 (claims, previous, base.entry().hash()),
                 (2 - counted, seal.entry().hash(), seal.entry().hash())
             );
+        }
+    }
+}
+
+/// Some have acknowledged a seal for a committee that the charter no longer names. With one of four that is passed over; with
+/// two that seal may be certified by the other two, and nobody may pass it over.
+#[test]
+fn closings_for_another_successor_are_left_out_while_enough_others_are_there() {
+    for (bound, goes_on) in [(1, true), (2, false)] {
+        let mut world = World::new(Guard::new(&[], 2, 200));
+        let next = |first| Arc::new(committee_of(first..5, (1, 3), Some(world.committee.hash())).unwrap());
+        let (before, after) = (next(1), Arc::new(committee_of(0..5, (1, 4), Some(world.committee.hash())).unwrap()));
+        world.guard.successor = Some(before.hash());
+        world.down.extend(bound..4);
+        let mut sequencer = world.sequencer().sealing_for(before.hash());
+        world.run(&mut sequencer, 1);
+        let promised = world.nodes.iter().filter(|node| !node.member.durable().acknowledged.is_empty()).count();
+        assert_eq!(promised, bound);
+        // A version names another committee; the others come when the number is given up already.
+        world.guard.successor = Some(after.hash());
+        world.down = [2, 3].into();
+        let mut sequencer = world.sequencer().sealing_for(after.hash());
+        world.run(&mut sequencer, 6);
+        world.down.clear();
+        world.run(&mut sequencer, 6);
+        let sealed = sequencer.sealed().map(|(_, seal)| seal.entry().seal.unwrap().successor);
+        assert_eq!(sealed, goes_on.then_some(after.hash()));
+        assert_eq!(world.barred, if goes_on { vec![] } else { vec![before.hash()] }, "it is said once");
+        // It is not over for good: the seal that was begun can be had.
+        if !goes_on {
+            world.guard.successor = Some(before.hash());
+            let mut sequencer = world.sequencer().sealing_for(before.hash());
+            world.run(&mut sequencer, 40);
+            assert!(sequencer.sealed().is_some());
         }
     }
 }
