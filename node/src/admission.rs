@@ -74,8 +74,8 @@ impl JournalView for Txn<'_> {
         Txn::freezes(self)
     }
 
-    fn denied(&self, requester: &RequesterId) -> Result<u64, StoreError> {
-        self.tally(Tally::Denied, requester.as_str())
+    fn counted(&self, tally: Tally, requester: &RequesterId) -> Result<u64, StoreError> {
+        self.tally(tally, requester.as_str())
     }
 
     fn meter(&self, charge: &Charge) -> Result<Meter, StoreError> {
@@ -118,7 +118,7 @@ pub fn note(
         }
         FirstSight::New => {}
     }
-    let denied = !examined.is_free();
+    let counted = examined.counted_as();
     let row = IntentRow {
         id: *intent.id.as_bytes(),
         first_seen_ms: now.0,
@@ -129,7 +129,7 @@ pub fn note(
         live: Some(LiveIntent {
             envelope: envelope.encode_to_vec(),
             requester: intent.requester.to_string(),
-            denied,
+            counted,
             expires_at_secs: intent.expires_at_secs,
             sessions: 0,
             nonce_claim: examined.nonce_claim(),
@@ -142,8 +142,8 @@ pub fn note(
     };
     let sequence = txn.add_intent(&row)?;
     txn.put_claim(examined.idempotency_claim(), sequence)?;
-    if denied {
-        txn.count_up(Tally::Denied, intent.requester.as_str())?;
+    if let Some(tally) = counted {
+        txn.count_up(tally, intent.requester.as_str())?;
     }
     automatic::count(txn, charter, examined, time)?;
     if row.stopped {
@@ -191,8 +191,8 @@ pub fn sign(
         spend(txn, charter, token.metered(), life_ends.0.saturating_sub(time.uptime.0), time)?;
         if let Some(live) = &mut row.live {
             // People or another charter allow it now.
-            if std::mem::take(&mut live.denied) {
-                txn.count_down(Tally::Denied, &live.requester)?;
+            if let Some(tally) = live.counted.take() {
+                txn.count_down(tally, &live.requester)?;
             }
             live.sessions = live.sessions.saturating_add(1);
             live.metered.extend(token.metered().iter().map(|charge| charge.limit.to_string()));

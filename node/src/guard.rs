@@ -27,7 +27,7 @@ use limen_wire::ids::{CharterHash, IntentId, KeyId, LimitId, NodeId, PartyIndex,
 
 use crate::clock::Uptime;
 use crate::store::log::MissingLeaves;
-use crate::store::rows::{ClaimKey, RequesterTag, StoredSignature};
+use crate::store::rows::{ClaimKey, RequesterTag, StoredSignature, Tally};
 
 pub use admit::{FirstSight, admit_claim, admit_sign, first_sight};
 pub use examine::{Examined, SignCall, examine, sign_call};
@@ -139,8 +139,8 @@ pub trait JournalView {
     fn stopped(&self, intent: &IntentId, requester: &RequesterId) -> Result<bool, Self::Error>;
     /// Every freeze that is held here.
     fn freezes(&self) -> Result<Freezes, Self::Error>;
-    /// Intents of this requester that are known here although no rule allowed them.
-    fn denied(&self, requester: &RequesterId) -> Result<u64, Self::Error>;
+    /// Intents of this requester that are counted here as this.
+    fn counted(&self, tally: Tally, requester: &RequesterId) -> Result<u64, Self::Error>;
     /// What of a limit this node has allowed by itself.
     fn meter(&self, charge: &Charge) -> Result<Meter, Self::Error>;
     /// The leaves of this signer's own that are not safely in the evidence log.

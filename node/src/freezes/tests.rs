@@ -362,25 +362,40 @@ fn what_lifts_a_freeze_may_come_before_it() {
     assert_eq!(signer.run_for(HOUR_MS), 1);
 }
 
+/// Unfreezes name other signers' own freezes too, which never come here: those that came last are waited for.
+#[test]
+fn of_freezes_that_never_come_the_oldest_are_no_longer_waited_for() {
+    use crate::store::stops::EARLY_FREEZES;
+    let mut signer = Signer::new();
+    let ((old, old_record), (new, new_record)) = (freeze("cluster", 1), freeze("key:treasury", 2));
+    let others: Vec<IntentId> = (0..EARLY_FREEZES - 1)
+        .map(|n| IntentId::new(limen_wire::ids::tagged_hash("other", [&n.to_be_bytes()[..]])))
+        .collect();
+    for (lifted, names) in [(old, &others[..]), (new, &[])] {
+        for person in ["anna", "boris"] {
+            signer.hears(&unfreeze(person, &[lifted])).unwrap();
+            for page in names.chunks(limen_wire::limits::UNFREEZES) {
+                signer.hears(&unfreeze(person, page)).unwrap();
+            }
+        }
+    }
+    let early = |signer: &Signer, id| {
+        let count = move |txn: &mut Txn<'_>| txn.early_lifters(&id);
+        signer.decisions().store.write_blocking(count).unwrap().len()
+    };
+    assert_eq!((early(&signer, old), early(&signer, others[0]), early(&signer, new)), (0, 2, 2));
+    signer.hears(&old_record).unwrap();
+    signer.hears(&new_record).unwrap();
+    assert_eq!(signer.run_for(HOUR_MS), 1);
+    assert!(signer.is_frozen(&intent("a")), "people have to lift the other one again");
+}
+
 fn approval(signer: &Signer, raw: &pb::Intent, nonce: u8) -> pb::Envelope {
     let decisions = signer.decisions();
     let examined = decisions.imagine(decisions.examine(&sealed(raw)).unwrap(), &Papers::default()).unwrap().examined;
     let facts = guard::facts(&signer.charter, &examined);
-    let approval = Approval {
-        cluster: facts.cluster,
-        intent_id: facts.intent_id,
-        effects_digest: facts.effects_digest,
-        decoder_version: facts.decoder_version,
-        slice: facts.slice,
-        freeze_epoch: facts.freeze_epoch,
-        person: "anna".parse().unwrap(),
-        credential: "anna-terminal".parse().unwrap(),
-        preceding: None,
-        expires_at_secs: WALL.as_secs() + 80_000,
-        verdict: Said::Approve,
-        reason: String::new(),
-        nonce: [nonce; 32],
-    };
+    let who = ("anna".parse().unwrap(), "anna-terminal".parse().unwrap());
+    let approval = facts.draft(who, Said::Approve, (WALL.as_secs() + 80_000, [nonce; 32]));
     let proof = Proof::Signature(key_of("anna").sign(approval.digest().as_bytes()));
     SignedApproval { approval, proof }.to_envelope()
 }

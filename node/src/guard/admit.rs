@@ -10,7 +10,7 @@ use super::leaf::check_leaves;
 use super::reserve::cover;
 use super::{Examined, JournalView, KnownIntent, Progress, Reservations, SignCall, SignToken, Verdict, check_charter};
 use crate::clock::{Millis, Now};
-use crate::store::rows::RequesterTag;
+use crate::store::rows::{RequesterTag, Tally};
 
 /// What becomes of an intent that is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +23,9 @@ pub enum FirstSight {
     Refused(ApiError),
 }
 
-/// Judges the first sight of an intent: not expired, not for too far ahead, its idempotency key free, and, if no rule allows
-/// it or people have to, not one of too many such of its requester.
+/// Judges the first sight of an intent: not expired, not for too far ahead, its idempotency key free, and, if it cannot be
+/// signed as it stands, not one of too many such of its requester. Those that wait take no place of those that are denied for
+/// good: these are counted until they freeze the requester.
 pub fn first_sight<V: JournalView>(
     view: &V,
     charter: &Charter,
@@ -42,9 +43,12 @@ pub fn first_sight<V: JournalView>(
         return Ok(FirstSight::Refused(idempotency_conflict(&holder)));
     }
     let bound = charter.bounds.max_denied;
-    if !examined.is_free() && view.denied(&intent.requester)? >= bound {
+    if let Some(tally) = examined.counted_as()
+        && view.counted(tally, &intent.requester)? >= bound
+    {
+        let what = if tally == Tally::Denied { "are denied" } else { "wait" };
         let message = format!(
-            "requester {} has {bound} requests here that are not allowed; they are forgotten after the retention",
+            "requester {} has {bound} requests here that {what}; they are forgotten after the retention",
             intent.requester
         );
         return Ok(FirstSight::Refused(ApiError::new(Code::Overloaded, message)));

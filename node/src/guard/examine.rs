@@ -19,7 +19,7 @@ use limen_wire::pb;
 
 use super::{KeyFacts, LEAF_PATIENCE_MS};
 use crate::clock::Now;
-use crate::store::rows::ClaimKey;
+use crate::store::rows::{ClaimKey, Tally};
 
 /// An intent whose signature, bytes and effects this signer has checked itself. The decision may still be "no".
 #[derive(Debug, Clone)]
@@ -77,9 +77,14 @@ impl Examined {
         }
         self
     }
-    /// Whether it could be signed as it stands: a rule allows it, and asks for nothing.
-    pub const fn is_free(&self) -> bool {
-        self.decision.allowed && self.decision.requirements.is_empty()
+    /// As what it is counted among its requester's: nothing if it could be signed as it stands, because a rule allows it and
+    /// asks for nothing.
+    pub const fn counted_as(&self) -> Option<Tally> {
+        match self.decision.allowed && self.decision.requirements.is_empty() {
+            true => None,
+            false if self.decision.for_good => Some(Tally::Denied),
+            false => Some(Tally::Waiting),
+        }
     }
 
     /// The public key under which the signature will verify: 33 bytes for ECDSA, 32 otherwise.

@@ -26,7 +26,7 @@ struct FakeView {
     holders: RefCell<HashMap<[u8; 16], IntentId>>,
     sessions: BTreeSet<SessionId>,
     stopped: BTreeSet<IntentId>,
-    denied: u64,
+    counted: (Tally, u64),
     freezes: Freezes,
     missing: MissingLeaves,
     banned: BTreeSet<NodeId>,
@@ -43,7 +43,7 @@ impl Default for FakeView {
             holders: RefCell::default(),
             sessions: BTreeSet::new(),
             stopped: BTreeSet::new(),
-            denied: 0,
+            counted: (Tally::Denied, 0),
             missing: MissingLeaves::default(),
             banned: BTreeSet::new(),
             key_names: 0,
@@ -72,8 +72,8 @@ impl JournalView for FakeView {
     fn freezes(&self) -> Result<Freezes, Infallible> {
         Ok(self.freezes.clone())
     }
-    fn denied(&self, _requester: &RequesterId) -> Result<u64, Infallible> {
-        Ok(self.denied)
+    fn counted(&self, tally: Tally, _requester: &RequesterId) -> Result<u64, Infallible> {
+        Ok(if tally == self.counted.0 { self.counted.1 } else { 0 })
     }
     fn meter(&self, _charge: &limen_policy::decide::Charge) -> Result<Meter, Infallible> {
         Ok(Meter::default())
@@ -188,6 +188,7 @@ pub(crate) fn noted(examined: &Examined) -> impl JournalView<Error = Infallible>
 pub(crate) fn denied(raw: &pb::Intent) -> Examined {
     let mut examined = examined(raw);
     examined.decision.allowed = false;
+    examined.decision.for_good = true;
     examined
 }
 
@@ -357,16 +358,22 @@ fn numbers_change_hands_only_by_name() {
 
 #[test]
 fn requests_that_no_rule_allows_are_bounded() {
-    let (charter, refused) = (charter(), denied(&transfer(5, "a")));
+    let (charter, refused, free) = (charter(), denied(&transfer(5, "a")), examined(&transfer(5, "b")));
+    let mut waiting = examined(&transfer(5, "c"));
+    (waiting.decision.allowed, waiting.decision.for_good) = (false, false);
     let most = charter.bounds.max_denied;
-    let full = || FakeView { denied: most, ..FakeView::default() };
-    let Ok(sight) = first_sight(&FakeView { denied: most - 1, ..FakeView::default() }, &charter, &refused, NOW);
-    assert_eq!(sight, FirstSight::New);
-    let Ok(sight) = first_sight(&full(), &charter, &refused, NOW);
-    assert!(matches!(sight, FirstSight::Refused(error) if error.code == Code::Overloaded));
-    let Ok(sight) = first_sight(&full(), &charter, &examined(&transfer(5, "b")), NOW);
-    assert_eq!(sight, FirstSight::New, "what the rules allow has no part in the bound");
-    let known = FakeView { denied: most, ..FakeView::knowing(&refused) };
+    let sight = |counted, examined: &Examined| {
+        let Ok(sight) = first_sight(&FakeView { counted, ..FakeView::default() }, &charter, examined, NOW);
+        sight
+    };
+    let is_full = |sight| matches!(sight, FirstSight::Refused(error) if error.code == Code::Overloaded);
+    for (tally, one, other) in [(Tally::Denied, &refused, &waiting), (Tally::Waiting, &waiting, &refused)] {
+        assert_eq!(sight((tally, most - 1), one), FirstSight::New);
+        assert!(is_full(sight((tally, most), one)), "{tally:?}");
+        assert_eq!(sight((tally, most), other), FirstSight::New, "neither takes places of the other");
+        assert_eq!(sight((tally, most), &free), FirstSight::New, "what the rules allow has no part in the bound");
+    }
+    let known = FakeView { counted: (Tally::Denied, most), ..FakeView::knowing(&refused) };
     let Ok(sight) = first_sight(&known, &charter, &refused, NOW);
     assert_eq!(sight, FirstSight::Known, "what is known stays known");
 }

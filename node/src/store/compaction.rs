@@ -10,7 +10,7 @@
 use redb::ReadableTable as _;
 
 use super::journal::{Head, Record};
-use super::rows::{IntentRow, Sequence, Tally, decode, stop_name};
+use super::rows::{IntentRow, Sequence, decode, stop_name};
 use super::schema::{META_CHECKPOINT, META_COMPACTED};
 use super::{StoreError, Txn};
 use crate::clock::Millis;
@@ -47,8 +47,8 @@ fn shrink_intents(txn: &mut Txn<'_>, before: Millis, now: Millis) -> Result<usiz
     for (sequence, row) in rows.into_iter().take_while(|(_, row)| has_ended(row, before, now)) {
         if let Some(live) = &row.live {
             txn.stops.remove(&stop_name(&row.intent_id(), &live.requester)).map_err(StoreError::engine)?;
-            if live.denied {
-                txn.count_down(Tally::Denied, &live.requester)?;
+            if let Some(tally) = live.counted {
+                txn.count_down(tally, &live.requester)?;
             }
             forget_sessions(txn, &row)?;
             txn.put_intent(sequence, &tombstone(row))?;

@@ -113,8 +113,8 @@ pub struct LiveIntent {
     pub envelope: Vec<u8>,
     /// Who asked.
     pub requester: String,
-    /// It was not allowed as it stood when it was first seen, and is counted as such until it is.
-    pub denied: bool,
+    /// As what it is counted until it is allowed, where it could not be signed as it stood when it was first seen.
+    pub counted: Option<Tally>,
     /// Its expiry, in seconds since 1970.
     pub expires_at_secs: u64,
     /// Sessions allowed so far.
@@ -239,10 +239,12 @@ pub(super) fn meter_name(limit: &str, subject: &str) -> [u8; 32] {
 }
 
 /// What is counted for each requester and person, so that none of them fills the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tally {
-    /// Intents noted although no rule allowed them or people had yet to approve them, neither allowed nor compacted since.
+    /// Intents noted although the rules denied them for good, neither allowed nor compacted since.
     Denied,
+    /// Intents noted that waited for people, findings, an hour or an age, neither allowed nor compacted since.
+    Waiting,
     /// Stop records for intents that have not been seen.
     StopsAhead,
     /// What a person said about freezes and about intents that have not been seen.
@@ -253,6 +255,7 @@ impl Tally {
     pub(super) fn name(self, requester: &str) -> String {
         match self {
             Self::Denied => format!("denied/{requester}"),
+            Self::Waiting => format!("waiting/{requester}"),
             Self::StopsAhead => format!("stops-ahead/{requester}"),
             Self::Said => format!("said/{requester}"),
         }

@@ -84,6 +84,17 @@ fn head(log: &impl ReadableTable<u64, &'static [u8]>) -> Result<StopHead, StoreE
     Ok(StopHead { length: place.value().saturating_add(1), hash: row.hash })
 }
 
+/// Freezes that are waited for because somebody lifts them already.
+pub const EARLY_FREEZES: usize = 1024;
+
+/// Who lifts a freeze that has not come.
+#[derive(Debug, Serialize, Deserialize)]
+struct EarlyRow {
+    /// The journal's length at the first word.
+    since: u64,
+    lifters: Lifters,
+}
+
 fn freeze_rows(
     table: &impl ReadableTable<&'static [u8; 32], &'static [u8]>,
 ) -> Result<Vec<(IntentId, FreezeRow)>, StoreError> {
@@ -158,16 +169,40 @@ impl Txn<'_> {
 
     /// Who has said that a freeze may be lifted before the freeze itself was here.
     pub fn early_lifters(&self, id: &IntentId) -> Result<Lifters, StoreError> {
-        let found = ok(self.early_lifters.get(id.as_bytes()))?;
-        Ok(found.map(|bytes| decode("early lifters", bytes.value())).transpose()?.unwrap_or_default())
+        Ok(self.early(id)?.map(|row| row.lifters).unwrap_or_default())
     }
 
-    /// Replaces them; nobody removes them.
+    fn early(&self, id: &IntentId) -> Result<Option<EarlyRow>, StoreError> {
+        ok(self.early_lifters.get(id.as_bytes()))?.map(|bytes| decode("early lifters", bytes.value())).transpose()
+    }
+
+    /// Replaces them; nobody removes them. Many a freeze never comes, because it is another signer's own: the oldest goes
+    /// where too many are waited for.
     pub fn put_early_lifters(&mut self, id: &IntentId, lifters: &Lifters) -> Result<(), StoreError> {
         if lifters.is_empty() {
             return ok(self.early_lifters.remove(id.as_bytes())).map(drop);
         }
-        ok(self.early_lifters.insert(id.as_bytes(), encode(lifters)?.as_slice())).map(drop)
+        let since = match self.early(id)? {
+            Some(row) => row.since,
+            None => {
+                self.make_room_for_early()?;
+                self.head().length
+            }
+        };
+        let row = EarlyRow { since, lifters: lifters.clone() };
+        ok(self.early_lifters.insert(id.as_bytes(), encode(&row)?.as_slice())).map(drop)
+    }
+
+    fn make_room_for_early(&mut self) -> Result<(), StoreError> {
+        let mut rows = Vec::new();
+        for entry in ok(self.early_lifters.iter())? {
+            let (id, bytes) = ok(entry)?;
+            let row: EarlyRow = decode("early lifters", bytes.value())?;
+            rows.push((row.since, *id.value()));
+        }
+        rows.sort_unstable();
+        let spare = rows.len().saturating_sub(EARLY_FREEZES.saturating_sub(1));
+        rows.into_iter().take(spare).try_for_each(|(_, id)| ok(self.early_lifters.remove(&id)).map(drop))
     }
 
     /// What people said against an intent before it was seen, as protocol buffers.

@@ -120,7 +120,7 @@ fn intent(n: u8, first_seen_ms: u64) -> IntentRow {
     let live = LiveIntent {
         envelope: vec![n; 400],
         requester: "backend".to_owned(),
-        denied: false,
+        counted: None,
         expires_at_secs: 10,
         sessions: 1,
         nonce_claim: None,
@@ -291,7 +291,7 @@ fn finished(n: u64) -> IntentRow {
     let live = LiveIntent {
         envelope: vec![1; 420],
         requester: "backend".to_owned(),
-        denied: false,
+        counted: None,
         expires_at_secs: 10,
         sessions: 1,
         nonce_claim: None,

@@ -100,6 +100,25 @@ fn the_last_of_so_many_different_denied_requests_freezes_its_requester() {
     assert_eq!((signer.own_id().to_string(), signer.counted()), (id, 0), "one freeze is enough");
 }
 
+/// A thief who fills all places for requests that wait for people does not hide those that are denied.
+#[test]
+fn requests_that_wait_take_no_place_of_those_that_are_denied() {
+    let mut charter = (*three(ASKED)).clone();
+    charter.bounds.max_denied = 3;
+    let mut signer = Signer::with(Arc::new(charter));
+    for name in ["a", "b", "c"] {
+        assert!(!signer.announce(&intent(name), &[])[0].met, "it waits for people");
+    }
+    let (raw, decisions) = (intent("d"), signer.decisions());
+    let envelope = seal_intent(&raw, &key(1)).unwrap().1;
+    let examined = decisions.examine(&envelope).unwrap();
+    let shown = decisions.show(&examined, &Papers::default()).unwrap();
+    assert_eq!(wait(decisions.announce(examined, envelope, shown)).unwrap_err().code, Code::Overloaded);
+    signer.denies(&["x", "y", "z"]);
+    assert!(signer.is_frozen(&intent("a")));
+    assert_eq!(signer.own().len(), 1);
+}
+
 #[test]
 fn requests_count_for_so_long_on_the_running_time() {
     let mut signer = Signer::with(three(""));
