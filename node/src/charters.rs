@@ -5,12 +5,12 @@
 
 pub(crate) mod history;
 mod listing;
+mod veto;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use limen_policy::charter::Charter;
-use limen_policy::succession::{Entry, Lineage, Step, SuccessionError, check_veto, judge, subject};
-use limen_wire::approval::SignedApproval;
+use limen_policy::succession::{Entry, Lineage, Step, SuccessionError, judge, subject};
 use limen_wire::charter::SignedCharter;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::CharterHash;
@@ -28,8 +28,10 @@ use crate::store::journal::Event;
 use crate::store::rows::CharterRow;
 use crate::store::{Store, StoreError, Txn, View};
 
-pub use history::Orphans;
+pub use history::{Orphan, Orphans};
 pub(crate) use listing::{list, view_of};
+pub(crate) use veto::veto;
+use veto::{counts_as_veto, is_vetoed_ahead};
 
 /// A machine that goes on from version to version: a signer or a witness.
 pub trait Follows: Send + Sync {
@@ -176,33 +178,29 @@ struct Judged {
     row: CharterRow,
 }
 
-fn counts_as_veto(parents: &[Charter], version: &Charter, said: &[u8]) -> bool {
-    let signed = pb::Envelope::decode(said).ok().and_then(|record| SignedApproval::open(&record).ok());
-    let parents: Vec<&Charter> = parents.iter().collect();
-    signed.is_some_and(|signed| check_veto(&parents, version, &signed).is_ok())
-}
-
 /// A version that was not taken.
 #[derive(Debug)]
 pub(crate) struct NotTaken {
     error: ApiError,
     /// It may be once this signer knows or can write more.
     again: bool,
+    /// What it follows is not known here.
+    orphan: Option<Orphan>,
 }
 
 impl From<ApiError> for NotTaken {
     fn from(error: ApiError) -> Self {
-        Self { error, again: false }
+        Self { error, again: false, orphan: None }
     }
 }
 impl From<StoreError> for NotTaken {
     fn from(error: StoreError) -> Self {
-        Self { error: failed(error), again: true }
+        Self { error: failed(error), again: true, orphan: None }
     }
 }
 impl From<SuccessionError> for NotTaken {
     fn from(error: SuccessionError) -> Self {
-        Self { again: false, error: refusal(&error) }
+        Self { again: false, error: refusal(&error), orphan: None }
     }
 }
 impl From<NotTaken> for ApiError {
@@ -215,7 +213,7 @@ impl From<NotTaken> for ApiError {
 pub(crate) async fn hear(host: &impl Follows, envelope: pb::Envelope) -> Heard {
     match take(host, envelope.clone()).await {
         Ok(taken) => Heard::kept(if taken.new { vec![envelope] } else { Vec::new() }, false),
-        Err(NotTaken { error, again }) => Heard { again, ..Heard::refused(error) },
+        Err(NotTaken { error, again, orphan }) => Heard { again, orphan, ..Heard::refused(error) },
     }
 }
 
@@ -251,10 +249,8 @@ pub(crate) async fn take(host: &impl Follows, envelope: pb::Envelope) -> Result<
     let parents = match parents_of(&view, &charter)? {
         Ok(parents) => parents,
         Err(missing) => {
-            if !before {
-                host.orphans().note(hash, &missing);
-            }
-            return Err(NotTaken { again: !before, ..SuccessionError::UnknownParents(missing).into() });
+            let orphan = (!before).then(|| Orphan { version: hash, missing: missing.clone() });
+            return Err(NotTaken { again: !before, orphan, ..SuccessionError::UnknownParents(missing).into() });
         }
     };
     // Whatever is found of it now, it waits for nothing.
@@ -342,18 +338,6 @@ pub(crate) async fn consider(host: &impl Follows) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether a veto lies here that came in the moment in which the version came, and was kept as a word about something unknown.
-fn is_vetoed_ahead(txn: &Txn<'_>, lineage: &Lineage, version: CharterHash) -> Result<bool, StoreError> {
-    let Some(entry) = lineage.entry(&version).filter(|entry| entry.step != Step::AtOnce) else { return Ok(false) };
-    let charter = read(txn, version)?;
-    let said = txn.said_ahead(&subject(&charter.cluster, version))?;
-    if said.is_empty() {
-        return Ok(false);
-    }
-    let parents = entry.parents.iter().map(|parent| read(txn, *parent)).collect::<Result<Vec<_>, _>>()?;
-    Ok(said.iter().any(|said| counts_as_veto(&parents, &charter, said)))
-}
-
 fn bind(txn: &mut Txn<'_>, time: Now) -> Result<(), StoreError> {
     let mut lineage = txn.lineage()?;
     // One after the other: each may make the next one due.
@@ -369,63 +353,6 @@ fn bind(txn: &mut Txn<'_>, time: Now) -> Result<(), StoreError> {
         txn.append(time.wall, Event::Charter { hash: *version.as_bytes() })?;
     }
     txn.put_lineage(&lineage)
-}
-
-/// Hears a veto. `None` if the record is about no version that is known here.
-pub(crate) async fn veto(host: &impl Follows, record: &pb::Envelope) -> Option<Result<Heard, ApiError>> {
-    let signed = SignedApproval::open(record).ok()?;
-    let about = |lineage: &Lineage| {
-        let cluster = host.charter().cluster.clone();
-        let named = |hash: &CharterHash| subject(&cluster, *hash) == signed.approval.intent_id;
-        lineage.entries().map(|(hash, _)| *hash).find(named)
-    };
-    let view = match host.decisions().store.view() {
-        Ok(view) => view,
-        Err(error) => return Some(Ok(Heard::later(&error))),
-    };
-    match view.lineage().map(|lineage| lineage.as_ref().and_then(about)) {
-        Ok(Some(hash)) => Some(hear_veto(host, &view, hash, &signed, record).await),
-        Ok(None) => None,
-        Err(error) => Some(Ok(Heard::later(&error))),
-    }
-}
-
-async fn hear_veto(
-    host: &impl Follows,
-    view: &View,
-    hash: CharterHash,
-    signed: &SignedApproval,
-    record: &pb::Envelope,
-) -> Result<Heard, ApiError> {
-    let charter = charter_of(view, hash).map_err(failed)?;
-    let parents = parents_of(view, &charter).map_err(failed)?;
-    let parents = parents.map_err(|missing| refusal(&SuccessionError::UnknownParents(missing)))?;
-    let parents: Vec<&Charter> = parents.iter().collect();
-    let person = check_veto(&parents, &charter, signed).map_err(|error| refusal(&error))?;
-    let (bytes, approval) = (record.encode_to_vec(), *signed.approval.digest().as_bytes());
-    let Decisions { store, now: time, .. } = host.decisions();
-    let writing = store.write(move |txn| {
-        // Kept and passed on like every stop record, also where another veto came first.
-        txn.log_stop(&approval, &bytes)?;
-        let mut lineage = txn.lineage()?;
-        match lineage.veto(hash) {
-            Ok(true) => {}
-            other => return Ok(other),
-        }
-        let row = txn.charter(hash)?.ok_or_else(|| StoreError::Damaged(format!("charter {hash} is not there")))?;
-        txn.put_charter(hash, &CharterRow { veto: Some(bytes), ..row })?;
-        txn.put_lineage(&lineage)?;
-        txn.append(time.wall, Event::CharterVetoed { hash: *hash.as_bytes(), approval })?;
-        Ok(Ok(true))
-    });
-    let new = match writing.await {
-        Ok(taken) => taken.map_err(|error| refusal(&error))?,
-        Err(error) => return Ok(Heard::later(&error)),
-    };
-    if new {
-        tracing::warn!(charter = %hash, %person, "a version of the charter was vetoed");
-    }
-    Ok(Heard::kept(if new { vec![record.clone()] } else { Vec::new() }, false))
 }
 
 impl Shared {

@@ -15,6 +15,7 @@ use limen_wire::pb;
 
 use crate::admission::{self, Decided};
 use crate::approvals::{self, Papers, Shown};
+use crate::charters::Orphan;
 use crate::clock::Now;
 use crate::guard::{self, Examined, KeyFacts, Progress, SignCall};
 use crate::recent::Recent;
@@ -66,6 +67,8 @@ pub struct Heard {
     pub again: bool,
     /// It was kept just now.
     pub new: bool,
+    /// A version of the charter that follows what is not known here.
+    pub(crate) orphan: Option<Orphan>,
 }
 
 impl Decisions<'_> {
@@ -171,7 +174,7 @@ impl Decisions<'_> {
 
 impl Heard {
     pub(crate) fn refused(error: ApiError) -> Self {
-        Self { pass_on: Vec::new(), answer: Err(error), dropped: 0, again: false, new: false }
+        Self { pass_on: Vec::new(), answer: Err(error), dropped: 0, again: false, new: false, orphan: None }
     }
 
     pub(crate) fn later(error: &StoreError) -> Self {
@@ -180,6 +183,6 @@ impl Heard {
 
     pub(crate) const fn kept(pass_on: Vec<pb::Envelope>, possibly_signed: bool) -> Self {
         let new = !pass_on.is_empty();
-        Self { pass_on, answer: Ok(possibly_signed), dropped: 0, again: false, new }
+        Self { pass_on, answer: Ok(possibly_signed), dropped: 0, again: false, new, orphan: None }
     }
 }

@@ -25,33 +25,50 @@ use crate::store::{Store, StoreError, Txn};
 /// Bytes of the texts of one answer; one text at least is in each.
 const PAGE_BYTES: usize = 2 * limits::CHARTER_BYTES;
 
-/// Versions that were shown here and follow what is not known; lost with the process, and shown again.
+/// A version that follows what is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphan {
+    /// The version.
+    pub version: CharterHash,
+    /// What of that which it follows is not known.
+    pub missing: Vec<CharterHash>,
+}
+
+/// Versions among the records of peers that follow what is not known, each of which holds the reading of its peer's records
+/// up: so there is at most one for each peer. Nobody can tell yet who has signed them, so what clients and coordinators bring is
+/// refused and not noted. Lost with the process, and shown again.
 #[derive(Debug, Default)]
-pub struct Orphans(Mutex<BTreeMap<CharterHash, Vec<CharterHash>>>);
+pub struct Orphans(Mutex<BTreeMap<NodeId, Orphan>>);
 
 impl Orphans {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<CharterHash, Vec<CharterHash>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeId, Orphan>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a version and what it follows; of too many no more are noted.
-    pub(super) fn note(&self, version: CharterHash, missing: &[CharterHash]) {
+    /// Notes what holds a peer's records up now.
+    pub(crate) fn note(&self, peer: &NodeId, orphan: Orphan) {
         let mut held = self.lock();
-        if held.len() < limits::CHARTERS_WANTED && held.insert(version, missing.to_vec()).is_none() {
-            let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        if held.get(peer) != Some(&orphan) {
+            let missing: Vec<String> = orphan.missing.iter().map(ToString::to_string).collect();
             tracing::warn!(
-                charter = %version, missing = missing.join(", "),
+                %peer, charter = %orphan.version, missing = missing.join(", "),
                 "a version of the charter follows what is not known here: it is not judged before that is"
             );
+            held.insert(peer.clone(), orphan);
         }
+    }
+
+    /// The peer's records are read on.
+    pub(crate) fn pass(&self, peer: &NodeId) {
+        self.lock().remove(peer);
     }
 
     /// It was taken, or will never be.
     pub(super) fn forget(&self, version: &CharterHash) {
-        self.lock().remove(version);
+        self.lock().retain(|_, orphan| orphan.version != *version);
     }
 
-    /// How many there are.
+    /// How many peers show one.
     pub fn len(&self) -> usize {
         self.lock().len()
     }
@@ -155,3 +172,6 @@ fn remember(txn: &mut Txn<'_>, charter: &Charter, text: String, now: Now) -> Res
     tracing::info!(charter = %hash, number = number(charter), "an old version of the charter is known here from now on");
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,10 +136,16 @@ pub(crate) async fn take_in(
         match heard.answer {
             Ok(_) => {}
             // The page is asked for again.
-            Err(error) if heard.again => return Err(error),
+            Err(error) if heard.again => {
+                if let Some(orphan) = heard.orphan {
+                    host.orphans().note(from, orphan);
+                }
+                return Err(error);
+            }
             Err(error) => tracing::debug!(peer = %from, %error, "passed over a stop record of a peer"),
         }
     }
+    host.orphans().pass(from);
     let peer = from.clone();
     let noting = store.write(move |txn| txn.put_cursor(&peer, &end));
     noting.await.map_err(|error| Shared::store_error(&error))?;

@@ -7,7 +7,6 @@ use std::time::Duration;
 use limen_node::clock::{Clock, Millis, SystemClock};
 use limen_node::node::StartError;
 use limen_node::standing::OWED_MS;
-use limen_policy::approval::Facts;
 use limen_policy::charter::Charter;
 use limen_policy::succession::facts;
 use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict};
@@ -62,23 +61,9 @@ pub(crate) fn text_after(cluster: &Cluster, parents: &[CharterHash], number: u64
 
 /// What the one person of the charter says about a version.
 pub(crate) fn said(version: &Charter, verdict: Verdict) -> SignedApproval {
-    let Facts { cluster, intent_id, effects_digest, decoder_version, slice, freeze_epoch } = facts(version);
     let reason = if verdict == Verdict::Approve { "" } else { "too much" };
-    let approval = Approval {
-        cluster,
-        intent_id,
-        effects_digest,
-        decoder_version,
-        slice,
-        freeze_epoch,
-        person: "anna".parse().unwrap(),
-        credential: "anna-terminal".parse().unwrap(),
-        preceding: None,
-        expires_at_secs: 1,
-        verdict,
-        reason: reason.to_owned(),
-        nonce: [3; 32],
-    };
+    let who = ("anna".parse().unwrap(), "anna-terminal".parse().unwrap());
+    let approval = Approval { reason: reason.to_owned(), ..facts(version).draft(who, verdict, (1, [3; 32])) };
     let proof = Proof::Signature(person_key().sign(approval.digest().as_bytes()));
     SignedApproval { approval, proof }
 }
@@ -432,6 +417,9 @@ async fn what_is_not_signed_or_does_not_follow_is_refused() {
     assert_eq!(take(&cluster, 0, &of_another.to_envelope()).await, Err(Code::ApprovalsMissing));
     let unknown = version(&cluster, &[CharterHash::new([5; 32])], 2, &[(TEN, "max_amount = \"5\"")]);
     assert_eq!(take(&cluster, 0, &unknown.envelope).await, Err(Code::WrongState));
+    let stop = cluster.client(0).stop(pb::StopRequest { record: Some(unknown.envelope.clone()) }).await.unwrap_err();
+    assert_eq!(ApiError::from_status(&stop).unwrap().code, Code::WrongState);
+    assert!(cluster.node(0).shared().orphans.is_empty(), "whoever is no signer raises no alarm by an invention");
     let mixed =
         version(&cluster, &[first], 2, &[(TEN, "max_amount = \"5\""), ("max_sessions = 8", "max_sessions = 9")]);
     assert_eq!(take(&cluster, 0, &mixed.envelope).await, Err(Code::Malformed));
