@@ -19,7 +19,7 @@ use limen_wire::pb;
 use crate::charter::assets::Assets;
 use crate::charter::{Charter, Checker};
 use crate::ledger::Passed;
-pub use quotes::{NoWorth, Quote, Quotes};
+pub use quotes::{NoWorth, Quote, Quotes, Worth};
 
 /// How far a checker's clock may be ahead, in seconds.
 pub const SKEW_SECS: u64 = 30;

@@ -92,21 +92,9 @@ impl Bench {
 
     fn approval(&self, person: &str, said: Said) -> Approval {
         let facts = guard::facts(&self.charter, &self.examined());
-        Approval {
-            cluster: facts.cluster,
-            intent_id: facts.intent_id,
-            effects_digest: facts.effects_digest,
-            decoder_version: facts.decoder_version,
-            slice: facts.slice,
-            freeze_epoch: facts.freeze_epoch,
-            person: PersonId::new(person).unwrap(),
-            credential: CredentialId::new(format!("{person}-terminal")).unwrap(),
-            preceding: None,
-            expires_at_secs: self.now.wall.as_secs() + 1000,
-            verdict: said,
-            reason: if said == Said::Reject { "not this".to_owned() } else { String::new() },
-            nonce: [self.session; 32],
-        }
+        let who = (PersonId::new(person).unwrap(), CredentialId::new(format!("{person}-terminal")).unwrap());
+        let reason = if said == Said::Reject { "not this".to_owned() } else { String::new() };
+        Approval { reason, ..facts.draft(who, said, (self.now.wall.as_secs() + 1000, [self.session; 32])) }
     }
 
     fn says(&self, person: &str, said: Said) -> pb::Envelope {

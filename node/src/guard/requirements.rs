@@ -93,13 +93,14 @@ pub fn progress(
     let tallies: Vec<Tally> = requirements.iter().map(|one| one.tally(&evidence)).collect();
     // A delay that counts from the approvals counts from all of them: nobody waits out one rule before another is met.
     let all_met = tallies.iter().all(|tally| matches!(tally, Tally::Met { .. }));
+    let clock = DelayClock::of(examined, &evidence, now.uptime);
     let mut progress = Progress { attested: check::attested(charter, findings), ..Progress::default() };
     for (requirement, tally) in requirements.iter().zip(tallies) {
         let status = match tally {
             Tally::Met { by } => {
                 progress.counted.extend(by.into_values());
                 let started = delays.get(&requirement.rule).filter(|_| all_met);
-                let (since, started) = since(examined, requirement, started, first_seen, now.uptime);
+                let (since, started) = clock.since(requirement, started, first_seen);
                 let kept = started.filter(|_| all_met);
                 progress.delays.extend(kept.map(|started| (requirement.rule.clone(), started)));
                 let elapsed = now.uptime.0.saturating_sub(since.0);
@@ -130,24 +131,53 @@ fn lacks(missing: String) -> pb::RequirementStatus {
     pb::RequirementStatus { missing, ..pb::RequirementStatus::default() }
 }
 
-/// From when a requirement's delay runs, and what of that must be remembered. A delay that counts from the approvals begins
-/// anew if they stopped being enough meanwhile, and under another slice of the charter.
-fn since(
-    examined: &Examined,
-    requirement: &Requirement,
-    started: Option<&Started>,
-    first_seen: Uptime,
+/// What delays of one intent run by.
+struct DelayClock<'a> {
+    slice: [u8; 32],
+    /// Rules that match now.
+    matched: BTreeSet<&'a str>,
+    /// Rules that have their approvals now, of all that match at any moment or price.
+    met: BTreeSet<String>,
     now: Uptime,
-) -> (Uptime, Option<Started>) {
-    if requirement.needs.delay_secs == 0 {
-        return (now, None);
-    }
-    let slice = *examined.decision.slice.as_bytes();
-    match (requirement.needs.delay_from, started) {
-        (DelayFrom::FirstSight, _) => (first_seen, None),
-        (DelayFrom::FormulaMet, Some(started)) if started.slice == slice => {
-            (Uptime(started.uptime), Some(started.clone()))
+}
+
+impl<'a> DelayClock<'a> {
+    fn of(examined: &'a Examined, evidence: &Evidence<'_>, now: Uptime) -> Self {
+        let decision = &examined.decision;
+        // What has to be attested is met whenever it is shown.
+        let matched = decision.requirements.iter().filter(|one| one.fact.is_none());
+        let is_met = |one: &&Requirement| one.fact.is_none() && matches!(one.tally(evidence), Tally::Met { .. });
+        Self {
+            slice: *decision.slice.as_bytes(),
+            matched: matched.map(|one| one.rule.as_str()).collect(),
+            met: decision.asking.iter().filter(is_met).map(|one| one.rule.clone()).collect(),
+            now,
         }
-        (DelayFrom::FormulaMet, _) => (now, Some(Started { slice, uptime: now.0 })),
+    }
+
+    /// From when a requirement's delay runs, and what of that must be remembered. A delay that counts from the approvals begins
+    /// anew if they stopped being enough meanwhile, under another slice of the charter, and where a rule matches now that has
+    /// not had its approvals all the time: whoever chooses the price that is shown does not choose when the delay begins.
+    fn since(
+        &self,
+        requirement: &Requirement,
+        started: Option<&Started>,
+        first_seen: Uptime,
+    ) -> (Uptime, Option<Started>) {
+        if requirement.needs.delay_secs == 0 {
+            return (self.now, None);
+        }
+        if requirement.needs.delay_from == DelayFrom::FirstSight {
+            return (first_seen, None);
+        }
+        let slice = self.slice;
+        let runs_on = |one: &&Started| one.slice == slice && self.matched.iter().all(|rule| one.met.contains(*rule));
+        match started.filter(runs_on) {
+            Some(started) => {
+                let met = started.met.intersection(&self.met).cloned().collect();
+                (Uptime(started.uptime), Some(Started { met, ..started.clone() }))
+            }
+            None => (self.now, Some(Started { slice, uptime: self.now.0, met: self.met.clone() })),
+        }
     }
 }

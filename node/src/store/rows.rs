@@ -1,6 +1,6 @@
 //! What stands in the tables: versioned rows, encoded as one version byte and postcard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use limen_wire::ids::{ClusterId, Epoch, IntentId, KeyId, RequesterId, tagged_hash};
 use serde::de::DeserializeOwned;
@@ -152,6 +152,9 @@ pub struct Started {
     pub slice: [u8; 32],
     /// How long this node had been running, in milliseconds.
     pub uptime: u64,
+    /// Rules that have had their approvals ever since, whether or not they matched all the time: another one that matches
+    /// lets it begin anew.
+    pub met: BTreeSet<String>,
 }
 
 impl IntentRow {

@@ -20,11 +20,40 @@ pub struct Quote {
     pub until_secs: u64,
 }
 
-/// The highest price that is attested, by asset and currency.
+/// The highest price that is attested, by asset and currency, and the lowest one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Quotes(BTreeMap<(Asset, CurrencyId), Quote>);
+pub struct Quotes {
+    highest: BTreeMap<(Asset, CurrencyId), Quote>,
+    lowest: BTreeMap<(Asset, CurrencyId), Price>,
+}
 
-static NONE: Quotes = Quotes(BTreeMap::new());
+static NONE: Quotes = Quotes { highest: BTreeMap::new(), lowest: BTreeMap::new() };
+
+/// What something is worth, where several prices may be shown; `None` beyond 256 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Worth {
+    /// At the lowest price.
+    pub lowest: Option<Amount>,
+    /// At the highest one.
+    pub highest: Option<Amount>,
+}
+
+impl Worth {
+    /// It has no price, or none that fits.
+    pub const UNKNOWN: Self = Self { lowest: None, highest: None };
+
+    /// The same at any price.
+    pub const fn exactly(amount: Option<Amount>) -> Self {
+        Self { lowest: amount, highest: amount }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let add = |one: Option<Amount>, other: Option<Amount>| one?.checked_add(other?);
+        Self { lowest: add(self.lowest, other.lowest), highest: add(self.highest, other.highest) }
+    }
+}
 
 /// Why nobody can tell what something is worth.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,10 +89,14 @@ impl Quotes {
         quotes
     }
 
-    /// Takes a price in, if it is higher than what is known. Of two that are the same the later one counts.
+    /// Takes a price in. It counts if it is higher than what is known; of two that are the same the later one does.
     pub fn raise(&mut self, what: (Asset, CurrencyId), quote: Quote) {
         let quote = Quote { price: quote.price.reduced(), ..quote };
-        let known = self.0.entry(what).or_insert(quote);
+        let lowest = self.lowest.entry(what.clone()).or_insert(quote.price);
+        if quote.price.compare(lowest) == Ordering::Less {
+            *lowest = quote.price;
+        }
+        let known = self.highest.entry(what).or_insert(quote);
         match quote.price.compare(&known.price) {
             Ordering::Greater => *known = quote,
             Ordering::Equal if (quote.at_secs, quote.until_secs) > (known.at_secs, known.until_secs) => *known = quote,
@@ -71,14 +104,14 @@ impl Quotes {
         }
     }
 
-    /// All of them.
+    /// The highest of each.
     pub fn iter(&self) -> impl Iterator<Item = (&(Asset, CurrencyId), &Quote)> {
-        self.0.iter()
+        self.highest.iter()
     }
 
-    /// The price of an asset.
+    /// The highest price of an asset.
     pub fn quote(&self, asset: &Asset, currency: &CurrencyId) -> Option<&Quote> {
-        self.0.get(&(asset.clone(), currency.clone()))
+        self.highest.get(&(asset.clone(), currency.clone()))
     }
 
     /// Whether an asset has a price.
@@ -86,7 +119,16 @@ impl Quotes {
         self.quote(asset, currency).is_some()
     }
 
-    /// What all of this is worth together, in the currency's smallest unit, each asset rounded up.
+    /// What so much is worth at the lowest and at the highest price, rounded up.
+    pub fn range(&self, asset: &Asset, amount: Amount, currency: &CurrencyId) -> Worth {
+        let what = (asset.clone(), currency.clone());
+        Worth {
+            lowest: self.lowest.get(&what).and_then(|price| price.worth(amount)),
+            highest: self.highest.get(&what).and_then(|quote| quote.price.worth(amount)),
+        }
+    }
+
+    /// What all of this is worth together at the highest prices, in the currency's smallest unit, each asset rounded up.
     pub fn worth<'a>(
         &self,
         all: impl IntoIterator<Item = (&'a Asset, Amount)>,

@@ -279,6 +279,8 @@ fn prices_are_attested_by_whoever_may() {
     let quotes = Quotes::of(&[verified(&good, NOW + 119).unwrap()]);
     let two = Amount::from_units("2", 18).unwrap();
     assert_eq!(quotes.worth([(&eth, two)], &usd), Ok(Amount::from_u128(500_024)));
+    assert_eq!(quotes.range(&eth, two, &usd), Worth::exactly(Some(Amount::from_u128(500_024))));
+    assert_eq!(quotes.range(&eth, two, &"chf".parse().unwrap()), Worth::UNKNOWN);
     let found = quotes.quote(&eth, &usd).unwrap();
     assert_eq!((found.at_secs, found.until_secs), (NOW, NOW + 120));
     assert!(quotes.has(&eth, &usd) && !quotes.has(&eth, &"chf".parse().unwrap()));

@@ -12,6 +12,7 @@ use crate::charter::assets::Assets;
 use crate::charter::hours::Hours;
 use crate::charter::rule::{Class, Destination, Destinations, EntryAge, Rule, Verb};
 use crate::charter::vault::BookEntry;
+use crate::check::Worth;
 
 /// How a rule stands to an effect.
 pub(super) enum Fit<'a> {
@@ -181,9 +182,11 @@ impl<'a> Case<'a> {
     }
 
     /// What all that the request moves of the assets is worth, each asset rounded up.
-    fn worth(&self, class: Class, wanted: &'a Assets, currency: &Currency) -> Option<Amount> {
-        let moved = self.moved(class, wanted).map(|(asset, total)| Some((asset, total?)));
-        self.when.quotes.worth(moved.collect::<Option<Vec<_>>>()?, &currency.id).ok()
+    fn worth(&self, class: Class, wanted: &'a Assets, currency: &Currency) -> Worth {
+        let each = self.moved(class, wanted).map(|(asset, total)| {
+            total.map_or(Worth::UNKNOWN, |total| self.when.quotes.range(asset, total, &currency.id))
+        });
+        each.fold(Worth::exactly(Some(Amount::ZERO)), Worth::plus)
     }
 
     fn misses_who(&self, rule: &'a Rule, effect: &'a Effect) -> Option<Miss<'a>> {
@@ -276,17 +279,22 @@ impl<'a> Case<'a> {
         let (class, asset, _) = amount(effect)?;
         let found = match (&rule.amount.assets, &rule.amount.currency) {
             (Some(wanted), Some(currency)) => self.worth(class, wanted, currency),
-            (Some(group @ Assets::Group(_)), None) => self.total(class, group),
-            (Some(Assets::One(_)) | None, _) => self.totals.get(&(class, asset)).copied().flatten(),
+            (Some(group @ Assets::Group(_)), None) => Worth::exactly(self.total(class, group)),
+            (Some(Assets::One(_)) | None, _) => Worth::exactly(self.totals.get(&(class, asset)).copied().flatten()),
         };
-        let Some(found) = found else {
-            return (rule.verb == Verb::Allow).then_some(Miss::Overflow);
+        // Of the prices that are shown each bound is compared with the one that speaks against the request.
+        let (from_below, from_above) = match rule.verb {
+            Verb::Allow => (found.lowest, found.highest),
+            Verb::Require | Verb::Deny => (found.highest, found.lowest),
         };
-        match (rule.amount.more_than, rule.amount.max_amount) {
-            (_, Some(max)) if found > max => Some(Miss::TooMuch { max, found }),
-            (Some(more_than), _) if found <= more_than => Some(Miss::TooLittle { more_than, found }),
-            _ => None,
+        if rule.verb == Verb::Allow && (from_below.is_none() || from_above.is_none()) {
+            return Some(Miss::Overflow);
         }
+        let above = |max: Amount| from_above.filter(|found| *found > max).map(|found| Miss::TooMuch { max, found });
+        let below = |more_than: Amount| {
+            from_below.filter(|found| *found <= more_than).map(|found| Miss::TooLittle { more_than, found })
+        };
+        rule.amount.max_amount.and_then(above).or_else(|| rule.amount.more_than.and_then(below))
     }
 }
 

@@ -230,12 +230,16 @@ max_amount = "1"
 
 /// The rules in money, with prices of ours.
 fn money() -> Bench {
+    money_and("")
+}
+
+fn money_and(more: &str) -> Bench {
     let text = charter_text();
     let start = text.find("id = \"rates\"").unwrap();
     let line = text[start..].lines().find(|line| line.starts_with("public_key")).unwrap();
     let text = text.replace(line, &format!("public_key = \"{}\"", checker().public_key()));
     let mut bench = Bench::new();
-    bench.charter = Charter::from_toml(&format!("{}{MONEY}", &text[..text.find("[[rules]]").unwrap()])).unwrap();
+    bench.charter = Charter::from_toml(&format!("{}{MONEY}{more}", &text[..text.find("[[rules]]").unwrap()])).unwrap();
     bench
 }
 
@@ -291,6 +295,66 @@ fn a_no_counts_at_whatever_price_is_shown() {
     assert_eq!(bench.refused(&[no]).0, Code::Rejected);
     bench.quoted(1, |_| {});
     assert_eq!(bench.refused(&[]).0, Code::Rejected);
+}
+
+const WAITS: &str = r#"
+[[rules]]
+name = "waits"
+require = "transfer"
+approvals = "1 terminal of treasury"
+delay_secs = 60
+"#;
+
+/// Whoever chooses which price is shown does not choose when a delay begins: it counts from the moment at which all rules that
+/// match have their approvals, and has to be waited out after that.
+#[test]
+fn no_delay_runs_out_at_one_price_before_a_rule_is_met_that_matches_at_another() {
+    const LOW: u128 = 1;
+    const HIGH: u128 = 1_112;
+    let shown = |bench: &mut Bench, cents| {
+        bench.checks.clear();
+        bench.quoted(cents, |_| {});
+    };
+    let begun = |people: &[&str]| {
+        let mut bench = money_and(WAITS);
+        shown(&mut bench, LOW);
+        let said: Vec<_> = people.iter().map(|person| bench.says(person, Said::Approve)).collect();
+        assert!(bench.announce(&said).statuses.iter().all(|status| status.met));
+        bench
+    };
+    // Both have approved all the time: the price may move.
+    let mut bench = begun(&["anna", "boris"]);
+    bench.run_for(60_000);
+    shown(&mut bench, HIGH);
+    assert!(matches!(bench.sign(&[]), Verdict::Allowed(_)));
+    // At the low price nobody asks for the second one, who comes when the delay is nearly over.
+    let mut bench = begun(&["anna"]);
+    bench.run_for(59_000);
+    bench.announce(&[bench.says("boris", Said::Approve)]);
+    bench.run_for(1_000);
+    shown(&mut bench, HIGH);
+    assert_eq!(bench.refused(&[]).0, Code::TimeLocked);
+    shown(&mut bench, LOW);
+    assert_eq!(bench.refused(&[]).0, Code::TimeLocked, "it has begun anew, whatever is shown now");
+    bench.run_for(59_999);
+    assert_eq!(bench.refused(&[]).0, Code::TimeLocked);
+    bench.run_for(1);
+    shown(&mut bench, HIGH);
+    assert!(matches!(bench.sign(&[]), Verdict::Allowed(_)));
+    // Somebody who takes back what nobody asks for now is missed later.
+    let mut bench = begun(&["anna", "boris"]);
+    bench.run_for(30_000);
+    let withdrawal = bench.approval("boris", Said::Withdraw);
+    let preceding = Some(withdrawal.digest());
+    bench.announce(&[signed(withdrawal, "boris")]);
+    bench.announce(&[signed(Approval { preceding, ..bench.approval("boris", Said::Approve) }, "boris")]);
+    bench.run_for(30_000);
+    shown(&mut bench, HIGH);
+    assert_eq!(bench.refused(&[]).0, Code::TimeLocked);
+    // Where the price stays low the rule has no say.
+    let mut bench = begun(&["anna"]);
+    bench.run_for(60_000);
+    assert!(matches!(bench.sign(&[]), Verdict::Allowed(_)));
 }
 
 /// Approvals outlast a price that has grown old, and nothing is signed until there is another one.

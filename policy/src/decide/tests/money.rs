@@ -131,6 +131,52 @@ fn the_highest_price_counts() {
     }
 }
 
+/// A coordinator that shows several prices gets by each bound of each rule what is stricter.
+#[test]
+fn each_bound_is_compared_with_the_price_that_speaks_against_the_request() {
+    const BANDS: &str = r#"
+[[rules]]
+name = "larger ones"
+allow = "transfer"
+asset = "eth"
+currency = "usd"
+more_than = "100"
+max_amount = "1000"
+destinations = "anywhere"
+
+[[rules]]
+name = "small ones are looked at"
+require = "transfer"
+asset = "eth"
+currency = "usd"
+max_amount = "500"
+approvals = "1 of treasury"
+
+[[rules]]
+name = "none in the middle"
+deny = "transfer"
+asset = "eth"
+currency = "usd"
+more_than = "600"
+max_amount = "700"
+"#;
+    let charter = money(BANDS);
+    let at = |dollars: &[u128]| {
+        let all: Vec<_> = dollars.iter().map(|dollars| (eth(), dollars * 100, 18)).collect();
+        let decision = decided(&charter, vec![transfer(eth(), ETHER, ALICE)], &quotes(&all));
+        (decision.allowed, decision.requirements.len())
+    };
+    // One price: as written.
+    assert_eq!([at(&[100]), at(&[101]), at(&[500]), at(&[501])], [(false, 0), (true, 1), (true, 1), (true, 0)]);
+    assert_eq!([at(&[650]), at(&[701]), at(&[1000]), at(&[1001])], [(false, 0), (true, 0), (true, 0), (false, 0)]);
+    // Two: what allows has to allow at both, what asks or denies does so if either price, or one between them, is within.
+    assert_eq!(at(&[100, 501]), (false, 0), "it may be too little for what allows");
+    assert_eq!(at(&[501, 1001]), (false, 0), "or too much");
+    assert_eq!(at(&[500, 501]), (true, 1), "and so little that somebody has to look");
+    assert_eq!([at(&[550, 601]), at(&[700, 900]), at(&[550, 900])], [(false, 0); 3]);
+    assert_eq!([at(&[501, 600]), at(&[701, 1000])], [(true, 0); 2]);
+}
+
 #[test]
 fn a_worth_beyond_all_bounds_is_not_allowed() {
     let charter = money(RULES);
