@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use limen_client::{Client, Error, Patience, RequestState, SignedIntent, Untrue};
+use limen_client::{Client, Error, Patience, Request, RequestState, SignedIntent, Untrue};
 use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict};
 use limen_wire::ids::{CredentialId, FreezeEpoch, IntentId, PersonId, SliceHash};
 use limen_wire::pb;
+use tokio::sync::mpsc;
 
 use crate::fake::Fake;
 use crate::requests::{LONG, intent};
@@ -86,19 +87,34 @@ async fn people_may_take_their_time_unless_the_caller_says_otherwise() {
     let error = client.wait(intent.id(), Patience::in_all(SHORT)).await.unwrap_err();
     assert!(matches!(&error, Error::NotEnded { state, .. } if state == "awaiting_approval"), "{error}");
     let id = intent.id();
+    let (watching, mut watched) = mpsc::channel(2);
+    let hears = watching.clone();
     let mut told = Vec::new();
     let watcher = {
         let client = client.clone();
         tokio::spawn(async move {
-            let ended = client.follow(id, Duration::from_secs(5), |request| told.push(request.state)).await;
+            let tell = |request: &Request| {
+                told.push(request.state);
+                // Only the first is waited for.
+                let _ = watching.try_send(());
+            };
+            let ended = client.follow(id, Duration::from_secs(5), tell).await;
             (ended.unwrap().state, told)
         })
     };
     let hasty = tokio::spawn({
         let client = client.clone();
-        async move { client.wait(id, SHORT).await }
+        let tell = move |_: &Request| {
+            let _ = hears.try_send(());
+        };
+        async move { client.follow(id, SHORT, tell).await }
     });
-    tokio::time::sleep(SHORT * 4).await;
+    for _ in 0..2 {
+        tokio::time::timeout(LONG, watched.recv()).await.unwrap().unwrap();
+    }
+    tokio::time::pause();
+    tokio::time::advance(SHORT * 4).await;
+    tokio::time::resume();
     assert!(!watcher.is_finished() && !hasty.is_finished(), "people are waited for");
     fake.finish(id, pb::RequestState::Signing);
     let error = hasty.await.unwrap().unwrap_err();

@@ -99,7 +99,10 @@ async fn a_delay_runs_once_people_have_approved_and_is_waited_for() {
     approved(&world, &running, &record, &["anna", "ben"]).await;
     running.in_state(&record.id, State::TimeLocked).await;
     world.advance(4);
-    tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+    // Every signer is asked again, more than once, and is still told to wait.
+    let asked = || -> Vec<u64> { world.signers.iter().map(|one| one.memory.lock().unwrap().announced).collect() };
+    let before = asked();
+    until("they were asked again", || asked().iter().zip(&before).all(|(now, before)| *now >= before + 2)).await;
     assert_eq!(running.record(&record.id).state, State::TimeLocked);
     world.advance(1);
     let signed = running.in_state(&record.id, State::Signed).await;
@@ -323,8 +326,12 @@ async fn signers_that_say_ready_and_refuse_are_asked_with_pauses_until_the_expir
     let (entry, _) = running.submit(&world.transfer("one")).await.unwrap();
     let early = |record: &Record| record.error.as_ref().is_some_and(|error| error.code == Code::ApprovalsMissing);
     running.until(&entry.record.id, early).await;
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    assert!(running.core.metrics.sessions_started.get() < 100, "they are not asked without end");
+    // The pauses before these grow to ten milliseconds, of which half is left to chance.
+    let started = std::time::Instant::now();
+    let sessions = || running.core.metrics.sessions_started.get();
+    let before = sessions();
+    until("some more sessions", || sessions() >= before + 12).await;
+    assert!(started.elapsed().as_millis() >= 40, "they are asked without a pause");
     assert_eq!((running.core.metrics.sessions_failed.get(), running.record(&entry.record.id).exposed), (0, false));
     world.advance(61);
     running.in_state(&entry.record.id, State::Expired).await;

@@ -11,10 +11,9 @@ use limen_coordinator::lifecycle::{Record, State};
 use limen_coordinator::signers::{SignerPort, Signers};
 use limen_coordinator::store::{Entry, Store};
 use limen_coordinator::{intake, keys, run};
-use limen_policy::approval::Facts;
 use limen_policy::charter::Charter;
 use limen_policy::succession::facts;
-use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict};
+use limen_wire::approval::{Proof, SignedApproval, Verdict};
 use limen_wire::charter::SignedCharter;
 use limen_wire::effects::{Address, Amount, ChainId};
 use limen_wire::envelope::PayloadType;
@@ -149,22 +148,8 @@ impl World {
         let head = format!("number = {number}\nparents = [\"{parent}\"]");
         let text = self.text.replacen("number = 1\nparents = []", &head, 1).replacen(from, to, 1);
         let version = Charter::from_toml(&text).unwrap();
-        let Facts { cluster, intent_id, effects_digest, decoder_version, slice, freeze_epoch } = facts(&version);
-        let approval = Approval {
-            cluster,
-            intent_id,
-            effects_digest,
-            decoder_version,
-            slice,
-            freeze_epoch,
-            person: PEOPLE[0].parse().unwrap(),
-            credential: format!("{}-laptop", PEOPLE[0]).parse().unwrap(),
-            preceding: None,
-            expires_at_secs: START_SECS + 3600,
-            verdict: Verdict::Approve,
-            reason: String::new(),
-            nonce: [3; 32],
-        };
+        let who = (PEOPLE[0].parse().unwrap(), format!("{}-laptop", PEOPLE[0]).parse().unwrap());
+        let approval = facts(&version).draft(who, Verdict::Approve, (START_SECS + 3600, [3; 32]));
         let proof = Proof::Signature(identity(110).sign(approval.digest().as_bytes()));
         let signed = SignedCharter { text, approvals: vec![SignedApproval { approval, proof }] };
         let hash = version.hash().as_bytes().to_vec().into();

@@ -3,7 +3,6 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use limen_client::RequestState;
 use limen_client::evm::{Call, Fees, Provider, ProviderError, Transfer, Transfers};
 use limen_wire::effects::{Address, Amount, ChainId};
 use limen_wire::error::Code;
@@ -67,19 +66,7 @@ async fn any_one_machine_may_be_down_while_a_limit_is_certified() {
     let shown = status.lines().find(|line| line.starts_with("witness-1")).unwrap_or_else(|| panic!("{status}"));
     assert!(shown.contains("down") && shown.contains("main"), "{status}");
     let sent = transfers.submit(&payment, "two are down").await.unwrap();
-    let mut watch = client.watch(Some(sent.intent.id()));
-    let waits = async {
-        loop {
-            let request = watch.next().await.unwrap();
-            assert!(!request.state.is_end(), "{request:?}");
-            let why = request.error.map(|error| error.code);
-            if request.state == RequestState::Reserved && why == Some(Code::ReservationMissing) {
-                return;
-            }
-        }
-    };
-    let waited = tokio::time::timeout(PATIENCE, waits).await;
-    waited.unwrap_or_else(|_| panic!("it does not wait for the ledger; {}", cluster.logs()));
+    cluster.wait_reserved(sent.intent.id(), Code::ReservationMissing).await;
     cluster.start_one(&witness(1));
     let signed = client.wait(sent.intent.id(), BOUND).await.unwrap();
     client.verify(&signed).await.unwrap_or_else(|error| panic!("{error}; {}", cluster.logs()));

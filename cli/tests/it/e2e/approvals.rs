@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use limen_chain::Payload as ChainPayload;
-use limen_client::{Client, Request, RequestState, SignedIntent};
+use limen_client::{RequestState, SignedIntent};
 use limen_policy::charter::Charter;
 use limen_policy::decide::{When, decide};
 use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict};
@@ -86,22 +86,6 @@ impl Desk {
     }
 }
 
-/// Follows a request until it is in a state.
-async fn until(cluster: &Cluster, client: &Client, intent: &SignedIntent, state: RequestState) -> Request {
-    let mut watch = client.watch(Some(intent.id()));
-    let follow = async {
-        loop {
-            let request = watch.next().await.unwrap();
-            if request.state == state {
-                return request;
-            }
-            assert!(!request.state.is_end(), "{request:?}; {}", cluster.logs());
-        }
-    };
-    let found = tokio::time::timeout(PATIENCE, follow).await;
-    found.unwrap_or_else(|_| panic!("never {state}; {}", cluster.logs()))
-}
-
 #[tokio::test]
 async fn a_request_waits_for_people_and_for_time_whoever_dies_meanwhile() {
     let mut cluster = Cluster::start_under(3, 2, with_people).await;
@@ -109,7 +93,7 @@ async fn a_request_waits_for_people_and_for_time_whoever_dies_meanwhile() {
     let desk = Desk::new(&cluster, &key).await;
     let intent = cluster.message(&key, "to-be-approved");
     cluster.client.submit(&intent).await.unwrap();
-    let request = until(&cluster, &cluster.client, &intent, RequestState::AwaitingApproval).await;
+    let request = cluster.in_state(intent.id(), RequestState::AwaitingApproval).await;
     let status = request.signer_decisions.iter().flat_map(|one| &one.requirements).next().unwrap();
     assert_eq!((status.met, status.missing.as_str()), (false, "2 more terminal of treasury"));
 
@@ -123,9 +107,9 @@ async fn a_request_waits_for_people_and_for_time_whoever_dies_meanwhile() {
     cluster.start_one(COORDINATOR);
     cluster.kill(&signer(1));
     cluster.client.approve(&desk.says("boris", Verdict::Approve, &intent)).await.unwrap();
-    until(&cluster, &cluster.client, &intent, RequestState::TimeLocked).await;
+    cluster.in_state(intent.id(), RequestState::TimeLocked).await;
     cluster.start_one(&signer(1));
-    until(&cluster, &cluster.client, &intent, RequestState::Signed).await;
+    cluster.in_state(intent.id(), RequestState::Signed).await;
     cluster.client.sign(&intent, PATIENCE).await.unwrap_or_else(|error| panic!("{error}; {}", cluster.logs()));
 }
 
@@ -136,10 +120,10 @@ async fn one_no_ends_a_request_at_every_signer() {
     let desk = Desk::new(&cluster, &key).await;
     let intent = cluster.message(&key, "to-be-rejected");
     cluster.client.submit(&intent).await.unwrap();
-    until(&cluster, &cluster.client, &intent, RequestState::AwaitingApproval).await;
+    cluster.in_state(intent.id(), RequestState::AwaitingApproval).await;
     cluster.client.approve(&desk.says("anna", Verdict::Approve, &intent)).await.unwrap();
     cluster.client.approve(&desk.says("boris", Verdict::Reject, &intent)).await.unwrap();
-    let request = until(&cluster, &cluster.client, &intent, RequestState::Rejected).await;
+    let request = cluster.in_state(intent.id(), RequestState::Rejected).await;
     let error = request.error.unwrap();
     assert_eq!(error.code, Code::Rejected);
     assert!(error.message.contains("boris rejected it: who is this for?"), "{error}");

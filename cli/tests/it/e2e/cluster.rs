@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use limen_client::{Client, ClientConfig, NewIntent, NewKey, Retry, SignedIntent};
+use limen_client::{Client, ClientConfig, NewIntent, NewKey, Request, RequestState, Retry, SignedIntent};
 use limen_wire::effects::ChainId;
-use limen_wire::ids::{CommitteeSize, KeyId, Protocol, Scheme};
+use limen_wire::error::Code;
+use limen_wire::ids::{CommitteeSize, IntentId, KeyId, Protocol, Scheme};
 use limen_wire::intent::Payload;
 use tempfile::TempDir;
 
@@ -196,6 +197,32 @@ impl Cluster {
             assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}; {}", self.logs());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// Follows a request until it is as wanted.
+    pub(crate) async fn until(&self, id: IntentId, wanted: impl Fn(&Request) -> bool) -> Request {
+        let mut watch = self.client.watch(Some(id));
+        let found = async {
+            loop {
+                let request = watch.next().await.unwrap();
+                if wanted(&request) {
+                    return request;
+                }
+                assert!(!request.state.is_end(), "{request:?}; {}", self.logs());
+            }
+        };
+        tokio::time::timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("waited in vain; {}", self.logs()))
+    }
+
+    /// The same, until it is in a state.
+    pub(crate) async fn in_state(&self, id: IntentId, state: RequestState) -> Request {
+        self.until(id, |request| request.state == state).await
+    }
+
+    /// The same, until it waits in its ledger with this error.
+    pub(crate) async fn wait_reserved(&self, id: IntentId, why: Code) {
+        let is = |request: &Request| request.error.as_ref().is_some_and(|error| error.code == why);
+        self.until(id, |request| request.state == RequestState::Reserved && is(request)).await;
     }
 
     pub(crate) async fn make_key(&self, name: &str, scheme: Scheme, protocol: Protocol) -> KeyId {

@@ -4,12 +4,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use limen_client::{Request, RequestState};
+use limen_client::RequestState;
 use limen_wire::error::Code;
 use limen_wire::ids::IntentId;
 use limen_wire::keys::SigningKey;
 
-use super::cluster::{Cluster, PATIENCE};
+use super::cluster::Cluster;
 
 const RULES: &str = r#"
 [groups.ops]
@@ -80,24 +80,10 @@ impl Stage {
     }
 }
 
-async fn until(cluster: &Cluster, id: IntentId, wanted: impl Fn(&Request) -> bool) -> Request {
-    let found = async {
-        let mut watch = cluster.client.watch(Some(id));
-        loop {
-            let request = watch.next().await.unwrap();
-            assert!(wanted(&request) || !request.state.is_end(), "{:?}; {}", request.error, cluster.logs());
-            if wanted(&request) {
-                return request;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("waited in vain; {}", cluster.logs()))
-}
-
 async fn submitted(cluster: &Cluster, key: &limen_wire::ids::KeyId, text: &str) -> IntentId {
     let intent = cluster.message(key, text);
     cluster.client.submit(&intent).await.unwrap();
-    until(cluster, intent.id(), |request| request.state == RequestState::AwaitingApproval).await;
+    cluster.in_state(intent.id(), RequestState::AwaitingApproval).await;
     intent.id()
 }
 
@@ -123,8 +109,8 @@ async fn two_people_and_a_delay_stand_before_a_signature_and_one_rejection_ends_
     let json: serde_json::Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(json["request"]["approvals"][0]["person"], "anna");
     stage.approves("ben", id);
-    until(cluster, id, |request| request.state == RequestState::TimeLocked).await;
-    let signed = until(cluster, id, |request| request.state == RequestState::Signed).await;
+    cluster.in_state(id, RequestState::TimeLocked).await;
+    let signed = cluster.in_state(id, RequestState::Signed).await;
     assert_eq!(signed.approvals.len(), 2);
     cluster.client.verify(&signed).await.unwrap();
     let late = stage.decide("reject", "carol", id, &["--reason", "too late"]);
@@ -133,7 +119,7 @@ async fn two_people_and_a_delay_stand_before_a_signature_and_one_rejection_ends_
     let id = submitted(cluster, &key, "never-asked-for").await;
     let no = stage.decide("reject", "carol", id, &["--reason", "who wants that?"]);
     assert!(no.status.success(), "{}", String::from_utf8_lossy(&no.stderr));
-    let ended = until(cluster, id, |request| request.state == RequestState::Rejected).await;
+    let ended = cluster.in_state(id, RequestState::Rejected).await;
     let error = ended.error.unwrap();
     assert!(error.code == Code::Rejected && error.message.contains("who wants that?"), "{error}");
     let after = stage.decide("approve", "anna", id, &[]);

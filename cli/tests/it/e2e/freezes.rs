@@ -76,18 +76,7 @@ impl Stage {
     }
 
     pub(super) async fn until(&self, intent: &SignedIntent, wanted: impl Fn(&Request) -> bool) -> Request {
-        let found = async {
-            let mut watch = self.cluster.client.watch(Some(intent.id()));
-            loop {
-                let request = watch.next().await.unwrap();
-                if wanted(&request) {
-                    return request;
-                }
-                assert!(!request.state.is_end(), "{request:?}; {}", self.cluster.logs());
-            }
-        };
-        let found = tokio::time::timeout(PATIENCE, found).await;
-        found.unwrap_or_else(|_| panic!("waited in vain; {}", self.cluster.logs()))
+        self.cluster.until(intent.id(), wanted).await
     }
 }
 

@@ -1,16 +1,14 @@
 //! A ledger goes over to other committees by versions of the charter, and limits go on. Nothing is started again.
 
 use std::path::Path;
-use std::time::Duration;
 
-use limen_client::RequestState;
 use limen_client::evm::{Transfer, Transfers};
 use limen_wire::effects::{Address, Amount, ChainId};
 use limen_wire::error::Code;
 use limen_wire::ids::{Protocol, Scheme};
 
 use super::anyone::{BOUND, NoChain, wait_whole};
-use super::cluster::{Cluster, PATIENCE, signer};
+use super::cluster::{Cluster, signer};
 use super::versions::Desk;
 
 const FOUR: &str = "members = [\"signer-1\", \"signer-2\", \"signer-3\", \"witness-1\"]";
@@ -89,17 +87,5 @@ async fn a_ledger_goes_over_to_other_committees_and_limits_go_on() {
     pay(&desk, "with the witness").await;
     // All three of an hour are counted, wherever they were certified.
     let sent = transfers.submit(&payment, "one too many").await.unwrap();
-    let mut watch = client.watch(Some(sent.intent.id()));
-    let waits = async {
-        loop {
-            let request = watch.next().await.unwrap();
-            assert!(!request.state.is_end(), "{request:?}");
-            let why = request.error.map(|error| error.code);
-            if request.state == RequestState::Reserved && why == Some(Code::LimitReached) {
-                return;
-            }
-        }
-    };
-    let waited = tokio::time::timeout(PATIENCE.min(Duration::from_secs(60)), waits).await;
-    waited.unwrap_or_else(|_| panic!("it does not wait for the limit; {}", desk.cluster.logs()));
+    desk.cluster.wait_reserved(sent.intent.id(), Code::LimitReached).await;
 }
