@@ -14,7 +14,7 @@ use limen_wire::ids::{IntentId, KeyId, Protocol, Scheme};
 use crate::dev::DevCommand;
 
 pub(crate) use approval::{
-    APPROVAL_VALID_FOR, ApprovalArgs, CaseArgs, RejectArgs, SignerArgs, TokenArgs, WithdrawArgs,
+    APPROVAL_VALID_FOR, ApprovalArgs, CaseArgs, KeyArgs, RejectArgs, SignerArgs, TokenArgs, WithdrawArgs,
 };
 pub(crate) use charter::{CharterCommand, SignCharterArgs, VersionArgs, VetoCharterArgs};
 pub(crate) use check::CheckArgs;

@@ -3,6 +3,9 @@
 //! Loosening is computed, never declared: every dimension is compared, and what is not understood as tightening loosens.
 //! A version that only tightens binds at once; one that loosens anything waits out the delay of the charter before it.
 
+mod governance;
+mod machines;
+mod people;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -10,12 +13,8 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Display};
 
-use limen_wire::ids::PersonId;
-
 use crate::charter::Charter;
 use crate::charter::assets::{AssetGroup, Assets};
-use crate::charter::governance::{AutomaticFreeze, Governance};
-use crate::charter::people::{CredentialClass, Group};
 use crate::charter::rule::{Destination, Destinations, Rule, Verb};
 use crate::charter::vault::{BookEntry, Limit};
 
@@ -43,16 +42,16 @@ pub struct Change {
 pub fn diff(old: &Charter, new: &Charter) -> Vec<Change> {
     let mut changes = Changes::default();
     changes.same("the cluster's name", &old.cluster, &new.cluster);
-    machines(&mut changes, old, new);
-    requesters(&mut changes, old, new);
-    people(&mut changes, old, new);
-    groups(&mut changes, old, new);
+    machines::machines(&mut changes, old, new);
+    people::requesters(&mut changes, old, new);
+    people::people(&mut changes, old, new);
+    people::groups(&mut changes, old, new);
     checkers(&mut changes, old, new);
     places(&mut changes, old, new);
     limits(&mut changes, old, new);
     rules::rules(&mut changes, &old.rules, &new.rules);
-    bounds(&mut changes, old, new);
-    governance(&mut changes, old.governance.as_ref(), new.governance.as_ref());
+    governance::bounds(&mut changes, old, new);
+    governance::governance(&mut changes, old.governance.as_ref(), new.governance.as_ref());
     changes.0.sort();
     changes.0.dedup();
     changes.0
@@ -130,139 +129,6 @@ impl Changes {
             self.add(removed, format!("{what}: {one} is removed"));
         }
     }
-}
-
-fn machines(changes: &mut Changes, old: &Charter, new: &Charter) {
-    let names = |charter: &Charter| charter.nodes.iter().map(|node| node.id.to_string()).collect::<Vec<_>>().join(", ");
-    changes.same("the list of signer nodes", &names(old), &names(new));
-    for node in &new.nodes {
-        let Some(before) = old.node(&node.id) else { continue };
-        changes.same(&format!("the key of node {}", node.id), &before.public_key, &node.public_key);
-        let text = |site: &Option<String>| site.clone().unwrap_or_else(|| "nowhere".to_owned());
-        changes.same(&format!("the site of node {}", node.id), &text(&before.site), &text(&node.site));
-        changes.same(&format!("the account of node {}", node.id), &text(&before.account), &text(&node.account));
-        if before.address != node.address {
-            let (id, from, to) = (&node.id, &before.address, &node.address);
-            changes.add(Direction::Neutral, format!("node {id} is reached at {to} instead of {from}"));
-        }
-    }
-    ledgers(changes, old, new);
-    let coordinators = |charter: &Charter| -> BTreeSet<String> {
-        charter.coordinators.iter().map(|one| format!("{} ({})", one.id, one.public_key)).collect()
-    };
-    // They are believed nothing, whoever they are.
-    let neutral = (Direction::Neutral, Direction::Neutral);
-    changes.members("coordinators", (&coordinators(old), &coordinators(new)), neutral);
-}
-
-/// Another committee starts from nothing unless the one before hands over, and other members are others to believe.
-fn ledgers(changes: &mut Changes, old: &Charter, new: &Charter) {
-    use Direction::Loosens;
-    let machines: BTreeSet<_> = new.machines().map(|machine| machine.id.clone()).collect();
-    changes.named("ledger", (&old.ledgers, &new.ledgers), (Loosens, Loosens), |changes, old, new| {
-        let (id, before) = (new.ledger(), old.hash());
-        changes.same(&format!("the committee of ledger {id}"), &before, &new.hash());
-        if before != new.hash() && new.predecessor() != Some(before) {
-            let advice = format!("no signer takes this version until ledger {id} says follows = \"{before}\"");
-            changes.add(Loosens, advice);
-        }
-        let stay = old.members().iter().filter(|member| machines.contains(&member.id)).count();
-        if before != new.hash() && stay < old.quorum() {
-            let (need, of) = (old.quorum(), old.members().len());
-            let advice = format!(
-                "only {stay} of the {of} members that keep ledger {id} stay in the charter, {need} of them have to seal it: \
-                 take the others out by a later version"
-            );
-            changes.add(Loosens, advice);
-        }
-    });
-    match (&old.claims_ledger, &new.claims_ledger) {
-        (None, Some(ledger)) => {
-            changes.add(Direction::Tightens, format!("every request claims in ledger {ledger} what counts once"));
-        }
-        (Some(before), None) => {
-            changes.add(Loosens, format!("what counts once is no longer claimed in ledger {before}"));
-        }
-        // Another ledger knows nothing of what was claimed before.
-        (Some(before), Some(after)) => changes.same("where every request claims what counts once", before, after),
-        (None, None) => {}
-    }
-    let reached = |charter: &Charter| -> BTreeMap<_, _> {
-        charter.witnesses.iter().map(|witness| (witness.id.clone(), witness.clone())).collect()
-    };
-    let (before, after) = (reached(old), reached(new));
-    // What a witness may do is said by the ledgers that it keeps.
-    let neutral = (Direction::Neutral, Direction::Neutral);
-    changes.named("witness", (&before, &after), neutral, |changes, old, new| {
-        if old != new {
-            changes.add(Direction::Neutral, format!("witness {} is another machine or reached elsewhere", new.id));
-        }
-    });
-}
-
-fn requesters(changes: &mut Changes, old: &Charter, new: &Charter) {
-    use Direction::{Loosens, Tightens};
-    changes.named("requester", (&old.requesters, &new.requesters), (Loosens, Tightens), |changes, old, new| {
-        let what = format!("requester {}", new.id);
-        changes.same(&format!("the key of {what}"), &old.public_key, &new.public_key);
-        let duties = |list: &[crate::charter::Duty]| list.iter().map(|duty| format!("{duty:?}")).collect();
-        let (before, after): (BTreeSet<String>, BTreeSet<String>) = (duties(&old.duties), duties(&new.duties));
-        changes.members(&format!("duties of {what}"), (&before, &after), (Loosens, Tightens));
-        // Fewer people behind a requester are fewer who do not count as approvers of what it asks for.
-        changes.members(&format!("people behind {what}"), (&old.people, &new.people), (Tightens, Loosens));
-    });
-}
-
-fn people(changes: &mut Changes, old: &Charter, new: &Charter) {
-    use Direction::{Loosens, Tightens};
-    let (before, after) = (&old.roster.people, &new.roster.people);
-    // Fewer guardians, or guardians with less to sign with, are fewer who can stop something.
-    let guards = |person: &PersonId| guardians(old).contains(person);
-    for id in before.keys().filter(|id| !after.contains_key(*id)) {
-        let direction = if guards(id) { Loosens } else { Tightens };
-        changes.add(direction, format!("person {id} is gone"));
-    }
-    for (id, new) in after {
-        let Some(old) = before.get(id) else {
-            changes.add(Loosens, format!("person {id} is new"));
-            continue;
-        };
-        let less = if guards(id) { Loosens } else { Tightens };
-        let what = format!("credential of {id}:");
-        changes.named(&what, (&old.credentials, &new.credentials), (Loosens, less), |changes, old, new| {
-            if old != new {
-                let weaker = old.class == CredentialClass::Terminal && new.class == CredentialClass::Console;
-                let same_but_class = old.public_key == new.public_key && old.kind == new.kind;
-                let direction = if weaker && same_but_class { less } else { Loosens };
-                changes.add(direction, format!("credential {} is another one", new.id));
-            }
-        });
-    }
-}
-
-/// Who freezes alone.
-fn guardians(charter: &Charter) -> BTreeSet<PersonId> {
-    let group = charter.governance.as_ref().and_then(|one| charter.roster.groups.get(&one.guardians));
-    group.map(|group| group.members.clone()).unwrap_or_default()
-}
-
-fn groups(changes: &mut Changes, old: &Charter, new: &Charter) {
-    use Direction::{Loosens, Tightens};
-    let guards = |charter: &Charter, group: &Group| {
-        charter.governance.as_ref().is_some_and(|governance| governance.guardians == group.id)
-    };
-    let (before, after) = (&old.roster.groups, &new.roster.groups);
-    changes.named("group", (before, after), (Loosens, Loosens), |changes, before: &Group, after: &Group| {
-        let what = format!("group {}", after.id);
-        // Fewer guardians are fewer who can stop something.
-        let removed = if guards(old, before) || guards(new, after) { Loosens } else { Tightens };
-        changes.members(&what, (&before.members, &after.members), (Loosens, removed));
-        match (before.synced_passkeys, after.synced_passkeys) {
-            (false, true) => changes.add(Loosens, format!("{what} takes synced passkeys")),
-            (true, false) => changes.add(Tightens, format!("{what} takes no synced passkeys any more")),
-            _ => {}
-        }
-    });
 }
 
 /// A checker that no rule asks and that attests nothing says nothing; a rule that asks for one more, or one less, is a change of
@@ -412,54 +278,6 @@ fn assets(changes: &mut Changes, what: &str, old: &Assets, new: &Assets) {
             }
         }
         _ => changes.same(what, old, new),
-    }
-}
-
-fn bounds(changes: &mut Changes, old: &Charter, new: &Charter) {
-    let (old, new) = (&old.bounds, &new.bounds);
-    changes.least("the number of sessions of one request", &old.max_sessions, &new.max_sessions);
-    changes.least("the furthest expiry of a request in seconds", &old.max_expiry_secs, &new.max_expiry_secs);
-    changes.least("the number of denied requests that are remembered", &old.max_denied, &new.max_denied);
-}
-
-fn governance(changes: &mut Changes, old: Option<&Governance>, new: Option<&Governance>) {
-    let (old, new) = match (old, new) {
-        (Some(old), Some(new)) => (old, new),
-        (None, None) => return,
-        (None, Some(_)) => return changes.add(Direction::Tightens, "the charter says how it changes"),
-        (Some(_), None) => return changes.add(Direction::Loosens, "the charter no longer says how it changes"),
-    };
-    changes.same("the quorum of the next version", &old.quorum, &new.quorum);
-    changes.most("the delay of loosening in seconds", &old.loosening_delay_secs, &new.loosening_delay_secs);
-    changes.same("the group of guardians", &old.guardians, &new.guardians);
-    changes.same("who lifts a freeze", &old.unfreeze, &new.unfreeze);
-    changes.most("the delay of lifting a freeze in seconds", &old.unfreeze_delay_secs, &new.unfreeze_delay_secs);
-    automatic_freeze(changes, old.automatic_freeze, new.automatic_freeze);
-    let voids = |governance: &Governance| governance.voids.iter().copied().collect::<BTreeSet<_>>();
-    // What was voided stays voided: it is enough that one version in force said so.
-    let neutral = (Direction::Neutral, Direction::Neutral);
-    changes.members("voided versions", (&voids(old), &voids(new)), neutral);
-}
-
-/// More requests than before, or a shorter time to count them in, let a requester be denied more often.
-fn automatic_freeze(changes: &mut Changes, old: Option<AutomaticFreeze>, new: Option<AutomaticFreeze>) {
-    let words = |one: AutomaticFreeze| format!("{} requests within {} s", one.refused, one.within_secs);
-    match (old, new) {
-        (Some(old), Some(new)) => {
-            changes.least("the number of denied requests that freeze their requester", &old.refused, &new.refused);
-            let what = "the time within which denied requests freeze their requester, in seconds,";
-            changes.most(what, &old.within_secs, &new.within_secs);
-        }
-        (None, Some(new)) => {
-            let what = format!("each signer freezes by itself a requester of whom it denies {}", words(new));
-            changes.add(Direction::Tightens, what);
-        }
-        (Some(old), None) => {
-            let what =
-                format!("no signer freezes a requester by itself any more, as it did after {} were denied", words(old));
-            changes.add(Direction::Loosens, what);
-        }
-        (None, None) => {}
     }
 }
 

@@ -110,7 +110,12 @@ impl Check {
 
     /// Signs it.
     pub fn seal(&self, key: &SigningKey) -> pb::Envelope {
-        envelope::seal(PayloadType::Check, self.to_wire().encode_to_vec(), self.checker.as_str(), key)
+        envelope::seal(PayloadType::Check, self.to_payload(), self.checker.as_str(), key)
+    }
+
+    /// The exact bytes that are signed.
+    pub fn to_payload(&self) -> Vec<u8> {
+        self.to_wire().encode_to_vec()
     }
 
     /// Verifies the one signature that an envelope of a check has.

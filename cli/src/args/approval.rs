@@ -49,10 +49,20 @@ pub(crate) struct CaseArgs {
     pub(crate) after: Option<PathBuf>,
 }
 
-/// What signs: exactly one of a key file, the SSH agent and a token.
+/// What signs for a person.
+#[derive(Debug, Default, Args)]
+pub(crate) struct SignerArgs {
+    #[command(flatten)]
+    pub(crate) held: KeyArgs,
+    /// Your credential, if the agent or token holds keys of several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) credential: Option<CredentialId>,
+}
+
+/// Where the key is that signs: exactly one of a key file, the SSH agent and a token.
 #[derive(Debug, Default, Args)]
 #[command(group(ArgGroup::new("what_signs").args(["key", "ssh_agent", "pkcs11"]).required(true).multiple(false)))]
-pub(crate) struct SignerArgs {
+pub(crate) struct KeyArgs {
     /// Private key in PKCS#8 PEM, Ed25519 or P-256, readable by you alone
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
@@ -61,9 +71,6 @@ pub(crate) struct SignerArgs {
     pub(crate) ssh_agent: bool,
     #[command(flatten)]
     pub(crate) token: TokenArgs,
-    /// Your credential, if the agent or token holds keys of several
-    #[arg(long, value_name = "NAME")]
-    pub(crate) credential: Option<CredentialId>,
 }
 
 /// A key on a token.

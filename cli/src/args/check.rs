@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use limen_wire::ids::IntentId;
+use limen_wire::ids::{CheckerId, IntentId};
+
+use super::KeyArgs;
 
 pub(super) const EXAMPLES: &str = "Examples:
   limen check 1f0c… --charter charter.toml --key screening.pem
@@ -12,6 +14,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   limen check 1f0c… --charter charter.toml --key watch.pem --balance hot:usdt=81250.5 \\
       --sequence eip155:1:0x70997970C51812dc3A010C7d01b50e0d17dc79C8=57
   limen check 1f0c… --charter charter.toml --key rates.pem --price usd:eth=2500.12
+  limen check 1f0c… --charter charter.toml --pkcs11 /usr/lib/opensc-pkcs11.so --token desk --price usd:eth=2500.12
   limen check 1f0c… --charter charter.toml --key watch.pem --balance hot:usdt=0 --out finding.bin     without the cluster
 
 Whoever signs vouches for it: look at the request, and at the chain, before. A finding counts for this one intent, under this
@@ -24,9 +27,11 @@ pub(crate) struct CheckArgs {
     /// Your own copy of the charter: it says which checker you are
     #[arg(long, value_name = "FILE")]
     pub(crate) charter: PathBuf,
-    /// The checker's private key in PKCS#8 PEM, Ed25519 or P-256, readable by you alone
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: PathBuf,
+    #[command(flatten)]
+    pub(crate) held: KeyArgs,
+    /// The checker, if the agent or token holds keys of several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) checker: Option<CheckerId>,
     /// What speaks against the intent; it passes without
     #[arg(long, value_name = "REASON", conflicts_with_all = ["balances", "prices", "sequences"])]
     pub(crate) object: Option<String>,

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use limen_client::{Client, Request, now_secs};
-use limen_policy::approval::{Facts, verify, words};
+use limen_policy::approval::{verify, words};
 use limen_policy::charter::people::{Credential, CredentialKind, Person};
 use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict};
 use limen_wire::ids::{ApprovalId, IntentId};
@@ -179,23 +179,11 @@ fn draft(
 ) -> Result<Approval> {
     let mut nonce = [0; 32];
     getrandom::getrandom(&mut nonce).context("the machine gave no randomness")?;
-    let Facts { cluster, intent_id, effects_digest, decoder_version, slice, freeze_epoch } = case.facts.clone();
-    let until = now.saturating_add(valid_for);
-    Ok(Approval {
-        cluster,
-        intent_id,
-        effects_digest,
-        decoder_version,
-        slice,
-        freeze_epoch,
-        person: signer.person.clone(),
-        credential: signer.credential.clone(),
-        preceding: case.preceding.as_ref().map(|seen| seen.id()),
-        expires_at_secs: until.min(case.intent.expires_at_secs.max(now.saturating_add(1))),
-        verdict,
-        reason: reason.to_owned(),
-        nonce,
-    })
+    let until = now.saturating_add(valid_for).min(case.intent.expires_at_secs.max(now.saturating_add(1)));
+    let who = (signer.person.clone(), signer.credential.clone());
+    let draft = case.facts.clone().draft(who, verdict, (until, nonce));
+    let preceding = case.preceding.as_ref().map(|seen| seen.id());
+    Ok(Approval { preceding, reason: reason.to_owned(), ..draft })
 }
 
 pub(super) fn confirm(verdict: Verdict, output: Output) -> Result<()> {

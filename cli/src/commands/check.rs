@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use limen_chain::parse_address;
 use limen_client::now_secs;
 use limen_policy::charter::{AssetEntry, Charter, Checker};
 use limen_policy::check::{price, verify};
 use limen_wire::check::{Check, Price};
 use limen_wire::effects::{Address, Amount, Asset, ChainId};
+use limen_wire::envelope::PayloadType;
 use limen_wire::ids::{CurrencyId, VaultId};
-use limen_wire::keys::PublicKey;
 use limen_wire::pb;
 use serde_json::json;
 
-use super::approval::{case, signer};
+use super::approval::case;
+use super::approval::signer::{self, Key, Owners};
 use super::charter::charter;
 use super::parse::{amount, wrong};
 use super::{Session, view};
@@ -74,8 +75,8 @@ pub(crate) async fn run(args: &CheckArgs, session: Option<&Session>, output: Out
 
 /// The finding under the checker's key, as every signer will take it.
 fn sign(args: &CheckArgs) -> Result<(Check, pb::Envelope)> {
-    let (charter, key, now_secs) = (charter(&args.charter)?, signer::read_key(&args.key)?, now_secs());
-    let checker = enrolled(&charter, &key.public_key())?;
+    let (charter, now_secs) = (charter(&args.charter)?, now_secs());
+    let (checker, mut key) = enrolled(args, &charter)?;
     let balances = args.balances.iter().map(|text| balance(&charter, text));
     let prices = args.prices.iter().map(|text| quote(&charter, text));
     let check = Check {
@@ -90,16 +91,23 @@ fn sign(args: &CheckArgs) -> Result<(Check, pb::Envelope)> {
         prices: distinct(prices)?,
         sequences: distinct(args.sequences.iter().map(|text| sequence(text)))?,
     };
-    let sealed = check.seal(&key);
+    let sealed = key.seal(PayloadType::Check, check.to_payload(), check.checker.as_str())?;
     verify(&sealed, &charter, &args.id, now_secs).context("what was signed would be refused")?;
     Ok((check, sealed))
 }
 
-fn enrolled<'a>(charter: &'a Charter, key: &PublicKey) -> Result<&'a Checker> {
-    match charter.checkers.values().find(|checker| checker.public_key == *key) {
-        Some(checker) => Ok(checker),
-        None => bail!("the key {key} is no checker's in the charter: name it in [[checkers]]"),
-    }
+/// The checker that the charter says the key is, wherever that is held.
+fn enrolled<'a>(args: &CheckArgs, charter: &'a Charter) -> Result<(&'a Checker, Key)> {
+    let owners = Owners {
+        of: &|key| {
+            let checker = charter.checkers.values().find(|checker| checker.public_key == *key)?;
+            let wanted = args.checker.as_ref().is_none_or(|wanted| *wanted == checker.id);
+            wanted.then(|| (checker.id.to_string(), checker))
+        },
+        none: "key of a checker in the charter ([[checkers]])",
+        several: ["checkers", "--checker"],
+    };
+    signer::find(&args.held, &owners)
 }
 
 /// `hot:usdt=81250.5` as vault, asset, and amount.

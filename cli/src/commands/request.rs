@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use limen_client::{Filter, RequestState};
+use limen_client::{Filter, Request, RequestState};
 use limen_wire::ids::{FreezeEpoch, IntentId, KeyId};
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -28,9 +28,16 @@ pub(crate) async fn run(session: &Session, command: &RequestCommand) -> Result<(
 async fn list(session: &Session, states: &[String], key_id: Option<KeyId>, limit: usize) -> Result<()> {
     let page_size = u32::try_from(limit.clamp(1, 200))?;
     let filter = Filter { states: view::states(states)?, key_id, page_size };
+    let requests = newest(session, &filter, limit).await?;
+    let json: Vec<Value> = requests.iter().map(view::request_json).collect();
+    session.output.result(&json, || view::request_table(&requests))
+}
+
+/// The newest requests that pass the filter, page by page, at most so many.
+pub(super) async fn newest(session: &Session, filter: &Filter, limit: usize) -> Result<Vec<Request>> {
     let (mut requests, mut cursor) = (Vec::new(), None);
     while requests.len() < limit {
-        let page = session.client.list(&filter, cursor.as_deref()).await?;
+        let page = session.client.list(filter, cursor.as_deref()).await?;
         requests.extend(page.requests);
         match page.next {
             Some(next) => cursor = Some(next),
@@ -38,8 +45,7 @@ async fn list(session: &Session, states: &[String], key_id: Option<KeyId>, limit
         }
     }
     requests.truncate(limit);
-    let json: Vec<Value> = requests.iter().map(view::request_json).collect();
-    session.output.result(&json, || view::request_table(&requests))
+    Ok(requests)
 }
 
 async fn show(session: &Session, id: IntentId) -> Result<()> {

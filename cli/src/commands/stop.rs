@@ -12,7 +12,7 @@ use limen_client::signers::Answer;
 use limen_client::{Client, ClientConfig, Error, Signers};
 use limen_policy::charter::Charter;
 use limen_policy::freeze::{verify_freeze, verify_unfreeze};
-use limen_wire::envelope::{self, PayloadType, pre_authentication_encoding};
+use limen_wire::envelope::PayloadType;
 use limen_wire::freeze::{Freeze, FreezeScope, Unfreeze};
 use limen_wire::ids::{IntentId, NodeId};
 use limen_wire::pb;
@@ -98,7 +98,7 @@ fn new_freeze(charter: &Charter, signer: &Signer, scope: FreezeScope, reason: &s
 }
 
 fn seal_freeze(charter: &Charter, freeze: &Freeze, signer: &mut Signer) -> Result<(IntentId, pb::Envelope)> {
-    let record = seal(PayloadType::Freeze, freeze.to_payload(), signer)?;
+    let record = signer.seal(PayloadType::Freeze, freeze.to_payload())?;
     let (read, opened) = Freeze::open(&record).context("the freeze is not well formed")?;
     verify_freeze(charter, &read, &opened).context("the freeze would be refused")?;
     Ok((read.id, record))
@@ -146,7 +146,7 @@ fn new_unfreeze(charter: &Charter, signer: &Signer, mut freezes: Vec<IntentId>, 
 }
 
 fn seal_unfreeze(charter: &Charter, unfreeze: &Unfreeze, signer: &mut Signer) -> Result<(IntentId, pb::Envelope)> {
-    let record = seal(PayloadType::Unfreeze, unfreeze.to_payload(), signer)?;
+    let record = signer.seal(PayloadType::Unfreeze, unfreeze.to_payload())?;
     let (read, opened) = Unfreeze::open(&record).context("the unfreeze is not well formed")?;
     verify_unfreeze(charter, &read, &opened).context("the unfreeze would be refused")?;
     Ok((read.id, record))
@@ -170,11 +170,6 @@ fn scope(text: &str, charter: &Charter) -> Result<FreezeScope> {
     } else {
         Err(wrong(format!("the charter knows no {scope}: a freeze of it would stop nothing")))
     }
-}
-
-fn seal(kind: PayloadType, payload: Vec<u8>, signer: &mut Signer) -> Result<pb::Envelope> {
-    let signature = signer.sign(&pre_authentication_encoding(kind.as_str(), &payload))?;
-    Ok(envelope::attach(kind, payload, signer.credential.as_str(), &signature))
 }
 
 fn confirm(args: &WordArgs, word: &str, output: Output) -> Result<()> {

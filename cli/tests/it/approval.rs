@@ -2,7 +2,7 @@
 
 mod desk;
 mod replay;
-mod ssh;
+pub(crate) mod ssh;
 mod token;
 
 use limen_policy::approval::{Facts, Verified, verify, words};

@@ -8,9 +8,11 @@ use limen_policy::charter::Charter;
 use limen_policy::check::{Finding, Quotes, attested, verify};
 use limen_wire::effects::{Amount, ChainId};
 use limen_wire::ids::{IntentId, LimitId};
-use limen_wire::keys::SigningKey;
+use limen_wire::keys::{PublicKey, SigningKey};
 use limen_wire::pb;
 use prost::Message as _;
+
+use crate::approval::ssh::{SshAgent, key_of};
 
 const SAMPLE: &str = include_str!("../../../policy/development.sample.toml");
 
@@ -24,18 +26,24 @@ fn id() -> IntentId {
 impl Desk {
     fn new() -> Self {
         let desk = Self(tempfile::tempdir().unwrap());
-        let mut text = SAMPLE.to_owned();
+        std::fs::write(desk.path("charter.toml"), SAMPLE).unwrap();
         for checker in ["screening", "balance-watch", "rates", "nobody"] {
             let pem = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem();
             let (file, key) = (desk.path(&format!("{checker}.pem")), SigningKey::from_pkcs8_pem(&pem).unwrap());
             std::fs::write(&file, pem).unwrap();
             std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
-            let Some(start) = text.find(&format!("id = \"{checker}\"")) else { continue };
-            let line = text[start..].lines().nth(1).unwrap().to_owned();
-            text = text.replace(&line, &format!("public_key = \"{}\"", key.public_key()));
+            desk.enrol(checker, &key.public_key());
         }
-        std::fs::write(desk.path("charter.toml"), text).unwrap();
         desk
+    }
+
+    /// The charter says that this key is the checker's, if it has one of this name.
+    fn enrol(&self, checker: &str, key: &PublicKey) {
+        let text = std::fs::read_to_string(self.path("charter.toml")).unwrap();
+        let Some(start) = text.find(&format!("id = \"{checker}\"")) else { return };
+        let line = text[start..].lines().nth(1).unwrap();
+        let text = text.replace(line, &format!("public_key = \"{key}\""));
+        std::fs::write(self.path("charter.toml"), text).unwrap();
     }
 
     fn path(&self, file: &str) -> PathBuf {
@@ -100,7 +108,7 @@ fn a_pass_an_objection_and_a_balance_are_written_as_signers_take_them() {
 fn what_signers_would_not_take_is_not_written() {
     let desk = Desk::new();
     for (checker, more, says) in [
-        ("nobody", &[][..], "is no checker's in the charter"),
+        ("nobody", &[][..], "is no key of a checker in the charter"),
         ("screening", &["--balance", "hot:usdt=1"], "which the charter does not let it"),
         ("balance-watch", &["--balance", "reserve:usdt=1"], "which the charter does not let it"),
         ("screening", &["--price", "usd:eth=1"], "which the charter does not let it"),
@@ -127,4 +135,30 @@ fn what_signers_would_not_take_is_not_written() {
     }
     std::fs::set_permissions(desk.path("screening.pem"), std::fs::Permissions::from_mode(0o644)).unwrap();
     assert!(error(&desk.check("screening", "out.bin", &[])).contains("can be read by others"));
+}
+
+#[test]
+fn a_checker_signs_with_a_key_in_an_ssh_agent() {
+    let desk = Desk::new();
+    let (folder, agent) = (desk.0.path(), SshAgent::start(desk.0.path()));
+    let check = |out: &str, more: &[&str]| -> Vec<String> {
+        let (id, charter, out) = (id().to_string(), desk.path("charter.toml"), desk.path(out));
+        let args =
+            ["check", &id, "--charter", &charter.display().to_string(), "--ssh-agent", "--out"].map(str::to_owned);
+        args.into_iter().chain([out.display().to_string()]).chain(more.iter().map(|one| (*one).to_owned())).collect()
+    };
+    let screening = key_of(&agent.add(folder, "screening-ssh", "ed25519"));
+    let (_, error) = agent.run(&check("x.bin", &[]));
+    assert!(error.contains("none of the 1 keys in the SSH agent is a key of a checker"), "{error}");
+    desk.enrol("screening", &screening);
+    assert_eq!(agent.run(&check("pass.bin", &[])), (true, String::new()));
+    assert_eq!(desk.found(&desk.path("pass.bin")).checker().as_str(), "screening");
+    // With keys of two checkers one must be chosen.
+    desk.enrol("rates", &key_of(&agent.add(folder, "rates-ssh", "ecdsa")));
+    let (_, error) = agent.run(&check("x.bin", &[]));
+    assert!(error.contains("choose one of screening, rates by --checker"), "{error}");
+    assert!(agent.run(&check("price.bin", &["--checker", "rates", "--price", "usd:eth=2500"])).0);
+    assert_eq!(desk.found(&desk.path("price.bin")).checker().as_str(), "rates");
+    let (_, error) = agent.run(&check("x.bin", &["--key", "screening.pem"]));
+    assert!(error.contains("cannot be used with"), "exactly one holds the key: {error}");
 }

@@ -1,6 +1,6 @@
 //! What people of a test's charter say about an intent, over what a signer itself makes of it.
 
-use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict};
+use limen_wire::approval::{Proof, SignedApproval, Verdict};
 use limen_wire::keys::SigningKey;
 use limen_wire::pb;
 
@@ -10,21 +10,8 @@ use crate::cluster::Cluster;
 pub(crate) fn approves(cluster: &Cluster, intent: &pb::Envelope, person: &str, key: &SigningKey) -> pb::Envelope {
     let decisions = cluster.node(0).shared().decisions();
     let facts = limen_node::guard::facts(&decisions.charter, &decisions.examine(intent).unwrap());
-    let approval = Approval {
-        cluster: facts.cluster,
-        intent_id: facts.intent_id,
-        effects_digest: facts.effects_digest,
-        decoder_version: facts.decoder_version,
-        slice: facts.slice,
-        freeze_epoch: facts.freeze_epoch,
-        person: person.parse().unwrap(),
-        credential: format!("{person}-terminal").parse().unwrap(),
-        preceding: None,
-        expires_at_secs: u64::MAX,
-        verdict: Verdict::Approve,
-        reason: String::new(),
-        nonce: [1; 32],
-    };
+    let who = (person.parse().unwrap(), format!("{person}-terminal").parse().unwrap());
+    let approval = facts.draft(who, Verdict::Approve, (u64::MAX, [1; 32]));
     let proof = Proof::Signature(key.sign(approval.digest().as_bytes()));
     SignedApproval { approval, proof }.to_envelope()
 }

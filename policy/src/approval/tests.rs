@@ -40,22 +40,8 @@ fn facts() -> Facts {
 
 /// An approval of [`facts`] by a person with the credential `person-kind`.
 fn approval(person: &str, kind: &str) -> Approval {
-    let facts = facts();
-    Approval {
-        cluster: facts.cluster,
-        intent_id: facts.intent_id,
-        effects_digest: facts.effects_digest,
-        decoder_version: facts.decoder_version,
-        slice: facts.slice,
-        freeze_epoch: facts.freeze_epoch,
-        person: person.parse().unwrap(),
-        credential: format!("{person}-{kind}").parse().unwrap(),
-        preceding: None,
-        expires_at_secs: NOW + 60,
-        verdict: Verdict::Approve,
-        reason: String::new(),
-        nonce: [5; 32],
-    }
+    let who = (person.parse().unwrap(), format!("{person}-{kind}").parse().unwrap());
+    facts().draft(who, Verdict::Approve, (NOW + 60, [5; 32]))
 }
 
 fn by_key(approval: Approval, key: &SigningKey) -> SignedApproval {

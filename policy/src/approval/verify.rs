@@ -23,6 +23,34 @@ pub struct Facts {
     pub freeze_epoch: FreezeEpoch,
 }
 
+impl Facts {
+    /// What a person says of them with a credential, up to a time in seconds since 1970: after nothing, and without a reason.
+    pub fn draft(
+        self,
+        (person, credential): (PersonId, CredentialId),
+        verdict: Verdict,
+        (expires_at_secs, nonce): (u64, [u8; 32]),
+    ) -> Approval {
+        let Self { cluster, intent_id, effects_digest, decoder_version, slice, freeze_epoch } = self;
+        let (preceding, reason) = (None, String::new());
+        Approval {
+            cluster,
+            intent_id,
+            effects_digest,
+            decoder_version,
+            slice,
+            freeze_epoch,
+            person,
+            credential,
+            preceding,
+            expires_at_secs,
+            verdict,
+            reason,
+            nonce,
+        }
+    }
+}
+
 /// Why an approval does not count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApprovalError {

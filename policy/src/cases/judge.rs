@@ -285,21 +285,8 @@ fn said(charter: &Charter, test: &Test, facts: &Facts) -> Result<Vec<Verified>, 
             let found = charter.roster.credential(&id);
             let (person, credential) = found.ok_or_else(|| format!("approvals: there is no credential {name}"))?;
             let reason = if verdict == Verdict::Reject { "no".to_owned() } else { String::new() };
-            let approval = Approval {
-                cluster: facts.cluster.clone(),
-                intent_id: facts.intent_id,
-                effects_digest: facts.effects_digest,
-                decoder_version: facts.decoder_version,
-                slice: facts.slice,
-                freeze_epoch: facts.freeze_epoch,
-                person: person.id.clone(),
-                credential: id,
-                preceding: before,
-                expires_at_secs: u64::MAX,
-                verdict,
-                reason,
-                nonce: [0; 32],
-            };
+            let draft = facts.clone().draft((person.id.clone(), id), verdict, (u64::MAX, [0; 32]));
+            let approval = Approval { preceding: before, reason, ..draft };
             let said = Verified::unproved(approval, credential.class, false);
             before = Some(said.id());
             Ok(said)

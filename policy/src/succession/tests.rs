@@ -49,23 +49,9 @@ const LOOSER: (&str, &str) = ("max_sessions = 16", "max_sessions = 17");
 const LOOSER_TOO: (&str, &str) = ("max_denied = 10000", "max_denied = 10001");
 
 fn said(version: &Charter, person: &str, credential: &str, verdict: Verdict) -> SignedApproval {
-    let Facts { cluster, intent_id, effects_digest, decoder_version, slice, freeze_epoch } = facts(version);
     let reason = if verdict == Verdict::Approve { "" } else { "not like this" };
-    let approval = Approval {
-        cluster,
-        intent_id,
-        effects_digest,
-        decoder_version,
-        slice,
-        freeze_epoch,
-        person: person.parse().unwrap(),
-        credential: credential.parse().unwrap(),
-        preceding: None,
-        expires_at_secs: 1,
-        verdict,
-        reason: reason.to_owned(),
-        nonce: [7; 32],
-    };
+    let who = (person.parse().unwrap(), credential.parse().unwrap());
+    let approval = Approval { reason: reason.to_owned(), ..facts(version).draft(who, verdict, (1, [7; 32])) };
     let proof = Proof::Signature(key(person).sign(approval.digest().as_bytes()));
     SignedApproval { approval, proof }
 }

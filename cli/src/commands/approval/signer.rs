@@ -1,25 +1,41 @@
-//! What signs a verdict: a key in a file, in the SSH agent or on a token. Whose it is, the charter says.
+//! What signs: a key in a file, in the SSH agent or on a token. Whose it is, the charter says.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use limen_policy::charter::people::{Credential, Person, Roster};
+use limen_wire::envelope::{self, PayloadType, pre_authentication_encoding};
 use limen_wire::ids::{CredentialId, PersonId};
 use limen_wire::keys::{PublicKey, SigningKey};
+use limen_wire::pb;
 use zeroize::Zeroizing;
 
 use super::agent::Agent;
 use super::check_kind;
 use super::token::{Token, TokenKey};
-use crate::args::SignerArgs;
+use crate::args::{KeyArgs, SignerArgs};
 
-/// A key that can sign, with its enrolled name.
+/// A person's key that can sign, with its enrolled name.
 pub(in crate::commands) struct Signer {
     pub(in crate::commands) person: PersonId,
     pub(in crate::commands) credential: CredentialId,
-    source: Source,
+    key: Key,
 }
+
+impl Signer {
+    pub(in crate::commands) fn sign(&mut self, message: &[u8]) -> Result<[u8; 64]> {
+        self.key.sign(message)
+    }
+
+    /// An envelope in the credential's name.
+    pub(in crate::commands) fn seal(&mut self, kind: PayloadType, payload: Vec<u8>) -> Result<pb::Envelope> {
+        self.key.seal(kind, payload, self.credential.as_str())
+    }
+}
+
+/// A key that can sign.
+pub(in crate::commands) struct Key(Source);
 
 enum Source {
     File(Box<SigningKey>),
@@ -27,9 +43,20 @@ enum Source {
     Token(Box<(Token, TokenKey)>),
 }
 
-impl Signer {
-    pub(in crate::commands) fn sign(&mut self, message: &[u8]) -> Result<[u8; 64]> {
-        match &mut self.source {
+impl Key {
+    /// An envelope in this name.
+    pub(in crate::commands) fn seal(
+        &mut self,
+        kind: PayloadType,
+        payload: Vec<u8>,
+        name: &str,
+    ) -> Result<pb::Envelope> {
+        let signature = self.sign(&pre_authentication_encoding(kind.as_str(), &payload))?;
+        Ok(envelope::attach(kind, payload, name, &signature))
+    }
+
+    fn sign(&mut self, message: &[u8]) -> Result<[u8; 64]> {
+        match &mut self.0 {
             Source::File(key) => Ok(key.sign(message)),
             Source::Agent(agent, key) => agent.sign(key, message),
             Source::Token(held) => Ok(held.0.sign(&held.1, message)?),
@@ -37,9 +64,20 @@ impl Signer {
     }
 }
 
+/// Whose keys are looked for.
+pub(in crate::commands) struct Owners<'a, W> {
+    /// Whose a key is, and under which name, if it may be the one that is wanted.
+    pub(in crate::commands) of: &'a dyn Fn(&PublicKey) -> Option<(String, W)>,
+    /// What a key of nobody's is not.
+    pub(in crate::commands) none: &'static str,
+    /// What they are called, and how one is chosen.
+    pub(in crate::commands) several: [&'static str; 2],
+}
+
 /// The key in this file, and whose it is.
 pub(in crate::commands) fn from_key_file(path: &Path, roster: &Roster) -> Result<Signer> {
-    from_file(path, &SignerArgs::default(), &[roster])
+    let held = KeyArgs { key: Some(path.to_owned()), ..KeyArgs::default() };
+    open(&SignerArgs { held, credential: None }, roster)
 }
 
 /// Finds the key and whose it is.
@@ -49,15 +87,31 @@ pub(in crate::commands) fn open(args: &SignerArgs, roster: &Roster) -> Result<Si
 
 /// Finds the key and whose it is in the first of these rosters that knows it.
 pub(in crate::commands) fn open_among(args: &SignerArgs, rosters: &[&Roster]) -> Result<Signer> {
+    let owners = Owners {
+        of: &|key| {
+            let (person, credential) = credential_of(key, rosters)?;
+            let wanted = args.credential.as_ref().is_none_or(|wanted| *wanted == credential.id);
+            wanted.then(|| (credential.id.to_string(), (person, credential)))
+        },
+        none: "credential of anybody in the charter",
+        several: ["credentials", "--credential"],
+    };
+    let ((person, credential), key) = find(&args.held, &owners)?;
+    check_kind(person, credential)?;
+    Ok(Signer { person: person.id.clone(), credential: credential.id.clone(), key })
+}
+
+/// Finds the key of one of these owners.
+pub(in crate::commands) fn find<W>(args: &KeyArgs, owners: &Owners<'_, W>) -> Result<(W, Key)> {
     match (&args.key, &args.token.pkcs11) {
-        (Some(path), _) => from_file(path, args, rosters),
-        (None, Some(module)) => from_token(module, args, rosters),
-        (None, None) => from_agent(args, rosters),
+        (Some(path), _) => from_file(path, owners),
+        (None, Some(module)) => from_token(module, args, owners),
+        (None, None) => from_agent(owners),
     }
 }
 
 /// A private key that nobody else can read.
-pub(in crate::commands) fn read_key(path: &Path) -> Result<SigningKey> {
+fn read_key(path: &Path) -> Result<SigningKey> {
     let failed = || format!("could not read the key in {}", path.display());
     let mode = std::fs::metadata(path).with_context(failed)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
@@ -67,71 +121,66 @@ pub(in crate::commands) fn read_key(path: &Path) -> Result<SigningKey> {
     SigningKey::from_pkcs8_pem(&pem).with_context(failed)
 }
 
-fn from_file(path: &Path, args: &SignerArgs, rosters: &[&Roster]) -> Result<Signer> {
+fn from_file<W>(path: &Path, owners: &Owners<'_, W>) -> Result<(W, Key)> {
     let key = read_key(path)?;
-    let Some((person, credential)) = asked_for(&key.public_key(), args, rosters) else {
-        bail!("the key in {} is no credential of anybody in the charter: {}", path.display(), key.public_key());
-    };
-    signer(person, credential, Source::File(Box::new(key)))
+    match (owners.of)(&key.public_key()) {
+        Some((_, whose)) => Ok((whose, Key(Source::File(Box::new(key))))),
+        None => bail!("the key in {} is no {}: {}", path.display(), owners.none, key.public_key()),
+    }
 }
 
-fn from_agent(args: &SignerArgs, rosters: &[&Roster]) -> Result<Signer> {
+fn from_agent<W>(owners: &Owners<'_, W>) -> Result<(W, Key)> {
     let mut agent = Agent::connect()?;
     let keys = agent.keys()?;
-    match the_one(&keys, |key| key, args, rosters, "the SSH agent")? {
-        Some((key, person, credential)) => signer(person, credential, Source::Agent(agent, *key)),
+    match the_one(&keys, |key| key, owners, "the SSH agent")? {
+        Some((key, whose)) => Ok((whose, Key(Source::Agent(agent, *key)))),
         None => bail!(
-            "none of the {} keys in the SSH agent is a credential that was asked for: ssh-add the right one",
-            keys.len()
+            "none of the {} keys in the SSH agent is a {} that was asked for: ssh-add the right one",
+            keys.len(),
+            owners.none
         ),
     }
 }
 
-fn from_token(module: &Path, args: &SignerArgs, rosters: &[&Roster]) -> Result<Signer> {
+fn from_token<W>(module: &Path, args: &KeyArgs, owners: &Owners<'_, W>) -> Result<(W, Key)> {
     let token = Token::open(module, &args.token)?;
     let keys = token.keys(&args.token)?;
-    match the_one(&keys, |key| &key.public, args, rosters, "the token")? {
-        Some((key, person, credential)) => {
+    match the_one(&keys, |key| &key.public, owners, "the token")? {
+        Some((key, whose)) => {
             token.check(key)?;
             let key = key.clone();
-            signer(person, credential, Source::Token(Box::new((token, key))))
+            Ok((whose, Key(Source::Token(Box::new((token, key))))))
         }
         None => Err(token.lacks(&keys).into()),
     }
 }
 
-/// The only key that is a credential that was asked for. Copies of one key are one.
-fn the_one<'a, K>(
+/// The only key that was asked for. Copies of one key are one.
+fn the_one<'a, K, W>(
     keys: &'a [K],
     public: impl Fn(&K) -> &PublicKey,
-    args: &SignerArgs,
-    rosters: &[&'a Roster],
+    owners: &Owners<'_, W>,
     holder: &str,
-) -> Result<Option<(&'a K, &'a Person, &'a Credential)>> {
-    let mut found: Vec<(&K, &Person, &Credential)> = Vec::new();
+) -> Result<Option<(&'a K, W)>> {
+    let mut found: Vec<(String, &K, W)> = Vec::new();
     for key in keys {
-        if let Some((person, credential)) = asked_for(public(key), args, rosters)
-            && !found.iter().any(|(_, _, before)| before.id == credential.id)
+        if let Some((name, whose)) = (owners.of)(public(key))
+            && !found.iter().any(|(before, ..)| *before == name)
         {
-            found.push((key, person, credential));
+            found.push((name, key, whose));
         }
     }
     if found.len() > 1 {
-        let names: Vec<&str> = found.iter().map(|(_, _, credential)| credential.id.as_str()).collect();
-        bail!("{holder} holds keys of several credentials: choose one of {} by --credential", names.join(", "));
+        let names: Vec<&str> = found.iter().map(|(name, ..)| name.as_str()).collect();
+        let [what, flag] = owners.several;
+        bail!("{holder} holds keys of several {what}: choose one of {} by {flag}", names.join(", "));
     }
-    Ok(found.pop())
+    Ok(found.pop().map(|(_, key, whose)| (key, whose)))
 }
 
-/// Whose this key is, if it may be the one that is wanted.
-fn asked_for<'a>(key: &PublicKey, args: &SignerArgs, rosters: &[&'a Roster]) -> Option<(&'a Person, &'a Credential)> {
+/// Whose this key is.
+fn credential_of<'a>(key: &PublicKey, rosters: &[&'a Roster]) -> Option<(&'a Person, &'a Credential)> {
     let people = rosters.iter().flat_map(|roster| roster.people.values());
     let mut all = people.flat_map(|person| person.credentials.values().map(move |credential| (person, credential)));
-    let (person, credential) = all.find(|(_, credential)| credential.public_key == *key)?;
-    args.credential.as_ref().is_none_or(|wanted| *wanted == credential.id).then_some((person, credential))
-}
-
-fn signer(person: &Person, credential: &Credential, source: Source) -> Result<Signer> {
-    check_kind(person, credential)?;
-    Ok(Signer { person: person.id.clone(), credential: credential.id.clone(), source })
+    all.find(|(_, credential)| credential.public_key == *key)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use limen_policy::approval::{Facts, words};
+use limen_policy::approval::words;
 use limen_policy::charter::Charter;
 use limen_policy::diff::diff;
 use limen_policy::succession::{Step, SuccessionError, check_veto, facts, follows, judge};
@@ -91,23 +91,11 @@ fn say(case: &Case, args: &VersionArgs, verdict: Verdict, reason: &str, output: 
     let mut signer = signer::open_among(&args.signer, &rosters)?;
     let mut nonce = [0; 32];
     getrandom::getrandom(&mut nonce).context("the machine gave no randomness")?;
-    let Facts { cluster, intent_id, effects_digest, decoder_version, slice, freeze_epoch } = facts(&case.version);
-    let approval = Approval {
-        cluster,
-        intent_id,
-        effects_digest,
-        decoder_version,
-        slice,
-        freeze_epoch,
-        person: signer.person.clone(),
-        credential: signer.credential.clone(),
-        preceding: case.signed.approvals.last().map(|before| before.approval.digest()),
-        // What a quorum has signed stays signed: a version is undone by a veto or by another version.
-        expires_at_secs: u64::MAX,
-        verdict,
-        reason: reason.to_owned(),
-        nonce,
-    };
+    let who = (signer.person.clone(), signer.credential.clone());
+    // What a quorum has signed stays signed: a version is undone by a veto or by another version.
+    let draft = facts(&case.version).draft(who, verdict, (u64::MAX, nonce));
+    let preceding = case.signed.approvals.last().map(|before| before.approval.digest());
+    let approval = Approval { preceding, reason: reason.to_owned(), ..draft };
     output.line(&case.describe());
     output.line(&card::words(&words::read_back(&approval)));
     if !args.yes {

@@ -13,6 +13,7 @@ use limen_wire::statement::KeyStatement;
 use prost::Message as _;
 
 use crate::commands::Session;
+use crate::commands::request::newest;
 use crate::commands::verify::read;
 
 /// Longest file that is read, in bytes.
@@ -30,16 +31,7 @@ impl History {
     /// The newest requests of the cluster, at most so many.
     pub(super) async fn fetch(session: &Session, limit: usize) -> Result<Self> {
         let filter = Filter { page_size: 200, ..Filter::default() };
-        let (mut requests, mut cursor) = (Vec::new(), None);
-        while requests.len() < limit {
-            let page = session.client.list(&filter, cursor.as_deref()).await?;
-            requests.extend(page.requests);
-            match page.next {
-                Some(next) => cursor = Some(next),
-                None => break,
-            }
-        }
-        requests.truncate(limit);
+        let requests = newest(session, &filter, limit).await?;
         let request = |one: limen_client::Request| pb::Request {
             intent_id: one.intent.id.as_bytes().to_vec().into(),
             state: one.state.to_wire().into(),

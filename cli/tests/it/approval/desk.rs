@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use limen_chain::evm::{Eip1559Fees, Transfer, transfer};
@@ -57,6 +58,10 @@ impl Desk {
         desk.write("intent.bin", &seal_intent(&raw, &desk.requester()).unwrap().1.encode_to_vec());
         desk.write("key.bin", &desk.certificate("treasury", 2));
         desk
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(super) fn path(&self, file: &str) -> String {

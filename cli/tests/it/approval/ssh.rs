@@ -1,5 +1,6 @@
 //! A real `ssh-agent`.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use base64ct::{Base64, Encoding as _};
@@ -9,14 +10,14 @@ use super::desk::Desk;
 use super::verified;
 
 /// An agent of its own, stopped with the test.
-struct SshAgent {
+pub(crate) struct SshAgent {
     process: Child,
     socket: String,
 }
 
 impl SshAgent {
-    fn start(desk: &Desk) -> Self {
-        let socket = desk.path("agent.sock");
+    pub(crate) fn start(folder: &Path) -> Self {
+        let socket = folder.join("agent.sock").display().to_string();
         let quiet = Stdio::null;
         let agent = Command::new("ssh-agent").args(["-D", "-a", &socket]).stdout(quiet()).stderr(quiet()).spawn();
         let process = agent.expect("ssh-agent is missing: install OpenSSH's client");
@@ -29,17 +30,17 @@ impl SshAgent {
     }
 
     /// Makes a key and has the agent hold it.
-    fn add(&self, desk: &Desk, file: &str, kind: &str) -> Vec<u8> {
-        let path = desk.path(file);
+    pub(crate) fn add(&self, folder: &Path, file: &str, kind: &str) -> Vec<u8> {
+        let path = folder.join(file).display().to_string();
         let made = Command::new("ssh-keygen").args(["-q", "-t", kind, "-N", "", "-C", file, "-f", &path]).status();
         assert!(made.unwrap().success());
         let added = Command::new("ssh-add").args(["-q", &path]).env("SSH_AUTH_SOCK", &self.socket).status();
         assert!(added.unwrap().success());
-        let public = String::from_utf8(desk.read(&format!("{file}.pub"))).unwrap();
+        let public = String::from_utf8(std::fs::read(format!("{path}.pub")).unwrap()).unwrap();
         Base64::decode_vec(public.split(' ').nth(1).unwrap()).unwrap()
     }
 
-    fn run(&self, args: &[String]) -> (bool, String) {
+    pub(crate) fn run(&self, args: &[String]) -> (bool, String) {
         let mut limen = Command::new(env!("CARGO_BIN_EXE_limen"));
         let output = limen.args(args).env("SSH_AUTH_SOCK", &self.socket).output().unwrap();
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
@@ -53,7 +54,7 @@ impl Drop for SshAgent {
 }
 
 /// The key at the end of an SSH key blob: 32 bytes for Ed25519, 65 for P-256.
-fn key_of(blob: &[u8]) -> PublicKey {
+pub(crate) fn key_of(blob: &[u8]) -> PublicKey {
     match blob.split_last_chunk::<65>() {
         Some((_, point)) if point[0] == 4 => PublicKey::from_p256_sec1(point).unwrap(),
         _ => PublicKey::from_ed25519_bytes(&blob[blob.len() - 32..]).unwrap(),
@@ -63,19 +64,19 @@ fn key_of(blob: &[u8]) -> PublicKey {
 #[test]
 fn a_key_in_an_ssh_agent_approves() {
     let desk = Desk::new();
-    let agent = SshAgent::start(&desk);
+    let agent = SshAgent::start(desk.folder());
     let approve = |out: &str, more: &[&str]| desk.papers("approve", out, &[&["--ssh-agent", "--yes"], more].concat());
     let (_, error) = agent.run(&approve("x.bin", &[]));
     assert!(error.contains("none of the 0 keys"), "{error}");
-    agent.add(&desk, "other", "rsa");
-    let anna = key_of(&agent.add(&desk, "anna-ssh", "ed25519"));
+    agent.add(desk.folder(), "other", "rsa");
+    let anna = key_of(&agent.add(desk.folder(), "anna-ssh", "ed25519"));
     let (_, error) = agent.run(&approve("x.bin", &[]));
     assert!(error.contains("none of the 1 keys"), "{error}");
     desk.enrol("anna", &anna);
     assert_eq!(agent.run(&approve("out.bin", &[])), (true, String::new()));
     assert_eq!(verified(&desk, "out.bin").approval().person.as_str(), "anna");
     // With keys of two credentials one must be chosen.
-    desk.enrol("boris", &key_of(&agent.add(&desk, "boris-ssh", "ecdsa")));
+    desk.enrol("boris", &key_of(&agent.add(desk.folder(), "boris-ssh", "ecdsa")));
     let (_, error) = agent.run(&approve("x.bin", &[]));
     assert!(error.contains("choose one of anna-terminal, boris-terminal"), "{error}");
     assert!(agent.run(&approve("boris.bin", &["--credential", "boris-terminal"])).0);
