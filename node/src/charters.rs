@@ -160,6 +160,7 @@ fn refusal(error: &SuccessionError) -> ApiError {
         | SuccessionError::Number { .. }
         | SuccessionError::Nodes
         | SuccessionError::Ledger { .. }
+        | SuccessionError::Unit { .. }
         | SuccessionError::Mixed { .. }
         | SuccessionError::NoVeto => Code::Malformed,
     };

@@ -417,7 +417,11 @@ async fn what_is_not_signed_or_does_not_follow_is_refused() {
     assert_eq!(take(&cluster, 0, &of_another.to_envelope()).await, Err(Code::ApprovalsMissing));
     let unknown = version(&cluster, &[CharterHash::new([5; 32])], 2, &[(TEN, "max_amount = \"5\"")]);
     assert_eq!(take(&cluster, 0, &unknown.envelope).await, Err(Code::WrongState));
-    let stop = cluster.client(0).stop(pb::StopRequest { record: Some(unknown.envelope.clone()) }).await.unwrap_err();
+    let stop = cluster
+        .client(0)
+        .stop(pb::StopRequest { record: Some(unknown.envelope.clone()), intent: None })
+        .await
+        .unwrap_err();
     assert_eq!(ApiError::from_status(&stop).unwrap().code, Code::WrongState);
     assert!(cluster.node(0).shared().orphans.is_empty(), "whoever is no signer raises no alarm by an invention");
     let mixed =
