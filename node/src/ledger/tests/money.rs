@@ -223,7 +223,7 @@ async fn an_entry_at_other_prices_than_those_attested_is_not_acknowledged() {
     let low = Check { checker: "also".parse().unwrap(), ..world.price(&request, 10) }.seal(&also);
     let high = world.price(&request, 12).seal(&rates());
     world.checks.insert(id(&request), vec![low, high]);
-    assert!(world.show(0, &entry, &[&request]).await.unwrap_err().contains("the entry's prices are ["));
+    assert!(world.show(0, (&entry, None), &[&request]).await.unwrap_err().contains("the entry's prices are ["));
     assert_eq!(world.propose(0, &[&request]).await, Ok(()));
 }
 
@@ -249,7 +249,7 @@ async fn a_split_number_is_settled_at_the_prices_of_what_it_carries() {
     let carried = world.quoted(1, 10);
     let entry = once::entry(&world, None, &[&carried]);
     for member in 0..2 {
-        assert_eq!(world.show(member, &entry, &[&carried]).await, Ok(()));
+        assert_eq!(world.show(member, (&entry, None), &[&carried]).await, Ok(()));
     }
     // The next coordinator has the request and none of its prices, which have gone by.
     world.checks.clear();
