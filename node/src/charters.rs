@@ -23,6 +23,7 @@ use crate::decisions::{Decisions, Heard};
 use crate::freezes::automatic;
 use crate::metrics::Metrics;
 use crate::node::StartError;
+use crate::peers::Talks;
 use crate::shared::Shared;
 use crate::store::journal::Event;
 use crate::store::rows::CharterRow;
@@ -219,10 +220,10 @@ pub(crate) async fn hear(host: &impl Follows, envelope: pb::Envelope) -> Heard {
 }
 
 /// Takes a version from whoever brings it, and passes it on.
-pub(crate) async fn take_and_tell(shared: &Shared, envelope: pb::Envelope) -> Result<CharterHash, ApiError> {
-    let taken = take(shared, envelope.clone()).await?;
+pub(crate) async fn take_and_tell(host: &impl Talks, envelope: pb::Envelope) -> Result<CharterHash, ApiError> {
+    let taken = take(host, envelope.clone()).await?;
     if taken.new {
-        shared.mesh.send_all(&pb::peer_message::Kind::CharterVersion(envelope));
+        host.send_all(&pb::peer_message::Kind::CharterVersion(envelope));
     }
     Ok(taken.hash)
 }

@@ -8,7 +8,8 @@ use tokio::sync::Semaphore;
 /// The bound on protocol steps that run at the same time.
 #[derive(Debug, Clone)]
 pub struct CryptoPool {
-    places: Arc<Semaphore>,
+    /// None: every step runs on the thread that asks for it.
+    places: Option<Arc<Semaphore>>,
 }
 
 /// The step panicked or the runtime is going down. The session is lost, the process is not.
@@ -19,16 +20,30 @@ pub struct StepLost;
 impl CryptoPool {
     /// A pool of this many threads.
     pub fn new(threads: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(threads.max(1))) }
+        Self { places: Some(Arc::new(Semaphore::new(threads.max(1)))) }
+    }
+
+    /// No pool: every step runs at once on the thread that asks for it, which may wait. For simulations, which have no runtime.
+    pub const fn none() -> Self {
+        Self { places: None }
     }
 
     /// Runs a step.
     pub async fn run<T: Send + 'static>(&self, step: impl FnOnce() -> T + Send + 'static) -> Result<T, StepLost> {
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| StepLost)?;
+        let Some(places) = &self.places else { return Ok(step()) };
+        let place = Arc::clone(places).acquire_owned().await.map_err(|_| StepLost)?;
         let job = move || {
             let _place = place;
             step()
         };
         tokio::task::spawn_blocking(job).await.map_err(|_| StepLost)
+    }
+
+    /// Runs what waits for the disk instead of the processor: it takes no place.
+    pub async fn aside<T: Send + 'static>(&self, step: impl FnOnce() -> T + Send + 'static) -> Result<T, StepLost> {
+        match self.places {
+            None => Ok(step()),
+            Some(_) => tokio::task::spawn_blocking(step).await.map_err(|_| StepLost),
+        }
     }
 }

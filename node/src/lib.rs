@@ -32,6 +32,7 @@ pub mod mesh;
 pub mod metrics;
 pub mod node;
 pub mod nonces;
+pub mod peers;
 pub mod presigning;
 pub mod primes;
 pub mod ratelimit;

@@ -86,7 +86,7 @@ impl Signer for SignerService {
         let shown = signing::show(&self.shared, &examined, &papers).map_err(|error| self.status(error))?;
         let announcing = self.shared.decisions().announce(examined, envelope, shown).await;
         let shown = announcing.map_err(|error| self.status(error))?;
-        records::tell(&self.shared, &shown.progress.news);
+        records::tell(self.shared.as_ref(), &shown.progress.news);
         if shown.progress.rejected.is_some() {
             shown.progress.check().map_err(|error| self.status(error))?;
         }
@@ -160,9 +160,10 @@ impl Signer for SignerService {
         self.coordinator(&request)?;
         let pb::StopRequest { record, intent } = request.into_inner();
         let record = record.unwrap_or_default();
-        let taking = records::take(&self.shared, record.clone(), true).await;
+        let taking = records::take(self.shared.as_ref(), record.clone(), true).await;
         let possibly_signed = taking.map_err(|error| self.status(error))?;
-        let void = records::voided(&self.shared, &record, intent.as_ref()).map_err(|error| self.status(error))?;
+        let void = records::voided(self.shared.as_ref(), &record, intent.as_ref());
+        let void = void.map_err(|error| self.status(error))?;
         Ok(Response::new(pb::StopResponse { possibly_signed, void }))
     }
 
@@ -172,7 +173,7 @@ impl Signer for SignerService {
     ) -> Result<Response<pb::TakeCharterResponse>, Status> {
         self.coordinator(&request)?;
         let signed = request.into_inner().signed.unwrap_or_default();
-        let hash = charters::take_and_tell(&self.shared, signed).await.map_err(|error| self.status(error))?;
+        let hash = charters::take_and_tell(self.shared.as_ref(), signed).await.map_err(|error| self.status(error))?;
         let version = charters::view_of(&self.shared, hash).map_err(|error| self.status(error))?;
         Ok(Response::new(pb::TakeCharterResponse { version: Some(version) }))
     }

@@ -138,18 +138,6 @@ impl Shared {
         Decisions { charter: self.charter(), store, keys, recent, now: self.time() }
     }
 
-    /// The other signers of the charter.
-    pub fn peers(&self) -> Vec<NodeId> {
-        let charter = self.charter();
-        charter.nodes.iter().map(|node| node.id.clone()).filter(|node| *node != self.me).collect()
-    }
-
-    /// Refuses unless so many peers stand well, or all where there are fewer.
-    pub(crate) fn stands(&self, needed: usize) -> Result<(), ApiError> {
-        let peers = self.peers();
-        self.standings.check(peers.iter(), needed.min(peers.len()), self.time().uptime)
-    }
-
     /// The facts of a key.
     pub fn key(&self, key: &KeyId) -> Option<Arc<KeyFacts>> {
         self.decisions().key(key)

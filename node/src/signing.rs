@@ -15,6 +15,7 @@ use crate::approvals::{Papers, Shown};
 use crate::guard::{self, Examined, KeyFacts, Reservations, SignCall, SignToken, Verdict};
 use crate::metrics::{Reason, SessionLabels};
 use crate::nonces::Reference;
+use crate::peers;
 use crate::sessions::{Drive, Ended, Inbox, OpenError, deadline_in, drive};
 use crate::shared::Shared;
 use crate::store::StoreError;
@@ -86,11 +87,12 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     let longest_ms = shared.limits.sign_timeout(request.timeout_ms).as_millis();
     let session_ms = u64::try_from(longest_ms).unwrap_or(u64::MAX);
     shown.reservations = Reservations::read(&shared.charter(), &examined, &authorization.reservations, session_ms);
-    let (no_standing, leaf_patience_ms) = (check_standing(&shared, examined.key()).err(), shared.leaf_patience_ms);
+    let (no_standing, leaf_patience_ms) =
+        (peers::stands_for(shared.as_ref(), examined.key()).err(), shared.leaf_patience_ms);
     let call = SignCall { no_standing, leaf_patience_ms, ..call };
     let kept = examined.clone();
     let decided = shared.decisions().sign(examined, call, envelope, shown).await?;
-    stops::tell(&shared, &decided.news);
+    stops::tell(shared.as_ref(), &decided.news);
     let token = match decided.verdict {
         Verdict::Allowed(token) => token,
         Verdict::Repeat(stored) => {
@@ -126,13 +128,6 @@ fn repeat(shared: &Shared, examined: &Examined) -> Result<Option<pb::SignatureRe
         }
         None => Ok(None),
     }
-}
-
-/// So many peers of the key stand well that one honest one among any set that could sign would have told what it knows.
-fn check_standing(shared: &Shared, key: &KeyFacts) -> Result<(), ApiError> {
-    let peers = key.nodes.iter().filter(|node| **node != shared.me);
-    let needed = usize::from(key.public.size.signers_required()).saturating_sub(1);
-    shared.standings.check(peers, needed, shared.time().uptime)
 }
 
 /// A session with a member that cannot be reached would only burn time and one of the intent's sessions.

@@ -56,6 +56,8 @@ struct Peer {
     log_differs: bool,
     /// How far its stop records have been read.
     read: ChainHead,
+    /// It spoke of fewer than were read of it: its store was put back, and what it holds now is read anew.
+    shrunk: bool,
     /// Why what it owes was not read.
     unread: Option<String>,
     /// Since when nothing new of what it owes has been read.
@@ -94,7 +96,10 @@ pub struct Shown {
 
 impl Peer {
     fn owes(&self) -> bool {
-        self.word.is_some_and(|word| self.read.length < word.stops.length || self.is_of_another_store(word.stops))
+        self.shrunk
+            || self
+                .word
+                .is_some_and(|word| self.read.length < word.stops.length || self.is_of_another_store(word.stops))
     }
 
     fn is_of_another_store(&self, stops: ChainHead) -> bool {
@@ -156,7 +161,7 @@ impl Standings {
         let peer = state.peers.entry(peer.clone()).or_default();
         // An answer that overtook a later one says nothing new.
         if peer.word.is_none_or(|known| known.asked <= word.asked) {
-            peer.word = Some(word);
+            (peer.word, peer.shrunk) = (Some(word), word.stops.length < read.length);
         }
         peer.note(read, false, now);
         peer.owes()
@@ -164,7 +169,10 @@ impl Standings {
 
     /// Notes how far a peer's stop records have been read, and whether there was anything new among them.
     pub fn read(&self, peer: &NodeId, read: ChainHead, news: bool, now: Uptime) {
-        self.state().peers.entry(peer.clone()).or_default().note(read, news, now);
+        let mut state = self.state();
+        let peer = state.peers.entry(peer.clone()).or_default();
+        peer.shrunk = false;
+        peer.note(read, news, now);
     }
 
     /// Notes why what a peer handed over could not be read, for people; `None` where it was.

@@ -24,9 +24,9 @@ use crate::approvals::Papers;
 use crate::charters::Follows;
 use crate::clock::Now;
 use crate::decisions::{Decisions, Heard};
-use crate::shared::Shared;
+use crate::peers::Talks;
 use crate::store::{StoreError, Txn};
-use crate::{admission, approvals, charters, freezes};
+use crate::{admission, approvals, charters, freezes, peers};
 
 /// Verdicts on one intent that has not been seen.
 const SAID_AHEAD: usize = 64;
@@ -79,9 +79,9 @@ impl From<NotTaken> for Heard {
 }
 
 /// Tells the peers what somebody said, so that no coordinator can keep it to itself.
-pub(crate) fn tell(shared: &Shared, news: &[pb::Envelope]) {
+pub(crate) fn tell(host: &impl Talks, news: &[pb::Envelope]) {
     for record in news {
-        shared.mesh.send_all(&pb::peer_message::Kind::StopRecord(record.clone()));
+        host.send_all(&pb::peer_message::Kind::StopRecord(record.clone()));
     }
 }
 
@@ -97,29 +97,29 @@ pub(crate) async fn hear(host: &impl Follows, record: pb::Envelope) -> Heard {
 }
 
 /// Takes a stop record of any kind. True if a last-round message may have left before it.
-pub(crate) async fn take(shared: &Shared, record: pb::Envelope, pass_on: bool) -> Result<bool, ApiError> {
-    let heard = hear(shared, record).await;
-    shared.metrics.dropped_approvals.inc_by(heard.dropped as u64);
+pub(crate) async fn take(host: &impl Talks, record: pb::Envelope, pass_on: bool) -> Result<bool, ApiError> {
+    let heard = hear(host, record).await;
+    host.metrics().dropped_approvals.inc_by(heard.dropped as u64);
     if pass_on {
-        tell(shared, &heard.pass_on);
+        tell(host, &heard.pass_on);
     }
     heard.answer
 }
 
 /// What this signer says of a request that a record cancels, for the ledgers to give back what it takes. A store that was put
 /// back may have forgotten what it allowed: it says nothing before its peers have confirmed it.
-pub(crate) fn voided(
-    shared: &Shared,
+pub fn voided(
+    host: &impl Talks,
     record: &pb::Envelope,
     intent: Option<&pb::Envelope>,
 ) -> Result<Option<pb::Envelope>, ApiError> {
     let Ok((cancellation, _)) = Cancellation::open(record) else { return Ok(None) };
     let said = |decisions: &Decisions<'_>| match (decisions.row(&cancellation.intent_id)?, intent) {
-        (None, Some(intent)) => decisions.void_unseen(intent, &shared.me, &shared.identity),
-        _ => decisions.void(&cancellation.intent_id, &shared.me, &shared.identity),
+        (None, Some(intent)) => decisions.void_unseen(intent, host.me(), host.identity()),
+        _ => decisions.void(&cancellation.intent_id, host.me(), host.identity()),
     };
-    match shared.stands(1) {
-        Ok(()) => said(&shared.decisions()),
+    match peers::stands(host, 1) {
+        Ok(()) => said(&host.decisions()),
         Err(error) => {
             tracing::info!(%error, "nothing is said of what was never allowed here");
             Ok(None)

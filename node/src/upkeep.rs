@@ -40,7 +40,7 @@ pub async fn begin(shared: &Arc<Shared>, retention: Duration) -> Result<(), Stor
         }
     });
     every(shared, EXCHANGE_EVERY, |shared| async move {
-        if let Err(error) = exchange::ask(&shared) {
+        if let Err(error) = exchange::ask(shared.as_ref()) {
             tracing::debug!(%error, "the peers are asked for stop records later");
         }
     });
@@ -49,7 +49,7 @@ pub async fn begin(shared: &Arc<Shared>, retention: Duration) -> Result<(), Stor
             tracing::warn!(%error, "whether a version of the charter is due was not found out; it is tried again");
         }
     });
-    every(shared, STANDING_EVERY, |shared| async move { talk::ask(&shared) });
+    every(shared, STANDING_EVERY, |shared| async move { talk::ask(shared.as_ref()) });
     every(shared, UPTIME_EVERY, |shared| async move {
         let uptime = shared.time().uptime;
         if let Err(error) = shared.store.write_later(move |txn| txn.put_uptime(uptime)) {

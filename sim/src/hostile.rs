@@ -40,6 +40,8 @@ const KEY: &str = "vault-key";
 const REAL_EVERY: u64 = 256;
 /// One of so many seeds plays a charter with a ledger, and which.
 const LEDGER_EVERY: (u64, u64) = (16, 3);
+/// In one of so many seeds signers have to know how their peers stand, and in which.
+const STANDING_EVERY: (u64, u64) = (16, 7);
 
 fn charter(plan: &Plan, version: usize) -> Charter {
     let text = plan.toml(version);
@@ -66,7 +68,7 @@ pub struct Report {
 }
 
 impl Case {
-    /// The case of a seed. One of sixteen has a ledger.
+    /// The case of a seed. One of sixteen has a ledger, another one standing.
     pub fn of(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let mut plan = plan::draw(&mut dice);
@@ -76,6 +78,9 @@ impl Case {
         }
         if seed % LEDGER_EVERY.0 == LEDGER_EVERY.1 {
             plan = plan.with_keepers(&mut dice);
+        }
+        if seed % STANDING_EVERY.0 == STANDING_EVERY.1 {
+            plan = plan.with_standing(&mut dice);
         }
         let program = adversary::write(&plan, &mut dice);
         Self { plan, program, real }

@@ -17,7 +17,7 @@ use limen_wire::{limits, pb};
 use super::{Follows, failed, number};
 use crate::clock::Now;
 use crate::decisions::Decisions;
-use crate::shared::Shared;
+use crate::peers::Talks;
 use crate::store::journal::Event;
 use crate::store::rows::CharterRow;
 use crate::store::{Store, StoreError, Txn};
@@ -94,10 +94,10 @@ fn question(wanted: &[CharterHash]) -> pb::ChartersWanted {
 }
 
 /// Asks every peer for what is wanted.
-pub(crate) fn ask(shared: &Shared) -> Result<(), StoreError> {
-    let wanted = wanted(shared)?;
+pub(crate) fn ask(host: &impl Talks) -> Result<(), StoreError> {
+    let wanted = wanted(host)?;
     if !wanted.is_empty() {
-        shared.mesh.send_all(&Kind::ChartersWanted(question(&wanted)));
+        host.send_all(&Kind::ChartersWanted(question(&wanted)));
     }
     Ok(())
 }
@@ -119,20 +119,20 @@ pub(crate) fn texts(store: &Store, wanted: &[impl AsRef<[u8]>]) -> Result<Vec<St
 }
 
 /// Answers a peer's question; says nothing if nothing of it is known here.
-pub(crate) fn answer(shared: &Shared, from: &NodeId, question: &pb::ChartersWanted) -> Result<(), ApiError> {
-    let texts = texts(&shared.store, &question.hashes).map_err(failed)?;
+pub(crate) fn answer(host: &impl Talks, from: &NodeId, question: &pb::ChartersWanted) -> Result<(), ApiError> {
+    let texts = texts(host.decisions().store, &question.hashes).map_err(failed)?;
     if !texts.is_empty() {
-        shared.mesh.send(from, Kind::CharterTexts(pb::CharterTexts { texts }));
+        host.send(from, Kind::CharterTexts(pb::CharterTexts { texts }));
     }
     Ok(())
 }
 
 /// Reads a peer's answer, and asks it for what comes before that.
-pub(crate) async fn read(shared: &Shared, from: &NodeId, told: pb::CharterTexts) -> Result<(), ApiError> {
-    if take_in(shared, told.texts).await? {
-        let wanted = wanted(shared).map_err(failed)?;
+pub(crate) async fn read(host: &impl Talks, from: &NodeId, told: pb::CharterTexts) -> Result<(), ApiError> {
+    if take_in(host, told.texts).await? {
+        let wanted = wanted(host).map_err(failed)?;
         if !wanted.is_empty() {
-            shared.mesh.send(from, Kind::ChartersWanted(question(&wanted)));
+            host.send(from, Kind::ChartersWanted(question(&wanted)));
         }
     }
     Ok(())

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use limen_wire::ids::NodeId;
 use limen_wire::pb;
 use limen_wire::pb::peer_message::Kind;
@@ -14,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Mesh;
 use crate::metrics::Reason;
+use crate::peers::{self, Talk};
 
 /// Answers that wait for the transport; a peer that does not take them gets no more.
 const ANSWERS: usize = 16;
@@ -25,22 +25,8 @@ pub enum PassedOn {
     NonceBatch(pb::Envelope),
     /// A key's certificate.
     KeyCertificate(pb::Envelope),
-    /// A stop record.
-    StopRecord(pb::Envelope),
-    /// A question for the stop records that the peer has not read.
-    StopsAfter(pb::StopsAfter),
-    /// Some of the peer's stop records.
-    StopsPage(pb::StopsPage),
-    /// A signed version of the charter.
-    CharterVersion(pb::Envelope),
-    /// A question how we stand.
-    StandingCall(pb::StandingCall),
-    /// The peer's answer to ours.
-    Standing(pb::Envelope),
-    /// A question for old versions of the charter.
-    ChartersWanted(pb::ChartersWanted),
-    /// The peer's answer to ours.
-    CharterTexts(pb::CharterTexts),
+    /// Something said.
+    Talk(Talk),
 }
 
 impl PassedOn {
@@ -49,57 +35,23 @@ impl PassedOn {
         match self {
             Self::NonceBatch(_) => "nonce_batch",
             Self::KeyCertificate(_) => "certificate",
-            Self::StopRecord(_) => "stop_record",
-            Self::StopsAfter(_) => "stops_after",
-            Self::StopsPage(_) => "stops_page",
-            Self::CharterVersion(_) => "charter_version",
-            Self::StandingCall(_) => "standing_call",
-            Self::Standing(_) => "standing",
-            Self::ChartersWanted(_) => "charters_wanted",
-            Self::CharterTexts(_) => "charter_texts",
+            Self::Talk(talk) => talk.name(),
         }
     }
 
     /// Its size in bytes.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::NonceBatch(envelope)
-            | Self::KeyCertificate(envelope)
-            | Self::StopRecord(envelope)
-            | Self::CharterVersion(envelope)
-            | Self::Standing(envelope) => envelope.encoded_len(),
-            Self::StopsAfter(question) => question.encoded_len(),
-            Self::StopsPage(page) => page.encoded_len(),
-            Self::StandingCall(call) => call.encoded_len(),
-            Self::ChartersWanted(question) => question.encoded_len(),
-            Self::CharterTexts(told) => told.encoded_len(),
+            Self::NonceBatch(envelope) | Self::KeyCertificate(envelope) => envelope.encoded_len(),
+            Self::Talk(talk) => talk.bytes(),
         }
     }
 
     /// Copies what is part of the transport's whole buffer, which is longer than what was counted.
     pub fn detach(&mut self) {
-        let copy = |bytes: &mut Bytes| *bytes = Bytes::copy_from_slice(bytes);
-        let detach = |envelope: &mut pb::Envelope| {
-            copy(&mut envelope.payload);
-            envelope.signatures.iter_mut().for_each(|one| copy(&mut one.signature));
-        };
         match self {
-            Self::NonceBatch(envelope)
-            | Self::KeyCertificate(envelope)
-            | Self::StopRecord(envelope)
-            | Self::CharterVersion(envelope)
-            | Self::Standing(envelope) => {
-                detach(envelope);
-            }
-            Self::StopsAfter(question) => copy(&mut question.head),
-            Self::StandingCall(call) => copy(&mut call.nonce),
-            Self::ChartersWanted(question) => question.hashes.iter_mut().for_each(copy),
-            // Strings are copies already.
-            Self::CharterTexts(_) => {}
-            Self::StopsPage(page) => {
-                copy(&mut page.head);
-                page.records.iter_mut().for_each(detach);
-            }
+            Self::NonceBatch(envelope) | Self::KeyCertificate(envelope) => peers::detach(envelope),
+            Self::Talk(talk) => talk.detach(),
         }
     }
 }
@@ -151,16 +103,11 @@ where
                     }
                     Kind::NonceBatch(batch) => events.passed_on(&peer, PassedOn::NonceBatch(batch)),
                     Kind::KeyCertificate(sealed) => events.passed_on(&peer, PassedOn::KeyCertificate(sealed)),
-                    Kind::StopRecord(record) => events.passed_on(&peer, PassedOn::StopRecord(record)),
-                    Kind::StopsAfter(question) => events.passed_on(&peer, PassedOn::StopsAfter(question)),
-                    Kind::StopsPage(page) => events.passed_on(&peer, PassedOn::StopsPage(page)),
-                    Kind::CharterVersion(version) => events.passed_on(&peer, PassedOn::CharterVersion(version)),
-                    Kind::StandingCall(call) => events.passed_on(&peer, PassedOn::StandingCall(call)),
-                    Kind::Standing(said) => events.passed_on(&peer, PassedOn::Standing(said)),
-                    Kind::ChartersWanted(asked) => events.passed_on(&peer, PassedOn::ChartersWanted(asked)),
-                    Kind::CharterTexts(told) => events.passed_on(&peer, PassedOn::CharterTexts(told)),
-                    // a pong has no place on this side
-                    Kind::Pong(_) => events.garbage(&peer),
+                    kind => match Talk::of(kind) {
+                        Some(talk) => events.passed_on(&peer, PassedOn::Talk(talk)),
+                        // a pong has no place on this side
+                        None => events.garbage(&peer),
+                    },
                 },
                 Some(Ok(pb::PeerMessage { kind: None })) => events.garbage(&peer),
                 Some(Err(status)) => {

@@ -9,6 +9,7 @@ use limen_wire::tls::{self, Pins};
 use tonic::{Request, Response, Status};
 
 use crate::ledger::{Keeper, Peers, Reserved};
+use crate::peers;
 use crate::shared::{CallerKind, Shared, parse_caller};
 
 /// A process that keeps ledgers.
@@ -47,7 +48,7 @@ impl Keeps for Shared {
 impl Peers for Shared {
     /// As for a permission, where f is t − 1. A witness is no peer.
     fn stand(&self, needed: usize) -> Result<(), ApiError> {
-        self.stands(needed)
+        peers::stands(self, needed)
     }
 }
 

@@ -5,6 +5,7 @@ use limen_wire::ids::{KeyId, NodeId};
 use limen_wire::{limits, pb};
 use prost::Message as _;
 
+use crate::peers::Talks as _;
 use crate::shared::Shared;
 use crate::signing;
 use crate::store::rows::{IntentRow, KeyPhase, KeyRow, Sequence};

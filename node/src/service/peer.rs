@@ -14,9 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::mesh::{self, PassedOn, PeerEvents};
 use crate::shared::{CallerKind, Shared, parse_caller};
-use crate::standing::talk;
-use crate::stops::{self, exchange};
-use crate::{charters, keygen, upkeep};
+use crate::{keygen, peers, upkeep};
 
 /// What one peer has passed on and nobody has read yet; more is dropped and counted.
 const WAITING: usize = 1024;
@@ -133,14 +131,7 @@ async fn read(shared: &Arc<Shared>, from: &NodeId, message: PassedOn) -> Result<
             shared.crypto.run(move || upkeep::keep_nonces(&task, &peer, &batch)).await.map_err(lost)?
         }
         PassedOn::KeyCertificate(certificate) => keygen::activate(shared, certificate).await,
-        PassedOn::StopRecord(record) => stops::take(shared, record, false).await.map(drop),
-        PassedOn::StopsAfter(question) => exchange::answer(shared, from, &question),
-        PassedOn::StopsPage(page) => exchange::read(shared, from, page).await,
-        PassedOn::CharterVersion(version) => Ok(charters::take(shared.as_ref(), version).await.map(drop)?),
-        PassedOn::StandingCall(call) => talk::answer(shared, from, &call),
-        PassedOn::Standing(said) => talk::hear(shared, from, said).await,
-        PassedOn::ChartersWanted(question) => charters::history::answer(shared, from, &question),
-        PassedOn::CharterTexts(told) => charters::history::read(shared, from, told).await,
+        PassedOn::Talk(said) => peers::read(shared.as_ref(), from, said).await,
     }
 }
 

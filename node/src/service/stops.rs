@@ -48,7 +48,8 @@ impl Stops for StopsService {
     async fn hand_in(&self, request: Request<pb::HandInRequest>) -> Result<Response<pb::HandInResponse>, Status> {
         self.admit(&request)?;
         let record = request.into_inner().record.unwrap_or_default();
-        let possibly_signed = stops::take(&self.shared, record, true).await.map_err(|error| self.status(error))?;
+        let possibly_signed =
+            stops::take(self.shared.as_ref(), record, true).await.map_err(|error| self.status(error))?;
         Ok(Response::new(pb::HandInResponse { node: self.shared.me.to_string(), possibly_signed }))
     }
 

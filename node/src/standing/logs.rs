@@ -7,8 +7,9 @@ use limen_wire::ids::NodeId;
 use limen_wire::standing::{ChainHead, Standing};
 
 use super::Standings;
+use crate::peers::Talks;
 use crate::shared::Shared;
-use crate::store::StoreError;
+use crate::store::{StoreError, View};
 
 fn failed(error: StoreError) -> ApiError {
     Shared::store_error(&error)
@@ -30,14 +31,14 @@ impl Standings {
 }
 
 /// What a peer is told of the log here.
-pub(super) fn told(shared: &Shared) -> Result<Option<ChainHead>, ApiError> {
-    let tree = shared.store.view().and_then(|view| view.log()).map_err(failed)?;
+pub(super) fn told(view: &View) -> Result<Option<ChainHead>, ApiError> {
+    let tree = view.log().map_err(failed)?;
     Ok(Some(ChainHead { length: tree.size, hash: *tree.root.as_bytes() }))
 }
 
 /// Compares what a peer says of its log, as far as both go. The one that holds more leaves can; it tells the other.
-pub(super) fn compare(shared: &Shared, from: &NodeId, said: &Standing) -> Result<(), ApiError> {
-    let view = shared.store.view().map_err(failed)?;
+pub(super) fn compare(host: &impl Talks, from: &NodeId, said: &Standing) -> Result<(), ApiError> {
+    let view = host.decisions().store.view().map_err(failed)?;
     let own = view.log().map_err(failed)?;
     let differs = |log: &ChainHead| match log.length <= own.size {
         true => view.log_root(log.length).map(|root| *root.as_bytes() != log.hash),
@@ -50,7 +51,7 @@ pub(super) fn compare(shared: &Shared, from: &NodeId, said: &Standing) -> Result
         _ => None,
     };
     let words = what.map(|what| format!("{what}; the root here is {} at {}", own.root, own.size));
-    shared.log_alarm.note_peer(from, words.as_deref(), &shared.metrics);
-    shared.standings.log(from, words, differs);
+    host.log_alarm().note_peer(from, words.as_deref(), host.metrics());
+    host.standings().log(from, words, differs);
     Ok(())
 }

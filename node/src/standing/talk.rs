@@ -1,7 +1,5 @@
 //! Asking peers how they stand, telling them how we do, and listening.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use limen_wire::envelope::{self, PayloadType};
 use limen_wire::error::{ApiError, Code};
@@ -13,7 +11,9 @@ use prost::Message as _;
 
 use super::{Standings, Word, logs};
 use crate::clock::Uptime;
+use crate::decisions::Decisions;
 use crate::entropy;
+use crate::peers::Talks;
 use crate::shared::Shared;
 use crate::stops::exchange;
 use crate::store::journal::Head;
@@ -35,88 +35,90 @@ pub fn question(standings: &Standings, peer: &NodeId, now: Uptime) -> pb::Standi
 }
 
 /// Asks every peer, and tells operators who counts.
-pub(crate) fn ask(shared: &Shared) {
-    let now = shared.time().uptime;
-    for node in &shared.peers() {
-        shared.mesh.send(node, Kind::StandingCall(question(&shared.standings, node, now)));
+pub(crate) fn ask(host: &impl Talks) {
+    let (now, peers) = (host.decisions().now.uptime, host.peers());
+    for node in &peers {
+        host.send(node, Kind::StandingCall(question(host.standings(), node, now)));
     }
-    let well = shared.standings.shown(shared.peers().iter(), now).iter().filter(|one| one.trouble.is_none()).count();
-    shared.metrics.standing.set(i64::try_from(well).unwrap_or(i64::MAX));
+    let well = host.standings().shown(peers.iter(), now).iter().filter(|one| one.trouble.is_none()).count();
+    host.metrics().standing.set(i64::try_from(well).unwrap_or(i64::MAX));
 }
 
 /// Answers a peer's question.
-pub(crate) fn answer(shared: &Shared, from: &NodeId, call: &pb::StandingCall) -> Result<(), ApiError> {
+pub(crate) fn answer(host: &impl Talks, from: &NodeId, call: &pb::StandingCall) -> Result<(), ApiError> {
     let nonce = <[u8; 32]>::try_from(call.nonce.as_ref());
     let nonce = nonce.map_err(|_| ApiError::new(Code::Malformed, "a question for standing has no 32 random bytes"))?;
-    let view = shared.store.view().map_err(failed)?;
+    let Decisions { charter, store, now, .. } = host.decisions();
+    let view = store.view().map_err(failed)?;
     let stops = view.stop_head().map_err(failed)?;
     let standing = Standing {
-        cluster: shared.charter().cluster.clone(),
-        node: shared.me.clone(),
+        cluster: charter.cluster.clone(),
+        node: host.me().clone(),
         receiver: from.clone(),
         nonce,
-        clock_ms: shared.now().0,
-        charter: shared.charter().hash(),
+        clock_ms: now.wall.0,
+        charter: charter.hash(),
         stops: ChainHead { length: stops.length, hash: stops.hash },
-        journal: own_head(shared, from, chain(view.head().map_err(failed)?)),
+        journal: own_head(host, from, chain(view.head().map_err(failed)?)),
         remembered: view.remembered(from).map_err(failed)?,
         ledgers: Vec::new(),
-        log: logs::told(shared)?,
-        other_log: shared.standings.has_other_log(from),
+        log: logs::told(&view)?,
+        other_log: host.standings().has_other_log(from),
     };
-    let (signer, key) = (shared.me.as_str(), &shared.identity);
-    let envelope = envelope::seal(PayloadType::Standing, standing.to_payload(), signer, key);
-    shared.mesh.send(from, Kind::Standing(envelope));
+    let envelope = envelope::seal(PayloadType::Standing, standing.to_payload(), host.me().as_str(), host.identity());
+    host.send(from, Kind::Standing(envelope));
     Ok(())
 }
 
 /// Our journal for a peer to keep. A store that was put back must not overwrite what the peer remembers of the better one: it
 /// gets nothing before it has confirmed.
-fn own_head(shared: &Shared, peer: &NodeId, head: ChainHead) -> Option<pb::Envelope> {
-    if !shared.standings.is_confirmed(peer) || shared.standings.rolled_back().is_some() {
+fn own_head(host: &impl Talks, peer: &NodeId, head: ChainHead) -> Option<pb::Envelope> {
+    let standings = host.standings();
+    if !standings.is_confirmed(peer) || standings.rolled_back().is_some() {
         return None;
     }
-    shared.standings.tell(head);
-    let head = JournalHead { cluster: shared.charter().cluster.clone(), node: shared.me.clone(), head };
-    Some(envelope::seal(PayloadType::JournalHead, head.to_payload(), shared.me.as_str(), &shared.identity))
+    standings.tell(head);
+    let head = JournalHead { cluster: host.charter().cluster.clone(), node: host.me().clone(), head };
+    Some(envelope::seal(PayloadType::JournalHead, head.to_payload(), host.me().as_str(), host.identity()))
 }
 
 /// Takes a peer's answer.
-pub async fn hear(shared: &Arc<Shared>, from: &NodeId, said: pb::Envelope) -> Result<(), ApiError> {
+pub async fn hear(host: &impl Talks, from: &NodeId, said: pb::Envelope) -> Result<(), ApiError> {
     let malformed = |error: String| ApiError::new(Code::Malformed, error);
     let (standing, opened) = Standing::open(&said).map_err(|error| malformed(error.to_string()))?;
     let unknown = || ApiError::new(Code::NotEnrolled, format!("{from} is not in the charter"));
-    let pinned = shared.charter().node_key(from).ok_or_else(unknown)?;
+    let Decisions { charter, store, now, .. } = host.decisions();
+    let pinned = charter.node_key(from).ok_or_else(unknown)?;
     opened.verify(from.as_str(), &pinned).map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
-    if standing.cluster != shared.charter().cluster || standing.node != *from || standing.receiver != shared.me {
+    if standing.cluster != charter.cluster || standing.node != *from || standing.receiver != *host.me() {
         return Err(malformed("the standing is of or for somebody else".to_owned()));
     }
-    let asked = shared.standings.answered(from, &standing.nonce);
+    let standings = host.standings();
+    let asked = standings.answered(from, &standing.nonce);
     let asked = asked.ok_or_else(|| malformed("the standing answers no question of this signer".to_owned()))?;
-    if let Some(words) = contradiction(shared, from, standing.remembered.clone()).await? {
-        if shared.standings.rolled_back().is_none() {
+    if let Some(words) = contradiction(host, from, standing.remembered.clone()).await? {
+        if standings.rolled_back().is_none() {
             tracing::error!(peer = %from, words, "ALARM: this signer's store was put back; it signs nothing");
-            shared.metrics.rolled_back.set(1);
+            host.metrics().rolled_back.set(1);
         }
-        shared.standings.roll_back(words);
+        standings.roll_back(words);
         return Ok(());
     }
-    shared.standings.confirmed(from);
-    logs::compare(shared, from, &standing)?;
-    remember(shared, from, standing.journal.clone())?;
-    let read = shared.store.view().and_then(|view| view.cursor(from)).map_err(failed)?;
-    let now = shared.time();
+    standings.confirmed(from);
+    logs::compare(host, from, &standing)?;
+    remember(host, from, standing.journal.clone())?;
+    let read = store.view().and_then(|view| view.cursor(from)).map_err(failed)?;
     let skew_ms = standing.clock_ms.abs_diff(now.wall.0);
     let word = Word { asked, skew_ms, stops: standing.stops };
-    if shared.standings.heard(from, word, ChainHead { length: read.length, hash: read.hash }, now.uptime) {
-        shared.mesh.send(from, Kind::StopsAfter(exchange::question(&shared.store, from).map_err(failed)?));
+    if standings.heard(from, word, ChainHead { length: read.length, hash: read.hash }, now.uptime) {
+        host.send(from, Kind::StopsAfter(exchange::question(store, from).map_err(failed)?));
     }
     Ok(())
 }
 
 /// What a peer proves to have been in our journal and is not.
 async fn contradiction(
-    shared: &Arc<Shared>,
+    host: &impl Talks,
     from: &NodeId,
     remembered: Option<pb::Envelope>,
 ) -> Result<Option<String>, ApiError> {
@@ -125,16 +127,16 @@ async fn contradiction(
         JournalHead::open(&remembered).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
     // Only our own word counts against us.
     opened
-        .verify(shared.me.as_str(), &shared.identity.public_key())
+        .verify(host.me().as_str(), &host.identity().public_key())
         .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
-    if ours.node != shared.me || ours.cluster != shared.charter().cluster {
+    if ours.node != *host.me() || ours.cluster != host.charter().cluster {
         return Err(ApiError::new(Code::Malformed, "a journal head of somebody else"));
     }
-    if shared.standings.was_told(&ours.head) {
+    if host.standings().was_told(&ours.head) {
         return Ok(None);
     }
-    let (store, length) = (shared.store.clone(), ours.head.length);
-    let looking = tokio::task::spawn_blocking(move || store.view()?.journal_at(length)).await;
+    let (store, length) = (host.decisions().store.clone(), ours.head.length);
+    let looking = host.crypto().aside(move || store.view()?.journal_at(length)).await;
     let found = looking.map_err(|error| ApiError::new(Code::Internal, error.to_string()))?.map_err(failed)?;
     Ok(match found {
         JournalAt::Hash(hash) if hash == ours.head.hash => None,
@@ -147,16 +149,17 @@ async fn contradiction(
 }
 
 /// Keeps the longest journal that a peer has ever shown of itself.
-fn remember(shared: &Shared, from: &NodeId, journal: Option<pb::Envelope>) -> Result<(), ApiError> {
+fn remember(host: &impl Talks, from: &NodeId, journal: Option<pb::Envelope>) -> Result<(), ApiError> {
     let Some(journal) = journal else { return Ok(()) };
     let unknown = || ApiError::new(Code::NotEnrolled, format!("{from} is not in the charter"));
-    let pinned = shared.charter().node_key(from).ok_or_else(unknown)?;
+    let charter = host.charter();
+    let pinned = charter.node_key(from).ok_or_else(unknown)?;
     let (theirs, opened) =
         JournalHead::open(&journal).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
     opened.verify(from.as_str(), &pinned).map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
-    if theirs.node != *from || theirs.cluster != shared.charter().cluster {
+    if theirs.node != *from || theirs.cluster != charter.cluster {
         return Err(ApiError::new(Code::Malformed, "a journal head of somebody else"));
     }
     let (peer, bytes, length) = (from.clone(), journal.encode_to_vec(), theirs.head.length);
-    shared.store.write_later(move |txn| txn.remember(&peer, length, &bytes)).map_err(failed)
+    host.decisions().store.write_later(move |txn| txn.remember(&peer, length, &bytes)).map_err(failed)
 }

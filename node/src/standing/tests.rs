@@ -96,6 +96,23 @@ fn stop_records_that_a_peer_speaks_of_are_read_first() {
     assert!(check(&standings, 1, after(20_000)).is_err());
 }
 
+/// Its store was put back and has other records now: fewer than were read of the old one, and not all of them known here.
+#[test]
+fn a_peer_that_speaks_of_fewer_than_were_read_is_read_anew() {
+    let standings = Standings::default();
+    stands(&standings, "b", START);
+    standings.confirmed(&node("c"));
+    let word = |asked, length| Word { asked, skew_ms: 0, stops: head(length) };
+    assert!(!standings.heard(&node("c"), word(START, 5), head(5), START));
+    assert!(standings.heard(&node("c"), word(after(1), 4), head(5), after(1)), "it owes");
+    assert!(check(&standings, 1, after(1)).unwrap_err().contains("c has stop records that were not read yet"));
+    standings.read(&node("c"), head(4), true, after(2));
+    assert_eq!(check(&standings, 2, after(2)), Ok(()));
+    // Reading on after a word makes no debt.
+    standings.read(&node("c"), head(6), true, after(3));
+    assert_eq!(check(&standings, 2, after(3)), Ok(()));
+}
+
 #[test]
 fn a_peer_that_never_hands_over_what_it_speaks_of_stops_nobody_for_ever() {
     let standings = Standings::default();

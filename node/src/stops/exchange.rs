@@ -21,6 +21,7 @@ use prost::Message as _;
 
 use crate::charters::{Follows, history};
 use crate::decisions::Decisions;
+use crate::peers::Talks;
 use crate::shared::Shared;
 use crate::stops;
 use crate::store::stops::StopHead;
@@ -36,17 +37,17 @@ pub fn question(store: &Store, peer: &NodeId) -> Result<pb::StopsAfter, StoreErr
 }
 
 /// Asks every peer.
-pub(crate) fn ask(shared: &Shared) -> Result<(), StoreError> {
-    for node in &shared.peers() {
-        shared.mesh.send(node, Kind::StopsAfter(question(&shared.store, node)?));
+pub(crate) fn ask(host: &impl Talks) -> Result<(), StoreError> {
+    for node in &host.peers() {
+        host.send(node, Kind::StopsAfter(question(host.decisions().store, node)?));
     }
-    history::ask(shared)
+    history::ask(host)
 }
 
 /// Answers a peer's question; says nothing if it has read everything.
-pub(crate) fn answer(shared: &Shared, from: &NodeId, question: &pb::StopsAfter) -> Result<(), ApiError> {
-    if let Some(page) = page(&shared.store, question).map_err(|error| Shared::store_error(&error))? {
-        shared.mesh.send(from, Kind::StopsPage(page));
+pub(crate) fn answer(host: &impl Talks, from: &NodeId, question: &pb::StopsAfter) -> Result<(), ApiError> {
+    if let Some(page) = page(host.decisions().store, question).map_err(|error| Shared::store_error(&error))? {
+        host.send(from, Kind::StopsPage(page));
     }
     Ok(())
 }
@@ -90,16 +91,16 @@ pub(crate) struct Progress {
 }
 
 /// Reads a peer's page and asks for the next one.
-pub(crate) async fn read(shared: &Shared, from: &NodeId, page: pb::StopsPage) -> Result<(), ApiError> {
+pub(crate) async fn read(host: &impl Talks, from: &NodeId, page: pb::StopsPage) -> Result<(), ApiError> {
     let length = page.length;
-    let taken = take_in(shared, from, page).await;
-    shared.standings.unread(from, taken.as_ref().err().map(|error| error.message.clone()));
+    let taken = take_in(host, from, page).await;
+    host.standings().unread(from, taken.as_ref().err().map(|error| error.message.clone()));
     let Some(Progress { start, end, news }) = taken? else { return Ok(()) };
     let chain = ChainHead { length: end.length, hash: end.hash };
-    shared.standings.read(from, chain, news, shared.time().uptime);
+    host.standings().read(from, chain, news, host.decisions().now.uptime);
     if end.length < length && end.length > start.length {
         let more = pb::StopsAfter { length: end.length, head: Bytes::copy_from_slice(&end.hash) };
-        shared.mesh.send(from, Kind::StopsAfter(more));
+        host.send(from, Kind::StopsAfter(more));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use limen_node::clock::{Clock, Millis, SystemClock};
 use limen_node::node::StartError;
+use limen_node::peers::Talks as _;
 use limen_node::standing::OWED_MS;
 use limen_policy::charter::Charter;
 use limen_policy::succession::facts;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use limen_node::clock::{Clock, SystemClock};
 use limen_node::config::Config;
 use limen_node::node::Node;
+use limen_node::peers::Talks as _;
 use limen_policy::charter::Charter;
 use limen_wire::envelope::{PayloadType, seal};
 use limen_wire::ids::{CharterHash, IntentId, Protocol, Scheme};

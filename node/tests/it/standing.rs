@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use limen_node::clock::{Clock, Millis, SystemClock};
 use limen_node::metrics::Reason;
+use limen_node::peers::Talks as _;
 use limen_wire::envelope::{PayloadType, seal};
 use limen_wire::freeze::Freeze;
 use limen_wire::ids::{IntentId, NodeId, Protocol, Scheme};
@@ -181,11 +182,11 @@ async fn a_spoiled_word_counts_for_nothing() {
         pb::Envelope::default(),
     ];
     for (number, said) in spoiled.into_iter().enumerate() {
-        let refused = limen_node::standing::talk::hear(shared, &peer, said).await;
+        let refused = limen_node::standing::talk::hear(shared.as_ref(), &peer, said).await;
         assert!(refused.is_err(), "number {number}");
     }
     assert_eq!(shared.standings.rolled_back(), None);
-    limen_node::standing::talk::hear(shared, &peer, sealed(&good(11), "n2", &key)).await.unwrap();
+    limen_node::standing::talk::hear(shared.as_ref(), &peer, sealed(&good(11), "n2", &key)).await.unwrap();
     let refused = |reason| shared.metrics.dropped.get_or_create(&Reason { reason }).get();
     assert_eq!(refused("standing"), 0, "the real ones all held");
 }

@@ -1,6 +1,7 @@
 //! Programs out of chance: what an honest coordinator would do, with everything that a hostile one can think of in between.
 
 mod reserving;
+mod talk;
 
 use super::plan::{BOARD, Coin, DESTINATIONS, Formula, PEOPLE, Plan, REQUESTERS, pick};
 use super::program::{Draft, Forge, Kind, Label, Paper, Spoil, Step, Stop, Verdict};
@@ -25,6 +26,7 @@ pub(crate) fn write(plan: &Plan, dice: &mut Dice) -> Vec<Step> {
             author.insert(&mut program, attack);
         }
     }
+    author.talk(&mut program);
     program
 }
 

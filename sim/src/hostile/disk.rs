@@ -45,6 +45,13 @@ impl Disk {
         Self(Arc::new(Mutex::new(self.state().clone())))
     }
 
+    /// Another disk with what was synced.
+    pub(crate) fn synced(&self) -> Self {
+        let state = self.state();
+        let (length, synced) = (state.length, state.synced.clone());
+        Self(Arc::new(Mutex::new(State { length, pages: synced.clone(), synced, since: Vec::new() })))
+    }
+
     /// What is left after a power cut: everything synced, and any part of the rest.
     pub(crate) fn after_power_cut(&self, dice: &mut Dice) -> Self {
         let state = self.state();

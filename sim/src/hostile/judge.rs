@@ -5,6 +5,7 @@ mod freezes;
 mod people;
 mod reserving;
 mod rules;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,6 +15,8 @@ use super::program::{Draft, Label, Stop, Verdict};
 use freezes::Freezes;
 use people::Ballot;
 pub(crate) use reserving::Reservation;
+use standing::Standings;
+pub(crate) use standing::{Answer, Mark};
 
 /// A request as its requester signed it.
 #[derive(Debug, Clone)]
@@ -106,6 +109,10 @@ pub enum Rank {
     Reservation,
     /// Another set than the charter asks for.
     Set,
+    /// Without knowing how enough peers stand.
+    Standing,
+    /// On an old disk that was put back.
+    PutBack,
     /// The judge and a signer read the rules differently.
     Disagreement,
 }
@@ -148,6 +155,7 @@ pub(crate) struct Judge {
     compacted: BTreeSet<u8>,
     freezes: Freezes,
     reservations: BTreeMap<Label, Reservation>,
+    standings: Standings,
     signed: Vec<(Label, u64)>,
 }
 
@@ -156,8 +164,20 @@ impl Judge {
     pub(crate) fn new(plan: Plan) -> Self {
         let (requests, statements, entries) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (cancelled, releases, compacted, signed) = (BTreeSet::new(), Vec::new(), BTreeSet::new(), Vec::new());
-        let (freezes, reservations) = (Freezes::default(), BTreeMap::new());
-        Self { plan, requests, statements, entries, cancelled, releases, compacted, freezes, reservations, signed }
+        let (freezes, reservations, standings) = (Freezes::default(), BTreeMap::new(), Standings::default());
+        Self {
+            plan,
+            requests,
+            statements,
+            entries,
+            cancelled,
+            releases,
+            compacted,
+            freezes,
+            reservations,
+            standings,
+            signed,
+        }
     }
 
     /// A requester signed this.
@@ -238,6 +258,7 @@ impl Judge {
             return broken(Rank::Bytes, "it signs something else than what was asked for");
         }
         self.judge_set(release)?;
+        self.judge_standing(release)?;
         if release.moment.wall_secs >= request.expires_at_secs {
             let late = release.moment.wall_secs - request.expires_at_secs;
             return broken(Rank::Expired, format!("signer {} signs {late} s too late", release.signer));

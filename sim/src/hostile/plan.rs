@@ -198,6 +198,8 @@ pub(crate) struct Plan {
     pub lift_delay_secs: u64,
     /// Who keeps a ledger, if limits and claims are certified.
     pub keepers: Option<Keepers>,
+    /// Signers tell each other how they stand, and sign nothing without it.
+    pub standing: bool,
     /// The versions, in the order in which they come into force.
     pub versions: Vec<Version>,
 }
@@ -211,6 +213,20 @@ impl Plan {
     /// Whether any two signer sets share an honest signer: only then can signers alone keep what counts once.
     pub(crate) fn sets_meet(&self) -> bool {
         2 * self.required > self.signers + self.corrupt
+    }
+
+    /// Lets standing be played. Often so many are corrupt only that one more machine may fail: its disk is put back.
+    pub(crate) fn with_standing(mut self, dice: &mut Dice) -> Self {
+        self.standing = true;
+        if dice.chance(600) {
+            self.corrupt = self.corrupt.min(self.required - 2);
+        }
+        self
+    }
+
+    /// Whether a signer's disk may be put back, so that no more machines fail than may.
+    pub(crate) const fn may_roll_back(&self) -> bool {
+        self.standing && self.corrupt + 1 < self.required
     }
 
     /// The TOML of one version, as the signers read it.
@@ -423,6 +439,7 @@ pub(crate) fn draw(dice: &mut Dice) -> Plan {
         max_expiry_secs,
         lift_delay_secs,
         keepers,
+        standing: false,
         versions,
     }
 }

@@ -2,11 +2,13 @@
 //! step has made does nothing, so that any part of a program is a program.
 
 mod reserving;
+mod talk;
 
 use std::fmt;
 
 use super::plan::Coin;
 pub(crate) use reserving::{Bend, Counterfeit, EntryDraft, Handed, LedgerStep};
+pub(crate) use talk::{Lie, TalkStep};
 
 /// A request, by the number that the program gives it.
 pub(crate) type Label = usize;
@@ -208,6 +210,8 @@ pub(crate) enum Step {
     },
     /// Something happens at the ledger.
     Ledger(LedgerStep),
+    /// Signers tell each other how they stand.
+    Talk(TalkStep),
     /// What a signer tells another one arrives, the oldest first.
     Deliver,
     /// Or is lost.
@@ -307,6 +311,7 @@ impl fmt::Display for Step {
                 if *forged { "forged " } else { "" }
             ),
             Self::Ledger(step) => step.fmt(f),
+            Self::Talk(step) => step.fmt(f),
             Self::Deliver => f.write_str("the oldest news between signers arrives"),
             Self::Lose => f.write_str("the oldest news between signers is lost"),
             Self::Wait(millis) => write!(f, "{millis} ms pass"),

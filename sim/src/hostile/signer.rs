@@ -4,22 +4,29 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, RwLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
 
+use limen_node::charters::{Follows, Orphans};
 use limen_node::clock::{Clock, Millis, Now, Running, Uptime};
+use limen_node::crypto::CryptoPool;
 use limen_node::decisions::{Decisions, Keys};
 use limen_node::guard::KeyFacts;
 use limen_node::ledger::{Keeper, Ledgers, NoPeers};
+use limen_node::log::LogAlarm;
+use limen_node::metrics::Metrics;
+use limen_node::peers::{self, Talk, Talks};
 use limen_node::recent::Recent;
+use limen_node::standing::Standings;
 use limen_node::store::{Options, Store, compaction};
 use limen_node::{charters, freezes, upkeep};
 use limen_policy::charter::Charter;
 use limen_wire::ids::{ClusterId, IntentId, NodeId};
 use limen_wire::keys::SigningKey;
 use limen_wire::pb;
+use limen_wire::pb::peer_message::Kind;
 use redb::Builder;
 
 use super::disk::Disk;
@@ -41,20 +48,76 @@ impl Clock for Dial {
     }
 }
 
-/// A process that runs.
-struct Process {
+/// A process that runs: what the daemon has beside its sockets.
+pub(crate) struct Process {
+    me: NodeId,
+    identity: &'static SigningKey,
+    keys: Arc<Keys>,
     store: Store,
     recent: Recent,
     running: Running,
-    charter: Arc<Charter>,
+    held: RwLock<Arc<Charter>>,
     version: usize,
     ledgers: Ledgers,
+    standings: Standings,
+    log_alarm: LogAlarm,
+    orphans: Orphans,
+    crypto: CryptoPool,
+    /// What it has said and nobody has carried away yet.
+    said: Mutex<Vec<(NodeId, Talk)>>,
+}
+
+impl Follows for Process {
+    fn decisions(&self) -> Decisions<'_> {
+        let Self { store, keys, recent, running, .. } = self;
+        Decisions { charter: self.charter(), store, keys, recent, now: running.now() }
+    }
+    fn held(&self) -> &RwLock<Arc<Charter>> {
+        &self.held
+    }
+    fn metrics(&self) -> &Metrics {
+        static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::default);
+        &METRICS
+    }
+    fn crypto(&self) -> &CryptoPool {
+        &self.crypto
+    }
+    fn orphans(&self) -> &Orphans {
+        &self.orphans
+    }
+}
+
+impl Talks for Process {
+    fn me(&self) -> &NodeId {
+        &self.me
+    }
+    fn identity(&self) -> &SigningKey {
+        self.identity
+    }
+    fn standings(&self) -> &Standings {
+        &self.standings
+    }
+    fn log_alarm(&self) -> &LogAlarm {
+        &self.log_alarm
+    }
+    fn send(&self, to: &NodeId, kind: Kind) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.extend(Talk::of(kind).map(|talk| (to.clone(), talk)));
+    }
+}
+
+/// A disk as it was, to be put back one day.
+struct OldDisk {
+    disk: Disk,
+    /// How far the journal on it goes.
+    records: u64,
 }
 
 /// One signer, or a witness.
 pub(crate) struct Signer {
     disk: Disk,
-    keys: Keys,
+    old: Option<OldDisk>,
+    keys: Arc<Keys>,
     dial: Arc<Dial>,
     process: Option<Process>,
     node: NodeId,
@@ -71,7 +134,8 @@ impl Signer {
         let keys = facts.map(|facts| (facts.public.key.clone(), Arc::new(facts))).into_iter().collect();
         Self {
             disk: blank(&node),
-            keys: RwLock::new(keys),
+            old: None,
+            keys: Arc::new(RwLock::new(keys)),
             dial: Arc::new(dial),
             process: None,
             node,
@@ -81,17 +145,59 @@ impl Signer {
         }
     }
 
-    /// What it decides with, if it runs.
-    pub(crate) fn decisions(&self) -> Option<Decisions<'_>> {
-        let process = self.process.as_ref()?;
-        let Process { store, recent, charter, .. } = process;
-        Some(Decisions { charter: Arc::clone(charter), store, keys: &self.keys, recent, now: process.running.now() })
+    /// The process, if it runs.
+    pub(crate) const fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
     }
 
-    /// What it keeps ledgers with, if it runs. Nobody plays standing: every machine stands well.
+    /// What it decides with, if it runs.
+    pub(crate) fn decisions(&self) -> Option<Decisions<'_>> {
+        self.process.as_ref().map(Process::decisions)
+    }
+
+    /// What it keeps ledgers with, if it runs.
     pub(crate) fn keeper(&self) -> Option<Keeper<'_>> {
         let (decisions, ledgers) = (self.decisions()?, &self.process.as_ref()?.ledgers);
         Some(Keeper { decisions, ledgers, me: &self.node, identity: self.identity, peers: &NoPeers })
+    }
+
+    /// Asks its peers what a daemon asks every few seconds.
+    pub(crate) fn ask_peers(&self) {
+        let Some(process) = &self.process else { return };
+        peers::ask_for_records(process).expect("questions");
+        peers::ask_for_standing(process);
+    }
+
+    /// What it has said since the last time.
+    pub(crate) fn said(&self) -> Vec<(NodeId, Talk)> {
+        let said = self.process.as_ref().map(|process| &process.said);
+        said.map(|said| std::mem::take(&mut *said.lock().unwrap_or_else(PoisonError::into_inner))).unwrap_or_default()
+    }
+
+    /// Until everything that it has queued for its disk is there.
+    pub(crate) fn flush(&self) {
+        let Some(decisions) = self.decisions() else { return };
+        decisions.store.write_blocking(|_| Ok(())).expect("a write");
+    }
+
+    /// Keeps a copy of its disk; how far the journal on it goes.
+    pub(crate) fn keep_disk(&mut self) -> Option<u64> {
+        let records = self.decisions()?.store.view().and_then(|view| view.head()).expect("a head").length;
+        self.old = Some(OldDisk { disk: self.disk.synced(), records });
+        Some(records)
+    }
+
+    /// How far the journal on the kept disk goes.
+    pub(crate) fn kept_records(&self) -> Option<u64> {
+        self.old.as_ref().map(|old| old.records)
+    }
+
+    /// Its power fails, and the kept disk is put in.
+    pub(crate) fn put_back(&mut self) {
+        self.process = None;
+        if let Some(old) = self.old.take() {
+            self.disk = old.disk;
+        }
     }
 
     /// Its word that a request which it never allowed is cancelled here, if that is so.
@@ -102,6 +208,11 @@ impl Signer {
     /// Under which version of the charter it runs.
     pub(crate) fn version(&self) -> Option<usize> {
         self.process.as_ref().map(|process| process.version)
+    }
+
+    /// What its clock says, in milliseconds since 1970.
+    pub(crate) fn wall_ms(&self) -> u64 {
+        self.dial.now().0
     }
 
     /// Its own time.
@@ -144,8 +255,22 @@ impl Signer {
             pinned.map_or(Ok(()), |charter| charters::pin(txn, &charter, String::new(), now))
         });
         starting.expect("a boot record");
-        let (recent, charter, ledgers) = (Recent::default(), Arc::clone(charter), Ledgers::default());
-        self.process = Some(Process { store, recent, running, charter, version, ledgers });
+        self.process = Some(Process {
+            me: self.node.clone(),
+            identity: self.identity,
+            keys: Arc::clone(&self.keys),
+            store,
+            recent: Recent::default(),
+            running,
+            held: RwLock::new(Arc::clone(charter)),
+            version,
+            ledgers: Ledgers::default(),
+            standings: Standings::default(),
+            log_alarm: LogAlarm::default(),
+            orphans: Orphans::default(),
+            crypto: CryptoPool::none(),
+            said: Mutex::default(),
+        });
     }
 
     /// Ends: in order, or by a power cut that takes any part of what was not synced.

@@ -4,6 +4,7 @@ mod asking;
 mod freezing;
 mod hearing;
 mod reserving;
+mod talk;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use super::signer::Signer;
 use crate::Dice;
 use freezing::{Frozen, Lifted};
 use reserving::Desk;
+use talk::Post;
 
 /// When every simulation begins: milliseconds since 1970 on every wall clock.
 const BEGIN_MS: u64 = 1_800_000_000_000;
@@ -75,6 +77,7 @@ pub(crate) struct Stage {
     /// Permissions that should not have been given, by session: no loss before there is a signature.
     wrong: BTreeMap<usize, Violation>,
     news: VecDeque<(u8, pb::Envelope)>,
+    post: Post,
     /// Judges.
     pub judge: Judge,
     /// What happened.
@@ -118,6 +121,7 @@ impl Stage {
             signed: BTreeSet::new(),
             wrong: BTreeMap::new(),
             news: VecDeque::new(),
+            post: Post::default(),
             counts: Counts::new(),
             trace: Vec::new(),
             plan,
@@ -197,6 +201,7 @@ impl Stage {
                 }
             }
             Step::Ledger(step) => self.at_the_ledger(step),
+            Step::Talk(step) => self.talk(step),
             Step::Wait(millis) => {
                 self.elapsed_ms += millis;
                 for signer in self.signers.iter_mut().chain(&mut self.witnesses) {
@@ -249,6 +254,7 @@ impl Stage {
             && before.is_none()
         {
             signer.start(&charter, version);
+            self.judge.started(index);
             self.count("started");
             if version > 0 {
                 self.count("started under another charter");

@@ -5,6 +5,7 @@ mod reserving;
 mod seeds;
 mod sets;
 mod spoilt;
+mod talk;
 
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ pub(crate) fn plan() -> Plan {
         max_expiry_secs: 86_400,
         lift_delay_secs: 60,
         keepers: None,
+        standing: false,
         versions: vec![version],
     }
 }

@@ -228,7 +228,7 @@ impl Stage {
                 ));
                 self.count(if allowed { "announced, allowed" } else { "announced, denied" });
                 self.entered(signer, request, honest);
-                self.spread(signer, progress.news);
+                self.learnt(signer, progress.news);
                 let judged = moment.and_then(|moment| self.judge.allows(request, moment.version));
                 if self.flaw.is_none() && judged != Some(allowed) {
                     let what = format!("signer {signer} says {allowed} to i{request}, the judge {judged:?}");
@@ -265,7 +265,8 @@ impl Stage {
         let decided = decisions.examine(&envelope).and_then(|examined| {
             // The evidence log is not played: no leaf is ever missing.
             let call = guard::sign_call(&session_id(*session), &indices)?;
-            let call = guard::SignCall { leaf_patience_ms: u64::MAX, ..call };
+            let no_standing = self.lacks_standing(signer, examined.key());
+            let call = guard::SignCall { leaf_patience_ms: u64::MAX, no_standing, ..call };
             if decisions.stored(&examined)?.is_some() {
                 return Ok(None);
             }
@@ -286,7 +287,7 @@ impl Stage {
             }
         };
         self.entered(signer, *request, honest);
-        self.spread(signer, decided.news);
+        self.learnt(signer, decided.news);
         match decided.verdict {
             Decision::Allowed(permit) => {
                 self.note(format!("    signer {signer} takes part"));

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use limen_node::peers;
 use limen_wire::approval::SignedApproval;
 use limen_wire::envelope::{PayloadType, seal};
 use limen_wire::pb;
 use prost::Message as _;
 
-use super::Stage;
+use super::{Signer, Stage};
 use crate::hostile::flaw::Flaw;
 use crate::hostile::people;
 use crate::hostile::program::{Label, Paper};
@@ -46,12 +47,13 @@ impl Stage {
         if self.signer(signer).is_none_or(|one| one.version().is_none()) {
             return;
         }
+        self.shown(signer, &record);
         let verdict = self.verdict_of(&record);
         let own = self.cancellations.iter().find(|(known, _)| *known == record).map(|(_, request)| *request);
         let word = self.word(&record);
         let deaf = self.flaw == Some(Flaw::Deaf);
-        let heard = self.signer(signer).and_then(|one| one.decisions()).filter(|_| !deaf);
-        let heard = heard.map(|decisions| wait(decisions.stop(record)));
+        let heard = self.signer(signer).and_then(Signer::process).filter(|_| !deaf);
+        let heard = heard.map(|process| wait(peers::hear(process, record)));
         let answer = heard.as_ref().map_or(&Ok(false), |heard| &heard.answer);
         match answer {
             Ok(_) => self.count("bad news taken"),
@@ -72,17 +74,27 @@ impl Stage {
                 self.judge.cancelled(signer, request);
             }
         }
-        if let Some(heard) = heard.filter(|_| pass_on) {
+        let Some(heard) = heard else { return };
+        if heard.answer.is_ok() {
+            self.holds(signer, &heard.pass_on);
+        }
+        if pass_on {
             self.spread(signer, heard.pass_on);
         }
     }
 
     /// Number and request of a verdict that is as it was said.
-    fn verdict_of(&self, record: &pb::Envelope) -> Option<(Label, Label)> {
+    pub(super) fn verdict_of(&self, record: &pb::Envelope) -> Option<(Label, Label)> {
         let digest = SignedApproval::open(record).ok()?.approval.digest();
         let known =
             self.said.iter().find(|(_, said)| said.signed.approval.digest() == digest && said.envelope == *record);
         known.map(|(label, said)| (*label, said.request))
+    }
+
+    /// What a signer has learnt, and tells all the others.
+    pub(super) fn learnt(&mut self, signer: u8, news: Vec<pb::Envelope>) {
+        self.holds(signer, &news);
+        self.spread(signer, news);
     }
 
     /// What a signer tells all the others.

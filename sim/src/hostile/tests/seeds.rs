@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::hostile::Case;
 
 /// So many of a thousand seeds must meet each of these: what nobody meets was not tried.
-const ENOUGH: [(&str, u64); 40] = [
+const ENOUGH: [(&str, u64); 46] = [
     ("signed", 350),
     ("signed again", 150),
     ("signed after approvals", 100),
@@ -48,6 +48,12 @@ const ENOUGH: [(&str, u64); 40] = [
     ("ledger: limit reached", 3),
     ("ledger: void", 8),
     ("reservation_missing", 15),
+    ("no_standing", 5),
+    ("talk: bad news read", 20),
+    ("talk: disk put back", 10),
+    ("talk: lied", 10),
+    ("talk: lost", 8),
+    ("talk: repeated", 20),
 ];
 
 #[test]
