@@ -88,7 +88,7 @@ impl Follows for Shared {
 /// The charter in force at a start: that of the store, or the file's where the store has none.
 ///
 /// A file that is neither what this signer began with nor what it has taken since is refused: an edited file changes nothing.
-pub(crate) async fn begin(store: &Store, file: Charter, text: String, time: Now) -> Result<Charter, StartError> {
+pub async fn begin(store: &Store, file: Charter, text: String, time: Now) -> Result<Charter, StartError> {
     let known = {
         let view = store.view()?;
         match view.lineage()? {
@@ -313,7 +313,7 @@ fn keep(txn: &mut Txn<'_>, judged: &Judged, time: Now) -> Result<Result<bool, Su
 }
 
 /// Binds every version whose moment has come. Cheap while there is none.
-pub(crate) async fn consider(host: &impl Follows) -> Result<(), StoreError> {
+pub async fn consider(host: &impl Follows) -> Result<(), StoreError> {
     let Decisions { store, now, .. } = host.decisions();
     let due = |lineage: &Lineage| lineage.outlook(now.uptime.0).adopt.is_some();
     if store.view()?.lineage()?.as_ref().is_some_and(due) {

@@ -41,7 +41,11 @@ const REAL_EVERY: u64 = 256;
 /// One of so many seeds plays a charter with a ledger, and which.
 const LEDGER_EVERY: (u64, u64) = (16, 3);
 /// In one of so many seeds signers have to know how their peers stand, and in which.
-const STANDING_EVERY: (u64, u64) = (16, 7);
+const STANDING_EVERY: (u64, u64) = (32, 7);
+/// In one of so many seeds versions of the charter follow one another while signers run, and in which.
+const LINE_EVERY: (u64, u64) = (16, 11);
+/// In one of so many seeds the evidence log is played, and in which.
+const LOG_EVERY: (u64, u64) = (16, 15);
 
 fn charter(plan: &Plan, version: usize) -> Charter {
     let text = plan.toml(version);
@@ -68,7 +72,8 @@ pub struct Report {
 }
 
 impl Case {
-    /// The case of a seed. One of sixteen has a ledger, another one standing.
+    /// The case of a seed. One of sixteen has a ledger, another one versions of the charter, a third one the
+    /// evidence log; one of thirty-two has standing.
     pub fn of(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let mut plan = plan::draw(&mut dice);
@@ -81,6 +86,13 @@ impl Case {
         }
         if seed % STANDING_EVERY.0 == STANDING_EVERY.1 {
             plan = plan.with_standing(&mut dice);
+        }
+        plan.log = seed % LOG_EVERY.0 == LOG_EVERY.1;
+        if seed % LINE_EVERY.0 == LINE_EVERY.1 {
+            plan = plan.with_line(&mut dice);
+            if dice.chance(250) {
+                plan = plan.with_standing(&mut dice);
+            }
         }
         let program = adversary::write(&plan, &mut dice);
         Self { plan, program, real }

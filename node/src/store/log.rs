@@ -178,7 +178,9 @@ impl Txn<'_> {
     /// Keeps a leaf of this node's own until the log has it.
     pub fn add_leaf(&mut self, leaf: &PendingLeaf) -> Result<(), StoreError> {
         let number = ok(self.pending_leaves.last())?.map_or(0, |(number, _)| number.value().saturating_add(1));
-        ok(self.pending_leaves.insert(number, encode(leaf)?.as_slice())).map(drop)
+        ok(self.pending_leaves.insert(number, encode(leaf)?.as_slice())).map(drop)?;
+        // What a patience counts from is never later than what a restart goes on from.
+        self.put_uptime(Uptime(leaf.since))
     }
 
     /// Puts the whole leaf in the place of its body, if that is still there.

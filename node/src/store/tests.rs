@@ -430,3 +430,13 @@ fn a_leaf_that_came_meanwhile_is_not_settled_by_the_number_of_another() {
     let left = store.view().unwrap().pending_leaves().unwrap();
     assert_eq!(left.into_iter().map(|(_, leaf)| leaf.bytes).collect::<Vec<_>>(), [vec![2; 8]]);
 }
+
+/// After a power cut the running time goes on from no earlier moment than that since which a leaf is missing.
+#[test]
+fn what_a_leaf_is_missing_since_is_not_forgotten_with_the_running_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
+    let leaf = log::PendingLeaf { bytes: vec![1], whole: true, since: 600_000, required: 2 };
+    store.write_blocking(move |txn| txn.add_leaf(&leaf)).unwrap();
+    assert_eq!(store.view().unwrap().uptime().unwrap().0, 600_000);
+}

@@ -1,5 +1,7 @@
 //! Programs out of chance: what an honest coordinator would do, with everything that a hostile one can think of in between.
 
+mod charters;
+mod log;
 mod reserving;
 mod talk;
 
@@ -26,7 +28,9 @@ pub(crate) fn write(plan: &Plan, dice: &mut Dice) -> Vec<Step> {
             author.insert(&mut program, attack);
         }
     }
+    author.govern(&mut program);
     author.talk(&mut program);
+    author.keep_log(&mut program);
     program
 }
 
@@ -241,6 +245,8 @@ impl Author<'_> {
             3 => vec![Step::Turn(signer, pick(self.dice, &[-90_000, -4000, -100, -5, 5, 100, 4000, 90_000]))],
             4 | 5 => {
                 let version = if self.dice.chance(400) { 1 } else { 0 };
+                // With a file that it has not taken as a version a machine does not start.
+                let version = if self.plan.live.is_some() && self.dice.chance(500) { 0 } else { version };
                 let mut steps = vec![Step::Kill(machine, self.dice.chance(600)), Step::Start(machine, version)];
                 if self.dice.chance(300) {
                     steps.insert(0, Step::Tick(machine));
@@ -253,7 +259,10 @@ impl Author<'_> {
             9 => self.spoilt(request),
             10 => self.replay(request),
             11 | 12 => self.freeze(request),
-            13 => (1..=self.plan.honest()).map(|signer| Step::Start(signer, 1)).chain([Step::Deliver]).collect(),
+            13 => {
+                let version = usize::from(self.plan.live.is_none());
+                (1..=self.plan.honest()).map(|signer| Step::Start(signer, version)).chain([Step::Deliver]).collect()
+            }
             _ => vec![if self.dice.chance(500) { Step::Deliver } else { Step::Lose }],
         }
     }

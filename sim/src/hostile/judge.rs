@@ -1,7 +1,9 @@
 //! The reference judge: what may be signed, straight from the rules, slow and simple. It shares no code with the signers: it
 //! reads the plan, not the charter, knows what every draft does because it was meant so, and keeps all that ever happened.
 
+mod charters;
 mod freezes;
+mod log;
 mod people;
 mod reserving;
 mod rules;
@@ -12,7 +14,9 @@ use std::fmt;
 
 use super::plan::{Plan, Rule};
 use super::program::{Draft, Label, Stop, Verdict};
+use charters::Charters;
 use freezes::Freezes;
+use log::Log;
 use people::Ballot;
 pub(crate) use reserving::Reservation;
 use standing::Standings;
@@ -113,6 +117,12 @@ pub enum Rank {
     Standing,
     /// On an old disk that was put back.
     PutBack,
+    /// Although a leaf of its own is in no log.
+    Leaf,
+    /// Two logs are cosigned by one signer.
+    Log,
+    /// Under a version of the charter that may not be in force, or in spite of one that tightens.
+    Charter,
     /// The judge and a signer read the rules differently.
     Disagreement,
 }
@@ -156,6 +166,8 @@ pub(crate) struct Judge {
     freezes: Freezes,
     reservations: BTreeMap<Label, Reservation>,
     standings: Standings,
+    charters: Charters,
+    log: Log,
     signed: Vec<(Label, u64)>,
 }
 
@@ -176,6 +188,8 @@ impl Judge {
             freezes,
             reservations,
             standings,
+            charters: Charters::default(),
+            log: Log::default(),
             signed,
         }
     }
@@ -259,6 +273,8 @@ impl Judge {
         }
         self.judge_set(release)?;
         self.judge_standing(release)?;
+        self.judge_charter(release)?;
+        self.judge_leaves(release)?;
         if release.moment.wall_secs >= request.expires_at_secs {
             let late = release.moment.wall_secs - request.expires_at_secs;
             return broken(Rank::Expired, format!("signer {} signs {late} s too late", release.signer));

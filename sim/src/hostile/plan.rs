@@ -1,12 +1,16 @@
 //! What a simulated charter says: read as it stands here by the judge, as TOML by the signers.
 
 mod keepers;
+mod line;
 
 use std::fmt;
+
+use limen_policy::charter::Charter;
 
 use super::people;
 use crate::Dice;
 pub(crate) use keepers::{Keepers, LEDGER};
+pub(crate) use line::Place;
 
 /// One unit of every simulated amount.
 pub(crate) const UNIT: u128 = 100_000;
@@ -175,6 +179,8 @@ pub(crate) struct Version {
     pub groups: Vec<Vec<usize>>,
     /// The rules.
     pub rules: Vec<Rule>,
+    /// Where it stands, if versions follow one another.
+    pub place: Place,
 }
 
 /// A cluster and its charter, in all the versions that its operators give to signers.
@@ -200,7 +206,12 @@ pub(crate) struct Plan {
     pub keepers: Option<Keepers>,
     /// Signers tell each other how they stand, and sign nothing without it.
     pub standing: bool,
-    /// The versions, in the order in which they come into force.
+    /// The evidence log is played: signers that miss a leaf of their own sign nothing.
+    pub log: bool,
+    /// Versions follow one another while signers run; one that loosens anything waits for so many seconds at least. If not,
+    /// operators start machines under another one.
+    pub live: Option<u64>,
+    /// The versions: each after what it follows.
     pub versions: Vec<Version>,
 }
 
@@ -275,7 +286,7 @@ impl Plan {
             let members: Vec<String> = members.iter().map(|person| format!("\"p{person}\"")).collect();
             text += &format!("[groups.g{index}]\nmembers = [{}]\n", members.join(", "));
         }
-        text += &governance(self.lift_delay_secs);
+        text += &self.governance(&version.place);
         for (index, limit) in self.limits.iter().enumerate() {
             text += &limit.toml(index, self.keepers.is_some());
         }
@@ -284,15 +295,26 @@ impl Plan {
     }
 }
 
-fn governance(lift_delay_secs: u64) -> String {
-    let group = |people: [usize; 2]| people.map(|person| format!("\"p{person}\"")).join(", ");
-    format!(
-        "[groups.guards]\nmembers = [{}]\n[groups.board]\nmembers = [{}]\n[governance]\nnumber = 1\n\
-         quorum = \"2 of board\"\nloosening_delay_secs = 0\nguardians = \"guards\"\nunfreeze = \"2 of board\"\n\
-         unfreeze_delay_secs = {lift_delay_secs}\n",
-        group(GUARDS),
-        group(BOARD)
-    )
+impl Plan {
+    fn governance(&self, place: &Place) -> String {
+        let group = |people: [usize; 2]| people.map(|person| format!("\"p{person}\"")).join(", ");
+        let hashes = |versions: &[usize]| {
+            let hash = |version: &usize| format!("\"{}\"", Charter::hash_of(&self.toml(*version)));
+            versions.iter().map(hash).collect::<Vec<_>>().join(", ")
+        };
+        format!(
+            "[groups.guards]\nmembers = [{}]\n[groups.board]\nmembers = [{}]\n[governance]\nnumber = {}\nparents = [{}]\n\
+             voids = [{}]\nquorum = \"2 of board\"\nloosening_delay_secs = {}\nguardians = \"guards\"\n\
+             unfreeze = \"2 of board\"\nunfreeze_delay_secs = {}\n",
+            group(GUARDS),
+            group(BOARD),
+            self.number(place),
+            hashes(&place.parents),
+            hashes(&place.voids),
+            self.live.unwrap_or(0),
+            self.lift_delay_secs
+        )
+    }
 }
 
 impl Coin {
@@ -440,6 +462,8 @@ pub(crate) fn draw(dice: &mut Dice) -> Plan {
         lift_delay_secs,
         keepers,
         standing: false,
+        log: false,
+        live: None,
         versions,
     }
 }
@@ -552,7 +576,7 @@ fn version(dice: &mut Dice) -> Version {
     if dice.chance(500) {
         rules.push(rule("greet", Verb::Allow, Class::Message, None));
     }
-    Version { groups, rules }
+    Version { groups, rules, place: Place::default() }
 }
 
 /// Another version: a delay cut, a formula made easier, a group changed, a rule gone.

@@ -1,12 +1,16 @@
 //! What the adversary does: a list of steps that can be printed, replayed and shortened. A step that names what no earlier
 //! step has made does nothing, so that any part of a program is a program.
 
+mod charters;
+mod log;
 mod reserving;
 mod talk;
 
 use std::fmt;
 
 use super::plan::Coin;
+pub(crate) use charters::{CharterStep, Quorum};
+pub(crate) use log::{LogStep, Shown};
 pub(crate) use reserving::{Bend, Counterfeit, EntryDraft, Handed, LedgerStep};
 pub(crate) use talk::{Lie, TalkStep};
 
@@ -212,6 +216,10 @@ pub(crate) enum Step {
     Ledger(LedgerStep),
     /// Signers tell each other how they stand.
     Talk(TalkStep),
+    /// Something happens to the charter.
+    Charter(CharterStep),
+    /// Something happens at the evidence log.
+    Log(LogStep),
     /// What a signer tells another one arrives, the oldest first.
     Deliver,
     /// Or is lost.
@@ -312,6 +320,8 @@ impl fmt::Display for Step {
             ),
             Self::Ledger(step) => step.fmt(f),
             Self::Talk(step) => step.fmt(f),
+            Self::Charter(step) => step.fmt(f),
+            Self::Log(step) => step.fmt(f),
             Self::Deliver => f.write_str("the oldest news between signers arrives"),
             Self::Lose => f.write_str("the oldest news between signers is lost"),
             Self::Wait(millis) => write!(f, "{millis} ms pass"),

@@ -15,7 +15,7 @@ use limen_node::crypto::CryptoPool;
 use limen_node::decisions::{Decisions, Keys};
 use limen_node::guard::KeyFacts;
 use limen_node::ledger::{Keeper, Ledgers, NoPeers};
-use limen_node::log::LogAlarm;
+use limen_node::log::{Follower, LogAlarm};
 use limen_node::metrics::Metrics;
 use limen_node::peers::{self, Talk, Talks};
 use limen_node::recent::Recent;
@@ -23,6 +23,7 @@ use limen_node::standing::Standings;
 use limen_node::store::{Options, Store, compaction};
 use limen_node::{charters, freezes, upkeep};
 use limen_policy::charter::Charter;
+use limen_wire::error::ApiError;
 use limen_wire::ids::{ClusterId, IntentId, NodeId};
 use limen_wire::keys::SigningKey;
 use limen_wire::pb;
@@ -48,6 +49,16 @@ impl Clock for Dial {
     }
 }
 
+/// The versions of the charter as files, of which every machine is given one at its start.
+pub(crate) struct Files {
+    /// Parsed, in order.
+    pub charters: Vec<Arc<Charter>>,
+    /// Their texts.
+    pub texts: Vec<String>,
+    /// They follow one another. If not, a machine takes whatever file it is given.
+    pub live: bool,
+}
+
 /// A process that runs: what the daemon has beside its sockets.
 pub(crate) struct Process {
     me: NodeId,
@@ -57,7 +68,6 @@ pub(crate) struct Process {
     recent: Recent,
     running: Running,
     held: RwLock<Arc<Charter>>,
-    version: usize,
     ledgers: Ledgers,
     standings: Standings,
     log_alarm: LogAlarm,
@@ -119,6 +129,7 @@ pub(crate) struct Signer {
     old: Option<OldDisk>,
     keys: Arc<Keys>,
     dial: Arc<Dial>,
+    files: Arc<Files>,
     process: Option<Process>,
     node: NodeId,
     identity: &'static SigningKey,
@@ -129,7 +140,13 @@ pub(crate) struct Signer {
 
 impl Signer {
     /// With an empty store that has been opened once. `facts` are of the one key; a witness has no share of it.
-    pub(crate) fn new(node: NodeId, identity: &'static SigningKey, facts: Option<KeyFacts>, wall_ms: u64) -> Self {
+    pub(crate) fn new(
+        node: NodeId,
+        identity: &'static SigningKey,
+        facts: Option<KeyFacts>,
+        files: Arc<Files>,
+        wall_ms: u64,
+    ) -> Self {
         let dial = Dial { wall: AtomicU64::new(wall_ms), running: AtomicU64::new(0) };
         let keys = facts.map(|facts| (facts.public.key.clone(), Arc::new(facts))).into_iter().collect();
         Self {
@@ -137,6 +154,7 @@ impl Signer {
             old: None,
             keys: Arc::new(RwLock::new(keys)),
             dial: Arc::new(dial),
+            files,
             process: None,
             node,
             identity,
@@ -159,6 +177,15 @@ impl Signer {
     pub(crate) fn keeper(&self) -> Option<Keeper<'_>> {
         let (decisions, ledgers) = (self.decisions()?, &self.process.as_ref()?.ledgers);
         Some(Keeper { decisions, ledgers, me: &self.node, identity: self.identity, peers: &NoPeers })
+    }
+
+    /// Follows the evidence log that somebody shows it, if it runs.
+    pub(crate) fn follow(&self, request: pb::FollowRequest) -> Option<Result<pb::FollowResponse, ApiError>> {
+        let process = self.process.as_ref()?;
+        let Decisions { charter, store, now, .. } = process.decisions();
+        let follower =
+            Follower { charter, store, me: &process.me, identity: process.identity, metrics: process.metrics(), now };
+        Some(wait(follower.follow(request)))
     }
 
     /// Asks its peers what a daemon asks every few seconds.
@@ -205,9 +232,10 @@ impl Signer {
         self.decisions()?.void(id, &self.node, self.identity).ok().flatten()
     }
 
-    /// Under which version of the charter it runs.
+    /// Which version of the charter is in force here, if it runs.
     pub(crate) fn version(&self) -> Option<usize> {
-        self.process.as_ref().map(|process| process.version)
+        let in_force = self.process.as_ref()?.charter().hash();
+        self.files.charters.iter().position(|charter| charter.hash() == in_force)
     }
 
     /// What its clock says, in milliseconds since 1970.
@@ -235,21 +263,31 @@ impl Signer {
         self.dial.wall.store(wall.saturating_add_signed(seconds.saturating_mul(1000)), Ordering::Relaxed);
     }
 
-    /// Starts, as the daemon does.
-    pub(crate) fn start(&mut self, charter: &Arc<Charter>, version: usize) {
+    /// Starts, as the daemon does, with this version's file; `false` if it refuses that, or runs.
+    pub(crate) fn start(&mut self, version: usize) -> bool {
         if self.process.is_some() {
-            return;
+            return false;
         }
         let store = open(&self.disk, &self.node);
         let before = store.view().expect("a view").uptime().expect("an uptime");
         let clock: Arc<dyn Clock> = Arc::<Dial>::clone(&self.dial);
         let running = Running::new(clock, before);
         let (mut boot, now) = ([0; 16], running.now());
+        let file = &self.files.charters[version];
+        let charter = if self.files.live {
+            let begun = charters::begin(&store, Charter::clone(file), self.files.texts[version].clone(), now);
+            match wait(begun) {
+                Ok(in_force) => Arc::new(in_force),
+                Err(_) => return false,
+            }
+        } else {
+            Arc::clone(file)
+        };
         let known = store.view().expect("a view").lineage().expect("a lineage");
         let other = known.is_none_or(|lineage| lineage.in_force() != charter.hash());
         self.boots += 1;
         boot[..8].copy_from_slice(&self.boots.to_be_bytes());
-        let pinned = other.then(|| Charter::clone(charter));
+        let pinned = other.then(|| Charter::clone(&charter));
         let starting = store.write_blocking(move |txn| {
             upkeep::boot_record(txn, boot, now.wall)?;
             pinned.map_or(Ok(()), |charter| charters::pin(txn, &charter, String::new(), now))
@@ -262,8 +300,7 @@ impl Signer {
             store,
             recent: Recent::default(),
             running,
-            held: RwLock::new(Arc::clone(charter)),
-            version,
+            held: RwLock::new(charter),
             ledgers: Ledgers::default(),
             standings: Standings::default(),
             log_alarm: LogAlarm::default(),
@@ -271,6 +308,15 @@ impl Signer {
             crypto: CryptoPool::none(),
             said: Mutex::default(),
         });
+        self.consider();
+        true
+    }
+
+    /// Puts versions in force whose moment has come.
+    pub(crate) fn consider(&self) {
+        if let Some(process) = self.process.as_ref().filter(|_| self.files.live) {
+            wait(charters::consider(process)).expect("a look at the charters");
+        }
     }
 
     /// Ends: in order, or by a power cut that takes any part of what was not synced.

@@ -1,8 +1,10 @@
 //! Where a program plays: honest signers, people, requesters, time, and what travels between them.
 
 mod asking;
+mod charters;
 mod freezing;
 mod hearing;
+mod log;
 mod reserving;
 mod talk;
 
@@ -10,7 +12,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use limen_node::guard::SignToken;
-use limen_policy::charter::Charter;
 use limen_wire::approval::SignedApproval;
 use limen_wire::ids::{IntentId, NodeId};
 use limen_wire::pb;
@@ -21,9 +22,11 @@ use super::people;
 use super::plan::Plan;
 use super::program::{Label, Step};
 use super::shares::Shares;
-use super::signer::Signer;
+use super::signer::{Files, Signer};
 use crate::Dice;
+use charters::Line;
 use freezing::{Frozen, Lifted};
+use log::Books;
 use reserving::Desk;
 use talk::Post;
 
@@ -58,7 +61,8 @@ struct Token {
 /// The stage.
 pub(crate) struct Stage {
     plan: Plan,
-    charters: Vec<Arc<Charter>>,
+    files: Arc<Files>,
+    line: Line,
     signers: Vec<Signer>,
     witnesses: Vec<Signer>,
     desk: Desk,
@@ -78,6 +82,7 @@ pub(crate) struct Stage {
     wrong: BTreeMap<usize, Violation>,
     news: VecDeque<(u8, pb::Envelope)>,
     post: Post,
+    books: Books,
     /// Judges.
     pub judge: Judge,
     /// What happened.
@@ -91,13 +96,15 @@ impl Stage {
     pub(crate) fn new(plan: Plan, shares: Arc<Shares>, flaw: Option<Flaw>) -> Self {
         // A flawed signer reads another charter than the judge.
         let read = flaw.map_or_else(|| plan.clone(), |flaw| flaw.charter(&plan));
-        let charters: Vec<Arc<Charter>> =
-            (0..plan.versions.len()).map(|version| Arc::new(super::charter(&read, version))).collect();
+        let versions = 0..plan.versions.len();
+        let charters = versions.clone().map(|version| Arc::new(super::charter(&read, version))).collect();
+        let texts = versions.map(|version| read.toml(version)).collect();
+        let files = Arc::new(Files { charters, texts, live: plan.live.is_some() });
         let started = |index: u8, has_share: bool| {
             let facts = has_share.then(|| shares.facts(&plan, index));
             let name = NodeId::new(plan.member_name(index)).expect("a name");
-            let mut signer = Signer::new(name, people::machine_key(index), facts, BEGIN_MS);
-            signer.start(&charters[0], 0);
+            let mut signer = Signer::new(name, people::machine_key(index), facts, Arc::clone(&files), BEGIN_MS);
+            signer.start(0);
             signer
         };
         let beyond = plan.keepers.as_ref().map_or(plan.signers, |_| plan.members());
@@ -106,7 +113,8 @@ impl Stage {
             witnesses: (plan.signers + 1..=beyond).map(|index| started(index, false)).collect(),
             desk: Desk::new(&plan, &shares),
             judge: Judge::new(plan.clone()),
-            charters,
+            files,
+            line: Line::default(),
             flaw,
             shares,
             dice: Dice::new(1),
@@ -122,6 +130,7 @@ impl Stage {
             wrong: BTreeMap::new(),
             news: VecDeque::new(),
             post: Post::default(),
+            books: Books::default(),
             counts: Counts::new(),
             trace: Vec::new(),
             plan,
@@ -132,6 +141,12 @@ impl Stage {
     #[cfg(test)]
     pub(crate) const fn signed(&self) -> &BTreeSet<Label> {
         &self.signed
+    }
+
+    /// Which version of the charter is in force at a signer that runs.
+    #[cfg(test)]
+    pub(crate) fn in_force(&self, signer: u8) -> usize {
+        self.signer(signer).and_then(Signer::version).expect("a signer that runs")
     }
 
     /// How much time has passed, in milliseconds.
@@ -178,6 +193,12 @@ impl Stage {
     /// Plays one step.
     pub(crate) fn play(&mut self, step: &Step) -> Result<(), Violation> {
         self.note(step.to_string());
+        self.act(step)?;
+        self.look_at_charters();
+        Ok(())
+    }
+
+    fn act(&mut self, step: &Step) -> Result<(), Violation> {
         match step {
             Step::Ask(label, draft) => self.ask(*label, draft),
             Step::Say { .. } => self.say(step),
@@ -202,11 +223,14 @@ impl Stage {
             }
             Step::Ledger(step) => self.at_the_ledger(step),
             Step::Talk(step) => self.talk(step),
+            Step::Charter(step) => self.at_the_charter(step),
+            Step::Log(step) => return self.at_the_log(step),
             Step::Wait(millis) => {
                 self.elapsed_ms += millis;
                 for signer in self.signers.iter_mut().chain(&mut self.witnesses) {
                     signer.pass(*millis);
                     signer.lift();
+                    signer.consider();
                 }
             }
             Step::Turn(signer, seconds) => self.turn(*signer, *seconds),
@@ -247,18 +271,20 @@ impl Stage {
     }
 
     fn start(&mut self, index: u8, version: usize) {
-        let version = version % self.charters.len();
-        let charter = Arc::clone(&self.charters[version]);
-        let before = self.signer(index).and_then(Signer::version);
-        if let Some(signer) = self.signer_mut(index)
-            && before.is_none()
-        {
-            signer.start(&charter, version);
+        let version = version % self.files.charters.len();
+        let Some(signer) = self.signer_mut(index) else { return };
+        let stood = signer.process().is_none();
+        if signer.start(version) {
+            let uptime = signer.true_uptime;
             self.judge.started(index);
+            self.judge.boots(index, uptime);
             self.count("started");
             if version > 0 {
                 self.count("started under another charter");
             }
+        } else if stood {
+            self.note(format!("    signer {index} does not start with that file"));
+            self.count("charter: file refused");
         }
     }
 }

@@ -1,4 +1,6 @@
+mod charters;
 mod freezes;
+mod log;
 mod losses;
 mod naive;
 mod reserving;
@@ -13,7 +15,7 @@ use limen_wire::error::Code;
 
 use super::Flaw;
 use super::judge::Violation;
-use super::plan::{Class, Coin, Formula, Limit, Per, Plan, Rule, Verb, Version, rule};
+use super::plan::{Class, Coin, Formula, Limit, Per, Place, Plan, Rule, Verb, Version, rule};
 use super::program::{Draft, Kind, Label, Paper, Step, Verdict};
 use super::shares::Shares;
 use super::stage::Stage;
@@ -25,7 +27,7 @@ pub(crate) fn plan() -> Plan {
     gas.most = Some(1);
     let mut pay = rule("pay", Verb::Allow, Class::Transfer, Some(Coin::Native));
     pay.most = Some(10);
-    let version = Version { groups: vec![vec![0, 1, 2]], rules: vec![gas, pay, much()] };
+    let version = Version { groups: vec![vec![0, 1, 2]], rules: vec![gas, pay, much()], place: Place::default() };
     Plan {
         signers: 3,
         required: 2,
@@ -37,6 +39,8 @@ pub(crate) fn plan() -> Plan {
         lift_delay_secs: 60,
         keepers: None,
         standing: false,
+        log: false,
+        live: None,
         versions: vec![version],
     }
 }

@@ -110,7 +110,7 @@ impl Author<'_> {
     }
 
     /// A small request, all the way, by a set with this signer.
-    fn small(&mut self, signer: u8) -> Vec<Step> {
+    pub(super) fn small(&mut self, signer: u8) -> Vec<Step> {
         let request = self.label();
         let (nonce, name, kind) = (request as u64, request, pick(self.dice, &[Kind::Native, Kind::Token]));
         let draft = Draft { requester: 0, kind, units: 1, to: 0, nonce, name, life_secs: 3600, replaces: None };

@@ -14,7 +14,9 @@ struct Seen {
     taken: BTreeSet<usize>,
     /// Versions that somebody with a say has vetoed.
     vetoed: BTreeSet<usize>,
-    /// Everything that was ever in force here.
+    /// What is in force.
+    in_force: usize,
+    /// That and everything that it rests on, and what was in force before.
     line: BTreeSet<usize>,
     /// What should not have come into force.
     wrong: Option<String>,
@@ -53,14 +55,17 @@ impl Seen {
         self.taken.iter().copied().filter(|one| !self.line.contains(one) && !self.is_void(plan, *one))
     }
 
-    /// Why a version may not come into force now.
+    /// Why a version may not come into force after what is.
     fn forbids(&self, plan: &Plan, version: usize, uptime: u64) -> Option<String> {
         let place = place(plan, version);
-        let Some(since) = self.whole.get(&version) else { return Some("the quorum before it has not signed it".into()) };
+        let Some(since) = self.whole.get(&version) else {
+            return Some("the quorum before it has not signed it".into());
+        };
         if self.is_void(plan, version) {
             return Some("it is vetoed or void".into());
         }
-        if !place.parents.iter().any(|parent| self.line.contains(parent)) {
+        let binds = |parent: &usize| *parent == self.in_force || self.forbids(plan, *parent, uptime).is_none();
+        if !place.parents.iter().any(binds) {
             return Some("nothing that it follows was in force".into());
         }
         let waits = place.waits_secs?;
@@ -100,23 +105,20 @@ impl Judge {
         }
     }
 
-    /// Other versions came into force at a signer, one after the other, this one last.
+    /// Another version is in force at a signer.
     pub(crate) fn version_in_force(&mut self, signer: u8, version: usize, uptime: u64) {
-        let plan = self.plan.clone();
+        let (plan, old) = (self.plan.clone(), self.standings.is_put_back(signer));
         let seen = self.seen(signer);
-        for one in ancestors(&plan, version) {
-            // Of what is joined only one was in force here; what was in force before stays so.
-            let passed_by = one != version && !seen.taken.contains(&one);
-            if seen.line.contains(&one) || passed_by {
-                continue;
-            }
-            if let Some(why) = seen.forbids(&plan, one, uptime)
-                && one == version
-            {
-                seen.wrong.get_or_insert(format!("version {one} is in force at signer {signer}: {why}"));
-            }
-            seen.line.insert(one);
+        let why = if seen.line.contains(&version) {
+            (!old).then(|| "it was in force before".to_owned())
+        } else {
+            seen.forbids(&plan, version, uptime)
+        };
+        if let Some(why) = why {
+            seen.wrong.get_or_insert(format!("version {version} is in force at signer {signer}: {why}"));
         }
+        seen.in_force = version;
+        seen.line.extend(ancestors(&plan, version));
     }
 
     pub(super) fn judge_charter(&self, release: &Release) -> Result<(), Violation> {
@@ -129,7 +131,8 @@ impl Judge {
             let place = place(&self.plan, other);
             let beside = place.parents.iter().any(|parent| seen.line.contains(parent));
             if place.waits_secs.is_none() && beside {
-                let what = format!("signer {signer} decides under version {version} and has taken {other}, which tightens");
+                let what =
+                    format!("signer {signer} decides under version {version} and has taken {other}, which tightens");
                 return broken(Rank::Charter, what);
             }
         }

@@ -39,6 +39,10 @@ pub(super) struct Standings {
 }
 
 impl Standings {
+    pub(super) fn is_put_back(&self, signer: u8) -> bool {
+        self.put_back.contains(&signer)
+    }
+
     fn delivered(&self, signer: u8, held: &BTreeSet<Mark>) -> bool {
         held.iter().all(|mark| self.delivered.get(&signer).is_some_and(|known| known.contains(mark)))
     }

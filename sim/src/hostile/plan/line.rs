@@ -39,9 +39,18 @@ impl Plan {
             let parent = if dice.chance(650) { newest } else { dice.index(newest + 1).unwrap_or(0) };
             let next = if dice.chance(200) { self.joined(dice) } else { None };
             let next = next.or_else(|| self.next(parent, number, dice));
-            self.versions.extend(next);
+            let same = |other: &Version, next: &Version| {
+                other.rules == next.rules && other.place.parents == next.place.parents
+            };
+            self.versions.extend(next.filter(|next| self.versions.iter().all(|other| !same(other, next))));
         }
         self
+    }
+
+    /// Which number a version has there: one more than the highest that it follows.
+    pub(super) fn number(&self, place: &Place) -> u64 {
+        let parents = place.parents.iter().map(|parent| self.number(&self.versions[*parent].place));
+        1 + parents.max().unwrap_or(0)
     }
 
     /// How long a version waits that loosens this one: its own delay, and every delay that is given up.
@@ -109,7 +118,7 @@ impl Change {
             Self::Ban(place) => {
                 let name = format!("not to {place}");
                 if rules.iter().all(|rule| rule.name != name) {
-                    let mut deny = rule(&name, Verb::Deny, Class::Transfer, None);
+                    let mut deny = rule(&name, Verb::Deny, Class::Transfer, Some(super::Coin::Native));
                     deny.to = Where::Only(vec![place]);
                     rules.push(deny);
                 }
@@ -133,8 +142,11 @@ impl Change {
                 greet.requesters = vec![0, 1];
                 rules.push(greet);
             }
-            // A delay of nothing is not written, and where nobody is asked a rule asks for something.
-            Self::Hurry => rules.iter_mut().filter(|rule| rule.delay_secs > 0).for_each(|rule| rule.delay_secs /= 10),
+            // Something of it stays: a rule asks for something.
+            Self::Hurry => {
+                let long = rules.iter_mut().filter(|rule| rule.delay_secs >= 10);
+                long.for_each(|rule| rule.delay_secs /= 10);
+            }
             Self::Forget => {
                 let last = rules.iter().rposition(|rule| rule.verb != Verb::Allow);
                 last.into_iter().for_each(|at| drop(rules.remove(at)));

@@ -65,9 +65,9 @@ impl Stage {
 
     pub(super) fn say(&mut self, step: &Step) {
         let Step::Say { label, person, terminal, request, verdict, after, life_secs, version } = step else { return };
-        let version = version % self.charters.len();
+        let version = version % self.files.charters.len();
         let (Some(asked), false) = (self.asked.get(request), self.said.contains_key(label)) else { return };
-        let (charter, key) = (&self.charters[version], self.shares.facts(&self.plan, 1));
+        let (charter, key) = (&self.files.charters[version], self.shares.facts(&self.plan, 1));
         let now = Now { wall: Millis(self.now_secs() * 1000), uptime: Uptime(self.elapsed_ms) };
         let examined = guard::examine(
             charter,
@@ -263,10 +263,11 @@ impl Stage {
         let Some(decisions) = self.signer(signer).and_then(|one| one.decisions()) else { return Ok(()) };
         let indices: Vec<u32> = set.iter().map(|index| u32::from(*index)).collect();
         let decided = decisions.examine(&envelope).and_then(|examined| {
-            // The evidence log is not played: no leaf is ever missing.
             let call = guard::sign_call(&session_id(*session), &indices)?;
             let no_standing = self.lacks_standing(signer, examined.key());
-            let call = guard::SignCall { leaf_patience_ms: u64::MAX, no_standing, ..call };
+            // Where the evidence log is not played no leaf is ever missing.
+            let leaf_patience_ms = if self.plan.log { guard::LEAF_PATIENCE_MS } else { u64::MAX };
+            let call = guard::SignCall { leaf_patience_ms, no_standing, ..call };
             if decisions.stored(&examined)?.is_some() {
                 return Ok(None);
             }
@@ -319,7 +320,7 @@ impl Stage {
             moment,
         };
         self.count("permitted");
-        let other_charter = token.permit.record().charter != *self.charters[moment.version].hash().as_bytes();
+        let other_charter = token.permit.record().charter != *self.files.charters[moment.version].hash().as_bytes();
         let other_session = *token.permit.session() != SessionId::new(session_id(token.session));
         self.tokens.push(token);
         if other_charter || other_session {

@@ -48,12 +48,13 @@ impl Stage {
             return;
         }
         self.shown(signer, &record);
+        self.charter_shown(signer, &record);
         let verdict = self.verdict_of(&record);
         let own = self.cancellations.iter().find(|(known, _)| *known == record).map(|(_, request)| *request);
         let word = self.word(&record);
         let deaf = self.flaw == Some(Flaw::Deaf);
         let heard = self.signer(signer).and_then(Signer::process).filter(|_| !deaf);
-        let heard = heard.map(|process| wait(peers::hear(process, record)));
+        let heard = heard.map(|process| wait(peers::hear(process, record.clone())));
         let answer = heard.as_ref().map_or(&Ok(false), |heard| &heard.answer);
         match answer {
             Ok(_) => self.count("bad news taken"),
@@ -73,7 +74,9 @@ impl Stage {
             if let Some(request) = own {
                 self.judge.cancelled(signer, request);
             }
+            self.charter_taken(signer, &record);
         }
+        self.look_at_charters();
         let Some(heard) = heard else { return };
         if heard.answer.is_ok() {
             self.holds(signer, &heard.pass_on);

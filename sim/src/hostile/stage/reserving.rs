@@ -84,7 +84,7 @@ impl Stage {
     }
 
     fn committee(&self) -> Arc<Committee> {
-        Arc::clone(self.charters[0].ledgers.values().next().expect("a ledger"))
+        Arc::clone(self.files.charters[0].ledgers.values().next().expect("a ledger"))
     }
 
     /// All members by index.
@@ -329,8 +329,8 @@ impl Stage {
     fn keep_entry(&mut self, label: Label, lies: bool, entry: Entry, base: Option<pb::Envelope>) {
         let claimed = entry.claims.iter().map(|claim| claim.intent);
         let requests = claimed.filter_map(|id| self.asked.iter().find(|(_, asked)| asked.id == id)).map(|(at, _)| *at);
-        let same = |version: &usize| self.charters[*version].hash() == entry.charter;
-        let versions = (0..self.charters.len()).filter(same).collect();
+        let same = |version: &usize| self.files.charters[*version].hash() == entry.charter;
+        let versions = (0..self.files.charters.len()).filter(same).collect();
         self.judge.entered_in_ledger(
             label,
             Reservation {

@@ -216,6 +216,7 @@ impl Stage {
                 let head = journal_of(talk);
                 self.post.heads.entry((*to, *from)).or_default().extend(head);
                 if let Talk::StopsPage(page) = talk {
+                    self.versions_shown(*to, &page.records);
                     page.records.iter().for_each(|record| self.page_record(*to, record));
                 }
                 if let Some(Told { asked, clock_ms: theirs, held }) = told {
@@ -233,6 +234,7 @@ impl Stage {
     /// A stop record came with others from a peer.
     fn page_record(&mut self, signer: u8, record: &pb::Envelope) {
         self.shown(signer, record);
+        self.charter_shown(signer, record);
         let mark = self.mark(record);
         self.word(record).into_iter().for_each(|word| self.heed(signer, word));
         let kept = self.signer(signer).and_then(|one| one.decisions()).is_some_and(|decisions| {
@@ -245,6 +247,7 @@ impl Stage {
             return;
         }
         self.count("talk: bad news read");
+        self.charter_taken(signer, record);
         if let Some((label, request)) = self.verdict_of(record)
             && self.noted.contains(&(signer, request))
         {
@@ -267,7 +270,7 @@ impl Stage {
             receiver: name(to),
             nonce: question.nonce,
             clock_ms,
-            charter: self.charters[0].hash(),
+            charter: self.files.charters[0].hash(),
             stops: ChainHead::default(),
             journal: None,
             remembered: heads.and_then(|heads| heads.iter().max_by_key(|head| length(head))).cloned(),

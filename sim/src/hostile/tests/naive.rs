@@ -73,6 +73,8 @@ fn signers_that_forget_at_a_restart_are_found() {
             Rank::Idempotency,
             Rank::Cancelled,
             Rank::Frozen,
+            Rank::Leaf,
+            Rank::Charter,
         ],
         10,
     );

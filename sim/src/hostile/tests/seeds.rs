@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::hostile::Case;
 
 /// So many of a thousand seeds must meet each of these: what nobody meets was not tried.
-const ENOUGH: [(&str, u64); 46] = [
+const ENOUGH: [(&str, u64); 56] = [
     ("signed", 350),
     ("signed again", 150),
     ("signed after approvals", 100),
@@ -48,12 +48,22 @@ const ENOUGH: [(&str, u64); 46] = [
     ("ledger: limit reached", 3),
     ("ledger: void", 8),
     ("reservation_missing", 15),
-    ("no_standing", 5),
-    ("talk: bad news read", 20),
-    ("talk: disk put back", 10),
-    ("talk: lied", 10),
-    ("talk: lost", 8),
-    ("talk: repeated", 20),
+    ("charter: in force", 30),
+    ("charter: taken", 30),
+    ("charter: veto taken", 10),
+    ("charter: file refused", 1),
+    ("charter_fork", 1),
+    ("leaf_missing", 5),
+    ("log: cosigned", 30),
+    ("log: forked", 10),
+    ("log: leaf safe", 20),
+    ("log_forked", 5),
+    ("no_standing", 6),
+    ("talk: bad news read", 12),
+    ("talk: disk put back", 5),
+    ("talk: lied", 5),
+    ("talk: lost", 4),
+    ("talk: repeated", 8),
 ];
 
 #[test]

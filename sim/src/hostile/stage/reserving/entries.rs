@@ -38,7 +38,7 @@ impl Stage {
     }
 
     fn body(&self, draft: &EntryDraft, base: Option<Label>) -> Option<Body> {
-        let (committee, version) = (self.committee(), draft.version % self.charters.len());
+        let (committee, version) = (self.committee(), draft.version % self.files.charters.len());
         let base = base.and_then(|label| self.desk.made.get(&label)).map(|made| &made.entry);
         let (base_number, previous) = base.map_or((0, committee.genesis()), |entry| (entry.number, entry.hash()));
         let mut claims: Vec<Claim> =
@@ -59,7 +59,7 @@ impl Stage {
             cluster: committee.cluster().clone(),
             ledger: Self::ledger(),
             committee: committee.hash(),
-            charter: self.charters[version].hash(),
+            charter: self.files.charters[version].hash(),
             number,
             base: base_number,
             previous,
@@ -76,7 +76,7 @@ impl Stage {
 
     /// What a request takes, as every honest machine would compute it.
     fn claim(&self, request: Label, version: usize) -> Option<Claim> {
-        let (charter, asked) = (&self.charters[version], self.asked.get(&request)?);
+        let (charter, asked) = (&self.files.charters[version], self.asked.get(&request)?);
         let key = Arc::new(self.shares.facts(&self.plan, 1));
         let now = Now { wall: Millis(self.now_secs() * 1000), uptime: Uptime(self.elapsed_ms) };
         let examined = guard::examine(charter, &Arc::default(), |_| Some(key), &asked.envelope, now).ok()?;
