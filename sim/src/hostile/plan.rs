@@ -327,9 +327,8 @@ impl Coin {
 }
 
 impl Limit {
-    /// A lifetime cannot be certified: its whole is set aside.
+    /// What no ledger certifies is set aside whole.
     fn toml(&self, index: usize, certified: bool) -> String {
-        let certified = certified && self.window_secs.is_some();
         let per = match self.per {
             Per::All => "all",
             Per::Requester => "requester",
