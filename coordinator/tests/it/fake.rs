@@ -193,6 +193,9 @@ impl Shared {
 
     /// A price that is asked for and not attested.
     fn unpriced(&self, intent: &Intent, checks: &[pb::Envelope]) -> Option<pb::RequirementStatus> {
+        if self.charter().currencies.is_empty() {
+            return None;
+        }
         let wanted = self.wanted(intent, checks);
         let missing = wanted.iter().find_map(|one| one.demand.at(&one.quotes).err())?;
         let (rule, missing) = ("price".to_owned(), missing.to_string());

@@ -77,9 +77,11 @@ async fn a_price_that_has_gone_by_is_asked_for_anew() {
     running.in_state(&record.id, State::Reserved).await;
     world.advance(11);
     (0..2).for_each(|member| world.set_down(member, false));
-    let says = |one: &Record| one.error.as_ref().is_some_and(|error| error.message.contains("is not attested"));
-    let waiting = running.until(&record.id, |one| says(one) || one.state == State::Expired).await;
-    assert!(says(&waiting), "{waiting:?}");
+    let says = |one: &Record| {
+        let mut told = one.opinions.values().flat_map(|opinion| &opinion.requirements);
+        told.any(|status| status.missing.contains("is worth in usd is not attested"))
+    };
+    running.until(&record.id, |one| one.state == State::AwaitingApproval && says(one)).await;
     assert_eq!(world.intents_signed(), 0);
     intake::approve(&running.core, priced(&world, &record, "2600", (START_SECS + 11, 40))).await.unwrap();
     running.in_state(&record.id, State::Signed).await;

@@ -164,7 +164,7 @@ async fn what_is_held_back_counts_until_its_number_has_passed() {
         world.checks.insert(check.intent_id, vec![check.seal(&watch())]);
         assert!(world.reserve(&mut carrier, &refill).await.is_none());
         let refused = world.propose_on(carrier.certified.last(), 0, &[&refill]).await.unwrap_err();
-        assert!(refused.contains("with what is signed and not known to have arrived"), "{refused}");
+        assert!(refused.contains("with what is reserved and not known to have arrived"), "{refused}");
     }
     // One has arrived, which the balance tells, and another one fits.
     let told =
@@ -274,7 +274,7 @@ async fn an_entry_has_room_by_the_worst_of_what_is_attested_with_it() {
     for member in 0..4 {
         let refused = world.propose(member, &[&first, &second]).await.unwrap_err();
         assert!(
-            refused.contains("limit \"shop-eth\": 2000 is more than the bound 1500 with what is signed"),
+            refused.contains("limit \"shop-eth\": 2000 is more than the bound 1500 that what is attested leaves"),
             "{refused}"
         );
         assert_eq!(world.propose(member, &[&second]).await, Ok(()));

@@ -233,7 +233,7 @@ async fn an_entry_has_one_price_for_each_asset() {
     let mut world = spending(worth(10) + worth(30), CERTIFIED);
     let (cheap, dear) = (world.quoted(1, 10), world.quoted(2, 30));
     let refused = world.propose(0, &[&cheap, &dear]).await.unwrap_err();
-    assert!(refused.contains("limit \"usd\": 1320 within its window is more than the bound 880"), "{refused}");
+    assert!(refused.contains("limit \"usd\": 1320 is more than the bound 880 within its window"), "{refused}");
     // A coordinator proposes them one after the other then.
     let mut carrier = world.carrier();
     carrier.submit(&world, &cheap);

@@ -76,6 +76,7 @@ async fn a_signer_that_never_saw_a_request_voids_it_too() {
     let refused = world.sign(2, &request, &[]).await.unwrap_err();
     assert_eq!(refused.code, limen_wire::error::Code::Stopped, "{refused}");
     carrier.sequencer.release(combine(&said).unwrap());
+    carrier.work(&mut world).await;
     assert!(world.reserve(&mut carrier, &world.request(2)).await.is_some(), "there is room again");
 }
 

@@ -33,8 +33,8 @@ fn a_lifetime_cap_forgets_nothing() {
     let refused = book.fits(&[capped(2, 41)], LATER, &limit).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "limit \"ever\" for 0xb0b: 101 is more than the bound 100 in its lifetime: ask for less, or raise it by a version of \
-         the charter"
+        "limit \"ever\" for 0xb0b: 101 is more than the bound 100 in its lifetime: ask for less, cancel what came to \
+         nothing, or raise it by a version of the charter"
     );
     book.apply(&entry(&committee, None, LATER, &[capped(2, 1), capped(3, 1)]));
     assert!(matches!(book.fits(&[capped(4, 1)], LATER, &limit), Err(Misfit::Count { observed: 4, bound: 3, .. })));
