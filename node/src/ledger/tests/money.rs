@@ -1,7 +1,7 @@
 //! Limits in money at real members and guards: prices that are attested, shown or not, and what certificates stand for then.
 
 use limen_policy::check::{Quote, Quotes};
-use limen_policy::ledger::{Body, Price};
+use limen_policy::ledger::{Body, Closing, Price};
 use limen_wire::check::Check;
 use limen_wire::effects::{Amount, Asset, ChainId};
 use limen_wire::envelope::payload_id;
@@ -265,6 +265,38 @@ async fn a_split_number_is_settled_at_the_prices_of_what_it_carries() {
     for certificate in next.certified.clone() {
         let error = world.sign(0, &carried, &envelopes(&certificate)).await.unwrap_err();
         assert_eq!(error.code, Code::ReservationMissing);
+    }
+}
+
+/// One corrupt member can have an entry carried that nobody else has seen, at a price of its own making.
+#[tokio::test(flavor = "multi_thread")]
+async fn prices_that_are_invented_make_no_more_of_a_request_than_the_limit_holds() {
+    let world = spending(worth(45), CERTIFIED);
+    let request = world.request(1);
+    let committee = world.committee();
+    for (price, fits) in [(46, false), (u64::MAX, false), (45, true)] {
+        let mut quotes = Quotes::default();
+        let quote = Quote { price: cents(price), at_secs: world.now_ms / 1000, until_secs: u64::MAX };
+        quotes.raise((eth(), "usd".parse().unwrap()), quote);
+        let invented = Entry::new(once::body(&world, None, &[&request], &quotes)).unwrap();
+        let closing = |index: usize| {
+            let acknowledged = if index == 1 { vec![(1, invented.hash())] } else { Vec::new() };
+            let closing = Closing { after: 0, through: 1, acknowledged, successor: None };
+            closing.sign(&committee, &world.machines[index].id, &world.machines[index].key)
+        };
+        let body = Body {
+            number: 2,
+            prices: Vec::new(),
+            claims: Vec::new(),
+            closings: (0..3).map(closing).collect(),
+            carried: vec![invented.clone()],
+            ..Body::clone(&invented)
+        };
+        let shown = world.show(0, (&Entry::new(body).unwrap(), None), &[&request]).await;
+        match shown {
+            Ok(()) => assert!(fits, "{price}"),
+            Err(refused) => assert!(!fits && refused.contains("limit usd allows at most 990"), "{price}: {refused}"),
+        }
     }
 }
 

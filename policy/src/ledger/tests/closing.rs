@@ -171,6 +171,22 @@ fn what_a_corrupt_member_invents_is_recomputed() {
     run(&mut nodes[..3], &settled, None, NOW, &guard()).unwrap();
 }
 
+/// It would count for longer than anything that can be reserved.
+#[test]
+fn what_is_carried_lasts_no_longer_than_a_reservation() {
+    let committee = committee();
+    let mut nodes = Node::all(&committee);
+    for longer in [1, u64::MAX - NOW - LIFETIME] {
+        let body = body(&committee, None, NOW, &[claim(1, 10)]);
+        let invented = Entry::new(Body { expires_at_ms: body.expires_at_ms + longer, ..body }).unwrap();
+        let lie = Closing { after: 0, through: 1, acknowledged: vec![(1, invented.hash())], successor: None };
+        let mut closings = vec![lie.sign(&committee, &node(3), &key(3))];
+        closings.extend(nodes[..2].iter_mut().map(|node| node.close(1).unwrap()));
+        let settled = Entry::new(settling(&committee, None, NOW, &closings, &[invented])).unwrap();
+        assert!(matches!(nodes[0].acknowledge(&settled, None, NOW, &guard()), Err(Refusal::Lifetime { .. })));
+    }
+}
+
 #[test]
 fn a_certificate_that_turns_up_after_the_number_was_closed_is_counted() {
     // Entry 1 is certified, but its certificate is kept back while the number is closed.
