@@ -500,6 +500,9 @@ impl Machine<'_> {
 
     fn stop_answered(&mut self, possibly_signed: bool) {
         if self.record.state.is_end() || self.record.stop.is_none() {
+            if possibly_signed {
+                self.remembered(true, self.record.created_at_ms);
+            }
             return self.actions.push(Action::End);
         }
         self.record.exposed |= possibly_signed;

@@ -263,9 +263,17 @@ pub fn settle(
         let said = Said { approvals, findings: &shown.findings };
         guard::progress(charter, examined, &said, delays, first_seen, now)
     };
+    // As it stood until now: a delay ends if the approvals had stopped being enough, also if new ones came since.
+    let stood = pick(&|held: &Held| held.is_bad_news() || durable.contains(&held.verified.id()));
+    let running = {
+        let said = Said { approvals: &stood, findings: &shown.findings };
+        guard::running(charter, examined, &said, &live.delays, now)
+    };
     if examined.decision().requirements.is_empty() {
-        // Not at this moment: what was said is kept, and what runs goes on. A no ends it at any.
+        // Not at this moment: what was said is kept, and what runs goes on where nobody has taken anything back. A no ends it
+        // at any.
         let said = pick(&|held: &Held| held.is_bad_news());
+        live.delays = running;
         live.rejected = live.rejected.take().or(look(&said, &Delays::default()).rejected);
         let rejected = live.rejected.clone();
         if *live != before {
@@ -273,14 +281,18 @@ pub fn settle(
         }
         return Ok(Progress { rejected, news, ..Progress::default() });
     }
-    // First as it stood until now: a delay ends if the approvals had stopped being enough, also if new ones came since.
-    let stood = pick(&|held: &Held| held.is_bad_news() || durable.contains(&held.verified.id()));
     let delays = look(&stood, &live.delays).delays;
     // Then with what is new: only what is durable counts for anything.
     let counted = pick(&|held: &Held| held.is_bad_news() || kept.by_id.contains_key(&held.verified.id()));
     let mut progress = look(&counted, &delays);
     progress.news = news;
     live.delays.clone_from(&progress.delays);
+    // Without a price more rules may match than do: what runs goes on until one is shown at which they do.
+    if examined.decision().requirements.iter().any(|one| matches!(one.fact, Some(Fact::Price { .. }))) {
+        running.into_iter().for_each(|(rule, started)| {
+            live.delays.entry(rule).or_insert(started);
+        });
+    }
     // Somebody's no is for good, whatever becomes of their credential.
     live.rejected = live.rejected.take().or(progress.rejected.take());
     progress.rejected.clone_from(&live.rejected);

@@ -36,7 +36,7 @@ pub use keygen::{ExaminedOrder, KeygenVerdict, admit_keygen, examine_order};
 pub use leaf::{LEAF_PATIENCE_MS, PENDING_LEAVES};
 pub use meter::Meter;
 pub use presign::{PresignCall, admit_presign, presign_call};
-pub use requirements::{Progress, Said, facts, progress};
+pub use requirements::{Progress, Said, facts, progress, running};
 pub use reserve::Reservations;
 pub use token::{KeygenToken, PresignToken, SignToken};
 

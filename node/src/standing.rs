@@ -62,6 +62,9 @@ struct Peer {
     unread: Option<String>,
     /// Since when nothing new of what it owes has been read.
     owed_since: Option<Uptime>,
+    /// For how long it owed before that without anything new, in milliseconds, and until when: a corrupt peer does not begin anew
+    /// by owing nothing for a moment.
+    owed_before: (u64, Uptime),
 }
 
 /// Why a peer does not count.
@@ -114,7 +117,7 @@ impl Peer {
             return trouble(format!("has said nothing for {} s", age.div_ceil(1000)));
         }
         if self.owes() {
-            let waited = self.owed_since.map_or(0, |since| now.0.saturating_sub(since.0));
+            let waited = self.owed_for(now);
             let because = self.unread.as_ref().map_or_else(String::new, |why| format!(": {why}"));
             let why = format!("has stop records that were not read yet{because}");
             return Some(Trouble { why, blocks: waited <= OWED_MS });
@@ -261,10 +264,18 @@ impl Peer {
     /// Only what is new here gives a peer more time: a corrupt one can hand over worthless records for ever.
     fn note(&mut self, read: ChainHead, news: bool, now: Uptime) {
         self.read = read;
-        self.owed_since = match (self.owes(), self.owed_since) {
-            (false, _) => None,
-            (true, Some(since)) if !news => Some(since),
-            (true, _) => Some(now),
-        };
+        let owed = if news { 0 } else { self.owed_for(now) };
+        self.owed_before = (owed.min(2 * OWED_MS), now);
+        self.owed_since = self.owes().then_some(now);
+    }
+
+    /// For how long it has owed something since anything new was read of it. A second is forgotten in ten in which it owes
+    /// nothing.
+    fn owed_for(&self, now: Uptime) -> u64 {
+        let (before, until) = self.owed_before;
+        match self.owed_since {
+            Some(since) => before.saturating_add(now.0.saturating_sub(since.0)),
+            None => before.saturating_sub(now.0.saturating_sub(until.0) / 10),
+        }
     }
 }

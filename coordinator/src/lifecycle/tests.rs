@@ -243,6 +243,10 @@ fn cancelling_what_ended_unsigned_changes_no_end() {
         assert_eq!(step.actions, [Action::SendStop], "a signer may have been away");
         let step = super::step(step.record, Event::StopAnswered { possibly_signed: false }, &committee(), NOW);
         assert_eq!((step.record.state, step.actions.as_slice()), (state, [Action::End].as_slice()));
+        // A signer that has allowed it after all says so.
+        let asked = super::step(ended(state), cancel(), &committee(), NOW).record;
+        let step = super::step(asked, Event::StopAnswered { possibly_signed: true }, &committee(), NOW);
+        assert_eq!((step.record.state, step.record.exposed), (State::PossiblySigned, true));
     }
     for record in
         [ended(State::Signed), ended(State::PossiblySigned), Record { exposed: true, ..ended(State::Expired) }]

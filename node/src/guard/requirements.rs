@@ -127,6 +127,21 @@ pub fn progress(
     progress
 }
 
+/// What goes on of the delays that run, at a moment or a price at which nobody is asked or can be: those of rules that have had
+/// their approvals all the time.
+pub fn running(charter: &Charter, examined: &Examined, said: &Said<'_>, delays: &Delays, now: Now) -> Delays {
+    let (facts, intent, Said { approvals, findings }) = (facts(charter, examined), &examined.intent, *said);
+    let ages = examined.ages.at(now.uptime.0);
+    let evidence = Evidence { charter, intent, facts: &facts, approvals, findings, when: when(now, &ages) };
+    let clock = DelayClock::of(examined, &evidence, now.uptime);
+    let goes_on = |(rule, started): (&String, &Started)| {
+        let met: BTreeSet<String> = started.met.intersection(&clock.met).cloned().collect();
+        let same = started.slice == clock.slice && met.contains(rule);
+        same.then(|| (rule.clone(), Started { met, ..started.clone() }))
+    };
+    delays.iter().filter_map(goes_on).collect()
+}
+
 fn lacks(missing: String) -> pb::RequirementStatus {
     pb::RequirementStatus { missing, ..pb::RequirementStatus::default() }
 }

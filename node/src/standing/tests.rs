@@ -135,6 +135,31 @@ fn a_peer_that_never_hands_over_what_it_speaks_of_stops_nobody_for_ever() {
     assert!(check(&standings, 1, after(OWED_MS + 2)).is_err(), "whoever has news is waited for again");
 }
 
+/// A corrupt one that owes nothing for a moment, again and again, is waited for no longer than one that owes all the time.
+#[test]
+fn a_peer_that_owes_and_owes_nothing_by_turns_stops_nobody_for_ever() {
+    let standings = Standings::default();
+    stands(&standings, "b", START);
+    standings.confirmed(&node("c"));
+    let says = |length: u64, at: Uptime| {
+        let word = Word { asked: at, skew_ms: 0, stops: head(length) };
+        assert_eq!(standings.heard(&node("c"), word, head(0), at), length > 0);
+        stands(&standings, "b", at);
+    };
+    let mut blocked_ms = 0;
+    for turn in 0..40 {
+        let (begins, ends) = (after(turn * 5_001), after(turn * 5_001 + 5_000));
+        says(5, begins);
+        blocked_ms += if check(&standings, 1, ends).is_err() { 5_000 } else { 0 };
+        says(0, ends);
+        assert_eq!(check(&standings, 1, ends), Ok(()));
+    }
+    assert_eq!(blocked_ms, OWED_MS);
+    // After a long rest it is waited for again.
+    says(5, after(40 * 5_001 + 20 * OWED_MS));
+    assert!(check(&standings, 1, after(40 * 5_001 + 20 * OWED_MS + 1)).is_err());
+}
+
 #[test]
 fn an_answer_needs_its_question_and_serves_once() {
     let standings = Standings::default();

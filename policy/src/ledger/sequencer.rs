@@ -238,13 +238,19 @@ impl Sequencer {
                 self.propose_to(silent)
             }
             Phase::GivingUp(given) if late(given.since_ms) && given.closings.len() >= self.committee.quorum() => {
-                self.settle(now_ms)
+                let mut outputs = self.settle(now_ms);
+                outputs.extend(self.ask_silent());
+                outputs
             }
-            Phase::GivingUp(given) => {
-                let (through, silent) = (given.through, self.ids().filter(|id| !given.closings.contains_key(id)));
-                silent.map(|to| Output::Close { to, through }).collect()
-            }
+            Phase::GivingUp(_) => self.ask_silent(),
         }
+    }
+
+    /// Asks those for their closing who have not given one.
+    fn ask_silent(&self) -> Vec<Output> {
+        let Phase::GivingUp(given) = &self.phase else { return Vec::new() };
+        let (through, silent) = (given.through, self.ids().filter(|id| !given.closings.contains_key(id)));
+        silent.map(|to| Output::Close { to, through }).collect()
     }
 
     /// A member's acknowledgement of the entry on its way. Anything else is dropped.

@@ -202,6 +202,26 @@ fn what_is_said_out_of_hours_is_kept() {
     bench.now.wall = WALL;
     bench.now.uptime.0 += 60_000;
     assert_eq!(bench.refused(&[]).0, Code::Rejected);
+    // Who takes it back at night and approves anew is waited for anew, whoever shows both at once, or one after the other.
+    for together in [true, false] {
+        let mut bench = self::bench(&rules);
+        let both = [bench.says("anna", Said::Approve), bench.says("boris", Said::Approve)];
+        bench.announce(&both);
+        bench.run_for(30_000);
+        let withdrawal = bench.approval("boris", Said::Withdraw);
+        let preceding = Some(withdrawal.digest());
+        let back = signed(withdrawal, "boris");
+        let anew = signed(Approval { preceding, ..bench.approval("boris", Said::Approve) }, "boris");
+        if together {
+            bench.announce(&[back, anew]);
+        } else {
+            bench.announce(&[back]);
+            bench.announce(&[anew]);
+        }
+        bench.now.wall = WALL;
+        bench.now.uptime.0 += 30_000;
+        assert_eq!(bench.refused(&[]).0, Code::TimeLocked);
+    }
 }
 
 const MONEY: &str = r#"
@@ -351,6 +371,22 @@ fn no_delay_runs_out_at_one_price_before_a_rule_is_met_that_matches_at_another()
     bench.run_for(30_000);
     shown(&mut bench, HIGH);
     assert_eq!(bench.refused(&[]).0, Code::TimeLocked);
+    // While none is shown nothing is signed, and what runs goes on.
+    let mut bench = begun(&["anna"]);
+    bench.run_for(30_000);
+    bench.checks.clear();
+    bench.announce(&[]);
+    assert_eq!(bench.refused(&[]).0, Code::ApprovalsMissing);
+    bench.run_for(30_000);
+    shown(&mut bench, HIGH);
+    assert_eq!(bench.refused(&[]).0, Code::ApprovalsMissing, "the second one has not come");
+    let mut bench = begun(&["anna"]);
+    bench.run_for(30_000);
+    bench.checks.clear();
+    bench.announce(&[]);
+    bench.run_for(30_000);
+    shown(&mut bench, LOW);
+    assert!(matches!(bench.sign(&[]), Verdict::Allowed(_)));
     // Where the price stays low the rule has no say.
     let mut bench = begun(&["anna"]);
     bench.run_for(60_000);

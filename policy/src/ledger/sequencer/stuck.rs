@@ -79,9 +79,13 @@ impl Sequencer {
         let fits = given.closings.iter().filter(|(_, (closing, _))| bars(closing).is_none());
         let members: Vec<&NodeId> = fits.map(|(member, _)| member).collect();
         if members.len() < quorum {
-            let barred = given.closings.values().find_map(|(closing, _)| bars(closing));
-            let told = std::mem::replace(&mut given.barred, true);
-            return barred.filter(|_| !told).map(|successor| Output::Barred { successor }).into_iter().collect();
+            let barring: Vec<_> = given.closings.values().filter_map(|(closing, _)| bars(closing)).collect();
+            // The others may yet answer; and one liar bars nobody.
+            let may_come = self.committee.members().len().saturating_sub(barring.len()) >= quorum;
+            if may_come || std::mem::replace(&mut given.barred, true) {
+                return Vec::new();
+            }
+            return barring.into_iter().take(1).map(|successor| Output::Barred { successor }).collect();
         }
         let chosen = closers::choose(&members, quorum, self.attempts);
         let closings: Vec<&(Closing, pb::Envelope)> =
