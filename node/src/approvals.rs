@@ -206,6 +206,28 @@ impl Kept {
         self.by_id.insert(id, (person.clone(), said));
         true
     }
+
+    /// Keeps all that is new and journals it; what of it is bad news.
+    fn keep_all(
+        &mut self,
+        txn: &mut Txn<'_>,
+        intent: [u8; 32],
+        live: &mut LiveIntent,
+        (all, now): (&[Held], Now),
+    ) -> Result<Vec<pb::Envelope>, StoreError> {
+        let mut news = Vec::new();
+        for held in all {
+            if self.keep(live, held) {
+                let approval = *held.verified.id().as_bytes();
+                if held.is_bad_news() {
+                    news.push(pb::Envelope::decode(held.bytes.as_slice()).unwrap_or_default());
+                    txn.log_stop(&approval, &held.bytes)?;
+                }
+                txn.append(now.wall, Event::Approval { intent, approval })?;
+            }
+        }
+        Ok(news)
+    }
 }
 
 fn digest_of(bytes: &[u8]) -> Option<ApprovalId> {
@@ -244,17 +266,7 @@ pub fn settle(
     let mut kept = Kept::of(live);
     let durable: BTreeSet<ApprovalId> = kept.by_id.keys().copied().collect();
     shown.add_held(charter, examined, live, now);
-    let mut news = Vec::new();
-    for held in &shown.held {
-        if kept.keep(live, held) {
-            let approval = *held.verified.id().as_bytes();
-            if held.is_bad_news() {
-                news.push(pb::Envelope::decode(held.bytes.as_slice()).unwrap_or_default());
-                txn.log_stop(&approval, &held.bytes)?;
-            }
-            txn.append(now.wall, Event::Approval { intent: row.id, approval })?;
-        }
-    }
+    let news = kept.keep_all(txn, row.id, live, (&shown.held, now))?;
     let pick = |fits: &dyn Fn(&Held) -> bool| -> Vec<Verified> {
         shown.held.iter().filter(|held| fits(held)).map(|held| held.verified.clone()).collect()
     };
