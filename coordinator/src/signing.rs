@@ -69,6 +69,8 @@ struct Driver {
     jobs: JoinSet<Done>,
     announcing: BTreeSet<NodeId>,
     trouble: BTreeMap<NodeId, String>,
+    /// Who has called these bytes not their requester's, though they are.
+    disowners: BTreeSet<NodeId>,
     wanted: Wanted,
     awaiting: bool,
     /// When to ask the signers again about a request that waits.
@@ -110,6 +112,7 @@ pub(crate) fn spawn(
         jobs: JoinSet::new(),
         announcing: BTreeSet::new(),
         trouble: BTreeMap::new(),
+        disowners: BTreeSet::new(),
         wanted: Wanted::Nothing,
         awaiting: false,
         ask_at: None,

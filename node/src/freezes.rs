@@ -48,8 +48,7 @@ pub fn take_freeze(
         return Ok(Err(error));
     }
     txn.log_stop(id.as_bytes(), record)?;
-    let lifters = txn.early_lifters(&id)?;
-    txn.put_early_lifters(&id, &Default::default())?;
+    let lifters = txn.take_early_lifters(&id)?;
     let row = FreezeRow {
         scope: freeze.scope.clone(),
         person: freeze.person.clone(),
@@ -93,9 +92,7 @@ pub fn take_unfreeze(
             txn.put_freeze(id, &row)?;
         } else if !txn.stop_known(id.as_bytes())? {
             // The freeze itself is still on its way.
-            let mut lifters = txn.early_lifters(id)?;
-            lifters.entry(who.0).or_default().insert(who.1);
-            txn.put_early_lifters(id, &lifters)?;
+            txn.add_early_lifter(id, who)?;
         }
     }
     lift_due(txn, charter, now)?;

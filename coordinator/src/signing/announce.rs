@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use limen_wire::error::Code;
+use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::NodeId;
 use limen_wire::pb;
 use tokio::task::JoinSet;
@@ -113,12 +113,7 @@ impl Driver {
                 Ok(Opinion::from_refusal(&error))
             }
             // Of all that is shown here only the request's own signature is answered so.
-            Err(CallError::Refused(error)) if error.code == Code::BadSignature => {
-                if intake::altered(&self.core, &self.record).is_none() {
-                    self.alarm(&node);
-                }
-                Ok(Opinion::from_refusal(&error))
-            }
+            Err(CallError::Refused(error)) if error.code == Code::BadSignature => self.disowned(&node, &error),
             Err(error) => Err(error.to_string()),
         };
         match opinion {
@@ -138,6 +133,18 @@ impl Driver {
             return self.feed(Event::TooFewSigners { message }).await;
         }
         Ok(())
+    }
+
+    /// What it means that a signer finds the request not signed by its requester: the end, where it is so. Where the bytes are
+    /// good, the signer lies, or is late with the charter that names the requester's new key: it is asked again.
+    fn disowned(&mut self, node: &NodeId, error: &ApiError) -> Result<Opinion, String> {
+        if intake::altered(&self.core, &self.record).is_some() {
+            return Ok(Opinion::from_refusal(error));
+        }
+        if self.disowners.insert(node.clone()) {
+            self.alarm(node);
+        }
+        Err(error.to_string())
     }
 
     /// An opinion that does not settle anything must not announce again: the answers that are missing are on their way.

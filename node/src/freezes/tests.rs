@@ -379,15 +379,27 @@ fn of_freezes_that_never_come_the_oldest_are_no_longer_waited_for() {
             }
         }
     }
-    let early = |signer: &Signer, id| {
-        let count = move |txn: &mut Txn<'_>| txn.early_lifters(&id);
-        signer.decisions().store.write_blocking(count).unwrap().len()
-    };
-    assert_eq!((early(&signer, old), early(&signer, others[0]), early(&signer, new)), (0, 2, 2));
     signer.hears(&old_record).unwrap();
     signer.hears(&new_record).unwrap();
     assert_eq!(signer.run_for(HOUR_MS), 1);
     assert!(signer.is_frozen(&intent("a")), "people have to lift the other one again");
+}
+
+#[test]
+fn nobody_can_have_forgotten_what_others_lift() {
+    use crate::store::stops::EARLY_FREEZES;
+    let mut signer = Signer::new();
+    let (id, record) = freeze("cluster", 1);
+    signer.hears(&unfreeze("anna", &[id])).unwrap();
+    let others: Vec<IntentId> = (0..2 * EARLY_FREEZES)
+        .map(|n| IntentId::new(limen_wire::ids::tagged_hash("other", [&n.to_be_bytes()[..]])))
+        .collect();
+    for page in others.chunks(limen_wire::limits::UNFREEZES) {
+        signer.hears(&unfreeze("boris", page)).unwrap();
+    }
+    signer.hears(&unfreeze("boris", &[id])).unwrap();
+    signer.hears(&record).unwrap();
+    assert_eq!(signer.run_for(HOUR_MS), 1, "both have lifted it");
 }
 
 fn approval(signer: &Signer, raw: &pb::Intent, nonce: u8) -> pb::Envelope {
@@ -423,6 +435,33 @@ fn approvals_lapse_when_a_freeze_comes_and_again_when_it_goes() {
     let after = approval(&signer, &raw, 3);
     let Verdict::Allowed(token) = signer.sign(&raw, &[after]) else { panic!("must be allowed") };
     assert_eq!(token.record().evidence.freeze, Some(*signer.epoch(&raw).as_bytes()));
+}
+
+/// The delay is that of approvals that have stood all the time: a freeze takes them away, also while the rules sleep.
+#[test]
+fn no_delay_goes_on_across_a_freeze_at_night() {
+    let hours = "hours = { from = \"00:00\", until = \"13:47\", utc_offset = \"+00:00\" }\ndelay_secs = 60\n";
+    let mut signer = Signer::under(&format!("{ASKED}{hours}"));
+    let raw = intent("a");
+    let refusal = |signer: &mut Signer| match signer.sign(&raw, &[]) {
+        Verdict::Refused(error) => error.code,
+        other => panic!("{other:?}"),
+    };
+    let by_day = approval(&signer, &raw, 1);
+    signer.announce(&raw, &[by_day]);
+    assert_eq!(refusal(&mut signer), Code::TimeLocked);
+    signer.run_for(30_000);
+    let (id, record) = freeze("cluster", 1);
+    for record in [record, unfreeze("anna", &[id]), unfreeze("boris", &[id])] {
+        signer.hears(&record).unwrap();
+    }
+    assert_eq!(signer.run_for(HOUR_MS), 1);
+    let at_night = approval(&signer, &raw, 2);
+    signer.announce(&raw, &[at_night]);
+    signer.now = Now { wall: WALL, uptime: Uptime(signer.now.uptime.0 + 30_000) };
+    assert_eq!(refusal(&mut signer), Code::TimeLocked, "it was approved anew 30 s ago");
+    signer.now.uptime.0 += 30_000;
+    assert!(matches!(signer.sign(&raw, &[]), Verdict::Allowed(_)));
 }
 
 #[test]

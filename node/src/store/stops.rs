@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use limen_policy::freeze::{Freezes, Lifters, Live};
 use limen_wire::freeze::FreezeScope;
-use limen_wire::ids::{IntentId, NodeId, PersonId, tagged_hash};
+use limen_wire::ids::{CredentialId, IntentId, NodeId, PersonId, tagged_hash};
 use limen_wire::pb;
 use prost::Message as _;
 use redb::ReadableTable;
@@ -84,11 +84,11 @@ fn head(log: &impl ReadableTable<u64, &'static [u8]>) -> Result<StopHead, StoreE
     Ok(StopHead { length: place.value().saturating_add(1), hash: row.hash })
 }
 
-/// Freezes that are waited for because somebody lifts them already.
-pub const EARLY_FREEZES: usize = 1024;
+/// Freezes that are waited for because one person lifts them already.
+pub const EARLY_FREEZES: usize = 256;
 
 /// Who lifts a freeze that has not come.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct EarlyRow {
     /// The journal's length at the first word.
     since: u64,
@@ -167,42 +167,53 @@ impl Txn<'_> {
         ok(self.lifted.insert(scope.as_str(), encode(&ids)?.as_slice())).map(drop)
     }
 
-    /// Who has said that a freeze may be lifted before the freeze itself was here.
-    pub fn early_lifters(&self, id: &IntentId) -> Result<Lifters, StoreError> {
-        Ok(self.early(id)?.map(|row| row.lifters).unwrap_or_default())
+    /// Who has said that a freeze may be lifted before the freeze itself was here; it is, now, and they are forgotten here.
+    pub fn take_early_lifters(&mut self, id: &IntentId) -> Result<Lifters, StoreError> {
+        let found = ok(self.early_lifters.remove(id.as_bytes()))?;
+        let row: Option<EarlyRow> = found.map(|bytes| decode("early lifters", bytes.value())).transpose()?;
+        Ok(row.map(|row| row.lifters).unwrap_or_default())
     }
 
-    fn early(&self, id: &IntentId) -> Result<Option<EarlyRow>, StoreError> {
-        ok(self.early_lifters.get(id.as_bytes()))?.map(|bytes| decode("early lifters", bytes.value())).transpose()
-    }
-
-    /// Replaces them; nobody removes them. Many a freeze never comes, because it is another signer's own: the oldest goes
-    /// where too many are waited for.
-    pub fn put_early_lifters(&mut self, id: &IntentId, lifters: &Lifters) -> Result<(), StoreError> {
-        if lifters.is_empty() {
-            return ok(self.early_lifters.remove(id.as_bytes())).map(drop);
+    /// Somebody says that a freeze may be lifted which is not here yet. Many a freeze never comes, because it is another
+    /// signer's own: of what one person has named so, the oldest goes where it is too much.
+    pub fn add_early_lifter(&mut self, id: &IntentId, who: (PersonId, CredentialId)) -> Result<(), StoreError> {
+        let rows = self.early()?;
+        let (_, mut row) = rows
+            .iter()
+            .find(|(one, _)| one == id.as_bytes())
+            .cloned()
+            .unwrap_or_else(|| (*id.as_bytes(), EarlyRow { since: self.head().length, lifters: Lifters::new() }));
+        let (person, credential) = who;
+        if !row.lifters.contains_key(&person) {
+            self.forget_oldest_of(&person, rows)?;
         }
-        let since = match self.early(id)? {
-            Some(row) => row.since,
-            None => {
-                self.make_room_for_early()?;
-                self.head().length
-            }
+        row.lifters.entry(person).or_default().insert(credential);
+        self.put_early(id.as_bytes(), &row)
+    }
+
+    fn early(&self) -> Result<Vec<([u8; 32], EarlyRow)>, StoreError> {
+        let row = |entry| {
+            let (id, bytes): (redb::AccessGuard<'_, &[u8; 32]>, redb::AccessGuard<'_, &[u8]>) = ok(entry)?;
+            Ok((*id.value(), decode("early lifters", bytes.value())?))
         };
-        let row = EarlyRow { since, lifters: lifters.clone() };
-        ok(self.early_lifters.insert(id.as_bytes(), encode(&row)?.as_slice())).map(drop)
+        ok(self.early_lifters.iter())?.map(row).collect()
     }
 
-    fn make_room_for_early(&mut self) -> Result<(), StoreError> {
-        let mut rows = Vec::new();
-        for entry in ok(self.early_lifters.iter())? {
-            let (id, bytes) = ok(entry)?;
-            let row: EarlyRow = decode("early lifters", bytes.value())?;
-            rows.push((row.since, *id.value()));
+    fn put_early(&mut self, id: &[u8; 32], row: &EarlyRow) -> Result<(), StoreError> {
+        if row.lifters.is_empty() {
+            return ok(self.early_lifters.remove(id)).map(drop);
         }
-        rows.sort_unstable();
+        ok(self.early_lifters.insert(id, encode(row)?.as_slice())).map(drop)
+    }
+
+    fn forget_oldest_of(&mut self, person: &PersonId, mut rows: Vec<([u8; 32], EarlyRow)>) -> Result<(), StoreError> {
+        rows.retain(|(_, row)| row.lifters.contains_key(person));
+        rows.sort_unstable_by_key(|(id, row)| (row.since, *id));
         let spare = rows.len().saturating_sub(EARLY_FREEZES.saturating_sub(1));
-        rows.into_iter().take(spare).try_for_each(|(_, id)| ok(self.early_lifters.remove(&id)).map(drop))
+        rows.into_iter().take(spare).try_for_each(|(id, mut row)| {
+            row.lifters.remove(person);
+            self.put_early(&id, &row)
+        })
     }
 
     /// What people said against an intent before it was seen, as protocol buffers.

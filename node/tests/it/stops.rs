@@ -5,6 +5,7 @@ use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict};
 use limen_wire::envelope::{PayloadType, seal};
 use limen_wire::freeze::{Freeze, Unfreeze};
 use limen_wire::ids::{FreezeEpoch, IntentId, Protocol, Scheme, SliceHash};
+use limen_wire::intent::{Cancellation, Intent};
 use limen_wire::pb;
 use limen_wire::pb::peer_client::PeerClient;
 use limen_wire::pb::peer_message::Kind;
@@ -199,6 +200,40 @@ async fn what_a_signer_missed_it_hears_when_it_comes_back() {
     let view = cluster.node(2).shared().store.view().unwrap();
     assert!(view.stop(&cancelled, "backend").unwrap().is_some());
     assert_eq!(view.freeze_rows().unwrap().len(), 1);
+}
+
+/// "Never allowed by me": the word that gives a limit back, by a signer that has not seen the request. Whose the request is
+/// its own bytes tell, and nothing else does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signer_voids_what_it_never_saw_only_by_the_bytes_of_what_its_requester_cancels() {
+    let cluster = Cluster::start(2, 2).await;
+    let (id, intent) = message_intent(&cluster, "words", "m-1", "never seen anywhere");
+    let (_, other) = message_intent(&cluster, "words", "m-2", "another");
+    let stop = async |record: &pb::Envelope, intent: Option<pb::Envelope>| {
+        let asked = pb::StopRequest { record: Some(record.clone()), intent };
+        cluster.client(0).stop(asked).await.unwrap().into_inner().void
+    };
+    let good = cancellation(&cluster, id);
+    let altered = pb::Envelope { payload: [&intent.payload[..], &[0]].concat().into(), ..intent.clone() };
+    for shown in [None, Some(pb::Envelope::default()), Some(other.clone()), Some(altered)] {
+        assert_eq!(stop(&good, shown.clone()).await, None, "{shown:?}");
+    }
+    // Cancelled by somebody else who is enrolled: that stops nothing of the backend's.
+    let record = Cancellation::open(&cancellation(&cluster, Intent::open(&other).unwrap().0.id)).unwrap().0;
+    let payload = pb::Cancellation {
+        version: 1,
+        cluster: "test".to_owned(),
+        requester: "security".to_owned(),
+        intent_id: record.intent_id.as_bytes().to_vec().into(),
+        reason: String::new(),
+    };
+    let foreign = seal(PayloadType::Cancellation, payload.encode_to_vec(), "security", &cluster.security);
+    assert_eq!(stop(&foreign, Some(other)).await, None);
+    let void = stop(&good, Some(intent)).await.unwrap();
+    let opened = limen_wire::envelope::open(&void, PayloadType::LedgerVoid).unwrap();
+    opened.verify("n1", &cluster.machines[0].public.parse().unwrap()).unwrap();
+    let said: pb::LedgerVoid = opened.decode("void").unwrap();
+    assert_eq!(said.intent_id[..], id.as_bytes()[..]);
 }
 
 /// A link to a signer as this machine.
