@@ -1,6 +1,6 @@
 //! The one door: payload bytes in, effects and what is signed out.
 
-use limen_wire::effects::{Address, ChainId, Effect, Effects};
+use limen_wire::effects::{Address, ChainId, Effect, Effects, sha256};
 use limen_wire::ids::Scheme;
 
 use crate::error::DecodeError;
@@ -120,19 +120,32 @@ pub fn decode(
         Payload::EvmTransaction(bytes) => evm::Context::new(kind, chain, account, kinds)?.transaction(bytes),
         Payload::EvmMessage(bytes) => Ok(evm::Context::new(kind, chain, account, kinds)?.message(bytes)),
         Payload::EvmTypedData(bytes) => evm::Context::new(kind, chain, account, kinds)?.typed_data(bytes),
-        Payload::Message(bytes) if chain.is_offchain() => {
-            let effect = Effect::Message { signer: account.clone(), text: text::shown(bytes) };
-            Ok(Decoded {
-                effects: effects(chain, account, None, vec![effect]),
-                signing: SigningInput::Message(bytes.to_vec()),
-            })
-        }
+        Payload::Message(bytes) if chain.is_offchain() => Ok(Decoded {
+            effects: effects(chain, account, None, offchain_message(account, bytes)),
+            signing: SigningInput::Message(bytes.to_vec()),
+        }),
         Payload::Message(_) => Err(DecodeError::WrongChainKind { kind, chain: chain.clone() }),
         Payload::RawDigest(digest) => {
             let effect = Effect::Raw { digest: *digest };
             Ok(Decoded { effects: effects(chain, account, None, vec![effect]), signing: SigningInput::Digest(*digest) })
         }
     }
+}
+
+/// Ed25519 and BIP-340 keys sign a message as it is, and so they sign transactions of chains: what is as long as a digest is one,
+/// and what nobody can read may be one.
+fn offchain_message(account: &Address, bytes: &[u8]) -> Vec<Effect> {
+    let mut list = vec![Effect::Message { signer: account.clone(), text: text::shown(bytes) }];
+    if let Ok(digest) = bytes.try_into() {
+        list.push(Effect::Raw { digest });
+    } else if !text::is_text(bytes) {
+        list.push(Effect::Unknown {
+            what: "bytes that are no text: they may be a transaction of any chain".to_owned(),
+            contract: None,
+            hash: sha256(bytes),
+        });
+    }
+    list
 }
 
 pub(crate) fn effects(chain: &ChainId, account: &Address, nonce: Option<u64>, list: Vec<Effect>) -> Effects {

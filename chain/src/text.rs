@@ -11,6 +11,11 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
     }
 }
 
+/// Whether somebody who sees these bytes written out has seen all of them.
+pub(crate) fn is_text(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| text.chars().all(is_visible))
+}
+
 fn is_visible(c: char) -> bool {
     let hidden = matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{8e2}' | '\u{115f}'..='\u{1160}'

@@ -187,8 +187,8 @@ pub fn sign(
             Txn::intent(txn, &id)?.ok_or_else(|| StoreError::Damaged(format!("intent {id} vanished")))?;
         row.allowed = true;
         // What a share takes over once is charged once, however many sessions it takes.
-        let life_ends = row.life_ends().unwrap_or(time.uptime);
-        spend(txn, charter, token.metered(), life_ends.0.saturating_sub(time.uptime.0), time)?;
+        let life_ends = row.life_ends().unwrap_or(time.uptime).0.saturating_add(reservations.session_ms());
+        spend(txn, charter, token.metered(), life_ends.saturating_sub(time.uptime.0), time)?;
         if let Some(live) = &mut row.live {
             // People or another charter allow it now.
             if let Some(tally) = live.counted.take() {

@@ -22,6 +22,8 @@ use crate::store::{StoreError, Txn};
 
 /// What one person may have kept with one intent: approvals, and verdicts in all.
 const APPROVALS_OF_ONE: usize = 8;
+/// Of all kinds.
+const SAID_BY_ONE: usize = 2 * APPROVALS_OF_ONE;
 /// Approvals of one intent; the places up to [`limits::APPROVALS`] are for bad news.
 const APPROVALS_OF_ALL: usize = 96;
 
@@ -190,7 +192,8 @@ impl Kept {
         let theirs = |who: &PersonId, what: Verdict| who == person && what == Verdict::Approve;
         if said == Verdict::Approve {
             let full = self.count(theirs) >= APPROVALS_OF_ONE || self.count(|_, what| what == said) >= APPROVALS_OF_ALL;
-            if full {
+            // Who approves and takes it back by turns finds an end.
+            if full || self.count(|who, _| who == person) >= SAID_BY_ONE {
                 return false;
             }
         } else if self.count(|who, what| who == person && what != Verdict::Approve) >= APPROVALS_OF_ONE
@@ -243,13 +246,14 @@ pub fn settle(
     mut shown: Shown,
     now: Now,
 ) -> Result<Progress, StoreError> {
-    if examined.decision().asking.is_empty() {
-        return Ok(Progress::default());
-    }
     let id = examined.intent().id;
     let Some((sequence, mut row)) = Txn::intent(txn, &id)? else { return Ok(Progress::default()) };
     // A tombstone starts no session: nothing is left to approve.
     let Some(live) = &mut row.live else { return Ok(Progress::default()) };
+    if examined.decision().asking.is_empty() {
+        // Nobody is asked, or nobody any more: what somebody has ended stays ended.
+        return Ok(Progress { rejected: live.rejected.clone(), ..Progress::default() });
+    }
     // Approvals hold for the freezes of this very moment.
     let freezes = Txn::freezes(txn)?;
     let examined = &examined.clone().under(charter, &freezes);

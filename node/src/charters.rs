@@ -10,7 +10,7 @@ mod veto;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use limen_policy::charter::Charter;
-use limen_policy::succession::{Entry, Lineage, Step, SuccessionError, judge, subject};
+use limen_policy::succession::{Entry, Lineage, Step, SuccessionError, judge};
 use limen_wire::charter::SignedCharter;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::CharterHash;
@@ -32,7 +32,6 @@ use crate::store::{Store, StoreError, Txn, View};
 pub use history::{Orphan, Orphans};
 pub(crate) use listing::{list, view_of};
 pub(crate) use veto::veto;
-use veto::{counts_as_veto, is_vetoed_ahead};
 
 /// A machine that goes on from version to version: a signer or a witness.
 pub trait Follows: Send + Sync {
@@ -156,7 +155,9 @@ fn refusal(error: &SuccessionError) -> ApiError {
         SuccessionError::Approval(_) => Code::BadSignature,
         SuccessionError::NoSay(_) => Code::NotPermitted,
         SuccessionError::TooMany => Code::Overloaded,
-        SuccessionError::UnknownParents(_) | SuccessionError::InForce(_) => Code::WrongState,
+        SuccessionError::UnknownParents(_) | SuccessionError::InForce(_) | SuccessionError::Tightens(_) => {
+            Code::WrongState
+        }
         SuccessionError::NoGovernance(_)
         | SuccessionError::Number { .. }
         | SuccessionError::Nodes
@@ -175,7 +176,6 @@ fn failed(error: StoreError) -> ApiError {
 /// What a signed version is, as this signer judged it.
 struct Judged {
     charter: Charter,
-    parents: Vec<Charter>,
     step: Step,
     row: CharterRow,
 }
@@ -261,7 +261,7 @@ pub(crate) async fn take(host: &impl Follows, envelope: pb::Envelope) -> Result<
     let lost = |_| ApiError::new(Code::Internal, "judging a version of the charter was cut off");
     let judging = move || {
         let step = judge(&parents.iter().collect::<Vec<_>>(), &charter, &signed.approvals)?;
-        Ok(Judged { charter, parents, step, row })
+        Ok(Judged { charter, step, row })
     };
     let judged: Result<Judged, SuccessionError> = host.crypto().run(judging).await.map_err(lost)?;
     let judged = judged?;
@@ -294,10 +294,7 @@ fn keep(txn: &mut Txn<'_>, judged: &Judged, time: Now) -> Result<Result<bool, Su
         other => return Ok(other),
     }
     // Somebody's no may have come before the version itself.
-    let veto = txn
-        .said_ahead(&subject(&judged.charter.cluster, hash))?
-        .into_iter()
-        .find(|said| counts_as_veto(&judged.parents, &judged.charter, said));
+    let veto = veto::said_ahead(txn, &lineage, (hash, &judged.charter))?;
     if veto.is_some() {
         tracing::warn!(charter = %hash, "it was vetoed before it came");
         lineage.veto(hash).ok();
@@ -344,7 +341,7 @@ fn bind(txn: &mut Txn<'_>, time: Now) -> Result<(), StoreError> {
     let mut lineage = txn.lineage()?;
     // One after the other: each may make the next one due.
     while let Some(version) = lineage.outlook(time.uptime.0).adopt {
-        if is_vetoed_ahead(txn, &lineage, version)? {
+        if veto::said_ahead(txn, &lineage, (version, &read(txn, version)?))?.is_some() {
             lineage.veto(version).ok();
             continue;
         }

@@ -12,7 +12,6 @@ use limen_mpc::{NonceCommitment, NoncePair, SignMode};
 use limen_wire::envelope::{self, PayloadType};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{ClusterId, Epoch, KeyId, NodeId, PartyIndex, Scheme, SignerSet};
-use limen_wire::intent::Payload;
 use limen_wire::keys::SigningKey;
 use limen_wire::{limits, pb};
 use prost::Message as _;
@@ -237,8 +236,8 @@ impl Nonces {
     }
 
     /// Whether all references can be served. Looks only: nothing is used up before the guard has allowed the session.
-    pub fn check(&self, key: &KeyFacts, payload: &Payload, wanted: &[Reference]) -> Result<(), ApiError> {
-        if matches!(payload, Payload::RawDigest(_)) {
+    pub fn check(&self, key: &KeyFacts, is_bare: bool, wanted: &[Reference]) -> Result<(), ApiError> {
+        if is_bare {
             return Err(unavailable("bare digests are not signed with nonces shared ahead"));
         }
         if key.public.scheme == Scheme::EcdsaSecp256k1 {

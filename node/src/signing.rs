@@ -67,7 +67,7 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     check_links(&shared, &examined, &call)?;
     let nonces = nonces::references(&request.nonces, &call.signers)?;
     if !nonces.is_empty() {
-        shared.nonces.check(examined.key(), &examined.intent().payload, &nonces)?;
+        shared.nonces.check(examined.key(), examined.effects().is_bare(), &nonces)?;
     }
     let presignature = match request.presignature_id.as_ref() {
         [] => None,
@@ -174,7 +174,7 @@ async fn run_session(shared: &Arc<Shared>, token: SignToken, run: Run) -> Result
         (_, Some(id)) => presigning::take(shared, token.examined(), token.call(), &id)?,
         ([], None) => {
             // Bare digests never use nonces shared ahead: that says nothing of the pool.
-            if !matches!(token.examined().intent().payload, Payload::RawDigest(_)) {
+            if !token.examined().effects().is_bare() {
                 shared.nonces.pass_over(&token.key().public.key);
             }
             (SignMode::Full, token.input().clone())

@@ -245,8 +245,17 @@ impl Decisions<'_> {
             return Ok(Heard { dropped: shown.dropped, ..refused });
         }
         let (charter, now) = (Arc::clone(&self.charter), self.now);
-        let settling = self.store.write(move |txn| approvals::settle(txn, &charter, &examined, shown, now));
-        Ok(Heard::kept(settling.await?.news, allowed))
+        let said = signed.approval.digest();
+        let settling = self.store.write(move |txn| {
+            let progress = approvals::settle(txn, &charter, &examined, shown, now)?;
+            Ok((progress.news, progress.rejected.is_some() || txn.stop_known(said.as_bytes())?))
+        });
+        let (news, heard) = settling.await?;
+        if !heard {
+            let message = format!("{} has said too much about intent {id} for more to be kept", signed.approval.person);
+            return Err(ApiError::new(Code::Overloaded, message).into());
+        }
+        Ok(Heard::kept(news, allowed))
     }
 
     /// Keeps what a person says of an intent that has not come here: it is heard when the intent comes.

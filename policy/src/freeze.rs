@@ -202,18 +202,22 @@ pub fn touches(charter: &Charter, intent: &Intent, effects: &Effects, scope: &Fr
         }
         FreezeScope::Key(key) => intent.key_id == *key,
         FreezeScope::Requester(requester) => intent.requester == *requester,
-        FreezeScope::Chain(chain) => effects.chain == *chain || any(&is_bare),
+        FreezeScope::Chain(chain) => effects.chain == *chain || any(&|effect| is_anywhere(effects, effect)),
         FreezeScope::Asset(asset) => {
             let here = effects.chain == *asset.chain();
-            any(&|effect| is_bare(effect) || (here && is_opaque(effect)) || moves(effect, asset))
+            any(&|effect| is_anywhere(effects, effect) || (here && is_opaque(effect)) || moves(effect, asset))
         }
         FreezeScope::Destination(address) => any(&|effect| is_opaque(effect) || reaches(effect, address)),
     }
 }
 
-/// A digest says not even which chain it is for.
-const fn is_bare(effect: &Effect) -> bool {
-    matches!(effect, Effect::Raw { .. })
+/// A digest says not even which chain it is for; nor do unread bytes of a key that is for no chain.
+fn is_anywhere(effects: &Effects, effect: &Effect) -> bool {
+    match effect {
+        Effect::Raw { .. } => true,
+        Effect::Unknown { .. } => effects.chain.is_offchain(),
+        _ => false,
+    }
 }
 
 /// Whoever signs it cannot say what it moves.

@@ -115,6 +115,11 @@ pub enum SuccessionError {
     /// Too late, or not known.
     #[error("version {0} is in force already: what undoes it is another version")]
     InForce(CharterHash),
+    /// A veto of what loosens nothing.
+    #[error(
+        "version {0} loosens nothing, so it waits for nobody and cannot be vetoed: what undoes it is another version"
+    )]
+    Tightens(CharterHash),
     /// More than are kept.
     #[error("{MAX_OPEN} signed versions lie here that are not in force: void some by a version that is adopted")]
     TooMany,
@@ -274,19 +279,16 @@ fn check_quorum(parent: &Charter, version: &Charter, approvals: &[SignedApproval
     Err(SuccessionError::Quorum { parent: parent.hash(), missing })
 }
 
-/// Checks a veto: a rejection of the version by a guardian of one of its parents, or by somebody of that parent's quorum.
-pub fn check_veto(
-    parents: &[&Charter],
-    version: &Charter,
-    signed: &SignedApproval,
-) -> Result<PersonId, SuccessionError> {
+/// Checks a veto: a rejection of the version by a guardian of one of these charters, or by somebody of that charter's quorum.
+/// They are its parents, and what stood before those a short while ago ([`Lineage::heard`]).
+pub fn check_veto(heard: &[&Charter], version: &Charter, signed: &SignedApproval) -> Result<PersonId, SuccessionError> {
     if signed.approval.verdict != Verdict::Reject {
         return Err(SuccessionError::NoVeto);
     }
     let facts = facts(version);
     let person = &signed.approval.person;
     let mut reason = SuccessionError::NoSay(person.clone());
-    for parent in parents {
+    for parent in heard {
         let governance = governance(parent)?;
         let leaves = governance.quorum.leaves();
         let mut groups = leaves.iter().map(|leaf| &leaf.group).chain([&governance.guardians]);

@@ -326,6 +326,11 @@ pub struct Effects {
 impl Effects {
     /// The version of the decoders in this release.
     pub const DECODER_VERSION: u32 = 1;
+
+    /// Whether what is signed may be a bare digest: nothing that was shared ahead serves it.
+    pub fn is_bare(&self) -> bool {
+        self.list.iter().any(|effect| matches!(effect, Effect::Raw { .. }))
+    }
 }
 
 /// Text that is not in the one spelling allowed for it.

@@ -243,6 +243,30 @@ fn sizes_and_kinds_are_checked_first() {
     assert_eq!(raw.signing, SigningInput::Digest([5; 32]));
 }
 
+/// Ed25519 and BIP-340 sign messages as they are: the bytes of a transaction, or of what is hashed of one, are messages too.
+#[test]
+fn a_message_of_a_key_without_a_chain_may_be_a_transaction() {
+    let list = |bytes: &[u8]| {
+        let account = address(&ChainId::offchain(), Scheme::EddsaEd25519, &[1; 32]).unwrap();
+        let none = |_: &ChainId, _: &_| None;
+        let decoded = decode(&Payload::Message(bytes), &ChainId::offchain(), &account, &none).unwrap();
+        assert_eq!(decoded.signing, SigningInput::Message(bytes.to_vec()));
+        decoded.effects
+    };
+    assert_eq!(list("good day,\n0x".as_bytes()).list.len(), 1);
+    for digest in [[7; 32], *b"thirty-two characters of a text."] {
+        let effects = list(&digest);
+        assert!(
+            matches!(effects.list.as_slice(), [Effect::Message { .. }, Effect::Raw { digest: found }] if *found == digest)
+        );
+        assert!(effects.is_bare(), "the same signature as that of the bare digest");
+    }
+    for unread in [&[1, 0, 1, 3, 0xff][..], b"\0text", &[0xc0; 64]] {
+        let effects = list(unread);
+        assert!(matches!(effects.list.as_slice(), [Effect::Message { .. }, Effect::Unknown { .. }]), "{unread:?}");
+    }
+}
+
 fn shown(bytes: &[u8]) -> Vec<Effect> {
     read(&Payload::EvmMessage(bytes), 1, &account()).unwrap().effects.list
 }

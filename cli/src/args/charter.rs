@@ -101,4 +101,8 @@ pub(crate) struct VetoCharterArgs {
     /// Why; everybody concerned reads it
     #[arg(long)]
     pub(crate) reason: String,
+    /// A charter from before the parents, if a version has put you out since: your veto counts for as long as a loosening would
+    /// have waited
+    #[arg(long, value_name = "FILE")]
+    pub(crate) earlier: Vec<PathBuf>,
 }

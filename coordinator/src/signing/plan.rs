@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{Protocol, SessionId};
-use limen_wire::intent::Payload;
 use limen_wire::pb;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -102,7 +101,7 @@ impl Driver {
     fn prepare(&mut self, members: Vec<select::Candidate>) -> Result<Prepared, ApiError> {
         let judged = self.judged()?;
         // Bare digests never use what was shared ahead.
-        let bare = matches!(judged.intent.payload, Payload::RawDigest(_));
+        let bare = judged.effects.is_bare();
         let signers: Vec<u32> = members.iter().map(|member| member.index).collect();
         let key = &self.key.statement;
         let mut nonces = Vec::new();

@@ -454,6 +454,23 @@ fn a_rejection_outlives_its_person() {
 
 /// The gap and what closes it are shown in one call: the delay begins anew all the same.
 #[test]
+fn a_rejection_outlives_the_rule_that_asked() {
+    let mut bench = Bench::new();
+    let no = bench.says("dora", Said::Reject);
+    assert_eq!(bench.refused(&[no]).0, Code::Rejected);
+    bench.charter = with_rules(
+        &RULE.replace("approvals = \"2 terminal of treasury\"\nnot_by_requester = true\ndelay_secs = 60\n", ""),
+    );
+    assert!(
+        bench.examined().decision().allowed && bench.examined().decision().asking.is_empty(),
+        "nobody is asked now"
+    );
+    assert_eq!(bench.refused(&[]), (Code::Rejected, "dora rejected it: not this".to_owned()));
+    bench.restart();
+    assert_eq!(bench.refused(&[]).0, Code::Rejected);
+}
+
+#[test]
 fn a_delay_does_not_go_on_across_a_gap_that_nobody_was_shown() {
     let mut bench = Bench::new();
     bench.charter = with_rules(&RULE.replace("2 terminal of treasury", "1 terminal of treasury"));

@@ -8,28 +8,42 @@ use limen_wire::ids::CharterHash;
 use limen_wire::pb;
 use prost::Message as _;
 
-use super::{Follows, charter_of, failed, parents_of, read, refusal};
+use super::{Follows, charter_of, failed, read, refusal};
 use crate::decisions::{Decisions, Heard};
+use crate::freezes::count_said;
 use crate::store::journal::Event;
 use crate::store::rows::CharterRow;
 use crate::store::{StoreError, Txn, View};
 
-pub(super) fn counts_as_veto(parents: &[Charter], version: &Charter, said: &[u8]) -> bool {
+fn counts_as_veto(heard: &[Charter], version: &Charter, said: &[u8]) -> bool {
     let signed = pb::Envelope::decode(said).ok().and_then(|record| SignedApproval::open(&record).ok());
-    let parents: Vec<&Charter> = parents.iter().collect();
-    signed.is_some_and(|signed| check_veto(&parents, version, &signed).is_ok())
+    signed.is_some_and(|signed| check_veto(&heard.iter().collect::<Vec<_>>(), version, &signed).is_ok())
 }
 
-/// Whether a veto lies here that came in the moment in which the version came, and was kept as a word about something unknown.
-pub(super) fn is_vetoed_ahead(txn: &Txn<'_>, lineage: &Lineage, version: CharterHash) -> Result<bool, StoreError> {
-    let Some(entry) = lineage.entry(&version).filter(|entry| entry.step != Step::AtOnce) else { return Ok(false) };
-    let charter = read(txn, version)?;
-    let said = txn.said_ahead(&subject(&charter.cluster, version))?;
+/// The charters whose people may veto a version at a running time.
+fn heard(
+    lineage: &Lineage,
+    (version, uptime_ms): (CharterHash, u64),
+    read: impl Fn(CharterHash) -> Result<Charter, StoreError>,
+) -> Result<Vec<Charter>, StoreError> {
+    let delay =
+        |hash| Ok::<_, StoreError>(read(hash)?.governance.map_or(0, |governance| governance.loosening_delay_secs));
+    lineage.heard(&version, uptime_ms, delay)?.into_iter().map(&read).collect()
+}
+
+/// A veto that came before the version, or in the very moment in which it came, and was kept as a word about something unknown.
+pub(super) fn said_ahead(
+    txn: &Txn<'_>,
+    lineage: &Lineage,
+    (hash, version): (CharterHash, &Charter),
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let Some(entry) = lineage.entry(&hash).filter(|entry| entry.step != Step::AtOnce) else { return Ok(None) };
+    let said = txn.said_ahead(&subject(&version.cluster, hash))?;
     if said.is_empty() {
-        return Ok(false);
+        return Ok(None);
     }
-    let parents = entry.parents.iter().map(|parent| read(txn, *parent)).collect::<Result<Vec<_>, _>>()?;
-    Ok(said.iter().any(|said| counts_as_veto(&parents, &charter, said)))
+    let heard = heard(lineage, (hash, entry.since_ms), |hash| read(txn, hash))?;
+    Ok(said.into_iter().find(|said| counts_as_veto(&heard, version, said)))
 }
 
 /// Hears a veto. `None` if the record is about no version that is known here.
@@ -59,28 +73,36 @@ async fn hear_veto(
     record: &pb::Envelope,
 ) -> Result<Heard, ApiError> {
     let charter = charter_of(view, hash).map_err(failed)?;
-    let parents = parents_of(view, &charter).map_err(failed)?;
-    let parents = parents.map_err(|missing| refusal(&SuccessionError::UnknownParents(missing)))?;
-    let parents: Vec<&Charter> = parents.iter().collect();
-    let person = check_veto(&parents, &charter, signed).map_err(|error| refusal(&error))?;
-    let (bytes, approval) = (record.encode_to_vec(), *signed.approval.digest().as_bytes());
     let Decisions { store, now: time, .. } = host.decisions();
+    let lineage =
+        view.lineage().map_err(failed)?.ok_or_else(|| refusal(&SuccessionError::UnknownParents(vec![hash])))?;
+    let heard = heard(&lineage, (hash, time.uptime.0), |hash| charter_of(view, hash)).map_err(failed)?;
+    let person = check_veto(&heard.iter().collect::<Vec<_>>(), &charter, signed).map_err(|error| refusal(&error))?;
+    let (bytes, approval, by) = (record.encode_to_vec(), *signed.approval.digest().as_bytes(), person.clone());
     let writing = store.write(move |txn| {
+        let mut lineage = txn.lineage()?;
+        let first = match lineage.veto(hash) {
+            Ok(first) => first,
+            Err(error) => return Ok(Err(refusal(&error))),
+        };
+        if txn.stop_known(&approval)? {
+            return Ok(Ok(false));
+        }
+        if let Err(error) = count_said(txn, &by)? {
+            return Ok(Err(error));
+        }
         // Kept and passed on like every stop record, also where another veto came first.
         txn.log_stop(&approval, &bytes)?;
-        let mut lineage = txn.lineage()?;
-        match lineage.veto(hash) {
-            Ok(true) => {}
-            other => return Ok(other),
+        if first {
+            let row = txn.charter(hash)?.ok_or_else(|| StoreError::Damaged(format!("charter {hash} is not there")))?;
+            txn.put_charter(hash, &CharterRow { veto: Some(bytes), ..row })?;
+            txn.put_lineage(&lineage)?;
+            txn.append(time.wall, Event::CharterVetoed { hash: *hash.as_bytes(), approval })?;
         }
-        let row = txn.charter(hash)?.ok_or_else(|| StoreError::Damaged(format!("charter {hash} is not there")))?;
-        txn.put_charter(hash, &CharterRow { veto: Some(bytes), ..row })?;
-        txn.put_lineage(&lineage)?;
-        txn.append(time.wall, Event::CharterVetoed { hash: *hash.as_bytes(), approval })?;
-        Ok(Ok(true))
+        Ok(Ok(first))
     });
     let new = match writing.await {
-        Ok(taken) => taken.map_err(|error| refusal(&error))?,
+        Ok(taken) => taken?,
         Err(error) => return Ok(Heard::later(&error)),
     };
     if new {

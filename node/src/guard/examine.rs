@@ -10,7 +10,7 @@ use limen_policy::check::Quotes;
 use limen_policy::decide::{Decision, When, decide};
 use limen_policy::ledger::Demand;
 use limen_policy::succession::{Ages, AgesAt};
-use limen_wire::effects::{Address, ChainId};
+use limen_wire::effects::{Address, ChainId, Effects};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CharterHash, FreezeEpoch, LedgerId, PartyIndex, Scheme, SessionId, SignerSet};
 use limen_wire::intent::Intent;
@@ -98,6 +98,10 @@ impl Examined {
     /// The point under which the signature will verify.
     pub const fn child_key(&self) -> Point {
         self.child.public_key
+    }
+    /// What the bytes do.
+    pub const fn effects(&self) -> &Effects {
+        &self.decoded.effects
     }
     /// What is signed, computed from the intent's bytes.
     pub const fn input(&self) -> &SignInput {

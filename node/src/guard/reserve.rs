@@ -42,6 +42,11 @@ impl Reservations {
         Self { by_ledger, session_ms }
     }
 
+    /// How long a session that begins now may take.
+    pub(crate) const fn session_ms(&self) -> u64 {
+        self.session_ms
+    }
+
     /// The entry that reserves exactly this, now and until the session has ended; or why there is none. What counts in money is
     /// counted at the entry's own prices: its members have checked them, and another price may be shown by now.
     fn covers(&self, charter: &Charter, ledger: &LedgerId, demand: &Demand, now: Millis) -> Result<[u8; 32], String> {

@@ -129,7 +129,7 @@ fn pools() -> Nonces {
 
 fn known(pools: &Nonces, boot: u8, index: u64) -> bool {
     let reference = Reference { signer: PartyIndex::new(2).unwrap(), boot: [boot; 16], index };
-    pools.check(&facts(), &Payload::Message(Bytes::from_static(b"words")), &[reference]).is_ok()
+    pools.check(&facts(), false, &[reference]).is_ok()
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn bare_digests_never_use_nonces_shared_ahead() {
     let pools = pools();
     pools.keep(check(&seal(&batch(9, 0, 3))).unwrap());
     let reference = Reference { signer: PartyIndex::new(2).unwrap(), boot: [9; 16], index: 0 };
-    let refusal = pools.check(&facts(), &Payload::RawDigest([1; 32]), &[reference]).unwrap_err();
+    let refusal = pools.check(&facts(), true, &[reference]).unwrap_err();
     assert_eq!(refusal.code, Code::NonceUnavailable);
 }
 

@@ -64,10 +64,13 @@ impl<K: Keeps> LedgerService<K> {
 
     fn keeper<T>(&self, request: &Request<T>) -> Result<Keeper<'_>, Status> {
         let name = tls::caller(request, self.0.pins());
-        let keeper = match name.as_deref().and_then(parse_caller) {
-            Some((CallerKind::Coordinator, _)) => self.0.keeper(),
-            _ => Err(ApiError::new(Code::NotEnrolled, "only a coordinator of the charter may call this")),
-        };
+        let keeper = self.0.keeper().and_then(|keeper| {
+            let coordinators = &keeper.decisions.charter.coordinators;
+            match name.as_deref().and_then(parse_caller) {
+                Some((CallerKind::Coordinator, id)) if coordinators.iter().any(|one| one.id == id) => Ok(keeper),
+                _ => Err(ApiError::new(Code::NotEnrolled, "only a coordinator of the charter may call this")),
+            }
+        });
         keeper.map_err(|error| self.status(error))
     }
 

@@ -333,9 +333,12 @@ async fn a_veto_given_to_one_signer_holds_at_all_for_good() {
     take(&cluster, 2, &early.envelope).await.unwrap();
     assert_eq!(state(&cluster, 2, early.hash).await, Some(pb::CharterState::Void));
     stands(&cluster, early.hash, pb::CharterState::Void).await;
-    // what is in force is not vetoed
+    // Nobody can veto what loosens nothing, before it comes or after.
     let tighter = version(&cluster, &[first], 2, &[(TEN, "max_amount = \"5\"")]);
-    take(&cluster, 0, &tighter.envelope).await.unwrap();
+    let veto = pb::StopRequest { record: Some(said(&tighter.charter, Verdict::Reject).to_envelope()), intent: None };
+    cluster.client(1).stop(veto).await.unwrap();
+    take(&cluster, 1, &tighter.envelope).await.unwrap();
+    stands(&cluster, tighter.hash, pb::CharterState::InForce).await;
     let late = pb::StopRequest { record: Some(said(&tighter.charter, Verdict::Reject).to_envelope()), intent: None };
     let status = cluster.client(0).stop(late).await.unwrap_err();
     assert_eq!(ApiError::from_status(&status).unwrap().code, Code::WrongState);

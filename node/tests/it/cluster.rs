@@ -417,7 +417,6 @@ pub(crate) async fn shared_nonces(cluster: &Cluster, key: &str, signers: &[u32])
     let key = limen_wire::ids::KeyId::new(key).unwrap();
     let party = |index: &u32| limen_wire::ids::PartyIndex::new(u16::try_from(*index).unwrap()).unwrap();
     let set = limen_wire::ids::SignerSet::new(signers.iter().map(party).collect()).unwrap();
-    let payload = limen_wire::intent::Payload::Message(bytes::Bytes::new());
     let mut found = Vec::new();
     eventually("nonces", || {
         let pools: Option<Vec<_>> = signers
@@ -432,7 +431,7 @@ pub(crate) async fn shared_nonces(cluster: &Cluster, key: &str, signers: &[u32])
         found = references;
         signers.iter().all(|signer| {
             let shared = cluster.node(*signer as usize - 1).shared();
-            shared.nonces.check(&shared.key(&key).unwrap(), &payload, &checked).is_ok()
+            shared.nonces.check(&shared.key(&key).unwrap(), false, &checked).is_ok()
         })
     })
     .await;

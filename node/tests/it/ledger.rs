@@ -313,3 +313,23 @@ async fn limits_go_on_across_a_version_because_the_witness_follows() {
     let refused = answers[2].refusal.clone().unwrap().error.unwrap();
     assert!(refused.node == "w1" && refused.message.contains("freeze"), "{refused:?}");
 }
+
+/// A coordinator that is put out of the charter is a stranger at every door from then on, not from the next start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_that_a_version_removes_is_not_served_any_more() {
+    let world = World::start().await;
+    let show = || pb::LedgerShowRequest { ledger: "main".to_owned(), ..Default::default() };
+    for member in [0, 3] {
+        world.client(member, &world.cluster.coordinator).show(show()).await.unwrap();
+    }
+    let block = format!("[[coordinators]]\nid = \"c1\"\npublic_key = \"{}\"\n", world.cluster.coordinator.public);
+    let version = charters::version(&world.cluster, &[world.charter.hash()], 2, &[(&block, "")]);
+    charters::take(&world.cluster, 0, &version.envelope).await.unwrap();
+    world.witness_has("the version", |has| has.charter.as_ref() == version.hash.as_bytes()).await;
+    for member in [0, 3] {
+        let mut client = world.client(member, &world.cluster.coordinator);
+        assert_eq!(client.show(show()).await.unwrap_err().code(), tonic::Code::Unauthenticated);
+        let close = client.close(pb::LedgerCloseRequest { ledger: "main".to_owned(), ..Default::default() }).await;
+        assert_eq!(close.unwrap_err().code(), tonic::Code::Unauthenticated);
+    }
+}

@@ -235,6 +235,11 @@ fn in_doubt_a_freeze_stops() {
     let bare = || vec![Effect::Raw { digest: [1; 32] }];
     assert!(touched("treasury", bare(), "chain:eip155:1"), "nobody knows for which chain a digest is");
     assert!(touched("treasury", bare(), "asset:eip155:1/slip44:60"));
+    // A key without a chain signs transactions of any as they are.
+    let offchain = Effects { chain: ChainId::offchain(), ..effects(vec![unknown()]) };
+    for scope in ["chain:eip155:1", "asset:eip155:1/slip44:60"] {
+        assert!(touches(&charter(), &intent("treasury"), &offchain, &scope.parse().unwrap()), "{scope}");
+    }
     let message = || vec![Effect::Message { signer: address(US), text: "hi".to_owned() }];
     assert!(!touched("treasury", message(), &asset));
     assert!(touched("treasury", message(), "cluster"));

@@ -158,14 +158,43 @@ impl Lineage {
         true
     }
 
-    /// Notes a veto that was checked. `false` if it was vetoed before.
+    /// Notes a veto that was checked. `false` if it was vetoed before. What loosens nothing cannot be vetoed: signers that hold it
+    /// go by it already, and one person would undo it at the others.
     pub fn veto(&mut self, version: CharterHash) -> Result<bool, SuccessionError> {
         if self.line().contains(&version) {
             return Err(SuccessionError::InForce(version));
         }
         let unknown = || SuccessionError::UnknownParents(vec![version]);
         let entry = self.known.get_mut(&version).ok_or_else(unknown)?;
+        if entry.step == Step::AtOnce {
+            return Err(SuccessionError::Tightens(version));
+        }
         Ok(!std::mem::replace(&mut entry.vetoed, true))
+    }
+
+    /// Versions whose people may veto this one at this running time: its parents, and what stood before a tightening that is
+    /// younger than the delay, by `delay_secs`, of what it tightened. Who is put out of a quorum keeps their say as long as a
+    /// loosening would have waited: nobody is put out first and passed by then.
+    pub fn heard<E>(
+        &self,
+        version: &CharterHash,
+        now_ms: u64,
+        delay_secs: impl Fn(CharterHash) -> Result<u64, E>,
+    ) -> Result<BTreeSet<CharterHash>, E> {
+        let (mut heard, mut next) = (BTreeSet::new(), Vec::new());
+        next.extend(self.known.get(version).into_iter().flat_map(|entry| &entry.parents).copied());
+        while let Some(hash) = next.pop() {
+            let Some(entry) = self.known.get(&hash) else { continue };
+            if !heard.insert(hash) || entry.step != Step::AtOnce {
+                continue;
+            }
+            for before in entry.parents.iter().filter(|before| self.known.contains_key(*before)) {
+                if now_ms < entry.since_ms.saturating_add(delay_secs(*before)?.saturating_mul(1000)) {
+                    next.push(*before);
+                }
+            }
+        }
+        Ok(heard)
     }
 
     /// Goes forward to a version that the outlook named.

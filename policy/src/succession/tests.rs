@@ -296,6 +296,47 @@ fn a_veto_in_time_is_for_good() {
     assert_eq!(lineage.outlook(u64::MAX), Outlook::default());
 }
 
+/// One person's word would undo a tightening at the signers that have not heard of it, and at nobody else.
+#[test]
+fn what_loosens_nothing_cannot_be_vetoed() {
+    let (first, mut lineage) = begun();
+    let tighter = after(&[&first], 2, &[TIGHTER]);
+    lineage.add(tighter.hash(), entry(&tighter, &[&first], 0)).unwrap();
+    assert_eq!(lineage.veto(tighter.hash()), Err(SuccessionError::Tightens(tighter.hash())));
+    assert_eq!(lineage.outlook(0).adopt, Some(tighter.hash()));
+    // Nor where it came too late to be followed: that would end the alarm.
+    let looser = after(&[&first], 2, &[LOOSER]);
+    lineage.add(looser.hash(), entry(&looser, &[&first], 0)).unwrap();
+    lineage.adopt(looser.hash());
+    assert_eq!(lineage.veto(tighter.hash()), Err(SuccessionError::Tightens(tighter.hash())));
+    assert_eq!(lineage.outlook(0).fork, Some(tighter.hash()));
+}
+
+/// A quorum that puts somebody out does not get what they would have vetoed any sooner.
+#[test]
+fn who_is_put_out_of_the_quorum_vetoes_until_a_loosening_would_have_waited() {
+    let (first, mut lineage) = begun();
+    let without = ("members = [\"anna\", \"boris\", \"dora\"]", "members = [\"anna\", \"boris\"]");
+    let second = after(&[&first], 2, &[without]);
+    let third = after(&[&second], 3, &[without, LOOSER]);
+    for (version, parent) in [(&second, &first), (&third, &second)] {
+        lineage.add(version.hash(), entry(version, &[parent], 1000)).unwrap();
+    }
+    let named = |hash| [&first, &second, &third].into_iter().find(|one| one.hash() == hash).unwrap();
+    let delay = |hash| Ok::<u64, ()>(named(hash).governance.as_ref().unwrap().loosening_delay_secs);
+    let heard = |lineage: &Lineage, version: &Charter, now_ms: u64| -> Vec<&Charter> {
+        lineage.heard(&version.hash(), now_ms, delay).unwrap().into_iter().map(named).collect()
+    };
+    let dora = said(&third, "dora", "dora-terminal", Verdict::Reject);
+    assert!(check_veto(&[&second], &third, &dora).is_err(), "the parent knows her no more");
+    assert!(check_veto(&heard(&lineage, &third, 1000 + DAY_MS - 1), &third, &dora).is_ok());
+    assert!(check_veto(&heard(&lineage, &third, 1000 + DAY_MS), &third, &dora).is_err());
+    // What loosened had waited, and could be vetoed by those whom it put out.
+    let fourth = after(&[&third], 4, &[without, ("max_sessions = 16", "max_sessions = 18")]);
+    lineage.add(fourth.hash(), entry(&fourth, &[&third], 1000)).unwrap();
+    assert_eq!(lineage.heard(&fourth.hash(), 1000, delay).unwrap(), BTreeSet::from([third.hash()]));
+}
+
 #[test]
 fn charter_siblings() {
     let (first, begun) = begun();

@@ -422,15 +422,16 @@ impl Judge {
             return broken(Rank::Approvals, "it was never shown");
         };
         let asked = self.asks(release.request, release.moment.version);
-        if asked.is_empty() {
-            return Ok(());
-        }
         let last = entries.len() - 1;
         for entry in entries {
             if let Some(who) = entry.said.iter().find(|label| self.is_heard_no(entry, release.request, **label)) {
                 let what = format!("signer {} has heard v{who}, a rejection", release.signer);
                 return broken(Rank::Rejected, what);
             }
+        }
+        // Who is asked no more was heard all the same.
+        if asked.is_empty() {
+            return Ok(());
         }
         if !self.is_met(release.request, entries, last, true) {
             return broken(

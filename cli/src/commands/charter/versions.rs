@@ -86,8 +86,14 @@ fn version(file: &Path) -> Result<SignedCharter> {
 }
 
 /// Asks the person in sight of the changes, and signs.
-fn say(case: &Case, args: &VersionArgs, verdict: Verdict, reason: &str, output: Output) -> Result<SignedApproval> {
-    let rosters: Vec<_> = case.parents.iter().map(|parent| &parent.roster).collect();
+fn say(
+    case: &Case,
+    (args, heard): (&VersionArgs, &[&Charter]),
+    verdict: Verdict,
+    reason: &str,
+    output: Output,
+) -> Result<SignedApproval> {
+    let rosters: Vec<_> = heard.iter().map(|charter| &charter.roster).collect();
     let mut signer = signer::open_among(&args.signer, &rosters)?;
     let mut nonce = [0; 32];
     getrandom::getrandom(&mut nonce).context("the machine gave no randomness")?;
@@ -108,7 +114,7 @@ fn say(case: &Case, args: &VersionArgs, verdict: Verdict, reason: &str, output: 
 /// Adds a signature, and says what is missing still.
 pub(super) fn sign(args: &SignCharterArgs, output: Output) -> Result<()> {
     let mut case = Case::load(&args.version)?;
-    let said = say(&case, &args.version, Verdict::Approve, "", output)?;
+    let said = say(&case, (&args.version, &case.parents()), Verdict::Approve, "", output)?;
     case.signed.approvals.push(said);
     let missing = match judge(&case.parents(), &case.version, &case.signed.approvals) {
         Ok(_) => None,
@@ -145,8 +151,10 @@ pub(super) async fn veto(session: &Session, args: &VetoCharterArgs) -> Result<()
         return Err(wrong("a veto needs a reason: say it by --reason"));
     }
     let case = Case::load(&args.version)?;
-    let said = say(&case, &args.version, Verdict::Reject, &args.reason, session.output)?;
-    check_veto(&case.parents(), &case.version, &said).context("no signer would take this veto")?;
+    let earlier = args.earlier.iter().map(|file| charter(file)).collect::<Result<Vec<_>>>()?;
+    let heard: Vec<&Charter> = case.parents.iter().chain(&earlier).collect();
+    let said = say(&case, (&args.version, &heard), Verdict::Reject, &args.reason, session.output)?;
+    check_veto(&heard, &case.version, &said).context("no signer would take this veto")?;
     let answers = session.client.veto_charter(&said.to_envelope()).await?;
     show(session.output, &answers)?;
     refused(&answers)

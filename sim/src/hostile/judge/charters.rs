@@ -97,10 +97,11 @@ impl Judge {
         self.seen(signer).taken.insert(version);
     }
 
-    /// A signer was handed a veto by somebody with a say.
+    /// A signer was handed a veto by somebody with a say. What loosens nothing cannot be vetoed.
     pub(crate) fn version_vetoed(&mut self, signer: u8, version: usize) {
+        let waits = place(&self.plan, version).waits_secs.is_some();
         let seen = self.seen(signer);
-        if !seen.line.contains(&version) {
+        if waits && !seen.line.contains(&version) {
             seen.vetoed.insert(version);
         }
     }

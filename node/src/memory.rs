@@ -1,0 +1,46 @@
+//! What a signer's memory must not become: a core dump, pages on a swap device, or what another process of the same user reads.
+
+use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+
+/// Why memory that holds shares cannot be protected here.
+#[derive(Debug, thiserror::Error)]
+pub enum MemoryError {
+    /// Core dumps stay possible.
+    #[error("core dumps could not be turned off ({0}): a dump would hold opened shares")]
+    CoreDumps(rustix::io::Errno),
+    /// Others of the same user may read it.
+    #[error("the process could not be made unreadable for others ({0}): a debugger would read opened shares")]
+    Dumpable(rustix::io::Errno),
+    /// It may be swapped out.
+    #[error(
+        "memory could not be locked ({0}): opened shares could be written to a swap device; allow it with \
+         LimitMEMLOCK=infinity in the unit of this service (`ulimit -l unlimited` in a shell)"
+    )]
+    Lock(rustix::io::Errno),
+    /// Asked for outside of development.
+    #[error("danger_unlocked_memory works only under a development charter")]
+    NotDevelopment,
+}
+
+/// Turns core dumps off and keeps debuggers of the same user out: for every process, before it reads its first secret.
+pub fn hide() -> Result<(), MemoryError> {
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).map_err(MemoryError::CoreDumps)?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(MemoryError::Dumpable)
+}
+
+/// Keeps all memory, present and future, off the swap device: pages are locked as they are first touched. `unlocked` leaves it
+/// out, loudly, under a development charter only.
+pub fn lock(unlocked: bool, development: bool) -> Result<(), MemoryError> {
+    if unlocked {
+        if !development {
+            return Err(MemoryError::NotDevelopment);
+        }
+        tracing::warn!("DANGER: danger_unlocked_memory is set: opened shares may be swapped to disk");
+        return Ok(());
+    }
+    // With a limit the lock would succeed now and an allocation fail later.
+    let unlimited = Rlimit { current: None, maximum: None };
+    setrlimit(Resource::Memlock, unlimited).map_err(MemoryError::Lock)?;
+    mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT).map_err(MemoryError::Lock)
+}
