@@ -62,6 +62,9 @@ pub struct Config {
     /// Seconds for which an own leaf may be missing from the log, instead of 60; development charters only.
     #[serde(default)]
     pub danger_leaf_patience_secs: Option<u64>,
+    /// Shares in memory may be swapped out; development charters only.
+    #[serde(default)]
+    pub danger_unlocked_memory: bool,
     /// Root of a forked log that this node shall forget, in hexadecimal: see docs/evidence.md.
     #[serde(default)]
     pub give_up_log: Option<String>,

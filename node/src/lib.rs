@@ -28,6 +28,7 @@ pub mod guard;
 pub mod keygen;
 pub mod ledger;
 pub mod log;
+pub mod memory;
 pub mod mesh;
 pub mod metrics;
 pub mod node;

@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use clap::Parser;
 use limen_node::clock::SystemClock;
 use limen_node::config::{Config, Log, LogFormat};
-use limen_node::node::{Node, check};
+use limen_node::memory;
+use limen_node::node::{Node, check, protect};
 use limen_node::witness::Witness;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -27,12 +28,13 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let config = Config::load(&arguments.config)?;
     log(&config.log)?;
-    forbid_core_dumps();
+    memory::hide()?;
     if arguments.check_config {
         check(&config)?;
         tracing::info!(config = %arguments.config.display(), "configuration is usable");
         return Ok(());
     }
+    protect(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let result = runtime.block_on(run(&config));
     // Protocol steps that nobody waits for any more do not hold up the exit.
@@ -60,14 +62,6 @@ impl Running {
             Self::Signer(node) => node.stop().await,
             Self::Witness(witness) => witness.stop().await,
         }
-    }
-}
-
-/// A core dump would write opened shares to disk.
-fn forbid_core_dumps() {
-    use rustix::process::{Resource, Rlimit, setrlimit};
-    if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
-        tracing::warn!(%error, "core dumps could not be turned off: turn them off for this service");
     }
 }
 

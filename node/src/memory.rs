@@ -44,3 +44,14 @@ pub fn lock(unlocked: bool, development: bool) -> Result<(), MemoryError> {
     setrlimit(Resource::Memlock, unlimited).map_err(MemoryError::Lock)?;
     mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT).map_err(MemoryError::Lock)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unlocked_memory_is_for_development() {
+        assert!(matches!(lock(true, false), Err(MemoryError::NotDevelopment)));
+        assert!(lock(true, true).is_ok());
+    }
+}

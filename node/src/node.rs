@@ -30,6 +30,7 @@ use crate::config::{Config, Provider};
 use crate::crypto::CryptoPool;
 use crate::ledger::Ledgers;
 use crate::log::LogAlarm;
+use crate::memory::{self, MemoryError};
 use crate::mesh::{Mesh, Setup};
 use crate::metrics::Metrics;
 use crate::nonces::Nonces;
@@ -106,6 +107,9 @@ pub enum StartError {
     /// Another patience with missing leaves outside of development.
     #[error("danger_leaf_patience_secs works only under a development charter")]
     PatienceRefused,
+    /// Memory that may be swapped out or read by others.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
     /// The trace's file.
     #[error("could not open the trace of partial signatures: {0}")]
     Trace(std::io::Error),
@@ -156,6 +160,15 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     let (charter, _) = read_charter(config)?;
     identity(config, &charter)?;
     if config.witness { Ok(()) } else { provider(config, &charter).map(drop) }
+}
+
+/// Keeps this process's memory off the swap device, as the configuration asks. A witness has no share to hide.
+pub fn protect(config: &Config) -> Result<(), StartError> {
+    if config.witness {
+        return Ok(());
+    }
+    let (charter, _) = read_charter(config)?;
+    Ok(memory::lock(config.danger_unlocked_memory, charter.is_development())?)
 }
 
 pub(crate) fn identity(

@@ -39,7 +39,7 @@ fn node(signer: &Machine, wishes: Wishes) -> String {
     format!(
         "# Written by `limen dev up` at each start; changes are lost.\n\
          node = \"{name}\"\nlisten = \"127.0.0.1:{port}\"\nmetrics = \"127.0.0.1:{metrics}\"\n\
-         data_dir = \"data\"\ncharter = \"../charter.toml\"\nclient_authority = \"../ca/ca.crt\"\n{trace}\
+         data_dir = \"data\"\ncharter = \"../charter.toml\"\nclient_authority = \"../ca/ca.crt\"\ndanger_unlocked_memory = true\n{trace}\
          \n[identity]\ncertificate = \"node.crt\"\nkey = \"node.key\"\n\
          \n[provider]\nkind = \"danger_software\"\nkey_file = \"share-wrapping.key\"\n\
          \n[limits]\nprime_sets = {}\n",

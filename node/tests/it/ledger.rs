@@ -323,7 +323,8 @@ async fn a_coordinator_that_a_version_removes_is_not_served_any_more() {
         world.client(member, &world.cluster.coordinator).show(show()).await.unwrap();
     }
     let block = format!("[[coordinators]]\nid = \"c1\"\npublic_key = \"{}\"\n", world.cluster.coordinator.public);
-    let version = charters::version(&world.cluster, &[world.charter.hash()], 2, &[(&block, "")]);
+    let edits = [(block.as_str(), ""), ("version = 1\n", "version = 1\ncoordinators = []\n")];
+    let version = charters::version(&world.cluster, &[world.charter.hash()], 2, &edits);
     charters::take(&world.cluster, 0, &version.envelope).await.unwrap();
     world.witness_has("the version", |has| has.charter.as_ref() == version.hash.as_bytes()).await;
     for member in [0, 3] {

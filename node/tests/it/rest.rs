@@ -94,7 +94,8 @@ async fn the_daemon_checks_its_configuration_starts_and_stops_on_sigterm() {
     let mut cluster = Cluster::start(2, 2).await;
     cluster.stop(0).await;
     let config = cluster.path("n1.toml");
-    std::fs::write(&config, cluster.config_text(0)).unwrap();
+    let text = format!("danger_unlocked_memory = true\n{}", cluster.config_text(0));
+    std::fs::write(&config, &text).unwrap();
     let daemon = env!("CARGO_BIN_EXE_limen-node");
     let check = Command::new(daemon).arg("--config").arg(&config).arg("--check-config").output().unwrap();
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
@@ -102,14 +103,42 @@ async fn the_daemon_checks_its_configuration_starts_and_stops_on_sigterm() {
     let mut child = Command::new(daemon).arg("--config").arg(&config).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let mut lines = lines.map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("DANGER: danger_unlocked_memory is set")));
     assert!(lines.any(|line| line.contains("signer started")));
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     assert!(lines.any(|line| line.contains("signer stopped")));
     assert!(child.wait().unwrap().success());
 
-    std::fs::write(&config, cluster.config_text(0).replace("[limits]", "[limits]\ncolour = 1")).unwrap();
+    std::fs::write(&config, text.replace("[limits]", "[limits]\ncolour = 1")).unwrap();
     let refused = Command::new(daemon).arg("--config").arg(&config).output().unwrap();
     assert!(!refused.status.success());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("colour"));
+}
+
+/// Opened shares get on no disk: nothing is swapped out or dumped. Where the system does not let a signer lock its memory, it
+/// does not start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signers_memory_stays_in_memory() {
+    let mut cluster = Cluster::start(2, 2).await;
+    cluster.stop(0).await;
+    let config = cluster.path("n1.toml");
+    std::fs::write(&config, cluster.config_text(0)).unwrap();
+    let mut daemon = Command::new(env!("CARGO_BIN_EXE_limen-node"));
+    let mut child = daemon.arg("--config").arg(&config).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let said = lines.find(|line| line.contains("signer started") || line.contains("memory could not be locked"));
+    if said.expect("it starts or says why not").contains("could not be locked") {
+        assert!(!child.wait().unwrap().success());
+        return;
+    }
+    let about = |what: &str| std::fs::read_to_string(format!("/proc/{}/{what}", child.id())).unwrap();
+    let status = about("status");
+    let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
+    assert_ne!(locked.trim(), "0 kB");
+    let limits = about("limits");
+    let cores = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(cores.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

@@ -110,7 +110,7 @@ fn signer_config(plan: &ClusterPlan, name: &str, place: &Place) -> String {
     let limits: String = plan.node_limits.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
     format!(
         "node = \"{name}\"\nlisten = \"{listen}\"\nmetrics = \"{metrics}\"\ndata_dir = \"{name}.data\"\n\
-         charter = \"charter.toml\"\n{trace}\n\
+         charter = \"charter.toml\"\ndanger_unlocked_memory = true\n{trace}\n\
          [identity]\ncertificate = \"{name}.crt\"\nkey = \"{name}.key\"\n\n\
          [provider]\nkind = \"danger_software\"\nkey_file = \"{name}.wrap\"\n\n\
          [limits]\n{limits}"
