@@ -46,6 +46,9 @@ const STANDING_EVERY: (u64, u64) = (32, 7);
 const LINE_EVERY: (u64, u64) = (16, 11);
 /// In one of so many seeds the evidence log is played, and in which.
 const LOG_EVERY: (u64, u64) = (16, 15);
+/// In one of so many seeds signers freeze requesters by themselves, and in which; and in so many of a thousand seeds that have a
+/// ledger, standing, or versions.
+const AUTOMATIC_EVERY: (u64, u64, u16) = (16, 5, 150);
 
 fn charter(plan: &Plan, version: usize) -> Charter {
     let text = plan.toml(version);
@@ -73,7 +76,7 @@ pub struct Report {
 
 impl Case {
     /// The case of a seed. One of sixteen has a ledger, another one versions of the charter, a third one the
-    /// evidence log; one of thirty-two has standing.
+    /// evidence log, in a fourth one signers freeze requesters by themselves; one of thirty-two has standing.
     pub fn of(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let mut plan = plan::draw(&mut dice);
@@ -93,6 +96,12 @@ impl Case {
             if dice.chance(250) {
                 plan = plan.with_standing(&mut dice);
             }
+        }
+        // By dice of their own: in all other seeds everything stays as it is.
+        let mut own = Dice::new(!seed);
+        let besides = plan.keepers.is_some() || plan.standing || plan.live.is_some();
+        if seed % AUTOMATIC_EVERY.0 == AUTOMATIC_EVERY.1 || besides && own.chance(AUTOMATIC_EVERY.2) {
+            plan = plan.with_automatic(&mut own);
         }
         let program = adversary::write(&plan, &mut dice);
         Self { plan, program, real }

@@ -1,5 +1,6 @@
 //! Programs out of chance: what an honest coordinator would do, with everything that a hostile one can think of in between.
 
+mod automatic;
 mod charters;
 mod log;
 mod reserving;
@@ -31,6 +32,7 @@ pub(crate) fn write(plan: &Plan, dice: &mut Dice) -> Vec<Step> {
     author.govern(&mut program);
     author.talk(&mut program);
     author.keep_log(&mut program);
+    author.provoke(&mut program);
     program
 }
 

@@ -19,6 +19,8 @@ pub enum Flaw {
     Deaf,
     /// What was known is gone after a restart.
     ForgetsAtRestart,
+    /// They freeze nobody by themselves.
+    FreezesNobody,
     /// As members of a ledger they acknowledge a second value at a number.
     PromisesTwice,
     /// As members of a ledger they acknowledge what does not fit.
@@ -27,7 +29,7 @@ pub enum Flaw {
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::CountsAlone,
         Self::CountsNothing,
         Self::NeverWaits,
@@ -35,6 +37,7 @@ impl Flaw {
         Self::DeniesNothing,
         Self::Deaf,
         Self::ForgetsAtRestart,
+        Self::FreezesNobody,
         Self::PromisesTwice,
         Self::AddsNothingUp,
     ];
@@ -51,6 +54,7 @@ impl Flaw {
                 }
             }
             Self::CountsNothing => plan.limits.clear(),
+            Self::FreezesNobody => plan.automatic = None,
             Self::Deaf | Self::ForgetsAtRestart | Self::PromisesTwice | Self::AddsNothingUp => {}
             Self::NeverWaits | Self::AsksNobody | Self::DeniesNothing => {
                 for rule in plan.versions.iter_mut().flat_map(|version| &mut version.rules) {

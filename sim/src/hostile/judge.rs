@@ -1,6 +1,7 @@
 //! The reference judge: what may be signed, straight from the rules, slow and simple. It shares no code with the signers: it
 //! reads the plan, not the charter, knows what every draft does because it was meant so, and keeps all that ever happened.
 
+mod automatic;
 mod charters;
 mod freezes;
 mod log;
@@ -14,6 +15,7 @@ use std::fmt;
 
 use super::plan::{Plan, Rule};
 use super::program::{Draft, Label, Stop, Verdict};
+use automatic::OwnFreezes;
 use charters::Charters;
 use freezes::Freezes;
 use log::Log;
@@ -123,6 +125,8 @@ pub enum Rank {
     Log,
     /// Under a version of the charter that may not be in force, or in spite of one that tightens.
     Charter,
+    /// A signer stops what nobody has frozen, or has frozen somebody by itself without reason.
+    Reasonless,
     /// The judge and a signer read the rules differently.
     Disagreement,
 }
@@ -164,6 +168,7 @@ pub(crate) struct Judge {
     releases: Vec<Release>,
     compacted: BTreeSet<u8>,
     freezes: Freezes,
+    own: OwnFreezes,
     reservations: BTreeMap<Label, Reservation>,
     standings: Standings,
     charters: Charters,
@@ -186,6 +191,7 @@ impl Judge {
             releases,
             compacted,
             freezes,
+            own: OwnFreezes::default(),
             reservations,
             standings,
             charters: Charters::default(),
@@ -289,6 +295,7 @@ impl Judge {
         if let Some(freeze) = self.freezes.stops(&self.plan, signer, &request.draft, uptime) {
             return broken(Rank::Frozen, format!("signer {signer} holds freeze z{freeze}"));
         }
+        self.judge_own_freezes(release, &request.draft)?;
         self.judge_people(release)?;
         self.judge_reservation(release)?;
         self.judge_sessions(release)?;

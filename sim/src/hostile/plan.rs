@@ -1,5 +1,6 @@
 //! What a simulated charter says: read as it stands here by the judge, as TOML by the signers.
 
+mod automatic;
 mod keepers;
 mod line;
 
@@ -9,6 +10,7 @@ use limen_policy::charter::Charter;
 
 use super::people;
 use crate::Dice;
+pub(crate) use automatic::Automatic;
 pub(crate) use keepers::{Keepers, LEDGER};
 pub(crate) use line::Place;
 
@@ -202,6 +204,8 @@ pub(crate) struct Plan {
     pub max_expiry_secs: u64,
     /// How long a freeze stays once enough people have lifted it, in seconds.
     pub lift_delay_secs: u64,
+    /// When signers freeze a requester by themselves, if ever.
+    pub automatic: Option<Automatic>,
     /// Who keeps a ledger, if limits and claims are certified.
     pub keepers: Option<Keepers>,
     /// Signers tell each other how they stand, and sign nothing without it.
@@ -305,14 +309,15 @@ impl Plan {
         format!(
             "[groups.guards]\nmembers = [{}]\n[groups.board]\nmembers = [{}]\n[governance]\nnumber = {}\nparents = [{}]\n\
              voids = [{}]\nquorum = \"2 of board\"\nloosening_delay_secs = {}\nguardians = \"guards\"\n\
-             unfreeze = \"2 of board\"\nunfreeze_delay_secs = {}\n",
+             unfreeze = \"2 of board\"\nunfreeze_delay_secs = {}\n{}",
             group(GUARDS),
             group(BOARD),
             self.number(place),
             hashes(&place.parents),
             hashes(&place.voids),
             self.live.unwrap_or(0),
-            self.lift_delay_secs
+            self.lift_delay_secs,
+            self.automatic.map(Automatic::toml).unwrap_or_default()
         )
     }
 }
@@ -459,6 +464,7 @@ pub(crate) fn draw(dice: &mut Dice) -> Plan {
         max_sessions,
         max_expiry_secs,
         lift_delay_secs,
+        automatic: None,
         keepers,
         standing: false,
         log: false,

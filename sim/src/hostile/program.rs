@@ -1,6 +1,7 @@
 //! What the adversary does: a list of steps that can be printed, replayed and shortened. A step that names what no earlier
 //! step has made does nothing, so that any part of a program is a program.
 
+mod automatic;
 mod charters;
 mod log;
 mod reserving;
@@ -9,6 +10,7 @@ mod talk;
 use std::fmt;
 
 use super::plan::Coin;
+pub(crate) use automatic::LiftOwn;
 pub(crate) use charters::{CharterStep, Quorum};
 pub(crate) use log::{LogStep, Shown};
 pub(crate) use reserving::{Bend, Counterfeit, EntryDraft, Handed, LedgerStep};
@@ -212,6 +214,8 @@ pub(crate) enum Step {
         /// Signed by a key that nobody has enrolled.
         forged: bool,
     },
+    /// Somebody's word that signers' own freezes may be lifted is handed in.
+    LiftOwn(LiftOwn),
     /// Something happens at the ledger.
     Ledger(LedgerStep),
     /// Signers tell each other how they stand.
@@ -318,6 +322,7 @@ impl fmt::Display for Step {
                 "signer {signer} is handed p{person}'s {}word that {freezes:?} may be lifted",
                 if *forged { "forged " } else { "" }
             ),
+            Self::LiftOwn(lift) => lift.fmt(f),
             Self::Ledger(step) => step.fmt(f),
             Self::Talk(step) => step.fmt(f),
             Self::Charter(step) => step.fmt(f),

@@ -1,37 +1,36 @@
 //! An honest signer: the node's own decisions and store, on a clock, a disk and with keys of ours.
 
+mod process;
+mod waiting;
+
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, RwLock};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use limen_node::charters::{Follows, Orphans};
+use limen_node::charters::{Follows as _, Orphans};
 use limen_node::clock::{Clock, Millis, Now, Running, Uptime};
 use limen_node::crypto::CryptoPool;
 use limen_node::decisions::{Decisions, Keys};
 use limen_node::guard::KeyFacts;
 use limen_node::ledger::{Keeper, Ledgers, NoPeers};
 use limen_node::log::{Follower, LogAlarm};
-use limen_node::metrics::Metrics;
-use limen_node::peers::{self, Talk, Talks};
+use limen_node::peers::{self, Talk};
 use limen_node::recent::Recent;
 use limen_node::standing::Standings;
 use limen_node::store::{Options, Store, compaction};
 use limen_node::{charters, freezes, upkeep};
 use limen_policy::charter::Charter;
 use limen_wire::error::ApiError;
-use limen_wire::ids::{ClusterId, IntentId, NodeId};
+use limen_wire::ids::{ClusterId, IntentId, NodeId, RequesterId};
 use limen_wire::keys::SigningKey;
 use limen_wire::pb;
-use limen_wire::pb::peer_message::Kind;
 use redb::Builder;
 
 use super::disk::Disk;
 use crate::Dice;
+pub(crate) use process::Process;
+pub(crate) use waiting::wait;
 
 /// Wall time and running time that only steps of the program move.
 #[derive(Debug, Default)]
@@ -57,63 +56,6 @@ pub(crate) struct Files {
     pub texts: Vec<String>,
     /// They follow one another. If not, a machine takes whatever file it is given.
     pub live: bool,
-}
-
-/// A process that runs: what the daemon has beside its sockets.
-pub(crate) struct Process {
-    me: NodeId,
-    identity: &'static SigningKey,
-    keys: Arc<Keys>,
-    store: Store,
-    recent: Recent,
-    running: Running,
-    held: RwLock<Arc<Charter>>,
-    ledgers: Ledgers,
-    standings: Standings,
-    log_alarm: LogAlarm,
-    orphans: Orphans,
-    crypto: CryptoPool,
-    /// What it has said and nobody has carried away yet.
-    said: Mutex<Vec<(NodeId, Talk)>>,
-}
-
-impl Follows for Process {
-    fn decisions(&self) -> Decisions<'_> {
-        let Self { store, keys, recent, running, .. } = self;
-        Decisions { charter: self.charter(), store, keys, recent, now: running.now() }
-    }
-    fn held(&self) -> &RwLock<Arc<Charter>> {
-        &self.held
-    }
-    fn metrics(&self) -> &Metrics {
-        static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::default);
-        &METRICS
-    }
-    fn crypto(&self) -> &CryptoPool {
-        &self.crypto
-    }
-    fn orphans(&self) -> &Orphans {
-        &self.orphans
-    }
-}
-
-impl Talks for Process {
-    fn me(&self) -> &NodeId {
-        &self.me
-    }
-    fn identity(&self) -> &SigningKey {
-        self.identity
-    }
-    fn standings(&self) -> &Standings {
-        &self.standings
-    }
-    fn log_alarm(&self) -> &LogAlarm {
-        &self.log_alarm
-    }
-    fn send(&self, to: &NodeId, kind: Kind) {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.extend(Talk::of(kind).map(|talk| (to.clone(), talk)));
-    }
 }
 
 /// A disk as it was, to be put back one day.
@@ -268,7 +210,8 @@ impl Signer {
         if self.process.is_some() {
             return false;
         }
-        let store = open(&self.disk, &self.node);
+        self.boots += 1;
+        let store = open(&self.disk, &self.node, self.boots);
         let before = store.view().expect("a view").uptime().expect("an uptime");
         let clock: Arc<dyn Clock> = Arc::<Dial>::clone(&self.dial);
         let running = Running::new(clock, before);
@@ -285,7 +228,6 @@ impl Signer {
         };
         let known = store.view().expect("a view").lineage().expect("a lineage");
         let other = known.is_none_or(|lineage| lineage.in_force() != charter.hash());
-        self.boots += 1;
         boot[..8].copy_from_slice(&self.boots.to_be_bytes());
         let pinned = other.then(|| Charter::clone(&charter));
         let starting = store.write_blocking(move |txn| {
@@ -344,11 +286,25 @@ impl Signer {
     /// Ends the freezes that people have lifted, if their delay has run.
     pub(crate) fn lift(&self) {
         let Some(decisions) = self.decisions() else { return };
-        let frozen = decisions.store.view().and_then(|view| view.freeze_rows()).expect("freezes");
-        if frozen.iter().any(|(_, row)| !row.lifters.is_empty()) {
+        let view = decisions.store.view().expect("a view");
+        let named = view.freeze_rows().expect("freezes").iter().any(|(_, row)| !row.lifters.is_empty());
+        if named || view.automatic_rows().expect("freezes").iter().any(|(_, row)| !row.lifters.is_empty()) {
             let (charter, now) = (Arc::clone(&decisions.charter), decisions.now);
             decisions.store.write_blocking(move |txn| freezes::lift_due(txn, &charter, now)).expect("a write");
         }
+    }
+
+    /// Whom it has frozen by itself, by which freeze, if it runs.
+    pub(crate) fn own_freezes(&self) -> Option<Vec<(RequesterId, IntentId)>> {
+        let rows = self.decisions()?.store.view().and_then(|view| view.automatic_rows()).expect("freezes");
+        Some(rows.into_iter().map(|(requester, row)| (requester, IntentId::new(row.id))).collect())
+    }
+
+    /// Whether it has noted a request, if it runs.
+    pub(crate) fn holds(&self, id: &IntentId) -> bool {
+        let holds =
+            |decisions: Decisions<'_>| decisions.store.view().expect("a view").intent(id).expect("a row").is_some();
+        self.decisions().is_some_and(holds)
     }
 
     /// Forgets what has ended and was seen longer ago than this.
@@ -365,8 +321,18 @@ pub(crate) fn node(index: u8) -> NodeId {
     NodeId::new(format!("signer-{index}")).expect("a name")
 }
 
-fn open(disk: &Disk, node: &NodeId) -> Store {
+/// What it draws is different at every machine and start, and the same in every run.
+fn open(disk: &Disk, node: &NodeId, boots: u64) -> Store {
     let mut options = Options::new(node.clone(), ClusterId::new("sim").expect("a name"));
+    let seed = node.as_str().bytes().fold(boots, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
+    let dice = Mutex::new(Dice::new(seed));
+    options.draw = Box::new(move || {
+        let mut dice = dice.lock().unwrap_or_else(PoisonError::into_inner);
+        let words: [u64; 4] = std::array::from_fn(|_| dice.throw());
+        let mut bytes = [0; 32];
+        bytes.chunks_mut(8).zip(words).for_each(|(place, word)| place.copy_from_slice(&word.to_be_bytes()));
+        bytes
+    });
     options.on_fatal = Box::new(|error| panic!("a simulated store failed: {error}"));
     let db = Builder::new().set_cache_size(4 << 20).create_with_backend(disk.clone()).expect("a database");
     Store::start(db, options).expect("a store")
@@ -378,28 +344,8 @@ fn blank(node: &NodeId) -> Disk {
     let mut made = BLANK.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     let disk = made.entry(node.clone()).or_insert_with(|| {
         let disk = Disk::default();
-        drop(open(&disk, node));
+        drop(open(&disk, node, 0));
         disk
     });
     disk.copy()
-}
-
-struct Parked(Thread);
-
-impl Wake for Parked {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Waits for a future that only the store's writer keeps waiting.
-pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
-    let waker = Waker::from(Arc::new(Parked(std::thread::current())));
-    let (mut context, mut future) = (Context::from_waker(&waker), pin!(future));
-    loop {
-        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
-            return value;
-        }
-        std::thread::park();
-    }
 }

@@ -1,11 +1,13 @@
 //! Where a program plays: honest signers, people, requesters, time, and what travels between them.
 
 mod asking;
+mod automatic;
 mod charters;
 mod freezing;
 mod hearing;
 mod log;
 mod reserving;
+mod signing;
 mod talk;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,6 +26,7 @@ use super::program::{Label, Step};
 use super::shares::Shares;
 use super::signer::{Files, Signer};
 use crate::Dice;
+use automatic::OwnFreezes;
 use charters::Line;
 use freezing::{Frozen, Lifted};
 use log::Books;
@@ -75,6 +78,7 @@ pub(crate) struct Stage {
     cancellations: Vec<(pb::Envelope, Label)>,
     frozen: BTreeMap<Label, Frozen>,
     lifted: Vec<Lifted>,
+    own: OwnFreezes,
     noted: BTreeSet<(u8, Label)>,
     tokens: Vec<Token>,
     signed: BTreeSet<Label>,
@@ -124,6 +128,7 @@ impl Stage {
             cancellations: Vec::new(),
             frozen: BTreeMap::new(),
             lifted: Vec::new(),
+            own: OwnFreezes::default(),
             noted: BTreeSet::new(),
             tokens: Vec::new(),
             signed: BTreeSet::new(),
@@ -195,7 +200,7 @@ impl Stage {
         self.note(step.to_string());
         self.act(step)?;
         self.look_at_charters();
-        Ok(())
+        self.look_at_own_freezes()
     }
 
     fn act(&mut self, step: &Step) -> Result<(), Violation> {
@@ -210,6 +215,7 @@ impl Stage {
             Step::Tell { signer, paper } => self.tell(*signer, *paper),
             Step::Freeze { .. } => self.freeze(step),
             Step::Lift { .. } => self.lift(step),
+            Step::LiftOwn(lift) => self.lift_own(*lift),
             Step::Deliver => {
                 if let Some((signer, record)) = self.news.pop_front() {
                     self.count("news delivered");

@@ -1,3 +1,4 @@
+mod automatic;
 mod charters;
 mod freezes;
 mod log;
@@ -37,6 +38,7 @@ pub(crate) fn plan() -> Plan {
         max_sessions: 16,
         max_expiry_secs: 86_400,
         lift_delay_secs: 60,
+        automatic: None,
         keepers: None,
         standing: false,
         log: false,

@@ -111,19 +111,25 @@ impl Author<'_> {
 
     /// A small request, all the way, by a set with this signer.
     pub(super) fn small(&mut self, signer: u8) -> Vec<Step> {
+        self.small_of(0, signer)
+    }
+
+    /// A small request of this requester's.
+    pub(super) fn small_of(&mut self, requester: usize, signer: u8) -> Vec<Step> {
         let request = self.label();
         let (nonce, name, kind) = (request as u64, request, pick(self.dice, &[Kind::Native, Kind::Token]));
-        let draft = Draft { requester: 0, kind, units: 1, to: 0, nonce, name, life_secs: 3600, replaces: None };
+        let draft = Draft { requester, kind, units: 1, to: 0, nonce, name, life_secs: 3600, replaces: None };
         let mut steps = vec![Step::Ask(request, draft)];
         let papers = self.opinions(request, 0, &mut steps);
         let everybody = 1..=self.plan.honest();
         steps.extend(everybody.map(|signer| Step::Announce { signer, request, papers: papers.clone(), spoil: None }));
         steps.extend(self.delay());
+        steps.extend(self.reserve(request));
         steps.push(round());
         let others = (1..=self.plan.signers).rev().filter(|other| *other != signer);
         let set: Vec<u8> = [signer].into_iter().chain(others).take(self.plan.required.into()).collect();
         let asked = set.iter().copied().filter(|member| *member <= self.plan.honest()).collect();
-        let (session, certificates, spoil, finish) = (self.session(), Vec::new(), None, false);
+        let (session, certificates, spoil, finish) = (self.session(), self.certificates(request), None, false);
         steps.push(Step::Sign { set, asked, session, request, papers, certificates, spoil, finish });
         steps
     }

@@ -83,6 +83,12 @@ impl Seen {
 }
 
 impl Judge {
+    /// Whether a signer has been handed a version that is neither in force there nor what that rests on.
+    pub(super) fn version_may_wait(&self, signer: u8) -> bool {
+        let stands = |seen: &Seen, version: &usize| ancestors(&self.plan, seen.in_force).contains(version);
+        self.charters.seen.get(&signer).is_some_and(|seen| !seen.whole.keys().all(|version| stands(seen, version)))
+    }
+
     fn seen(&mut self, signer: u8) -> &mut Seen {
         self.charters.seen.entry(signer).or_insert_with(|| Seen { line: BTreeSet::from([0]), ..Seen::default() })
     }

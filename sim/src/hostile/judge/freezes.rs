@@ -21,6 +21,12 @@ impl Freezes {
         self.lifted.entry((signer, label)).or_default().entry(person).or_insert(uptime);
     }
 
+    /// Whether a signer was ever handed a freeze that may stop something of this requester's: nobody has to be able to read it.
+    pub(super) fn may_stop(&self, signer: u8, requester: usize) -> bool {
+        let mut held = self.frozen.iter().filter(|((holder, _), _)| *holder == signer);
+        held.any(|(_, (stop, _))| !matches!(stop, Stop::Requester(other) if *other != requester))
+    }
+
     /// A freeze that stops this at a signer that has been running for so long.
     pub(super) fn stops(&self, plan: &Plan, signer: u8, draft: &Draft, uptime: u64) -> Option<Label> {
         let held = self.frozen.iter().filter(|((holder, _), (stop, _))| *holder == signer && touches(*stop, draft));

@@ -26,6 +26,7 @@ impl Judge {
     /// A signer has been running for so long when it is started.
     pub(crate) fn boots(&mut self, signer: u8, uptime: u64) {
         self.log.started.insert(signer, uptime);
+        self.own.boots(signer);
     }
 
     /// An honest node has cosigned a tree.

@@ -2,34 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use limen_node::approvals::{Papers, Shown};
+use limen_node::approvals::Papers;
 use limen_node::clock::{Millis, Now, Uptime};
-use limen_node::guard::{self, Reservations, Verdict as Decision};
-use limen_node::store::rows::StoredSignature;
-use limen_node::{admission, decisions::Decisions};
+use limen_node::guard;
 use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict as Word};
 use limen_wire::error::ApiError;
-use limen_wire::ids::{CredentialId, PersonId, SessionId};
+use limen_wire::ids::{CredentialId, PersonId};
 use limen_wire::intent::seal_intent;
 use limen_wire::pb;
 
-use super::{Asked, Said, Stage, Token};
+use super::{Asked, Said, Stage};
 use crate::hostile::bytes::{self, CHAIN};
 use crate::hostile::flaw::Flaw;
-use crate::hostile::judge::{Rank, Release, Request, Statement, Violation};
-use crate::hostile::program::{Draft, Forge, Handed, Label, Paper, Spoil, Step, Verdict};
+use crate::hostile::judge::{Rank, Request, Statement, Violation};
+use crate::hostile::program::{Draft, Forge, Label, Paper, Spoil, Step, Verdict};
 use crate::hostile::signer::wait;
 use crate::hostile::{KEY, people};
-
-/// How long a session may take, in milliseconds.
-pub(super) const SESSION_MS: u64 = 10_000;
-
-/// The name of a session.
-fn session_id(session: usize) -> [u8; 32] {
-    let mut id = [0x5e; 32];
-    id[..8].copy_from_slice(&(session as u64).to_be_bytes());
-    id
-}
 
 impl Stage {
     pub(super) fn ask(&mut self, label: Label, draft: &Draft) {
@@ -84,25 +72,18 @@ impl Stage {
         let expires_at_secs = self.now_secs() + life_secs;
         let mut nonce = [7; 32];
         nonce[..8].copy_from_slice(&(*label as u64).to_be_bytes());
-        let approval = Approval {
-            cluster: facts.cluster,
-            intent_id: facts.intent_id,
-            effects_digest: facts.effects_digest,
-            decoder_version: facts.decoder_version,
-            slice: facts.slice,
-            freeze_epoch: facts.freeze_epoch,
-            person: PersonId::new(format!("p{person}")).expect("a name"),
-            credential: CredentialId::new(format!("p{person}-{class}")).expect("a name"),
-            preceding,
-            expires_at_secs,
-            verdict: match verdict {
-                Verdict::Approve => Word::Approve,
-                Verdict::Reject => Word::Reject,
-                Verdict::Withdraw => Word::Withdraw,
-            },
-            reason: if *verdict == Verdict::Reject { "no".to_owned() } else { String::new() },
-            nonce,
+        let name = PersonId::new(format!("p{person}")).expect("a name");
+        let credential = CredentialId::new(format!("p{person}-{class}")).expect("a name");
+        let word = match verdict {
+            Verdict::Approve => Word::Approve,
+            Verdict::Reject => Word::Reject,
+            Verdict::Withdraw => Word::Withdraw,
         };
+        let mut approval = facts.draft((name, credential), word, (expires_at_secs, nonce));
+        approval.preceding = preceding;
+        if word == Word::Reject {
+            approval.reason = "no".to_owned();
+        }
         let signed = prove(approval, people::credential_key(*person, *terminal));
         let (person, terminal, verdict, request) = (*person, *terminal, *verdict, *request);
         let statement = Statement { person, terminal, request, verdict, after, expires_at_secs, version };
@@ -162,7 +143,7 @@ impl Stage {
         signed.to_envelope()
     }
 
-    fn spoilt(&self, request: Label, spoil: Option<Spoil>) -> Option<pb::Envelope> {
+    pub(super) fn spoilt(&self, request: Label, spoil: Option<Spoil>) -> Option<pb::Envelope> {
         let mut envelope = self.asked.get(&request)?.envelope.clone();
         let mut payload = envelope.payload.to_vec();
         match spoil {
@@ -192,10 +173,8 @@ impl Stage {
     /// Notes a call for the judge, if the signer holds the request now.
     pub(super) fn entered(&mut self, signer: u8, request: Label, said: BTreeSet<Label>) {
         let Some(id) = self.asked.get(&request).map(|asked| asked.id) else { return };
-        let holds =
-            |decisions: Decisions<'_>| decisions.store.view().expect("a view").intent(&id).expect("a row").is_some();
         let known = self.noted.contains(&(signer, request));
-        if (known || self.signer(signer).and_then(|one| one.decisions()).is_some_and(holds))
+        if (known || self.signer(signer).is_some_and(|one| one.holds(&id)))
             && let Some(moment) = self.moment(signer)
         {
             self.noted.insert((signer, request));
@@ -217,6 +196,7 @@ impl Stage {
             let shown = decisions.show(&examined, &Papers { approvals: &papers, checks: &[] })?;
             wait(decisions.announce(examined, envelope, shown))
         });
+        self.sighted(signer, request);
         match answer {
             Ok(announced) => {
                 let allowed = announced.examined.decision().allowed;
@@ -239,158 +219,9 @@ impl Stage {
         }
         Ok(())
     }
-
-    pub(super) fn sign(&mut self, step: &Step) -> Result<(), Violation> {
-        let Step::Sign { asked, session, finish, .. } = step else { return Ok(()) };
-        for signer in asked {
-            if let Err(violation) = self.sign_at(*signer, step) {
-                self.wrong.entry(*session).or_insert(violation);
-            }
-        }
-        if !self.is_signed(*session) {
-            return Ok(());
-        }
-        // Only what came to a signature is a loss.
-        self.wrong.get(session).map_or(Ok(()), |violation| Err(violation.clone()))?;
-        self.finish(*session, *finish)
-    }
-
-    fn sign_at(&mut self, signer: u8, step: &Step) -> Result<(), Violation> {
-        let Step::Sign { set, session, request, papers, certificates, spoil, .. } = step else { return Ok(()) };
-        let Some(envelope) = self.spoilt(*request, *spoil) else { return Ok(()) };
-        let (papers, honest) = self.papers(papers, *request);
-        let handed = self.handed(certificates);
-        let Some(decisions) = self.signer(signer).and_then(|one| one.decisions()) else { return Ok(()) };
-        let indices: Vec<u32> = set.iter().map(|index| u32::from(*index)).collect();
-        let decided = decisions.examine(&envelope).and_then(|examined| {
-            let call = guard::sign_call(&session_id(*session), &indices)?;
-            let no_standing = self.lacks_standing(signer, examined.key());
-            // Where the evidence log is not played no leaf is ever missing.
-            let leaf_patience_ms = if self.plan.log { guard::LEAF_PATIENCE_MS } else { u64::MAX };
-            let call = guard::SignCall { leaf_patience_ms, no_standing, ..call };
-            if decisions.stored(&examined)?.is_some() {
-                return Ok(None);
-            }
-            let mut shown: Shown = decisions.show(&examined, &Papers { approvals: &papers, checks: &[] })?;
-            shown.reservations = Reservations::read(&decisions.charter, &examined, &handed, SESSION_MS);
-            wait(decisions.sign(examined, call, envelope, shown)).map(Some)
-        });
-        let decided = match decided {
-            Ok(Some(decided)) => decided,
-            Ok(None) => {
-                self.count("repeated");
-                self.note(format!("    signer {signer} repeats its answer"));
-                return Ok(());
-            }
-            Err(error) => {
-                self.refused(signer, &error);
-                return Ok(());
-            }
-        };
-        self.entered(signer, *request, honest);
-        self.learnt(signer, decided.news);
-        match decided.verdict {
-            Decision::Allowed(permit) => {
-                self.note(format!("    signer {signer} takes part"));
-                let token = Token { signer, request: *request, session: *session, set: set.clone(), permit };
-                self.release(token, certificates)
-            }
-            Decision::Repeat(_) => {
-                self.count("repeated");
-                Ok(())
-            }
-            Decision::Refused(error) => {
-                self.refused(signer, &error);
-                Ok(())
-            }
-        }
-    }
-
-    fn release(&mut self, token: Token, certificates: &[Handed]) -> Result<(), Violation> {
-        let Some(moment) = self.moment(token.signer) else { return Ok(()) };
-        let id = token.permit.examined().intent().id;
-        let request = self.asked.iter().find(|(_, asked)| asked.id == id).map_or(Label::MAX, |(label, _)| *label);
-        let release = Release {
-            signer: token.signer,
-            request,
-            session: token.session,
-            set: token.set.clone(),
-            digest: token.permit.input().ecdsa_digest().unwrap_or_default(),
-            certificates: certificates.iter().filter(|one| one.forge.is_none()).map(|one| one.entry).collect(),
-            moment,
-        };
-        self.count("permitted");
-        let other_charter = token.permit.record().charter != *self.files.charters[moment.version].hash().as_bytes();
-        let other_session = *token.permit.session() != SessionId::new(session_id(token.session));
-        self.tokens.push(token);
-        if other_charter || other_session {
-            let what = "the permission is for another charter or session than asked for".to_owned();
-            return Err(Violation { rank: Rank::Set, what });
-        }
-        self.judge.released(release)
-    }
-
-    /// A signature exists once every honest member of the set has let its last message go: the others are the adversary's.
-    fn is_signed(&self, session: usize) -> bool {
-        let tokens: Vec<&Token> = self.tokens.iter().filter(|token| token.session == session).collect();
-        let Some(last) = tokens.last() else { return false };
-        let with = |member: &&u8| {
-            **member > self.plan.honest()
-                || tokens.iter().any(|token| {
-                    token.signer == **member
-                        && token.set == last.set
-                        && token.permit.params() == last.permit.params()
-                        && token.permit.input() == last.permit.input()
-                })
-        };
-        last.set.iter().all(|member| with(&member))
-    }
-
-    fn finish(&mut self, session: usize, finish: bool) -> Result<(), Violation> {
-        let Some(last) = self.tokens.iter().rfind(|token| token.session == session) else { return Ok(()) };
-        let (request, set) = (last.request, last.set.clone());
-        let version = self.moment(last.signer).map_or(0, |moment| moment.version);
-        let signature = self.shares.sign(&last.permit).map_err(|what| Violation { rank: Rank::Bytes, what })?;
-        let elapsed = self.elapsed_ms;
-        if self.signed.insert(request) {
-            self.count("signed");
-            let kinds = (self.judge.wants_people(request, version), self.judge.waits(request, version));
-            match kinds {
-                (true, _) => self.count("signed after approvals"),
-                (_, true) => self.count("signed after a delay"),
-                _ => {}
-            }
-            if kinds.1 && kinds.0 {
-                self.count("signed after approvals and a delay");
-            }
-        } else {
-            self.count("signed again");
-        }
-        self.note(format!("    i{request} is signed"));
-        if finish {
-            self.keep(request, session, &set, &signature);
-        }
-        self.judge.signed(request, elapsed)
-    }
-
-    /// The honest members of the set get the signature.
-    fn keep(&self, request: Label, session: usize, set: &[u8], signature: &[u8]) {
-        let Some(id) = self.asked.get(&request).map(|asked| asked.id) else { return };
-        for signer in set {
-            let Some(decisions) = self.signer(*signer).and_then(|one| one.decisions()) else { continue };
-            let token = self.tokens.iter().rfind(|token| token.session == session && token.signer == *signer);
-            let (session, now) = (session_id(session).to_vec(), decisions.now);
-            let stored =
-                StoredSignature { signature: signature.to_vec(), recovery_id: 0, session, signers: set.to_vec() };
-            let leaf =
-                token.and_then(|token| admission::signature_leaf(&decisions.charter, &token.permit, &stored, now));
-            let keeping = decisions.store.write_blocking(move |txn| admission::keep(txn, id, (stored, leaf), now.wall));
-            keeping.expect("a write");
-        }
-    }
 }
 
-fn prove(approval: Approval, key: &limen_wire::keys::SigningKey) -> SignedApproval {
+pub(super) fn prove(approval: Approval, key: &limen_wire::keys::SigningKey) -> SignedApproval {
     let proof = Proof::Signature(key.sign(approval.digest().as_bytes()));
     SignedApproval { approval, proof }
 }

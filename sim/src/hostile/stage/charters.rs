@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use limen_policy::approval::Facts;
 use limen_policy::succession::facts;
-use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict};
+use limen_wire::approval::{SignedApproval, Verdict};
 use limen_wire::charter::SignedCharter;
 use limen_wire::ids::{CredentialId, PersonId};
 use limen_wire::pb;
 
 use super::Stage;
+use super::asking::prove;
 use crate::hostile::people;
 use crate::hostile::plan::{BOARD, GUARDS};
 use crate::hostile::program::{CharterStep, Quorum};
@@ -60,26 +60,14 @@ impl Stage {
 
     /// What a person says of a version.
     fn about(&self, version: usize, person: usize, verdict: Verdict, forged: bool) -> SignedApproval {
-        let Facts { cluster, intent_id, effects_digest, decoder_version, slice, freeze_epoch } =
-            facts(&self.files.charters[version]);
-        let approval = Approval {
-            cluster,
-            intent_id,
-            effects_digest,
-            decoder_version,
-            slice,
-            freeze_epoch,
-            person: PersonId::new(format!("p{person}")).expect("a name"),
-            credential: CredentialId::new(format!("p{person}-terminal")).expect("a name"),
-            preceding: None,
-            expires_at_secs: 1,
-            verdict,
-            reason: if verdict == Verdict::Approve { String::new() } else { "too much".to_owned() },
-            nonce: [7; 32],
-        };
+        let name = PersonId::new(format!("p{person}")).expect("a name");
+        let credential = CredentialId::new(format!("p{person}-terminal")).expect("a name");
+        let mut approval = facts(&self.files.charters[version]).draft((name, credential), verdict, (1, [7; 32]));
+        if verdict == Verdict::Reject {
+            approval.reason = "too much".to_owned();
+        }
         let key = if forged { people::foreign_key() } else { people::credential_key(person, true) };
-        let proof = Proof::Signature(key.sign(approval.digest().as_bytes()));
-        SignedApproval { approval, proof }
+        prove(approval, key)
     }
 
     /// A running signer is shown a record: if it is about the charter, it knows from now on.

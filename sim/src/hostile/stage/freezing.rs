@@ -21,6 +21,8 @@ pub(super) struct Lifted {
     envelope: pb::Envelope,
     person: usize,
     freezes: Vec<Label>,
+    /// All that it names, also signers' own.
+    ids: Vec<IntentId>,
 }
 
 /// What a record truly says.
@@ -28,7 +30,7 @@ pub(super) enum Word {
     /// A guardian stops something.
     Freeze(Label, Stop),
     /// Somebody of the board lifts these.
-    Lift(usize, Vec<Label>),
+    Lift(usize, Vec<Label>, Vec<IntentId>),
 }
 
 fn scope(stop: Stop) -> FreezeScope {
@@ -73,19 +75,30 @@ impl Stage {
     pub(super) fn lift(&mut self, step: &Step) {
         let Step::Lift { signer, person, freezes, forged } = step else { return };
         let named = |label: &Label| Some((*label, Freeze::open(&self.frozen.get(label)?.envelope).ok()?.0.id));
-        let (labels, mut ids): (Vec<Label>, Vec<IntentId>) = freezes.iter().filter_map(named).unzip();
+        let named: (Vec<Label>, Vec<IntentId>) = freezes.iter().filter_map(named).unzip();
+        self.lift_these(*signer, *person, named, *forged);
+    }
+
+    /// Hands in somebody's word that these may be lifted, if it names any.
+    pub(super) fn lift_these(
+        &mut self,
+        signer: u8,
+        person: usize,
+        (labels, mut ids): (Vec<Label>, Vec<IntentId>),
+        forged: bool,
+    ) {
         if ids.is_empty() {
             return;
         }
-        let (cluster, name, credential) = names(*person);
+        let (cluster, name, credential) = names(person);
         ids.sort_unstable();
         let (id, reason) = (IntentId::new([0; 32]), "they are gone".to_owned());
-        let unfreeze = Unfreeze { id, cluster, person: name, credential, freezes: ids, reason };
-        let record = signed(PayloadType::Unfreeze, unfreeze.to_payload(), *person, *forged);
-        if !forged && BOARD.contains(person) {
-            self.lifted.push(Lifted { envelope: record.clone(), person: *person, freezes: labels });
+        let unfreeze = Unfreeze { id, cluster, person: name, credential, freezes: ids.clone(), reason };
+        let record = signed(PayloadType::Unfreeze, unfreeze.to_payload(), person, forged);
+        if !forged && BOARD.contains(&person) {
+            self.lifted.push(Lifted { envelope: record.clone(), person, freezes: labels, ids });
         }
-        self.hand(*signer, record, true);
+        self.hand(signer, record, true);
     }
 
     /// What a record says, if it is as it was signed by somebody with a say.
@@ -94,7 +107,7 @@ impl Stage {
             return Some(Word::Freeze(*label, frozen.stop));
         }
         let lifted = self.lifted.iter().find(|lifted| lifted.envelope == *record)?;
-        Some(Word::Lift(lifted.person, lifted.freezes.clone()))
+        Some(Word::Lift(lifted.person, lifted.freezes.clone(), lifted.ids.clone()))
     }
 
     /// A running signer has been handed it: whatever it answers, it has to heed it.
@@ -102,7 +115,8 @@ impl Stage {
         let Some(moment) = self.moment(signer) else { return };
         match word {
             Word::Freeze(label, stop) => self.judge.frozen(signer, label, stop, moment.uptime),
-            Word::Lift(person, freezes) => {
+            Word::Lift(person, freezes, ids) => {
+                ids.into_iter().for_each(|id| self.judge.own_lifted(signer, id, person, moment.uptime));
                 freezes.into_iter().for_each(|label| self.judge.lifted(signer, label, person, moment.uptime));
             }
         }

@@ -144,7 +144,7 @@ impl Stage {
             base: made.base.clone(),
             ..pb::LedgerReserveRequest::default()
         };
-        let mut heard = Vec::new();
+        let (mut heard, claimed) = (Vec::new(), shown.clone());
         for request in shown {
             let papers = self.spoken(request, quiet);
             let (approvals, honest) = self.papers(&papers, request);
@@ -166,6 +166,7 @@ impl Stage {
             answer = self.ask_to_reserve(member, call).unwrap_or(answer);
         }
         if member <= self.plan.honest() {
+            claimed.into_iter().for_each(|request| self.sighted(member, request));
             heard.into_iter().for_each(|(request, said)| self.entered(member, request, said));
         }
         match answer {

@@ -1,6 +1,6 @@
 //! The harness bites: naive signers are found, and by a short program.
 
-use crate::hostile::{Case, Flaw, LEDGER_EVERY, Rank};
+use crate::hostile::{AUTOMATIC_EVERY, Case, Flaw, LEDGER_EVERY, Rank};
 
 /// The first violation among some seeds, made small.
 fn found(flaw: Flaw, mut seeds: impl Iterator<Item = u64>) -> Option<(Rank, usize)> {
@@ -88,4 +88,11 @@ fn members_that_acknowledge_two_values_at_one_number_are_found() {
 #[test]
 fn members_that_add_nothing_up_are_found() {
     is_found_at_the_ledger(Flaw::AddsNothingUp, 200, &[Rank::Limit, Rank::Nonce, Rank::Idempotency], 14);
+}
+
+#[test]
+fn signers_that_freeze_nobody_by_themselves_are_found() {
+    let (every, first, _) = AUTOMATIC_EVERY;
+    let seeds = (0..60).map(|seed| seed * every + first);
+    is_found_among(Flaw::FreezesNobody, seeds, &[Rank::Frozen], 8);
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::hostile::Case;
 
 /// So many of a thousand seeds must meet each of these: what nobody meets was not tried.
-const ENOUGH: [(&str, u64); 56] = [
+const ENOUGH: [(&str, u64); 59] = [
     ("signed", 350),
     ("signed again", 150),
     ("signed after approvals", 100),
@@ -39,6 +39,9 @@ const ENOUGH: [(&str, u64); 56] = [
     ("nonce_conflict", 5),
     ("too_many_sessions", 30),
     ("session_dead", 20),
+    ("own freeze: made", 30),
+    ("own freeze: lifted", 10),
+    ("own freeze: refuses", 20),
     ("ledger: certified", 50),
     ("ledger: settled", 40),
     ("ledger: given up", 40),
