@@ -53,15 +53,25 @@ impl Author<'_> {
         }
         steps.extend(self.small_of(requester, signer));
         if self.dice.chance(300) {
-            let again = self.label();
-            steps.push(Step::Ask(again, self.denied(again, requester)));
-            steps.extend(self.shows(again, Audience::Everybody, 0));
-            let old = self.dice.chance(500);
-            for person in BOARD {
-                steps.push(Step::LiftOwn(LiftOwn { signer, requester, person, old, forged: false }));
-            }
-            steps.extend(self.small_of(requester, signer));
+            steps.extend(self.again(refused, requester, signer));
         }
+        steps
+    }
+
+    /// The same requester is frozen anew, and somebody comes with what lifted the freeze before.
+    fn again(&mut self, refused: u32, requester: usize, signer: u8) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for _ in 0..refused {
+            let request = self.label();
+            steps.push(Step::Ask(request, self.denied(request, requester)));
+            steps.extend(self.shows(request, Audience::Everybody, 0));
+        }
+        let old = self.dice.chance(700);
+        for person in BOARD {
+            steps.push(Step::LiftOwn(LiftOwn { signer, requester, person, old, forged: false }));
+        }
+        steps.push(Step::Wait(self.plan.lift_delay_secs * 1000));
+        steps.extend(self.small_of(requester, signer));
         steps
     }
 
