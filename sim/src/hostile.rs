@@ -49,6 +49,9 @@ const LOG_EVERY: (u64, u64) = (16, 15);
 /// In one of so many seeds signers freeze requesters by themselves, and in which; and in so many of a thousand seeds that have a
 /// ledger, standing, or versions.
 const AUTOMATIC_EVERY: (u64, u64, u16) = (16, 5, 150);
+/// In one of so many seeds rules ask for checks from outside, and in which; and in so many of a thousand seeds that have a ledger
+/// they do, and a vault has a ceiling.
+const OUTSIDE_EVERY: (u64, u64, u16) = (16, 9, 400);
 
 fn charter(plan: &Plan, version: usize) -> Charter {
     let text = plan.toml(version);
@@ -76,7 +79,8 @@ pub struct Report {
 
 impl Case {
     /// The case of a seed. One of sixteen has a ledger, another one versions of the charter, a third one the
-    /// evidence log, in a fourth one signers freeze requesters by themselves; one of thirty-two has standing.
+    /// evidence log, in a fourth one signers freeze requesters by themselves, in a fifth one rules ask for checks from outside; one of
+    /// thirty-two has standing. Some with a ledger have a ceiling.
     pub fn of(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let mut plan = plan::draw(&mut dice);
@@ -102,6 +106,10 @@ impl Case {
         let besides = plan.keepers.is_some() || plan.standing || plan.live.is_some();
         if seed % AUTOMATIC_EVERY.0 == AUTOMATIC_EVERY.1 || besides && own.chance(AUTOMATIC_EVERY.2) {
             plan = plan.with_automatic(&mut own);
+        }
+        let ceiling = plan.keepers.is_some() && own.chance(OUTSIDE_EVERY.2);
+        if seed % OUTSIDE_EVERY.0 == OUTSIDE_EVERY.1 || ceiling {
+            plan = plan.with_outside(ceiling, &mut own);
         }
         let program = adversary::write(&plan, &mut dice);
         Self { plan, program, real }

@@ -3,6 +3,7 @@
 mod automatic;
 mod charters;
 mod log;
+mod outside;
 mod reserving;
 mod talk;
 
@@ -13,7 +14,7 @@ use crate::Dice;
 /// Writes a program for a plan.
 pub(crate) fn write(plan: &Plan, dice: &mut Dice) -> Vec<Step> {
     let mut author =
-        Author { plan, dice, requests: 0, said: 0, sessions: 0, frozen: 0, entries: 0, reserved: Vec::new() };
+        Author { plan, dice, requests: 0, said: 0, sessions: 0, frozen: 0, entries: 0, found: 0, reserved: Vec::new() };
     let wanted = 2 + author.below(4);
     let spender = author.dice.chance(300);
     let mut flows: Vec<Vec<Step>> = Vec::new();
@@ -33,6 +34,7 @@ pub(crate) fn write(plan: &Plan, dice: &mut Dice) -> Vec<Step> {
     author.talk(&mut program);
     author.keep_log(&mut program);
     author.provoke(&mut program);
+    author.look_outside(&mut program);
     program
 }
 
@@ -44,6 +46,7 @@ struct Author<'a> {
     sessions: usize,
     frozen: Label,
     entries: Label,
+    found: Label,
     /// Which entries were made for which requests.
     reserved: Vec<(Label, Label)>,
 }

@@ -21,6 +21,10 @@ pub enum Flaw {
     ForgetsAtRestart,
     /// They freeze nobody by themselves.
     FreezesNobody,
+    /// They want no checks.
+    ChecksNothing,
+    /// Ceilings do not exist.
+    FillsUp,
     /// As members of a ledger they acknowledge a second value at a number.
     PromisesTwice,
     /// As members of a ledger they acknowledge what does not fit.
@@ -29,7 +33,7 @@ pub enum Flaw {
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::CountsAlone,
         Self::CountsNothing,
         Self::NeverWaits,
@@ -38,6 +42,8 @@ impl Flaw {
         Self::Deaf,
         Self::ForgetsAtRestart,
         Self::FreezesNobody,
+        Self::ChecksNothing,
+        Self::FillsUp,
         Self::PromisesTwice,
         Self::AddsNothingUp,
     ];
@@ -55,11 +61,17 @@ impl Flaw {
             }
             Self::CountsNothing => plan.limits.clear(),
             Self::FreezesNobody => plan.automatic = None,
+            Self::FillsUp => {
+                if let Some(outside) = &mut plan.outside {
+                    outside.ceiling = None;
+                }
+            }
             Self::Deaf | Self::ForgetsAtRestart | Self::PromisesTwice | Self::AddsNothingUp => {}
-            Self::NeverWaits | Self::AsksNobody | Self::DeniesNothing => {
+            Self::NeverWaits | Self::AsksNobody | Self::DeniesNothing | Self::ChecksNothing => {
                 for rule in plan.versions.iter_mut().flat_map(|version| &mut version.rules) {
                     match self {
                         Self::NeverWaits => rule.delay_secs = 0,
+                        Self::ChecksNothing => rule.checks.clear(),
                         // Some classes cannot be allowed without people: they are left out.
                         Self::AsksNobody if rule.class != super::plan::Class::Unknown => rule.approvals = None,
                         _ => {}
@@ -70,7 +82,8 @@ impl Flaw {
                 for version in &mut plan.versions {
                     let denies = self == Self::DeniesNothing;
                     version.rules.retain(|rule| {
-                        let empty = rule.verb == Verb::Require && rule.approvals.is_none() && rule.delay_secs == 0;
+                        let asks = rule.approvals.is_some() || rule.delay_secs > 0 || !rule.checks.is_empty();
+                        let empty = rule.verb == Verb::Require && !asks;
                         !(empty || denies && rule.verb == Verb::Deny)
                     });
                 }

@@ -5,6 +5,7 @@ mod automatic;
 mod charters;
 mod freezes;
 mod log;
+mod outside;
 mod people;
 mod reserving;
 mod rules;
@@ -19,6 +20,8 @@ use automatic::OwnFreezes;
 use charters::Charters;
 use freezes::Freezes;
 use log::Log;
+pub(crate) use outside::Finding;
+use outside::OutsideWorld;
 use people::Ballot;
 pub(crate) use reserving::Reservation;
 use standing::Standings;
@@ -80,6 +83,8 @@ pub(crate) struct Release {
     pub certificates: Vec<Label>,
     /// What it signs.
     pub digest: [u8; 32],
+    /// Which findings went along, as they are.
+    pub findings: Vec<Label>,
     /// When.
     pub moment: Moment,
 }
@@ -113,6 +118,10 @@ pub enum Rank {
     Limit,
     /// Nothing in the ledger reserves it.
     Reservation,
+    /// A checker that a rule asks for has not passed it, or has objected.
+    Check,
+    /// More may come to be in a vault than its ceiling allows, or nobody has told what it holds.
+    Ceiling,
     /// Another set than the charter asks for.
     Set,
     /// Without knowing how enough peers stand.
@@ -173,6 +182,7 @@ pub(crate) struct Judge {
     standings: Standings,
     charters: Charters,
     log: Log,
+    outside: OutsideWorld,
     signed: Vec<(Label, u64)>,
 }
 
@@ -196,6 +206,7 @@ impl Judge {
             standings,
             charters: Charters::default(),
             log: Log::default(),
+            outside: OutsideWorld::default(),
             signed,
         }
     }
@@ -297,6 +308,7 @@ impl Judge {
         }
         self.judge_own_freezes(release, &request.draft)?;
         self.judge_people(release)?;
+        self.judge_findings(release, &request.draft)?;
         self.judge_reservation(release)?;
         self.judge_sessions(release)?;
         self.judge_claims(release, &request.draft)
@@ -351,6 +363,7 @@ impl Judge {
         }
         self.signed.push((request, elapsed_ms));
         self.judge_limits(elapsed_ms)?;
+        self.judge_ceiling()?;
         let once = self.plan.keepers.is_some() || self.plan.sets_meet();
         if once { self.judge_once(request) } else { Ok(()) }
     }

@@ -5,11 +5,11 @@ use std::sync::OnceLock;
 use limen_wire::keys::SigningKey;
 use zeroize::Zeroizing;
 
-use super::plan::{PEOPLE, REQUESTERS};
+use super::plan::{CHECKERS, PEOPLE, REQUESTERS};
 
 fn keys() -> &'static [SigningKey] {
     static KEYS: OnceLock<Vec<SigningKey>> = OnceLock::new();
-    let seeds = 1..=u8::try_from(2 * PEOPLE + REQUESTERS + 1).unwrap_or(u8::MAX);
+    let seeds = 1..=u8::try_from(2 * PEOPLE + REQUESTERS + 1 + CHECKERS.len()).unwrap_or(u8::MAX);
     KEYS.get_or_init(|| seeds.map(|seed| SigningKey::ed25519_from_seed(&Zeroizing::new([seed; 32]))).collect())
 }
 
@@ -40,4 +40,9 @@ pub(crate) fn credential_key(person: usize, terminal: bool) -> &'static SigningK
 /// One that nobody has enrolled.
 pub(crate) fn foreign_key() -> &'static SigningKey {
     &keys()[REQUESTERS + 2 * PEOPLE]
+}
+
+/// A checker's.
+pub(crate) fn checker_key(checker: usize) -> &'static SigningKey {
+    &keys()[REQUESTERS + 2 * PEOPLE + 1 + checker]
 }

@@ -3,6 +3,7 @@
 mod automatic;
 mod keepers;
 mod line;
+mod outside;
 
 use std::fmt;
 
@@ -13,6 +14,7 @@ use crate::Dice;
 pub(crate) use automatic::Automatic;
 pub(crate) use keepers::{Keepers, LEDGER};
 pub(crate) use line::Place;
+pub(crate) use outside::{BOUGHT, CHECKERS, Ceiling, HOT, MAX_AGE_SECS, Outside, VAULT, WATCH};
 
 /// One unit of every simulated amount.
 pub(crate) const UNIT: u128 = 100_000;
@@ -146,6 +148,8 @@ pub(crate) struct Rule {
     pub from_first_sight: bool,
     /// The people behind the requester do not count.
     pub not_by_requester: bool,
+    /// Which checkers have to have passed it.
+    pub checks: Vec<usize>,
 }
 
 /// What a limit adds up over.
@@ -206,6 +210,8 @@ pub(crate) struct Plan {
     pub lift_delay_secs: u64,
     /// When signers freeze a requester by themselves, if ever.
     pub automatic: Option<Automatic>,
+    /// Who looks at requests from outside, if anybody does.
+    pub outside: Option<Outside>,
     /// Who keeps a ledger, if limits and claims are certified.
     pub keepers: Option<Keepers>,
     /// Signers tell each other how they stand, and sign nothing without it.
@@ -264,6 +270,7 @@ impl Plan {
             people::machine_key(people::MACHINES).public_key()
         );
         text += &self.ledger_toml();
+        text += &self.outside_toml();
         for (index, people) in self.behind.iter().enumerate() {
             let duty = if index + 1 == REQUESTERS { "keys" } else { "request" };
             let people: Vec<String> = people.iter().map(|person| format!("\"p{person}\"")).collect();
@@ -408,6 +415,10 @@ impl Rule {
         if self.from_first_sight {
             line("delay_from = \"first-sight\"".to_owned());
         }
+        if !self.checks.is_empty() {
+            let named: Vec<String> = self.checks.iter().map(|checker| format!("{:?}", CHECKERS[*checker])).collect();
+            line(format!("checks = [{}]", named.join(", ")));
+        }
         if self.not_by_requester {
             line("not_by_requester = true".to_owned());
         }
@@ -430,6 +441,7 @@ pub(crate) fn rule(name: &str, verb: Verb, class: Class, coin: Option<Coin>) -> 
         delay_secs: 0,
         from_first_sight: false,
         not_by_requester: false,
+        checks: Vec::new(),
     }
 }
 
@@ -465,6 +477,7 @@ pub(crate) fn draw(dice: &mut Dice) -> Plan {
         max_expiry_secs,
         lift_delay_secs,
         automatic: None,
+        outside: None,
         keepers,
         standing: false,
         log: false,

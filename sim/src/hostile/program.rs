@@ -4,6 +4,7 @@
 mod automatic;
 mod charters;
 mod log;
+mod outside;
 mod reserving;
 mod talk;
 
@@ -13,6 +14,7 @@ use super::plan::Coin;
 pub(crate) use automatic::LiftOwn;
 pub(crate) use charters::{CharterStep, Quorum};
 pub(crate) use log::{LogStep, Shown};
+pub(crate) use outside::{Doctored, Found, OutsideStep, Tells};
 pub(crate) use reserving::{Bend, Counterfeit, EntryDraft, Handed, LedgerStep};
 pub(crate) use talk::{Lie, TalkStep};
 
@@ -224,6 +226,8 @@ pub(crate) enum Step {
     Charter(CharterStep),
     /// Something happens at the evidence log.
     Log(LogStep),
+    /// Something happens outside the cluster.
+    Outside(OutsideStep),
     /// What a signer tells another one arrives, the oldest first.
     Deliver,
     /// Or is lost.
@@ -327,6 +331,7 @@ impl fmt::Display for Step {
             Self::Talk(step) => step.fmt(f),
             Self::Charter(step) => step.fmt(f),
             Self::Log(step) => step.fmt(f),
+            Self::Outside(step) => step.fmt(f),
             Self::Deliver => f.write_str("the oldest news between signers arrives"),
             Self::Lose => f.write_str("the oldest news between signers is lost"),
             Self::Wait(millis) => write!(f, "{millis} ms pass"),

@@ -58,10 +58,9 @@ pub(crate) struct Files {
     pub live: bool,
 }
 
-/// A disk as it was, to be put back one day.
+/// A disk as it was, to be put back one day, and how far the journal on it goes.
 struct OldDisk {
     disk: Disk,
-    /// How far the journal on it goes.
     records: u64,
 }
 

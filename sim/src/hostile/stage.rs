@@ -6,6 +6,7 @@ mod charters;
 mod freezing;
 mod hearing;
 mod log;
+mod outside;
 mod reserving;
 mod signing;
 mod talk;
@@ -30,6 +31,7 @@ use automatic::OwnFreezes;
 use charters::Line;
 use freezing::{Frozen, Lifted};
 use log::Books;
+use outside::Findings;
 use reserving::Desk;
 use talk::Post;
 
@@ -87,6 +89,7 @@ pub(crate) struct Stage {
     news: VecDeque<(u8, pb::Envelope)>,
     post: Post,
     books: Books,
+    findings: Findings,
     /// Judges.
     pub judge: Judge,
     /// What happened.
@@ -136,6 +139,7 @@ impl Stage {
             news: VecDeque::new(),
             post: Post::default(),
             books: Books::default(),
+            findings: Findings::default(),
             counts: Counts::new(),
             trace: Vec::new(),
             plan,
@@ -231,6 +235,7 @@ impl Stage {
             Step::Talk(step) => self.talk(step),
             Step::Charter(step) => self.at_the_charter(step),
             Step::Log(step) => return self.at_the_log(step),
+            Step::Outside(step) => self.outside(step),
             Step::Wait(millis) => {
                 self.elapsed_ms += millis;
                 for signer in self.signers.iter_mut().chain(&mut self.witnesses) {

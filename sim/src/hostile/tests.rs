@@ -4,6 +4,7 @@ mod freezes;
 mod log;
 mod losses;
 mod naive;
+mod outside;
 mod reserving;
 mod seeds;
 mod sets;
@@ -39,6 +40,7 @@ pub(crate) fn plan() -> Plan {
         max_expiry_secs: 86_400,
         lift_delay_secs: 60,
         automatic: None,
+        outside: None,
         keepers: None,
         standing: false,
         log: false,

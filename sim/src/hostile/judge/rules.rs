@@ -1,5 +1,6 @@
 //! The rules, read straight from the plan: deny beats all, what no rule allows is denied, requirements add up.
 
+use super::outside::never_fits;
 use crate::hostile::plan::{Class, Coin, FEE, Limit, Per, Plan, REQUESTERS, Rule, UNIT, Verb, Where};
 use crate::hostile::program::{Draft, Kind};
 
@@ -77,10 +78,11 @@ pub(crate) fn decide<'a>(plan: &'a Plan, version: usize, draft: &Draft) -> Optio
     }
     let fits =
         |(limit, _, amount): &(usize, String, u128)| plan.limits[*limit].amount.is_none_or(|most| *amount <= most);
-    if !charges(plan, draft).iter().all(fits) {
+    if !charges(plan, draft).iter().all(fits) || never_fits(plan, draft) {
         return None;
     }
-    Some(rules.into_iter().filter(|rule| rule.approvals.is_some() || rule.delay_secs > 0).collect())
+    let asks = |rule: &&Rule| rule.approvals.is_some() || rule.delay_secs > 0 || !rule.checks.is_empty();
+    Some(rules.into_iter().filter(asks).collect())
 }
 
 /// What a draft takes of which limit, for which subject.

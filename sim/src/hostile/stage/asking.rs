@@ -191,9 +191,10 @@ impl Stage {
     ) -> Result<(), Violation> {
         let Some(envelope) = self.spoilt(request, spoil) else { return Ok(()) };
         let (papers, honest) = self.papers(papers, request);
+        let (checks, _) = self.findings(request);
         let Some(decisions) = self.signer(signer).and_then(|one| one.decisions()) else { return Ok(()) };
         let answer = decisions.examine(&envelope).and_then(|examined| {
-            let shown = decisions.show(&examined, &Papers { approvals: &papers, checks: &[] })?;
+            let shown = decisions.show(&examined, &Papers { approvals: &papers, checks: &checks })?;
             wait(decisions.announce(examined, envelope, shown))
         });
         self.sighted(signer, request);

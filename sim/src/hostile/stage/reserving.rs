@@ -154,8 +154,8 @@ impl Stage {
             if examined.is_some_and(|(envelope, decisions)| decisions.examine(envelope).is_ok()) {
                 heard.push((request, honest));
             }
-            let checks = Vec::new();
-            call.requests.push(pb::LedgerRequested { intent, approvals, key_certificate, external_checks: checks });
+            let (external_checks, _) = self.findings(request);
+            call.requests.push(pb::LedgerRequested { intent, approvals, key_certificate, external_checks });
         }
         let Some(mut answer) = self.ask_to_reserve(member, call.clone()) else { return };
         if let Ok(response) = &answer
@@ -211,6 +211,9 @@ impl Stage {
             };
             let entry = made.entry.clone();
             let why = refusal.error.map(|error| error.message).unwrap_or_default();
+            if reached && why.contains("\"full\"") {
+                self.count("ceiling: full");
+            }
             self.note(format!("    member {member} refuses e{label}: {why}"));
             self.count(match refusal.hint {
                 _ if reached => "ledger: limit reached",

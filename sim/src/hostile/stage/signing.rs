@@ -42,7 +42,7 @@ impl Stage {
         let Step::Sign { set, session, request, papers, certificates, spoil, .. } = step else { return Ok(()) };
         let Some(envelope) = self.spoilt(*request, *spoil) else { return Ok(()) };
         let (papers, honest) = self.papers(papers, *request);
-        let handed = self.handed(certificates);
+        let (handed, (checks, found)) = (self.handed(certificates), self.findings(*request));
         let Some(decisions) = self.signer(signer).and_then(|one| one.decisions()) else { return Ok(()) };
         let indices: Vec<u32> = set.iter().map(|index| u32::from(*index)).collect();
         let decided = decisions.examine(&envelope).and_then(|examined| {
@@ -54,7 +54,7 @@ impl Stage {
             if decisions.stored(&examined)?.is_some() {
                 return Ok(None);
             }
-            let mut shown: Shown = decisions.show(&examined, &Papers { approvals: &papers, checks: &[] })?;
+            let mut shown: Shown = decisions.show(&examined, &Papers { approvals: &papers, checks: &checks })?;
             shown.reservations = Reservations::read(&decisions.charter, &examined, &handed, SESSION_MS);
             wait(decisions.sign(examined, call, envelope, shown)).map(Some)
         });
@@ -77,7 +77,7 @@ impl Stage {
             Decision::Allowed(permit) => {
                 self.note(format!("    signer {signer} takes part"));
                 let token = Token { signer, request: *request, session: *session, set: set.clone(), permit };
-                self.release(token, certificates)
+                self.release(token, certificates, found)
             }
             Decision::Repeat(_) => {
                 self.count("repeated");
@@ -87,13 +87,16 @@ impl Stage {
                 if error.code == Code::Frozen {
                     self.says_frozen(signer, *request);
                 }
+                if ["the check by", "objects:", "nobody attests"].iter().any(|words| error.message.contains(words)) {
+                    self.count("check: missing");
+                }
                 self.refused(signer, &error);
                 Ok(())
             }
         }
     }
 
-    fn release(&mut self, token: Token, certificates: &[Handed]) -> Result<(), Violation> {
+    fn release(&mut self, token: Token, certificates: &[Handed], findings: Vec<Label>) -> Result<(), Violation> {
         let Some(moment) = self.moment(token.signer) else { return Ok(()) };
         let id = token.permit.examined().intent().id;
         let request = self.asked.iter().find(|(_, asked)| asked.id == id).map_or(Label::MAX, |(label, _)| *label);
@@ -104,6 +107,7 @@ impl Stage {
             set: token.set.clone(),
             digest: token.permit.input().ecdsa_digest().unwrap_or_default(),
             certificates: certificates.iter().filter(|one| one.forge.is_none()).map(|one| one.entry).collect(),
+            findings,
             moment,
         };
         self.count("permitted");
@@ -141,6 +145,9 @@ impl Stage {
         let elapsed = self.elapsed_ms;
         if self.signed.insert(request) {
             self.count("signed");
+            if self.judge.flows_in(request) {
+                self.count("ceiling: let in");
+            }
             let kinds = (self.judge.wants_people(request, version), self.judge.waits(request, version));
             match kinds {
                 (true, _) => self.count("signed after approvals"),

@@ -1,6 +1,6 @@
 //! The harness bites: naive signers are found, and by a short program.
 
-use crate::hostile::{AUTOMATIC_EVERY, Case, Flaw, LEDGER_EVERY, Rank};
+use crate::hostile::{AUTOMATIC_EVERY, Case, Flaw, LEDGER_EVERY, OUTSIDE_EVERY, Rank};
 
 /// The first violation among some seeds, made small.
 fn found(flaw: Flaw, mut seeds: impl Iterator<Item = u64>) -> Option<(Rank, usize)> {
@@ -95,4 +95,15 @@ fn signers_that_freeze_nobody_by_themselves_are_found() {
     let (every, first, _) = AUTOMATIC_EVERY;
     let seeds = (0..60).map(|seed| seed * every + first);
     is_found_among(Flaw::FreezesNobody, seeds, &[Rank::Frozen], 8);
+}
+
+#[test]
+fn signers_that_want_no_checks_are_found() {
+    let (every, first, _) = OUTSIDE_EVERY;
+    is_found_among(Flaw::ChecksNothing, (0..60).map(|seed| seed * every + first), &[Rank::Check], 8);
+}
+
+#[test]
+fn signers_that_fill_a_vault_up_are_found() {
+    is_found_at_the_ledger(Flaw::FillsUp, 200, &[Rank::Ceiling], 14);
 }

@@ -13,11 +13,11 @@ fn keeping(holds: u128) -> Plan {
     Plan { keepers: Some(Keepers { reservation_secs: 60 }), limits, ..plan() }
 }
 
-fn reserve(entry: Label, request: Label) -> Step {
+pub(super) fn reserve(entry: Label, request: Label) -> Step {
     Step::Ledger(LedgerStep::Reserve { entry, requests: vec![request], version: 0 })
 }
 
-fn make(entry: Label, draft: EntryDraft) -> Step {
+pub(super) fn make(entry: Label, draft: EntryDraft) -> Step {
     Step::Ledger(LedgerStep::Make(entry, draft))
 }
 
@@ -25,12 +25,12 @@ fn claims(requests: &[Label]) -> EntryDraft {
     EntryDraft { requests: requests.to_vec(), ..EntryDraft::default() }
 }
 
-fn show(entry: Label, members: &[u8]) -> Step {
+pub(super) fn show(entry: Label, members: &[u8]) -> Step {
     Step::Ledger(LedgerStep::Show { entry, members: members.to_vec(), quiet: false })
 }
 
 /// Asks the honest one of a set with the corrupt signer.
-fn sign(signer: u8, session: usize, request: Label, entry: Label, forge: Option<Counterfeit>) -> Step {
+pub(super) fn sign(signer: u8, session: usize, request: Label, entry: Label, forge: Option<Counterfeit>) -> Step {
     let (certificates, papers) = (vec![Handed { entry, forge }], Vec::new());
     let (set, asked) = (vec![signer, 3], vec![signer]);
     Step::Sign { set, asked, session, request, papers, certificates, spoil: None, finish: false }

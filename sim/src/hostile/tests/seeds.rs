@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::hostile::Case;
 
 /// So many of a thousand seeds must meet each of these: what nobody meets was not tried.
-const ENOUGH: [(&str, u64); 59] = [
+const ENOUGH: [(&str, u64); 65] = [
     ("signed", 350),
     ("signed again", 150),
     ("signed after approvals", 100),
@@ -42,6 +42,12 @@ const ENOUGH: [(&str, u64); 59] = [
     ("own freeze: made", 30),
     ("own freeze: lifted", 10),
     ("own freeze: refuses", 20),
+    ("check: passed", 45),
+    ("check: objected", 20),
+    ("check: missing", 25),
+    ("ceiling: let in", 10),
+    ("ceiling: full", 2),
+    ("ceiling: arrived", 4),
     ("ledger: certified", 50),
     ("ledger: settled", 40),
     ("ledger: given up", 40),
