@@ -16,6 +16,7 @@ const FILES: &[&str] = &[
     "limen/v1/signer.proto",
     "limen/v1/peer.proto",
     "limen/v1/evidence.proto",
+    "limen/v1/hsm.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

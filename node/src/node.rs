@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use limen_hsm::files::check_mode;
+use limen_hsm::{DangerSoftware, HsmError};
 use limen_policy::charter::{Charter, CharterError};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CharterHash, NodeId};
@@ -44,7 +46,6 @@ use crate::standing::Standings;
 use crate::stops::exchange;
 use crate::store::{Options, Store, StoreError};
 use crate::trace::PartialTrace;
-use crate::vault::provider::{DangerSoftware, KeyProvider, ProviderError, check_mode};
 use crate::vault::{Vault, VaultError};
 use crate::{charters, entropy, exporter, keygen, log, upkeep, witnesses};
 
@@ -94,7 +95,7 @@ pub enum StartError {
     NoProvider,
     /// The wrapping key or the mode of a secret file.
     #[error(transparent)]
-    Provider(#[from] ProviderError),
+    Provider(#[from] HsmError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -148,7 +149,7 @@ pub(crate) fn read_charter(config: &Config) -> Result<(Charter, String), StartEr
     Ok((charter, text))
 }
 
-fn provider(config: &Config, charter: &Charter) -> Result<Box<dyn KeyProvider>, StartError> {
+fn provider(config: &Config, charter: &Charter) -> Result<Box<dyn limen_hsm::Provider>, StartError> {
     let Some(Provider::DangerSoftware { key_file }) = &config.provider else { return Err(StartError::NoProvider) };
     let provider = DangerSoftware::open(key_file, charter.is_development())?;
     tracing::warn!("DANGER: shares are sealed under a key in a file; for development only");

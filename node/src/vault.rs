@@ -1,17 +1,17 @@
 //! The share vault: shares at rest, sealed; shares in memory, only for who holds a token.
 //!
-//! A share is sealed by AES-256-GCM under a data key that a [`provider::KeyProvider`] has wrapped. Associated data name
+//! A share is sealed by AES-256-GCM under a data key that a [`limen_hsm::Provider`] has wrapped. Associated data name
 //! node, key, epoch, record and purpose, and a generation number that must be the one the journal noted: a record moved
 //! to another place, node or time does not open. Core share and protocol set-up are separate records.
 
-pub mod provider;
 mod sealed;
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
+use limen_hsm::{HsmError, Kind, Provider};
 use limen_mpc::{ImportError, KeyPublic, KeyShare, NonceError, NoncePair, Seed, nonce_batch};
-use limen_wire::ids::{ClusterId, KeyId, NodeId};
+use limen_wire::ids::{ClusterId, KekId, KeyId, NodeId};
 use sha2::{Digest, Sha256};
 
 use crate::entropy;
@@ -19,10 +19,11 @@ use crate::guard::{PresignToken, SignToken};
 use crate::store::rows::ShareRow;
 use crate::store::{Store, StoreError, View};
 
-pub use provider::{KeyProvider, ProviderError};
 use sealed::{DataKey, Place};
 
 const META_DATA_KEY: &str = "wrapped-data-key";
+/// The wrapping key of the data key; the software provider opens stores from before keys had names under it.
+const KEK: &str = limen_hsm::software::UNNAMED;
 const CORE: &str = "core";
 const SETUP: &str = "set-up";
 
@@ -31,7 +32,7 @@ const SETUP: &str = "set-up";
 pub enum VaultError {
     /// The wrapping key.
     #[error("the key that wraps the vault: {0}")]
-    Provider(#[from] ProviderError),
+    Provider(#[from] HsmError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -123,22 +124,20 @@ pub fn decode_public(key: &KeyId, bytes: &[u8]) -> Result<KeyPublic, VaultError>
 
 impl Vault {
     /// Unwraps the data key, or makes and wraps one in a new store.
-    pub fn open(
-        cluster: ClusterId,
-        node: NodeId,
-        provider: &dyn KeyProvider,
-        store: &Store,
-    ) -> Result<Self, VaultError> {
+    pub fn open(cluster: ClusterId, node: NodeId, provider: &dyn Provider, store: &Store) -> Result<Self, VaultError> {
         let context = format!("limen node data key v1\0{cluster}\0{node}");
+        let kek = wrapping_key()?;
         let data_key = match store.view()?.meta(META_DATA_KEY)? {
-            Some(wrapped) => {
-                DataKey::new(&provider.unseal(context.as_bytes(), &wrapped)?).ok_or(ProviderError::Opened)?
-            }
+            Some(wrapped) => data_key(&provider.unseal(&kek, context.as_bytes(), &wrapped)?)?,
             None => {
+                // A start that ended before the store had a data key has left the wrapping key.
+                if !provider.keks()?.contains(&kek) {
+                    provider.create_kek(&kek)?;
+                }
                 let fresh = entropy::random::<32>();
-                let wrapped = provider.seal(context.as_bytes(), fresh.as_ref())?;
+                let wrapped = provider.seal(&kek, context.as_bytes(), fresh.as_ref())?;
                 store.write_blocking(move |txn| txn.put_meta(META_DATA_KEY, &wrapped))?;
-                DataKey::new(fresh.as_ref()).ok_or(ProviderError::Opened)?
+                data_key(fresh.as_ref())?
             }
         };
         Ok(Self { cluster, node, data_key, shares: RwLock::default() })
@@ -203,6 +202,15 @@ impl Vault {
     pub fn share_to_presign(&self, token: &PresignToken) -> Result<Arc<KeyShare>, VaultError> {
         self.share(&token.key().public.key)
     }
+}
+
+fn wrapping_key() -> Result<KekId, HsmError> {
+    KekId::new(KEK).map_err(|error| HsmError::new(Kind::Input, "name the wrapping key", error.to_string()))
+}
+
+fn data_key(bytes: &[u8]) -> Result<DataKey, HsmError> {
+    let wrong = || HsmError::new(Kind::DoesNotOpen, "use the data key", "what was opened has not 32 bytes");
+    DataKey::new(bytes).ok_or_else(wrong)
 }
 
 impl std::fmt::Debug for Vault {

@@ -166,6 +166,11 @@ name!(
     CurrencyId, "currency", 64
 );
 
+name!(
+    /// Names a wrapping key of a signer: one for a node and an epoch group, one for each cold key.
+    KekId, "wrapping key", 96
+);
+
 macro_rules! hash32 {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*

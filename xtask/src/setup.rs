@@ -1,9 +1,10 @@
 //! Installs what is missing, by package name, saying what and why.
 //!
-//! Nothing is fetched by address: Debian, npm and Python packages come through their own clients, in
+//! Nothing is fetched by address: Debian, npm and Python packages and crates come through their own clients, in
 //! exact versions that lock files and requirement files in this repository name.
 
 mod debian;
+mod kryoptic;
 mod npm;
 mod python;
 mod stamp;
@@ -27,7 +28,8 @@ Usage: cargo xtask setup [--offline]
   --offline   install nothing; only say what is there and what is not
 
 Debian packages are installed when we are root; otherwise the command is printed. npm packages go to
-node_modules beside their package.json, Python packages to a virtual environment in the build folder.";
+node_modules beside their package.json, Python packages to a virtual environment in the build folder,
+where the tests' second PKCS#11 token is built too.";
 
 /// What a command is about to need.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -96,6 +98,7 @@ pub(crate) fn prepare(workspace: &Workspace, need: Need, network: Network) -> Re
     }
     if need == Need::Everything {
         missing.extend(python::prepare(workspace, network));
+        missing.extend(kryoptic::prepare(workspace, network));
     }
     Ok(missing)
 }

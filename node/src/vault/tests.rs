@@ -1,6 +1,6 @@
+use limen_hsm::DangerSoftware;
 use limen_wire::ids::Epoch;
 
-use super::provider::{DangerSoftware, ProviderError};
 use super::sealed::{DataKey, Place};
 use super::*;
 
@@ -48,28 +48,6 @@ fn a_sealed_record_opens_only_in_its_own_place_and_generation() {
 }
 
 #[test]
-fn the_software_provider_is_for_development_only() {
-    let (_folder, path) = key_file(&"ab".repeat(32), 0o600);
-    assert!(matches!(DangerSoftware::open(&path, false), Err(ProviderError::NotDevelopment)));
-    let provider = DangerSoftware::open(&path, true).unwrap();
-    let sealed = provider.seal(b"here", b"secret").unwrap();
-    assert_eq!(provider.unseal(b"here", &sealed).unwrap().as_slice(), b"secret");
-    assert!(provider.unseal(b"there", &sealed).is_err());
-    assert!(!provider.describe().hardware);
-    assert!(!format!("{provider:?}").contains("ab"));
-}
-
-#[test]
-fn an_exposed_or_wrong_key_file_is_refused() {
-    let (_folder, path) = key_file(&"ab".repeat(32), 0o644);
-    assert!(matches!(DangerSoftware::open(&path, true), Err(ProviderError::Exposed { mode: 0o644, .. })));
-    for text in ["", "abcd", &"zz".repeat(32), &"ab".repeat(33)] {
-        let (_folder, path) = key_file(text, 0o600);
-        assert!(matches!(DangerSoftware::open(&path, true), Err(ProviderError::Content { .. })), "{text}");
-    }
-}
-
-#[test]
 fn the_vault_opens_only_under_the_key_that_made_it() {
     let (cluster, node, _) = names();
     let folder = tempfile::tempdir().unwrap();
@@ -80,9 +58,37 @@ fn the_vault_opens_only_under_the_key_that_made_it() {
     Vault::open(cluster.clone(), node.clone(), &right, &store).unwrap();
     let (_second, path) = key_file(&"cd".repeat(32), 0o600);
     let wrong = DangerSoftware::open(&path, true).unwrap();
-    let refused = Vault::open(cluster.clone(), node, &wrong, &store);
-    assert!(matches!(refused, Err(VaultError::Provider(ProviderError::Opened))));
+    let refused = |wrong: &DangerSoftware| match Vault::open(cluster.clone(), node.clone(), wrong, &store) {
+        Err(VaultError::Provider(error)) => error.kind(),
+        other => unreachable!("{other:?}"),
+    };
+    assert_eq!(refused(&wrong), Kind::Missing, "a device without the wrapping key");
+    wrong.create_kek(&wrapping_key().unwrap()).unwrap();
+    assert_eq!(refused(&wrong), Kind::DoesNotOpen, "another key of the same name");
     let other = NodeId::new("n2").unwrap();
     let refused = Vault::open(cluster, other, &right, &store);
-    assert!(matches!(refused, Err(VaultError::Provider(ProviderError::Opened))), "a store moved to another node");
+    assert!(
+        matches!(refused, Err(VaultError::Provider(error)) if error.kind() == Kind::DoesNotOpen),
+        "a store moved to another node"
+    );
+}
+
+/// What a store holds that was made before the software provider's keys had names: `nonce ‖ ciphertext ‖ tag` under its key file.
+#[test]
+fn a_store_from_before_wrapping_keys_had_names_opens() {
+    use aes_gcm::aead::{Aead as _, Payload};
+    use aes_gcm::{Aes256Gcm, KeyInit as _};
+    let (cluster, node, _) = names();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), crate::store::Options::new(node.clone(), cluster.clone())).unwrap();
+    let context = format!("limen node data key v1\0{cluster}\0{node}");
+    let cipher = Aes256Gcm::new_from_slice(&[0xab; 32]).unwrap();
+    let sealed = cipher.encrypt(&[7; 12].into(), Payload { msg: &[9; 32], aad: context.as_bytes() }).unwrap();
+    store.write_blocking(move |txn| txn.put_meta(META_DATA_KEY, &[&[7; 12][..], &sealed].concat())).unwrap();
+    let (_folder, path) = key_file(&"ab".repeat(32), 0o600);
+    let vault = Vault::open(cluster, node, &DangerSoftware::open(&path, true).unwrap(), &store).unwrap();
+    let (cluster, node, key) = names();
+    let place = Place { cluster: &cluster, node: &node, key: &key, epoch: Epoch(1), purpose: "core", generation: 7 };
+    let record = DataKey::new(&[9; 32]).unwrap().seal(&place, b"secret").unwrap();
+    assert_eq!(vault.data_key.open(&place, &record).unwrap().as_slice(), b"secret");
 }

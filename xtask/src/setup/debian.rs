@@ -38,6 +38,20 @@ const REQUIREMENTS: &[Requirement] = &[
         without: "the tests of keys on tokens fail",
         need: Need::Everything,
     },
+    Requirement {
+        probe: &["clang", "--version"],
+        packages: &["clang", "libclang-dev"],
+        why: "Kryoptic, the second token of the tests, reads OpenSSL's headers by it",
+        without: "the tests on a second token fail",
+        need: Need::Everything,
+    },
+    Requirement {
+        probe: &["pkg-config", "--exists", "openssl", "sqlite3"],
+        packages: &["pkg-config", "libssl-dev", "libsqlite3-dev"],
+        why: "Kryoptic, the second token of the tests, links OpenSSL and SQLite",
+        without: "the tests on a second token fail",
+        need: Need::Everything,
+    },
 ];
 
 pub(super) fn prepare(workspace: &Workspace, need: Need, network: Network) -> Result<Vec<Missing>> {

@@ -16,6 +16,7 @@ const ORDER: &[&str] = &[
     "limen-policy",
     "limen-evidence",
     "limen-mpc",
+    "limen-hsm",
     "limen-hsm-bridge",
     "limen-client",
     "limen-node",
@@ -29,8 +30,8 @@ const ORDER: &[&str] = &[
 
 /// Daemons that must not link each other, nor the SDK that talks to them: (who, never whom).
 const NEVER: &[(&str, &[&str])] = &[
-    ("limen-node", &["limen-client", "limen-coordinator", "limen-cli", "limen-sim"]),
-    ("limen-coordinator", &["limen-node", "limen-cli", "limen-sim"]),
+    ("limen-node", &["limen-hsm-bridge", "limen-client", "limen-coordinator", "limen-cli", "limen-sim"]),
+    ("limen-coordinator", &["limen-hsm", "limen-hsm-bridge", "limen-node", "limen-cli", "limen-sim"]),
     ("limen-client", &["limen-node", "limen-coordinator", "limen-policy"]),
     ("limen-cli", &["limen-node", "limen-coordinator"]),
     ("xtask", ORDER),

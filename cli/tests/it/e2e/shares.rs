@@ -5,9 +5,9 @@ use std::ops::{Mul, Sub};
 
 use k256::elliptic_curve::PrimeField as _;
 use k256::elliptic_curve::sec1::ToEncodedPoint as _;
+use limen_hsm::DangerSoftware;
 use limen_node::store::{Options, Store};
 use limen_node::vault::Vault;
-use limen_node::vault::provider::DangerSoftware;
 use limen_wire::ids::{KeyId, NodeId, Scheme};
 
 use super::cluster::{Cluster, signer};

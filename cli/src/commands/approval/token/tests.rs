@@ -1,11 +1,8 @@
-use std::io::Cursor;
-
 use cryptoki::context::Function;
 use limen_wire::keys::SigningKey;
 
 use super::error::{failed, login_refused};
 use super::keys::{ED25519, P256, read_key};
-use super::pin::line;
 use super::*;
 
 fn keys() -> [(PublicKey, &'static [u8]); 2] {
@@ -106,28 +103,4 @@ fn what_a_pulled_token_answers_is_known() {
         assert_eq!(error.code(), "token_gone", "{refusal:?}");
     }
     assert_eq!(failed("sign with", "desk")(Error::InvalidValue).code(), "token_failed");
-}
-
-#[test]
-fn a_typed_line_can_be_corrected() {
-    let typed = |keys: &[u8]| line(Cursor::new(keys), true).map(|line| line.to_vec()).ok();
-    assert_eq!(typed(b"1234\nmore"), Some(b"1234".to_vec()));
-    assert_eq!(typed(b"1234\r"), Some(b"1234".to_vec()));
-    assert_eq!(typed(b"1234"), Some(b"1234".to_vec()));
-    assert_eq!(typed(b"12x\x7f34\n"), Some(b"1234".to_vec()));
-    assert_eq!(typed("12é\x0834\n".as_bytes()), Some(b"1234".to_vec()));
-    assert_eq!(typed(b"\x7f\x7f12\n"), Some(b"12".to_vec()));
-    assert_eq!(typed(b"other\x151234\n"), Some(b"1234".to_vec()));
-    assert_eq!(typed(b"1234\x04"), Some(b"1234".to_vec()));
-    for given_up in [b"12\x03".as_slice(), b"", b"\n", b"12\x15\n"] {
-        assert_eq!(typed(given_up), None);
-    }
-}
-
-#[test]
-fn a_line_of_a_file_is_taken_as_it_is() {
-    let read = |bytes: &[u8]| line(Cursor::new(bytes), false).map(|line| line.to_vec()).ok();
-    assert_eq!(read(b"1\x7f2\x15\n"), Some(b"1\x7f2\x15".to_vec()));
-    assert_eq!(read(&[b'1'; 256]), Some(vec![b'1'; 256]));
-    assert_eq!(read(&[b'1'; 257]), None);
 }

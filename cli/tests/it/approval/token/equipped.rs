@@ -8,13 +8,6 @@ use limen_wire::keys::{PublicKey, SigningKey};
 use crate::approval::desk::Desk;
 use crate::approval::verified;
 
-const MODULES: [&str; 5] = [
-    "/usr/lib/softhsm/libsofthsm2.so",
-    "/usr/lib64/softhsm/libsofthsm2.so",
-    "/usr/lib64/pkcs11/libsofthsm2.so",
-    "/usr/local/lib/softhsm/libsofthsm2.so",
-    "/opt/homebrew/lib/softhsm/libsofthsm2.so",
-];
 pub(super) const PIN: &str = "a long pin 1234";
 
 /// A desk with a token on it.
@@ -26,11 +19,7 @@ pub(super) struct Equipped {
 impl Equipped {
     /// With an empty token `desk`. `None` if there is no SoftHSM and `LIMEN_OFFLINE` says that nothing can be installed.
     pub(super) fn new() -> Option<Self> {
-        let Some(module) = MODULES.into_iter().find(|path| Path::new(path).exists()) else {
-            let offline = std::env::var_os("LIMEN_OFFLINE").is_some_and(|value| !value.is_empty());
-            assert!(offline, "SoftHSM is missing: install softhsm2 (`cargo xtask setup`), or set LIMEN_OFFLINE=1");
-            return None;
-        };
+        let module = limen_hsm::conformance::softhsm()?;
         let equipped = Self { desk: Desk::new(), module };
         std::fs::create_dir(equipped.desk.path("tokens")).unwrap();
         equipped.configure("");

@@ -1,0 +1,119 @@
+//! `limen-hsm-bridge`: owns a hardware token's library, and serves it to a signer.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use limen_hsm_bridge::config::{Config, Log, LogFormat};
+use limen_hsm_bridge::doctor::{Weight, examine_all};
+use limen_hsm_bridge::pin;
+use limen_hsm_bridge::provider::Pkcs11Provider;
+use limen_hsm_bridge::serve::Listening;
+use limen_wire::ids::KekId;
+
+/// Owns a hardware token's PKCS#11 library in a process of its own, and serves it to a signer.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The configuration file; limen-hsm-bridge.sample.toml shows every key.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Check the configuration, then exit. No library is loaded and no PIN is read.
+    #[arg(long)]
+    check_config: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the socket until the process is ended. What happens without a command.
+    Serve,
+    /// Make the identity and a wrapping key on the first token, where they are not there, and print the identity's public key.
+    Init {
+        /// The wrapping key's name.
+        #[arg(long, default_value = limen_hsm::software::UNNAMED)]
+        kek: KekId,
+    },
+    /// Examine the tokens: what they can do, and what on them is dangerous. Exit code 1 if anything is bad.
+    Doctor,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let config = Config::load(&arguments.config)?;
+    log(&config.log)?;
+    forbid_core_dumps();
+    if arguments.check_config {
+        tracing::info!(config = %arguments.config.display(), "configuration is usable");
+        return Ok(ExitCode::SUCCESS);
+    }
+    match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve(&config),
+        Command::Init { kek } => init(&config, &kek),
+        Command::Doctor => doctor(&config),
+    }
+}
+
+fn open(config: &Config) -> anyhow::Result<Pkcs11Provider> {
+    Ok(Pkcs11Provider::open(config, pin::credentials().as_deref())?)
+}
+
+fn serve(config: &Config) -> anyhow::Result<ExitCode> {
+    use limen_hsm::Provider as _;
+    let listening = Listening::on(&config.socket)?;
+    let provider = open(config)?;
+    // A token that is not there yet, or refuses its PIN, is no reason to end: a supervisor would only try again.
+    match provider.describe() {
+        Ok(token) => tracing::info!(?token, socket = %config.socket.display(), "serving"),
+        Err(error) => tracing::error!(%error, socket = %config.socket.display(), "serving without a token"),
+    }
+    listening.serve(config, Arc::new(provider))
+}
+
+fn init(config: &Config, kek: &KekId) -> anyhow::Result<ExitCode> {
+    use limen_hsm::Provider as _;
+    let provider = open(config)?;
+    let key = provider.make_identity()?;
+    if !provider.keks()?.contains(kek) {
+        provider.create_kek(kek)?;
+    }
+    print(&[format!("identity {key}"), format!("wrapping key {kek}")])?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn doctor(config: &Config) -> anyhow::Result<ExitCode> {
+    let findings = examine_all(&open(config)?);
+    print(&findings.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let is_bad = findings.iter().any(|finding| finding.weight == Weight::Bad);
+    Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn print(lines: &[String]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        writeln!(out, "{line}").context("writing the answer")?;
+    }
+    Ok(())
+}
+
+/// A core dump would write the PIN and opened secrets to disk.
+fn forbid_core_dumps() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
+        tracing::warn!(%error, "core dumps could not be turned off: turn them off for this service");
+    }
+}
+
+fn log(log: &Log) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&log.filter).context("reading log.filter")?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}

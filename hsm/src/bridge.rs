@@ -1,0 +1,213 @@
+//! The client of `limen-hsm-bridge`, the process that owns the vendor's library.
+//!
+//! One Unix socket, one call at a time on a connection, a few connections kept. A bridge that is away is a typed error, and the
+//! next call tries again; there is nothing to fall back to, on purpose.
+
+pub mod frame;
+pub mod messages;
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use limen_wire::ids::KekId;
+use limen_wire::keys::PublicKey;
+use zeroize::Zeroizing;
+
+use crate::error::{HsmError, Kind};
+use crate::provider::{Anchor, Description, MAX_SECRET, Provider, check_random, check_seal, check_sign, check_unseal};
+use crate::sealed::MAX_SEALED;
+use messages::{Answer, Call};
+
+/// Connections kept open between calls.
+const KEPT: usize = 8;
+
+/// A provider behind a socket.
+pub struct BridgeClient {
+    socket: PathBuf,
+    deadline: Duration,
+    idle: Mutex<Vec<UnixStream>>,
+    next: AtomicU64,
+}
+
+/// Why a call got no answer.
+enum Lost {
+    /// The connection was closed or broke: another one may do.
+    Broken(io::Error),
+    /// Anything else.
+    Ended(HsmError),
+}
+
+impl BridgeClient {
+    /// For a bridge that may come up later. Every call ends within `deadline`.
+    pub fn new(socket: impl Into<PathBuf>, deadline: Duration) -> Self {
+        Self { socket: socket.into(), deadline, idle: Mutex::default(), next: AtomicU64::new(1) }
+    }
+
+    fn call(&self, call: Call<'_>) -> Result<Answer, HsmError> {
+        let until = Instant::now() + self.deadline;
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let frame = messages::request(id, &call);
+        // An old connection may have died with its bridge, after it had taken the call: only what may happen twice goes there.
+        let old = if call.may_repeat() { self.kept().pop() } else { None };
+        if let Some(stream) = old {
+            match self.exchange(stream, id, &call, &frame, until) {
+                Err(Lost::Broken(_)) => self.kept().clear(),
+                Err(Lost::Ended(error)) => return Err(error),
+                Ok(answer) => return Ok(answer),
+            }
+        }
+        let stream = self.connect(&call)?;
+        self.exchange(stream, id, &call, &frame, until).map_err(|lost| match lost {
+            Lost::Broken(cause) => self.unreachable(&call, cause),
+            Lost::Ended(error) => error,
+        })
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Vec<UnixStream>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unreachable(&self, call: &Call<'_>, cause: io::Error) -> HsmError {
+        let done = if call.may_repeat() { "" } else { "; whether it was done is not known" };
+        let detail = format!("the bridge at {} does not answer: {cause}{done}", self.socket.display());
+        HsmError::new(Kind::Unreachable, call.words(), detail).because(cause)
+    }
+
+    fn connect(&self, call: &Call<'_>) -> Result<UnixStream, HsmError> {
+        match dial(&self.socket) {
+            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                let detail = format!("too many wait at {} already", self.socket.display());
+                Err(HsmError::new(Kind::Busy, call.words(), detail))
+            }
+            other => other.map_err(|cause| self.unreachable(call, cause)),
+        }
+    }
+
+    fn exchange(
+        &self,
+        mut stream: UnixStream,
+        id: u64,
+        call: &Call<'_>,
+        frame: &[u8],
+        until: Instant,
+    ) -> Result<Answer, Lost> {
+        let lost = |cause: io::Error| match cause.kind() {
+            io::ErrorKind::TimedOut => {
+                let detail = format!("no answer within {} ms", self.deadline.as_millis());
+                Lost::Ended(HsmError::new(Kind::TimedOut, call.words(), detail))
+            }
+            io::ErrorKind::InvalidData => Lost::Ended(protocol(call, cause.to_string())),
+            _ => Lost::Broken(cause),
+        };
+        let sent = frame::write(&mut stream, frame, until);
+        // A bridge that refuses the connection says so and closes, perhaps before it has read anything.
+        let answer = match (sent, frame::read(&mut stream, until, Some(until))) {
+            (_, Ok(Some(answer))) => answer,
+            (Err(cause), _) | (Ok(()), Err(cause)) => return Err(lost(cause)),
+            (Ok(()), Ok(None)) => return Err(Lost::Broken(io::ErrorKind::UnexpectedEof.into())),
+        };
+        let (found, answer) = messages::read_answer(answer).map_err(|why| Lost::Ended(protocol(call, why)))?;
+        if found == id {
+            let mut kept = self.kept();
+            if kept.len() < KEPT {
+                kept.push(stream);
+            }
+        } else if found != 0 || !matches!(answer, Answer::Refused(_)) {
+            return Err(Lost::Ended(protocol(call, format!("call {id} was answered by {found}"))));
+        }
+        match answer {
+            Answer::Refused(error) => Err(Lost::Ended(error)),
+            answer => Ok(answer),
+        }
+    }
+}
+
+fn protocol(call: &Call<'_>, why: impl Into<String>) -> HsmError {
+    HsmError::new(Kind::Protocol, call.words(), why)
+}
+
+/// Connects without ever waiting: a bridge that takes no connections is busy, not patient.
+fn dial(socket: &Path) -> io::Result<UnixStream> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let descriptor = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(&descriptor, &SocketAddrUnix::new(socket)?)?;
+    let stream = UnixStream::from(descriptor);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+/// Takes the one kind of answer that a call has, or says that the bridge answers something else.
+macro_rules! expect {
+    ($client:ident, $call:expr, $pattern:pat => $value:expr) => {{
+        let call = $call;
+        match $client.call(call)? {
+            $pattern => $value.ok_or_else(|| protocol(&call, "the answer is out of bounds")),
+            _ => Err(protocol(&call, "the answer is one to another call")),
+        }
+    }};
+}
+
+impl Provider for BridgeClient {
+    fn describe(&self) -> Result<Description, HsmError> {
+        expect!(self, Call::Describe, Answer::Description(description) => Some(description))
+    }
+
+    fn create_kek(&self, kek: &KekId) -> Result<(), HsmError> {
+        expect!(self, Call::CreateKek(kek), Answer::Done => Some(()))
+    }
+
+    fn destroy_kek(&self, kek: &KekId) -> Result<(), HsmError> {
+        expect!(self, Call::DestroyKek(kek), Answer::Done => Some(()))
+    }
+
+    fn keks(&self) -> Result<Vec<KekId>, HsmError> {
+        expect!(self, Call::ListKeks, Answer::Keks(names) => Some(names))
+    }
+
+    fn seal(&self, kek: &KekId, context: &[u8], secret: &[u8]) -> Result<Vec<u8>, HsmError> {
+        check_seal(context, secret)?;
+        let call = Call::Seal { kek, context, secret };
+        expect!(self, call, Answer::Bytes(bytes) => (bytes.len() <= MAX_SEALED).then(|| bytes.to_vec()))
+    }
+
+    fn unseal(&self, kek: &KekId, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, HsmError> {
+        check_unseal(context)?;
+        // Longer ones open nowhere, and would not go into a frame. Whether the key is there is the bridge's to say.
+        let sealed = sealed.get(..=MAX_SEALED).unwrap_or(sealed);
+        let call = Call::Unseal { kek, context, sealed };
+        expect!(self, call, Answer::Bytes(bytes) => (1..=MAX_SECRET).contains(&bytes.len()).then_some(bytes))
+    }
+
+    fn identity(&self) -> Result<PublicKey, HsmError> {
+        expect!(self, Call::Identity, Answer::Identity(key) => Some(key))
+    }
+
+    fn sign_identity(&self, message: &[u8]) -> Result<[u8; 64], HsmError> {
+        check_sign(message)?;
+        expect!(self, Call::Sign(message), Answer::Bytes(bytes) => <[u8; 64]>::try_from(bytes.as_slice()).ok())
+    }
+
+    fn random(&self, count: usize) -> Result<Zeroizing<Vec<u8>>, HsmError> {
+        check_random(count)?;
+        expect!(self, Call::Random(count), Answer::Bytes(bytes) => (bytes.len() == count).then_some(bytes))
+    }
+
+    fn anchor_read(&self) -> Result<Option<Anchor>, HsmError> {
+        expect!(self, Call::ReadAnchor, Answer::Anchor(anchor) => Some(anchor))
+    }
+
+    fn anchor_advance(&self, to: &Anchor) -> Result<(), HsmError> {
+        expect!(self, Call::AdvanceAnchor(to), Answer::Done => Some(()))
+    }
+}
+
+impl std::fmt::Debug for BridgeClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BridgeClient({})", self.socket.display())
+    }
+}
