@@ -106,6 +106,18 @@ pub enum Provider {
         /// 64 hexadecimal digits.
         key_file: PathBuf,
     },
+    /// A token behind `limen-hsm-bridge`.
+    HsmBridge {
+        /// The bridge's socket.
+        socket: PathBuf,
+        /// How long a call may take, in milliseconds.
+        #[serde(default = "bridge_timeout_ms")]
+        timeout_ms: u32,
+    },
+}
+
+const fn bridge_timeout_ms() -> u32 {
+    5_000
 }
 
 /// Bounds on what others can make grow.
@@ -249,8 +261,11 @@ impl Config {
         {
             *path = base.join(&path);
         }
-        if let Some(Provider::DangerSoftware { key_file }) = &mut config.provider {
-            *key_file = base.join(&key_file);
+        match &mut config.provider {
+            Some(Provider::DangerSoftware { key_file: path } | Provider::HsmBridge { socket: path, .. }) => {
+                *path = base.join(&path);
+            }
+            None => {}
         }
         for path in [&mut config.danger_trace_partials, &mut config.client_authority].into_iter().flatten() {
             *path = base.join(&path);
@@ -272,6 +287,9 @@ impl Config {
                 "provider",
                 "a signer needs one for its shares, and a witness, which has none, leaves it out",
             );
+        }
+        if matches!(self.provider, Some(Provider::HsmBridge { timeout_ms: 0, .. })) {
+            return value("provider.timeout_ms", "it must be at least 1");
         }
         let limits = &self.limits;
         let positive = [

@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use limen_hsm::files::check_mode;
-use limen_hsm::{DangerSoftware, HsmError};
+use limen_hsm::{BridgeClient, DangerSoftware, HsmError, Provider as _};
 use limen_policy::charter::{Charter, CharterError};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CharterHash, NodeId};
@@ -150,10 +150,20 @@ pub(crate) fn read_charter(config: &Config) -> Result<(Charter, String), StartEr
 }
 
 fn provider(config: &Config, charter: &Charter) -> Result<Box<dyn limen_hsm::Provider>, StartError> {
-    let Some(Provider::DangerSoftware { key_file }) = &config.provider else { return Err(StartError::NoProvider) };
-    let provider = DangerSoftware::open(key_file, charter.is_development())?;
-    tracing::warn!("DANGER: shares are sealed under a key in a file; for development only");
-    Ok(Box::new(provider))
+    match config.provider.as_ref().ok_or(StartError::NoProvider)? {
+        Provider::DangerSoftware { key_file } => {
+            let provider = DangerSoftware::open(key_file, charter.is_development())?;
+            tracing::warn!("DANGER: shares are sealed under a key in a file; for development only");
+            Ok(Box::new(provider))
+        }
+        Provider::HsmBridge { socket, timeout_ms } => {
+            let provider = BridgeClient::new(socket, Duration::from_millis((*timeout_ms).into()));
+            // A token that does not work is told now, not when a share is wanted.
+            let limen_hsm::Description { kind, label, serial, mechanism, .. } = provider.describe()?;
+            tracing::info!(kind, label, serial, mechanism = mechanism.name(), "shares are sealed by a token");
+            Ok(Box::new(provider))
+        }
+    }
 }
 
 /// Checks everything that can be checked without starting: files, charter, identity, provider.
@@ -218,9 +228,11 @@ impl Node {
         let store = open_store(config, &file, &metrics).await?;
         let time = Running::new(Arc::clone(&clock), store.view()?.uptime()?).now();
         let charter = Arc::new(charters::begin(&store, file, text, time).await?);
-        let provider = provider(config, &charter)?;
-        let (cluster, node, kept) = (charter.cluster.clone(), config.node.clone(), store.clone());
-        let opening = tokio::task::spawn_blocking(move || Vault::open(cluster, node, provider.as_ref(), &kept));
+        let (asked, rules, kept) = (config.clone(), Arc::clone(&charter), store.clone());
+        let opening = tokio::task::spawn_blocking(move || {
+            let provider = provider(&asked, &rules)?;
+            Ok::<_, StartError>(Vault::open(rules.cluster.clone(), asked.node, provider.as_ref(), &kept)?)
+        });
         let vault = opening.await.map_err(|_| StoreError::Stopped)??;
         let shared = assemble(config, charter, clock, &identity, key, store, vault, metrics)?;
         let key = shared.identity.public_key();

@@ -26,6 +26,21 @@ fn an_unknown_key_is_refused_wherever_it_stands() {
 }
 
 #[test]
+fn a_token_stands_behind_a_socket() {
+    let software = SAMPLE.split_once("\nkind = ").unwrap().1.split_once("[limits]").unwrap().0;
+    let parse = |bridge: &str| Config::parse(&SAMPLE.replace(software, bridge), Path::new("/etc/limen"));
+    match parse("\"hsm_bridge\"\nsocket = \"bridge.sock\"\n\n").unwrap().provider {
+        Some(Provider::HsmBridge { socket, timeout_ms: 5_000 }) => {
+            assert_eq!(socket, Path::new("/etc/limen/bridge.sock"))
+        }
+        other => panic!("{other:?}"),
+    }
+    let hasty = parse("\"hsm_bridge\"\nsocket = \"bridge.sock\"\ntimeout_ms = 0\n\n");
+    assert!(matches!(hasty, Err(ConfigError::Value { key: "provider.timeout_ms", .. })));
+    assert!(matches!(parse("\"hsm_bridge\"\nkey_file = \"x\"\n\n"), Err(ConfigError::Parse { .. })));
+}
+
+#[test]
 fn a_torn_file_is_refused() {
     let cut = SAMPLE.find("[identity]").unwrap();
     let torn = SAMPLE.get(..cut).unwrap();

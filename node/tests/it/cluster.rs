@@ -84,6 +84,8 @@ pub(crate) struct Cluster {
     pub(crate) top_config: String,
     /// More of the charter.
     pub(crate) ledger: String,
+    /// Shares are sealed behind bridges.
+    bridged: bool,
 }
 
 impl Cluster {
@@ -123,6 +125,19 @@ impl Cluster {
         Self::start_with_clock(total, required, "", patience, String::new(), clock).await
     }
 
+    /// With a bridge at each signer's socket.
+    pub(crate) async fn start_behind_bridges(total: usize, required: u32, serve: impl Fn(&Path)) -> Self {
+        let (mut cluster, listeners) = Self::prepared(total, required, ["", ""], String::new()).await;
+        cluster.bridged = true;
+        (0..total).for_each(|index| serve(&cluster.socket(index)));
+        cluster.begin(listeners, Arc::new(SystemClock)).await
+    }
+
+    /// Where a signer's bridge listens.
+    pub(crate) fn socket(&self, index: usize) -> PathBuf {
+        self.path(&format!("b{}.sock", index + 1))
+    }
+
     async fn start_configured(total: usize, required: u32, limits: &str, top: &str, ledger: String) -> Self {
         Self::start_with_clock(total, required, limits, top, ledger, Arc::new(SystemClock)).await
     }
@@ -135,6 +150,12 @@ impl Cluster {
         ledger: String,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let (cluster, listeners) = Self::prepared(total, required, [limits, top], ledger).await;
+        cluster.begin(listeners, clock).await
+    }
+
+    /// Everything but running signers.
+    async fn prepared(total: usize, required: u32, config: [&str; 2], ledger: String) -> (Self, Vec<TcpListener>) {
         let folder = tempfile::tempdir().unwrap();
         let mut listeners = Vec::new();
         for _ in 0..total {
@@ -144,7 +165,7 @@ impl Cluster {
         let machines: Vec<Machine> = (1..=total).map(|n| machine(folder.path(), &format!("n{n}"))).collect();
         let coordinator = machine(folder.path(), "c1");
         let (backend, security) = (requester_key(1), requester_key(2));
-        let mut cluster = Self {
+        let cluster = Self {
             folder,
             machines,
             coordinator,
@@ -153,19 +174,24 @@ impl Cluster {
             backend,
             security,
             required,
-            extra_config: limits.to_owned(),
-            top_config: top.to_owned(),
+            extra_config: config[0].to_owned(),
+            top_config: config[1].to_owned(),
             ledger,
+            bridged: false,
         };
         authority(cluster.folder.path());
         std::fs::write(cluster.path("charter.toml"), cluster.charter()).unwrap();
+        (cluster, listeners)
+    }
+
+    async fn begin(mut self, listeners: Vec<TcpListener>, clock: Arc<dyn Clock>) -> Self {
         for (index, listener) in listeners.into_iter().enumerate() {
-            let config = cluster.config(index);
+            let config = self.config(index);
             let node = Node::start_on(&config, Arc::clone(&clock), listener).await.unwrap();
-            cluster.nodes.push(Some(node));
+            self.nodes.push(Some(node));
         }
-        cluster.linked().await;
-        cluster
+        self.linked().await;
+        self
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -210,6 +236,10 @@ impl Cluster {
         if !key_file.exists() {
             write_private(&key_file, &hex::encode([u8::try_from(n).unwrap(); 32]));
         }
+        let provider = match self.bridged {
+            true => format!("kind = \"hsm_bridge\"\nsocket = \"b{n}.sock\""),
+            false => format!("kind = \"danger_software\"\nkey_file = \"n{n}.wrap\""),
+        };
         // Nobody keeps a log here.
         let patience = match self.top_config.contains("danger_leaf_patience_secs") {
             true => "",
@@ -219,7 +249,7 @@ impl Cluster {
             "{}{patience}node = \"n{n}\"\nlisten = \"{}\"\ndata_dir = \"n{n}\"\ncharter = \"charter.toml\"\ndanger_trace_partials = \"n{n}.partials\"\n\
              client_authority = \"ca.crt\"\n\
              [identity]\ncertificate = \"n{n}.crt\"\nkey = \"n{n}.key\"\n\
-             [provider]\nkind = \"danger_software\"\nkey_file = \"n{n}.wrap\"\n[limits]\n{}\n",
+             [provider]\n{provider}\n[limits]\n{}\n",
             self.top_config, self.addresses[index], self.extra_config
         )
     }

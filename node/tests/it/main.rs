@@ -20,4 +20,5 @@ mod rest;
 mod signing;
 mod standing;
 mod stops;
+mod token;
 mod witnesses;
