@@ -108,7 +108,13 @@ impl Author<'_> {
             let (numbers, turn, fail) = (self.requests as u64, 0, false);
             steps.push(Step::Outside(OutsideStep::Pass { numbers, turn, fail }));
         }
-        for _ in 0..3 + self.below(3) {
+        // Nothing arrives, and time passes until no reservation stands.
+        let patient = self.dice.chance(500);
+        for turn in 0..3 + self.below(3) {
+            if patient && turn == 2 {
+                let lasts = self.plan.keepers.as_ref().map_or(0, |keepers| keepers.reservation_secs);
+                steps.push(Step::Wait(lasts * 1000 + 200_000));
+            }
             let request = self.label();
             let again = before.last().copied().filter(|_| self.dice.chance(150));
             let (nonce, units) = (again.unwrap_or(request) as u64, 1 + self.below(2) as u128);
@@ -131,7 +137,9 @@ impl Author<'_> {
             steps.push(self.signing(request, papers.clone()));
             steps.push(self.signing(request, papers));
             before.push(request);
-            steps.extend(self.goes_on());
+            if !patient {
+                steps.extend(self.goes_on());
+            }
             if self.dice.chance(200) {
                 // By what was found when there was more room.
                 let early = pick(self.dice, &before);

@@ -39,7 +39,7 @@ impl Plan {
     /// Lets some rules ask for checks, and the hot vault have a ceiling.
     pub(crate) fn with_outside(mut self, ceiling: bool, dice: &mut Dice) -> Self {
         let coin = pick(dice, &[Coin::Native, Coin::Token]);
-        let ceiling = ceiling.then(|| Ceiling { coin, amount: UNIT * u128::from(3 + dice.below(5)) });
+        let ceiling = ceiling.then(|| Ceiling { coin, amount: UNIT * u128::from(2 + dice.below(4)) });
         self.outside = Some(Outside { bought: dice.chance(500), ceiling });
         let wanted: [Vec<usize>; 2] = std::array::from_fn(|_| pick(dice, &[vec![0], vec![0, 1], vec![0, 1], vec![]]));
         for rule in self.versions.iter_mut().flat_map(|version| &mut version.rules) {
