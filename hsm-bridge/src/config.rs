@@ -1,9 +1,11 @@
 //! The configuration file: TOML, unknown keys refused, every key shown in `limen-hsm-bridge.sample.toml`.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use limen_hsm::Mechanism;
+use limen_wire::keys::PublicKey;
 use serde::Deserialize;
 
 /// Why a configuration was refused.
@@ -46,6 +48,9 @@ pub struct Config {
     /// Users that may call beside our own.
     #[serde(default)]
     pub allow_uids: Vec<u32>,
+    /// The door for a signer on another machine.
+    #[serde(default)]
+    pub tls: Option<Tls>,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -57,6 +62,20 @@ pub struct Config {
     /// What is logged and how.
     #[serde(default)]
     pub log: Log,
+}
+
+/// The door for signers on other machines.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Where it is.
+    pub listen: SocketAddr,
+    /// PEM certificate; only its public key counts.
+    pub certificate: PathBuf,
+    /// PEM PKCS#8 key.
+    pub key: PathBuf,
+    /// Public keys that get in.
+    pub callers: Vec<PublicKey>,
 }
 
 /// Bounds.
@@ -185,6 +204,10 @@ impl Config {
         for path in [&mut config.socket, &mut config.state_dir] {
             *path = base.join(&path);
         }
+        if let Some(tls) = &mut config.tls {
+            tls.certificate = base.join(&tls.certificate);
+            tls.key = base.join(&tls.key);
+        }
         for token in &mut config.tokens {
             token.module = base.join(&token.module);
             if let PinSource::File(path) = &mut token.pin {
@@ -217,6 +240,9 @@ impl Config {
         if !(1..=8).contains(&self.tokens.len()) {
             return value("tokens", "one token at least, and at most 8");
         }
+        if self.tls.as_ref().is_some_and(|tls| tls.callers.is_empty()) {
+            return value("tls.callers", "nobody could call: name a public key, or leave [tls] out");
+        }
         if self.tokens.iter().any(|token| token.token.is_some() == token.slot.is_some()) {
             return value("tokens", "each is named either by `token` or by `slot`");
         }
@@ -243,6 +269,7 @@ mod tests {
         assert_eq!(format!("{:?}", config.limits), format!("{:?}", Limits::default()));
         assert_eq!(format!("{:?}", config.sealing), format!("{:?}", Sealing::default()));
         assert_eq!(format!("{:?}", config.log), format!("{:?}", Log::default()));
+        assert_eq!(config.tls.unwrap().certificate, Path::new("/etc/limen/bridge.crt"));
         for other in ["# pin = { file", "# pin = { descriptor", "# pin = { prompt"] {
             let text = SAMPLE.replace("pin = { credential = \"hsm-pin\" }\n", "").replace(other, &other[2..]);
             Config::parse(&text, Path::new(".")).unwrap();
@@ -261,6 +288,8 @@ mod tests {
             ("pin = { credential = \"hsm-pin\" }", "pin = { prompt = false }"),
             ("pin = { credential = \"hsm-pin\" }", "pin = \"1234\""),
             ("[[tokens]]", "[[others]]"),
+            ("callers = [\"p256:036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\"]", "callers = []"),
+            ("\"p256:036b", "\"p256:996b"),
         ] {
             let text = SAMPLE.replacen(from, to, 1);
             assert_ne!(text, SAMPLE, "{from}");

@@ -64,7 +64,7 @@ fn open(config: &Config) -> anyhow::Result<Pkcs11Provider> {
 
 fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     use limen_hsm::Provider as _;
-    let listening = Listening::on(&config.socket)?;
+    let listening = Listening::on(&config.socket, config.tls.as_ref())?;
     let provider = open(config)?;
     // A token that is not there yet, or refuses its PIN, is no reason to end: a supervisor would only try again.
     match provider.describe() {
@@ -77,16 +77,22 @@ fn serve(config: &Config) -> anyhow::Result<ExitCode> {
 fn init(config: &Config, kek: &KekId) -> anyhow::Result<ExitCode> {
     use limen_hsm::Provider as _;
     let provider = open(config)?;
-    let key = provider.make_identity()?;
-    if !provider.keks()?.contains(kek) {
-        provider.create_kek(kek)?;
-    }
+    let made = provider.make_identity().and_then(|key| {
+        if !provider.keks()?.contains(kek) {
+            provider.create_kek(kek)?;
+        }
+        Ok(key)
+    });
+    provider.close();
+    let key = made?;
     print(&[format!("identity {key}"), format!("wrapping key {kek}")])?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn doctor(config: &Config) -> anyhow::Result<ExitCode> {
-    let findings = examine_all(&open(config)?);
+    let provider = open(config)?;
+    let findings = examine_all(&provider);
+    provider.close();
     print(&findings.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let is_bad = findings.iter().any(|finding| finding.weight == Weight::Bad);
     Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })

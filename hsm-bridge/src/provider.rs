@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::pin;
+use crate::token::module;
 use crate::token::state::StateDir;
 
 pub(crate) use one::{Token, examine};
@@ -42,6 +43,18 @@ impl Pkcs11Provider {
         match self.tokens.first() {
             Some(token) => self.same_identity(token, token.make_identity()?),
             None => Err(HsmError::new(Kind::Gone, "make the identity", "no token is configured")),
+        }
+    }
+
+    /// Ends all use of the libraries: for a command that ends, and only while no other provider is open in the process.
+    pub fn close(self) {
+        let mut ended = true;
+        for token in self.tokens {
+            ended &= token.close();
+        }
+        // A thread that hangs in a library would not survive this.
+        if ended {
+            module::finalize_all();
         }
     }
 

@@ -1,10 +1,12 @@
 //! The client of `limen-hsm-bridge`, the process that owns the vendor's library.
 //!
-//! One Unix socket, one call at a time on a connection, a few connections kept. A bridge that is away is a typed error, and the
+//! One Unix socket, or TLS to another machine (feature `tls`); one call at a time on a connection, a few connections kept. A bridge that is away is a typed error, and the
 //! next call tries again; there is nothing to fall back to, on purpose.
 
 pub mod frame;
 pub mod messages;
+#[cfg(feature = "tls")]
+pub mod tcp;
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -20,16 +22,62 @@ use zeroize::Zeroizing;
 use crate::error::{HsmError, Kind};
 use crate::provider::{Anchor, Description, MAX_SECRET, Provider, check_random, check_seal, check_sign, check_unseal};
 use crate::sealed::MAX_SEALED;
+use frame::Channel;
 use messages::{Answer, Call};
 
 /// Connections kept open between calls.
 const KEPT: usize = 8;
 
+/// Where a bridge is.
+enum Bridge {
+    Socket(PathBuf),
+    #[cfg(feature = "tls")]
+    Machine(std::net::SocketAddr, std::sync::Arc<rustls::ClientConfig>),
+}
+
+impl std::fmt::Display for Bridge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Socket(path) => path.display().fmt(f),
+            #[cfg(feature = "tls")]
+            Self::Machine(address, _) => address.fmt(f),
+        }
+    }
+}
+
+/// A connection to it.
+enum Line {
+    Socket(UnixStream),
+    #[cfg(feature = "tls")]
+    Machine(Box<tcp::ClientStream>),
+}
+
+impl Line {
+    fn exchange(&mut self, call: &[u8], until: Instant) -> io::Result<Option<Vec<u8>>> {
+        match self {
+            Self::Socket(stream) => exchange(stream, call, until),
+            #[cfg(feature = "tls")]
+            Self::Machine(stream) => exchange(&mut **stream, call, until),
+        }
+    }
+}
+
+/// Sends a call and takes its answer.
+fn exchange(channel: &mut impl Channel, call: &[u8], until: Instant) -> io::Result<Option<Vec<u8>>> {
+    let sent = frame::write(channel, call, until);
+    // A bridge that refuses the connection says so and closes, perhaps before it has read anything.
+    match (sent, frame::read(channel, until, Some(until))) {
+        (_, Ok(Some(answer))) => Ok(Some(answer)),
+        (Err(cause), _) => Err(cause),
+        (Ok(()), other) => other,
+    }
+}
+
 /// A provider behind a socket.
 pub struct BridgeClient {
-    socket: PathBuf,
+    bridge: Bridge,
     deadline: Duration,
-    idle: Mutex<Vec<UnixStream>>,
+    idle: Mutex<Vec<Line>>,
     next: AtomicU64,
 }
 
@@ -44,7 +92,21 @@ enum Lost {
 impl BridgeClient {
     /// For a bridge that may come up later. Every call ends within `deadline`.
     pub fn new(socket: impl Into<PathBuf>, deadline: Duration) -> Self {
-        Self { socket: socket.into(), deadline, idle: Mutex::default(), next: AtomicU64::new(1) }
+        Self::at(Bridge::Socket(socket.into()), deadline)
+    }
+
+    /// The same for a bridge on another machine; [`tcp::client_config`] makes the configuration.
+    #[cfg(feature = "tls")]
+    pub fn over_tls(
+        address: std::net::SocketAddr,
+        config: std::sync::Arc<rustls::ClientConfig>,
+        deadline: Duration,
+    ) -> Self {
+        Self::at(Bridge::Machine(address, config), deadline)
+    }
+
+    fn at(bridge: Bridge, deadline: Duration) -> Self {
+        Self { bridge, deadline, idle: Mutex::default(), next: AtomicU64::new(1) }
     }
 
     fn call(&self, call: Call<'_>) -> Result<Answer, HsmError> {
@@ -60,61 +122,60 @@ impl BridgeClient {
                 Ok(answer) => return Ok(answer),
             }
         }
-        let stream = self.connect(&call)?;
+        let stream = self.connect(&call, until)?;
         self.exchange(stream, id, &call, &frame, until).map_err(|lost| match lost {
             Lost::Broken(cause) => self.unreachable(&call, cause),
             Lost::Ended(error) => error,
         })
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Vec<UnixStream>> {
+    fn kept(&self) -> std::sync::MutexGuard<'_, Vec<Line>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unreachable(&self, call: &Call<'_>, cause: io::Error) -> HsmError {
         let done = if call.may_repeat() { "" } else { "; whether it was done is not known" };
-        let detail = format!("the bridge at {} does not answer: {cause}{done}", self.socket.display());
+        let detail = format!("the bridge at {} does not answer: {cause}{done}", self.bridge);
         HsmError::new(Kind::Unreachable, call.words(), detail).because(cause)
     }
 
-    fn connect(&self, call: &Call<'_>) -> Result<UnixStream, HsmError> {
-        match dial(&self.socket) {
-            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
-                let detail = format!("too many wait at {} already", self.socket.display());
-                Err(HsmError::new(Kind::Busy, call.words(), detail))
+    fn connect(&self, call: &Call<'_>, until: Instant) -> Result<Line, HsmError> {
+        let connected = match &self.bridge {
+            Bridge::Socket(path) => dial(path).map(Line::Socket),
+            #[cfg(feature = "tls")]
+            Bridge::Machine(address, config) => {
+                tcp::dial(*address, config, until).map(|stream| Line::Machine(Box::new(stream)))
             }
-            other => other.map_err(|cause| self.unreachable(call, cause)),
-        }
+        };
+        connected.map_err(|cause| match self.lost(call, cause) {
+            Lost::Ended(error) => error,
+            Lost::Broken(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                let detail = format!("too many wait at {} already", self.bridge);
+                HsmError::new(Kind::Busy, call.words(), detail)
+            }
+            Lost::Broken(cause) => self.unreachable(call, cause),
+        })
     }
 
-    fn exchange(
-        &self,
-        mut stream: UnixStream,
-        id: u64,
-        call: &Call<'_>,
-        frame: &[u8],
-        until: Instant,
-    ) -> Result<Answer, Lost> {
-        let lost = |cause: io::Error| match cause.kind() {
+    fn lost(&self, call: &Call<'_>, cause: io::Error) -> Lost {
+        match cause.kind() {
             io::ErrorKind::TimedOut => {
                 let detail = format!("no answer within {} ms", self.deadline.as_millis());
                 Lost::Ended(HsmError::new(Kind::TimedOut, call.words(), detail))
             }
             io::ErrorKind::InvalidData => Lost::Ended(protocol(call, cause.to_string())),
             _ => Lost::Broken(cause),
-        };
-        let sent = frame::write(&mut stream, frame, until);
-        // A bridge that refuses the connection says so and closes, perhaps before it has read anything.
-        let answer = match (sent, frame::read(&mut stream, until, Some(until))) {
-            (_, Ok(Some(answer))) => answer,
-            (Err(cause), _) | (Ok(()), Err(cause)) => return Err(lost(cause)),
-            (Ok(()), Ok(None)) => return Err(Lost::Broken(io::ErrorKind::UnexpectedEof.into())),
-        };
+        }
+    }
+
+    fn exchange(&self, mut line: Line, id: u64, call: &Call<'_>, frame: &[u8], until: Instant) -> Result<Answer, Lost> {
+        let answer = line.exchange(frame, until).map_err(|cause| self.lost(call, cause))?;
+        let answer = answer.ok_or_else(|| Lost::Broken(io::ErrorKind::UnexpectedEof.into()))?;
         let (found, answer) = messages::read_answer(answer).map_err(|why| Lost::Ended(protocol(call, why)))?;
         if found == id {
             let mut kept = self.kept();
             if kept.len() < KEPT {
-                kept.push(stream);
+                kept.push(line);
             }
         } else if found != 0 || !matches!(answer, Answer::Refused(_)) {
             return Err(Lost::Ended(protocol(call, format!("call {id} was answered by {found}"))));
@@ -208,6 +269,6 @@ impl Provider for BridgeClient {
 
 impl std::fmt::Debug for BridgeClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "BridgeClient({})", self.socket.display())
+        write!(f, "BridgeClient({})", self.bridge)
     }
 }

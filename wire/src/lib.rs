@@ -1,7 +1,7 @@
 //! What crosses a process boundary: protocol buffers, newtypes, envelopes and effects.
 //!
 //! Lives here: the `.proto` files and their generated code, checked domain types, the envelope that is signed, and
-//! (with feature `rpc`) gRPC stubs and the pinned-key TLS under them. May not live here: decisions, keys, storage.
+//! (with feature `rpc`) gRPC stubs and the pinned-key TLS under them (feature `tls`). May not live here: decisions, keys, storage.
 //! Start reading at [`ids`], then [`envelope`], then [`intent`], then `proto/limen/v1`.
 
 pub mod approval;
@@ -18,7 +18,7 @@ pub mod limits;
 pub mod request;
 pub mod standing;
 pub mod statement;
-#[cfg(feature = "rpc")]
+#[cfg(feature = "tls")]
 pub mod tls;
 
 /// Generated from `proto/limen/v1`: unchecked shapes. Decode, then go through [`intent`] or [`statement`].

@@ -59,6 +59,11 @@ impl Token {
         self.login.wanted.to_string()
     }
 
+    /// Ends the threads and logs out; tells whether all ended in time.
+    pub(crate) fn close(self) -> bool {
+        self.workers.close()
+    }
+
     pub(crate) const fn most_keks(&self) -> usize {
         self.most_keks
     }

@@ -104,13 +104,24 @@ impl Login {
     /// unless another thread has done so already, everything is opened anew.
     pub(crate) fn enter(&self, stale: Option<u64>) -> Result<(u64, Held), HsmError> {
         let mut inside = lock(&self.inside);
-        if inside.pinned.is_none() || stale == Some(self.generation()) {
+        let fresh = inside.pinned.is_none() || stale == Some(self.generation());
+        if fresh {
             self.log_in(&mut inside)?;
         }
+        let held = match self.open(&inside) {
+            // The library may have been finalized, or the token have gone, since somebody last looked.
+            Err(_) if !fresh => {
+                self.log_in(&mut inside)?;
+                self.open(&inside)?
+            }
+            other => other?,
+        };
+        Ok((self.generation(), held))
+    }
+
+    fn open(&self, inside: &Inside) -> Result<Held, HsmError> {
         let Some((slot, _)) = &inside.pinned else { return Err(self.error(Kind::NotLoggedIn, "no session is open")) };
-        let session = self.module.open(*slot);
-        let session = session.map_err(|error| verdict("open a session", &self.wanted.to_string(), error))?;
-        Ok((self.generation(), session))
+        self.module.open(*slot).map_err(|error| verdict("open a session", &self.wanted.to_string(), error))
     }
 
     fn error(&self, kind: Kind, detail: impl Into<String>) -> HsmError {

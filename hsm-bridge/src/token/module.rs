@@ -1,5 +1,5 @@
-//! Vendors' libraries. `C_Initialize` counts for a whole process, so each is loaded once and never finalized: whoever finalizes
-//! takes everybody's sessions along.
+//! Vendors' libraries. `C_Initialize` counts for a whole process, so each is loaded once and not finalized while it is in
+//! use: whoever finalizes takes everybody's sessions along.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,16 @@ pub(crate) fn load(path: &Path) -> Result<Module, HsmError> {
     module.initialize().map_err(unusable)?;
     loaded.insert(file, module.clone());
     Ok(module)
+}
+
+/// Lets go of all libraries: for a command that ends, once no thread of ours is in one. SoftHSM 2.6.1 crashes at the end of a
+/// process whose OpenSSL goes first, and takes the exit code along.
+pub(crate) fn finalize_all() {
+    let loaded = std::mem::take(&mut *LOADED.lock().unwrap_or_else(PoisonError::into_inner));
+    for module in loaded.into_values() {
+        // The process ends: a library that does not let go has nothing that we would miss.
+        module.context.finalize().ok();
+    }
 }
 
 impl Module {

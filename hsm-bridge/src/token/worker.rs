@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
@@ -25,6 +26,7 @@ struct Queue<W> {
     jobs: SyncSender<Job<W>>,
     deadline: Duration,
     name: String,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl<W: 'static> Queue<W> {
@@ -37,13 +39,29 @@ impl<W: 'static> Queue<W> {
     ) -> Result<Self, HsmError> {
         let (sender, jobs) = sync_channel::<Job<W>>(waiting);
         let jobs = Arc::new(Mutex::new(jobs));
+        let mut threads = Vec::new();
         for worker in workers {
             let jobs = Arc::clone(&jobs);
             let thread = std::thread::Builder::new().name("token".to_owned());
             let started = thread.spawn(move || work(&jobs, worker(), restart));
-            started.map_err(|cause| HsmError::new(Kind::File, "start a thread", cause.to_string()).because(cause))?;
+            let failed =
+                |cause: std::io::Error| HsmError::new(Kind::File, "start a thread", cause.to_string()).because(cause);
+            threads.push(started.map_err(failed)?);
         }
-        Ok(Self { jobs: sender, deadline, name })
+        Ok(Self { jobs: sender, deadline, name, threads })
+    }
+
+    /// Ends the threads, and tells whether all ended in time.
+    fn close(self) -> bool {
+        drop(self.jobs);
+        let until = Instant::now() + self.deadline;
+        while !self.threads.iter().all(JoinHandle::is_finished) {
+            if Instant::now() >= until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        true
     }
 
     fn run<T: Send + 'static>(
@@ -97,6 +115,11 @@ impl Workers {
         });
         let name = login.wanted.to_string();
         Ok(Self(Queue::start(name, waiting, deadline, workers, Worker::drop_session)?))
+    }
+
+    /// Ends the threads, and tells whether all ended in time.
+    pub(crate) fn close(self) -> bool {
+        self.0.close()
     }
 
     /// Has an operation done on some session, with a second try on a new one where the first answer is doubtful.
@@ -279,5 +302,6 @@ mod tests {
         let broken = queue.run("break", |_| -> Result<(), HsmError> { unreachable!("as a wrapper does") });
         assert_eq!(broken.unwrap_err().kind(), Kind::Device);
         assert_eq!(count(&queue).unwrap(), 101, "it began anew");
+        assert!(queue.close());
     }
 }

@@ -1,10 +1,16 @@
 //! The daemon as a process: killed, at a token that goes and comes, with a PIN that is wrong.
 
 use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use limen_hsm::{Kind, Provider as _};
+use limen_hsm::bridge::tcp::client_config;
+use limen_hsm::{BridgeClient, Kind, Provider as _, conformance};
+use limen_wire::keys::PublicKey;
+use limen_wire::tls::{TlsIdentity, read_signing_key};
 
 use crate::soft::{PIN, Soft, kek, names};
 
@@ -15,6 +21,28 @@ fn check_config_reads_no_pin_and_no_library() {
     assert!(soft.run(&["--check-config"]).status.success());
     std::fs::write(soft.path("bridge.toml"), "colour = 1").unwrap();
     assert!(!soft.run(&["--check-config"]).status.success());
+}
+
+/// Every way by which a PIN comes, but for a person's.
+#[test]
+fn a_pin_comes_by_credential_and_by_descriptor() {
+    let Some(soft) = Soft::new() else { return };
+    soft.init();
+    let text = std::fs::read_to_string(soft.path("bridge.toml")).unwrap();
+    let doctor = |pin: &str| {
+        std::fs::write(soft.path("bridge.toml"), text.replace("{ file = \"pin\" }", pin)).unwrap();
+        soft.command(&["doctor"])
+    };
+    let mut with = doctor("{ credential = \"pin\" }");
+    assert!(with.env("CREDENTIALS_DIRECTORY", soft.path("")).output().unwrap().status.success());
+    let without = doctor("{ credential = \"pin\" }").output().unwrap();
+    assert!(!without.status.success());
+    assert!(String::from_utf8_lossy(&without.stderr).contains("CREDENTIALS_DIRECTORY is not set"));
+    // Standard input is a descriptor like others.
+    let mut with = doctor("{ descriptor = 0 }");
+    let pin = std::fs::File::open(soft.path("pin")).unwrap();
+    let done = with.stdin(pin).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 #[test]
@@ -153,4 +181,44 @@ fn a_second_daemon_does_not_take_the_socket_away() {
     let said = String::from_utf8_lossy(&second.stderr);
     assert!(said.contains("another limen-hsm-bridge serves"), "{said}");
     soft.client().describe().unwrap();
+}
+
+/// A PEM certificate with its key, and the public key that others pin.
+fn machine(soft: &Soft, name: &str) -> (TlsIdentity, PublicKey) {
+    let made = rcgen::generate_simple_self_signed(vec![format!("{name}.internal")]).unwrap();
+    let (certificate, key) = (soft.path(&format!("{name}.crt")), soft.path(&format!("{name}.key")));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    (TlsIdentity::from_pem_files(&certificate, &key).unwrap(), read_signing_key(&key).unwrap().public_key())
+}
+
+/// Every promise from another machine, and nothing at all for those that are not known.
+#[test]
+fn a_signer_on_another_machine_is_known_by_its_key() {
+    let Some(soft) = Soft::new() else { return };
+    let ((_, bridge), (signer, signer_key), (stranger, stranger_key)) =
+        (machine(&soft, "bridge"), machine(&soft, "signer"), machine(&soft, "stranger"));
+    // Asked of the system, and free again.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let tls = format!(
+        "[tls]\nlisten = \"{address}\"\ncertificate = \"bridge.crt\"\nkey = \"bridge.key\"\ncallers = [\"{signer_key}\"]"
+    );
+    soft.configure(&["node1"], &tls);
+    soft.init();
+    let _daemon = soft.daemon();
+    let client = |identity: &TlsIdentity, bridge: &PublicKey, patience| {
+        BridgeClient::over_tls(address, client_config(identity, bridge).unwrap(), Duration::from_millis(patience))
+    };
+    for (identity, bridge) in [(&stranger, &bridge), (&signer, &stranger_key)] {
+        let error = client(identity, bridge, 20_000).describe().unwrap_err();
+        assert!([Kind::Protocol, Kind::Unreachable].contains(&error.kind()), "{error}");
+    }
+    // Whoever only holds connections open is no hindrance, and one that says nothing is not waited for.
+    let _silent: Vec<_> = (0..4).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = client_config(&signer, &bridge).unwrap();
+    let waiting = BridgeClient::over_tls(deaf.local_addr().unwrap(), config, Duration::from_millis(50));
+    assert_eq!(waiting.describe().unwrap_err().kind(), Kind::TimedOut);
+    conformance::run(&|| Box::new(client(&signer, &bridge, 20_000)));
 }

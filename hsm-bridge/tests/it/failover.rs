@@ -23,7 +23,8 @@ fn copy_token(soft: &Soft) -> (String, String) {
     let shown = soft.util(&["--show-slots"]);
     let serial = shown.lines().find_map(|line| line.trim().strip_prefix("Serial number:")).unwrap().trim();
     let first = names(&tokens).remove(0);
-    let second = format!("{}2", &first[..first.len() - 1]);
+    let other = if first.ends_with('2') { "3" } else { "2" };
+    let second = format!("{}{other}", &first[..first.len() - 1]);
     std::fs::create_dir(tokens.join(&second)).unwrap();
     for name in names(&tokens.join(&first)) {
         std::fs::copy(tokens.join(&first).join(&name), tokens.join(&second).join(&name)).unwrap();

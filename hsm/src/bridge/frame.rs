@@ -9,21 +9,22 @@ use zeroize::Zeroizing;
 /// Longest message.
 pub const MAX_FRAME: usize = 64 * 1024;
 
-/// A connection whose reads and writes can be bounded in time.
+/// A connection whose reads and writes have a last moment.
 pub trait Channel: Read + Write {
-    /// No single read or write waits longer; `None` waits for ever.
-    fn patience(&self, at_most: Option<Duration>) -> io::Result<()>;
+    /// From now on everything ends by then; `None` waits for ever.
+    fn until(&mut self, moment: Option<Instant>) -> io::Result<()>;
 }
 
 impl Channel for UnixStream {
-    fn patience(&self, at_most: Option<Duration>) -> io::Result<()> {
-        self.set_read_timeout(at_most)?;
-        self.set_write_timeout(at_most)
+    fn until(&mut self, moment: Option<Instant>) -> io::Result<()> {
+        let left = left(moment)?;
+        self.set_read_timeout(left)?;
+        self.set_write_timeout(left)
     }
 }
 
 /// Time that is left; [`ErrorKind::TimedOut`] if none is.
-fn left(until: Option<Instant>) -> io::Result<Option<Duration>> {
+pub(crate) fn left(until: Option<Instant>) -> io::Result<Option<Duration>> {
     let Some(until) = until else { return Ok(None) };
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
@@ -36,7 +37,7 @@ fn patiently(
     mut step: impl FnMut(&mut dyn ReadWrite) -> io::Result<usize>,
 ) -> io::Result<usize> {
     loop {
-        channel.patience(left(until)?)?;
+        channel.until(until)?;
         match step(channel) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(ErrorKind::TimedOut.into()),
@@ -65,7 +66,7 @@ pub fn write(channel: &mut impl Channel, message: &[u8], until: Instant) -> io::
 }
 
 /// Reads one frame; `None` if the channel ends before one begins. The first byte may take until `begin`, or for ever; the rest
-/// until `end`, or [`REST`] after the first byte.
+/// until `end`.
 pub fn read(channel: &mut impl Channel, end: Instant, begin: Option<Instant>) -> io::Result<Option<Vec<u8>>> {
     read_within(channel, begin, |_| end)
 }
