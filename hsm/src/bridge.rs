@@ -141,7 +141,8 @@ impl BridgeClient {
 
     fn connect(&self, call: &Call<'_>, until: Instant) -> Result<Line, HsmError> {
         let connected = match &self.bridge {
-            Bridge::Socket(path) => dial(path).map(Line::Socket),
+            // Only Unix sockets answer at once; the last moment may have passed all the same.
+            Bridge::Socket(path) => frame::left(Some(until)).and_then(|_| dial(path)).map(Line::Socket),
             #[cfg(feature = "tls")]
             Bridge::Machine(address, config) => {
                 tcp::dial(*address, config, until).map(|stream| Line::Machine(Box::new(stream)))

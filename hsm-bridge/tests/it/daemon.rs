@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use limen_hsm::bridge::tcp::client_config;
 use limen_hsm::{BridgeClient, Kind, Provider as _, conformance};
@@ -221,4 +221,32 @@ fn a_signer_on_another_machine_is_known_by_its_key() {
     let waiting = BridgeClient::over_tls(deaf.local_addr().unwrap(), config, Duration::from_millis(50));
     assert_eq!(waiting.describe().unwrap_err().kind(), Kind::TimedOut);
     conformance::run(&|| Box::new(client(&signer, &bridge, 20_000)));
+}
+
+/// What docs/hsm.md says of it: `cargo test -p limen-hsm-bridge what_a_call_costs -- --nocapture`. The bound is a loose one, for
+/// machines that do much else.
+#[test]
+fn what_a_call_costs() {
+    let Some(soft) = Soft::new() else { return };
+    soft.init();
+    let _daemon = soft.daemon();
+    let client = soft.client();
+    let (secret, context) = ([7; 32], [1; 32]);
+    let sealed = client.seal(&kek(), &context, &secret).unwrap();
+    let middle = |name: &str, call: &dyn Fn()| {
+        let mut took: Vec<_> = (0..200)
+            .map(|_| {
+                let begun = Instant::now();
+                call();
+                begun.elapsed()
+            })
+            .collect();
+        took.sort();
+        println!("{name}: p50 {:?}, p90 {:?}", took[100], took[180]);
+        assert!(took[100] < Duration::from_millis(100), "{name}: {:?}", took[100]);
+    };
+    middle("seal 32 bytes", &|| drop(client.seal(&kek(), &context, &secret).unwrap()));
+    middle("unseal 32 bytes", &|| drop(client.unseal(&kek(), &context, &sealed).unwrap()));
+    middle("sign", &|| drop(client.sign_identity(&secret).unwrap()));
+    middle("32 random bytes", &|| drop(client.random(32).unwrap()));
 }
