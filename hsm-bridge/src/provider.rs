@@ -1,6 +1,7 @@
 //! The PKCS#11 provider: [`limen_hsm::Provider`] over one token, or over several that hold the same keys.
 
 mod one;
+mod sealing;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +18,8 @@ use crate::pin;
 use crate::token::module;
 use crate::token::state::StateDir;
 
-pub(crate) use one::{Token, examine};
+pub(crate) use one::Token;
+pub(crate) use sealing::examine;
 
 /// Tokens that hold the same keys, in the order in which they step in. The one that worked last is asked first, and stays.
 pub struct Pkcs11Provider {
