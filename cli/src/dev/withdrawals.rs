@@ -146,7 +146,7 @@ impl<'a> Account<'a> {
 /// Signs a plain message.
 pub(crate) async fn message(client: &Client, key: &KeyId) -> Result<(Message, Signed)> {
     let started = Instant::now();
-    let text = "Limen: no machine holds this key";
+    let text = "Limen: no machine ever holds this key";
     let intent = client.sign_intent(NewIntent::message(key.clone(), text))?;
     let signed = client.sign(&intent, SIGNED_WITHIN).await?;
     let message = Message {
