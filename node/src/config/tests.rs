@@ -31,7 +31,7 @@ fn a_token_stands_behind_a_socket() {
     let parse = |bridge: &str| Config::parse(&SAMPLE.replace(software, bridge), Path::new("/etc/limen"));
     match parse("\"hsm_bridge\"\nsocket = \"bridge.sock\"\n\n").unwrap().provider {
         Some(Provider::HsmBridge { socket, timeout_ms: 5_000 }) => {
-            assert_eq!(socket, Path::new("/etc/limen/bridge.sock"))
+            assert_eq!(socket, Path::new("/etc/limen/bridge.sock"));
         }
         other => panic!("{other:?}"),
     }
