@@ -108,13 +108,14 @@ impl Judge {
         let Some(Automatic { refused, within_secs }) = self.plan.automatic else {
             return broken(Rank::Reasonless, format!("signer {signer} freezes by itself, and nobody wants that"));
         };
-        let boot = self.own.boot(signer);
+        let (boot, old) = (self.own.boot(signer), self.standings.is_put_back(signer));
         let against = self.own.against.entry((signer, requester)).or_default();
         let counted = against.at_most(within_secs * 1000, moment.uptime, boot);
         against.denials.clear();
         (against.due, against.listed) = (false, true);
         against.made.push((id, moment.uptime));
-        if counted < refused as usize {
+        // An old disk counts what it had counted; nothing is signed with it any more.
+        if counted < refused as usize && !old {
             let what = format!("signer {signer} has frozen r{requester} after {counted} denied requests of {refused}");
             return broken(Rank::Reasonless, what);
         }
@@ -147,7 +148,8 @@ impl Judge {
     /// A signer refuses a request because of a freeze that is none of its own: has it ever been handed one?
     pub(crate) fn says_frozen(&self, signer: u8, request: Label) -> Result<(), Violation> {
         let Some(requester) = self.requester(request) else { return Ok(()) };
-        if self.freezes.may_stop(signer, requester) {
+        // What an old disk stops may have been lifted since.
+        if self.freezes.may_stop(signer, requester) || self.standings.is_put_back(signer) {
             return Ok(());
         }
         broken(Rank::Reasonless, format!("signer {signer} stops i{request}, and nobody has frozen it"))
