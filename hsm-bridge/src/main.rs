@@ -32,11 +32,12 @@ struct Arguments {
 enum Command {
     /// Serve the socket until the process is ended. What happens without a command.
     Serve,
-    /// Make the identity and a wrapping key on the first token, where they are not there, and print the identity's public key.
+    /// Make the identity on the first token, where there is none, and print its public key.
     Init {
-        /// The wrapping key's name.
-        #[arg(long, default_value = limen_hsm::software::UNNAMED)]
-        kek: KekId,
+        /// Make this wrapping key too, where it is not there; may be given more than once. Signers make the ones they need by
+        /// themselves: only keys that a second token is to hold as well are made beforehand.
+        #[arg(long, value_name = "NAME")]
+        kek: Vec<KekId>,
     },
     /// Examine the tokens: what they can do, and what on them is dangerous. Exit code 1 if anything is bad.
     Doctor,
@@ -74,18 +75,18 @@ fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     listening.serve(config, Arc::new(provider))
 }
 
-fn init(config: &Config, kek: &KekId) -> anyhow::Result<ExitCode> {
+fn init(config: &Config, wanted: &[KekId]) -> anyhow::Result<ExitCode> {
     use limen_hsm::Provider as _;
     let provider = open(config)?;
     let made = provider.make_identity().and_then(|key| {
-        if !provider.keks()?.contains(kek) {
-            provider.create_kek(kek)?;
-        }
+        let there = provider.keks()?;
+        wanted.iter().filter(|kek| !there.contains(kek)).try_for_each(|kek| provider.create_kek(kek))?;
         Ok(key)
     });
     provider.close();
     let key = made?;
-    print(&[format!("identity {key}"), format!("wrapping key {kek}")])?;
+    let keks = wanted.iter().map(|kek| format!("wrapping key {kek}"));
+    print(&std::iter::once(format!("identity {key}")).chain(keks).collect::<Vec<_>>())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -23,10 +23,6 @@ const KEK: &str = "kek-";
 /// Nothing that this provider writes is longer.
 const LONGEST: u64 = 256;
 
-/// The wrapping key under which records without a head open: those from before keys had names, sealed under the key file itself
-/// as `nonce (12) ‖ AES-256-GCM ciphertext and tag` with the bare context.
-pub const UNNAMED: &str = "vault";
-
 /// AES-256-GCM under keys in files. Development only.
 pub struct DangerSoftware {
     root: Box<Aes256Gcm>,
@@ -192,9 +188,6 @@ impl Provider for DangerSoftware {
 
     fn unseal(&self, kek: &KekId, context: &[u8], bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, HsmError> {
         check_unseal(context)?;
-        if kek.as_str() == UNNAMED && !bytes.starts_with(&sealed::MAGIC) {
-            return open(&self.root, context, bytes).ok_or_else(|| sealed::does_not_open(kek));
-        }
         let cipher = self.kek("unseal", kek)?;
         let record = sealed::parse(GCM, kek, bytes)?;
         let aad = sealed::associated_data(GCM, kek, context);

@@ -84,6 +84,12 @@ impl Follows for Shared {
     }
 }
 
+/// The charter that a store says is in force; `None` for a new store.
+pub fn known(store: &Store) -> Result<Option<Charter>, StoreError> {
+    let view = store.view()?;
+    view.lineage()?.map(|lineage| charter_of(&view, lineage.in_force())).transpose()
+}
+
 /// The charter in force at a start: that of the store, or the file's where the store has none.
 ///
 /// A file that is neither what this signer began with nor what it has taken since is refused: an edited file changes nothing.

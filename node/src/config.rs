@@ -76,6 +76,9 @@ pub struct Config {
     /// What wraps the sealing key; a witness has none.
     #[serde(default)]
     pub provider: Option<Provider>,
+    /// How long opened shares stay in memory.
+    #[serde(default)]
+    pub shares: Shares,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -116,8 +119,24 @@ pub enum Provider {
     },
 }
 
+const MOST_HOLD_SECS: u32 = 24 * 3600;
+
 const fn bridge_timeout_ms() -> u32 {
     5_000
+}
+
+/// How long opened shares stay in memory.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shares {
+    /// Seconds after which an opened share is wiped and the token is asked anew; 0 opens it for each session.
+    pub hold_secs: u32,
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        Self { hold_secs: 60 }
+    }
 }
 
 /// Bounds on what others can make grow.
@@ -287,6 +306,9 @@ impl Config {
                 "provider",
                 "a signer needs one for its shares, and a witness, which has none, leaves it out",
             );
+        }
+        if self.shares.hold_secs > MOST_HOLD_SECS {
+            return value("shares.hold_secs", "a share is held in memory for a day at most");
         }
         if matches!(self.provider, Some(Provider::HsmBridge { timeout_ms: 0, .. })) {
             return value("provider.timeout_ms", "it must be at least 1");

@@ -7,8 +7,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use limen_mpc::{KeyPublic, KeyShare, Output, Primes, Seed, Session, StartError, Step};
+use limen_wire::envelope::{self, PayloadType};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{Epoch, IntentId, KeyId, NodeId, PartyIndex, Protocol, SessionId};
+use limen_wire::intent::KeyGeneration;
 use limen_wire::pb;
 use limen_wire::statement::KeyStatement;
 use prost::Message as _;
@@ -20,9 +22,10 @@ use crate::metrics::SessionLabels;
 use crate::sessions::{Drive, Ended, Inbox, OpenError, deadline_in, drive};
 use crate::shared::Shared;
 use crate::signing::{Refusal, session_error};
+use crate::store::StoreError;
 use crate::store::journal::Event;
-use crate::store::rows::{KeyPhase, ShareRow};
-use crate::vault::VaultError;
+use crate::store::rows::{KeyPhase, KeyRow, ShareRow};
+use crate::vault::{Group, VaultError, decode_public};
 use crate::{admission, entropy};
 
 /// Takes part in key generation; answers with this node's statement.
@@ -73,7 +76,7 @@ async fn stated(shared: &Arc<Shared>, key: &KeyId) -> Result<pb::Envelope, ApiEr
 
 fn vault_error(error: &VaultError) -> ApiError {
     tracing::error!(%error, "a new share could not be kept");
-    ApiError::new(Code::Internal, error.to_string())
+    error.to_api()
 }
 
 /// The session of an order.
@@ -103,7 +106,7 @@ async fn run(shared: &Arc<Shared>, token: KeygenToken, deadline: Instant) -> Res
             making.drive(inbox, move || Session::keygen_with_primes(params, me, primes, seed)).await?
         }
     };
-    Ok(keep(shared, &token, &share).await?)
+    Ok(keep(shared, &token, share).await?)
 }
 
 impl Making<'_> {
@@ -157,10 +160,14 @@ impl Making<'_> {
 }
 
 /// Stores the share sealed, reads it back, states it.
-async fn keep(shared: &Arc<Shared>, token: &KeygenToken, share: &KeyShare) -> Result<pb::Envelope, ApiError> {
+async fn keep(shared: &Arc<Shared>, token: &KeygenToken, share: KeyShare) -> Result<pb::Envelope, ApiError> {
     let key = token.order().key_id.clone();
     let generation = u64::from_be_bytes(*entropy::random::<8>());
-    let sealed = shared.vault.seal(share, generation).map_err(|error| vault_error(&error))?;
+    let group = Group::of(&shared.charter(), &shared.me, &key, Epoch::FIRST);
+    let vault = Arc::clone(&shared.vault);
+    let sealing = tokio::task::spawn_blocking(move || vault.seal(&share, &group, generation)).await;
+    let sealed = sealing.map_err(|_| ApiError::new(Code::ShuttingDown, "this signer is stopping"))?;
+    let sealed = sealed.map_err(|error| vault_error(&error))?;
     let (name, now, epoch) = (key.clone(), shared.now(), Epoch::FIRST);
     let stored = shared.store.write(move |txn| {
         let Some(mut row) = txn.key(&name)? else { return Ok(false) };
@@ -184,12 +191,12 @@ async fn keep(shared: &Arc<Shared>, token: &KeygenToken, share: &KeyShare) -> Re
     statement(shared, &key)
 }
 
-/// Reads a stored share back from disk, opens and checks it, and only then states it to the others. Also run at start
-/// for shares whose statement a crash has cut off.
+/// Reads a stored share back from disk, opens and checks it, and only then states it to the others. Also run for shares whose
+/// statement a crash or a token that went away has cut off.
 pub async fn confirm(shared: &Arc<Shared>, key: &KeyId) -> Result<(), VaultError> {
     let (task, name) = (Arc::clone(shared), key.clone());
     let read = tokio::task::spawn_blocking(move || read_back(&task, &name)).await;
-    let (share, statement) = read.map_err(|_| VaultError::NotLoaded(key.clone()))??;
+    let (facts, statement) = read.map_err(|_| VaultError::Store(StoreError::Stopped))??;
     let hash = Sha256::digest(&statement).into();
     let (name, now) = (key.clone(), shared.now());
     shared
@@ -206,27 +213,52 @@ pub async fn confirm(shared: &Arc<Shared>, key: &KeyId) -> Result<(), VaultError
             Ok(())
         })
         .await?;
-    shared.vault.hold(share);
+    shared.put_key(facts);
     Ok(())
 }
 
-/// The share as it is on disk, and this node's signed statement of it.
-fn read_back(shared: &Shared, key: &KeyId) -> Result<(KeyShare, Vec<u8>), VaultError> {
-    let view = shared.store.view()?;
-    let row = view.key(key)?.ok_or_else(|| VaultError::NotLoaded(key.clone()))?;
-    let share_row = row.share.as_ref().ok_or_else(|| VaultError::NotLoaded(key.clone()))?;
-    let share = shared.vault.read(&view, key, share_row)?;
+/// What a key's rows say of it: the order is this node's own record, the public part is still to be checked.
+struct Recorded {
+    order: KeyGeneration,
+    order_id: IntentId,
+    phase: KeyPhase,
+    share: ShareRow,
+}
+
+fn recorded(key: &KeyId, row: KeyRow) -> Result<Recorded, VaultError> {
+    let share = row.share.ok_or_else(|| VaultError::NoShare(key.clone()))?;
     let order = pb::Envelope::decode(row.order.as_slice()).map_err(|_| VaultError::Public(key.clone()))?;
-    let (order, _) = limen_wire::intent::KeyGeneration::open(&order).map_err(|_| VaultError::Public(key.clone()))?;
-    let statement = key_statement(share.public(), &order.nodes, IntentId::new(row.order_id));
+    let (order, _) = KeyGeneration::open(&order).map_err(|_| VaultError::Public(key.clone()))?;
+    Ok(Recorded { order, order_id: IntentId::new(row.order_id), phase: row.phase, share })
+}
+
+/// The share as it is on disk, opened and checked: its facts, and this node's signed statement of it.
+fn read_back(shared: &Shared, key: &KeyId) -> Result<(KeyFacts, Vec<u8>), VaultError> {
+    let view = shared.store.view()?;
+    let row = view.key(key)?.ok_or_else(|| VaultError::NoShare(key.clone()))?;
+    let Recorded { order, order_id, phase, share } = recorded(key, row)?;
+    let share = shared.vault.read(&view, key, &share)?;
+    let statement = key_statement(share.public(), &order.nodes, order_id);
     let envelope = statement.sign(&shared.me, &shared.identity);
-    shared.put_key(KeyFacts {
-        public: share.public().clone(),
-        nodes: order.nodes,
-        me: share.index(),
-        active: row.phase == KeyPhase::Active,
-    });
-    Ok((share, envelope.encode_to_vec()))
+    let (public, me, active) = (share.public().clone(), share.index(), phase == KeyPhase::Active);
+    shared.vault.hold(share, shared.time().uptime);
+    Ok((KeyFacts { public, nodes: order.nodes, me, active }, envelope.encode_to_vec()))
+}
+
+/// The facts of a key whose share was read back before: by this node's own statement of them, without the share.
+fn facts(shared: &Shared, key: &KeyId, row: KeyRow) -> Result<KeyFacts, VaultError> {
+    let damaged = || VaultError::Public(key.clone());
+    let Recorded { order, order_id, phase, share } = recorded(key, row)?;
+    let public = decode_public(key, &share.public)?;
+    let statement = pb::Envelope::decode(share.statement.as_slice()).map_err(|_| damaged())?;
+    let opened = envelope::open(&statement, PayloadType::KeyStatement).map_err(|_| damaged())?;
+    opened.verify(shared.me.as_str(), &shared.identity.public_key()).map_err(|_| damaged())?;
+    if public.key != *key || opened.payload() != key_statement(&public, &order.nodes, order_id).to_payload() {
+        return Err(damaged());
+    }
+    let place = order.nodes.iter().position(|node| *node == shared.me).ok_or_else(damaged)?;
+    let me = u16::try_from(place.saturating_add(1)).ok().and_then(|index| PartyIndex::new(index).ok());
+    Ok(KeyFacts { public, nodes: order.nodes, me: me.ok_or_else(damaged)?, active: phase == KeyPhase::Active })
 }
 
 /// What every member states alike.
@@ -286,17 +318,21 @@ pub async fn activate(shared: &Arc<Shared>, certificate: pb::Envelope) -> Result
     Ok(())
 }
 
-/// Opens every share at start. A share that does not open makes its key unusable, not the signer.
+/// Takes up the facts of every key at start; shares are opened when they are wanted. A share that was never read back is,
+/// and a key of which that fails now is looked at again with the token.
 pub async fn load(shared: &Arc<Shared>) -> Result<(), VaultError> {
-    let view = shared.store.view()?;
-    let keys = view.keys()?;
-    drop(view);
+    let keys = shared.store.view()?.keys()?;
     for (key, row) in keys {
-        if row.share.is_none() {
+        let Some(share) = &row.share else { continue };
+        if share.statement.is_empty() {
+            if let Err(error) = confirm(shared, &key).await {
+                tracing::error!(%key, %error, "a share could not be read back: the key is not stated yet");
+            }
             continue;
         }
-        if let Err(error) = confirm(shared, &key).await {
-            tracing::error!(%key, %error, "share not usable: the key does not sign here");
+        match facts(shared, &key, row) {
+            Ok(facts) => shared.put_key(facts),
+            Err(error) => tracing::error!(%key, %error, "the key does not sign here"),
         }
     }
     Ok(())

@@ -45,6 +45,7 @@ pub mod signing;
 pub mod standing;
 pub mod stops;
 pub mod store;
+pub mod token;
 pub mod trace;
 pub mod upkeep;
 pub mod vault;

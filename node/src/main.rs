@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use limen_node::clock::SystemClock;
 use limen_node::config::{Config, Log, LogFormat};
 use limen_node::memory;
-use limen_node::node::{Node, check, protect};
+use limen_node::node::{Node, check, protect, rotate};
+use limen_node::vault::Rotated;
 use limen_node::witness::Witness;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -22,6 +23,17 @@ struct Arguments {
     /// Check configuration, charter, identity and provider, then exit.
     #[arg(long)]
     check_config: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until the process is ended. What happens without a command.
+    Serve,
+    /// Wrap every share anew by fresh wrapping keys of the token, open each by them, then destroy the old ones. The signer must not
+    /// run meanwhile; interrupted, it is run again.
+    RotateWrappingKeys,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -35,6 +47,9 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     protect(&config)?;
+    if matches!(arguments.command, Some(Command::RotateWrappingKeys)) {
+        return rotated(&rotate(&config, &SystemClock)?);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let result = runtime.block_on(run(&config));
     // Protocol steps that nobody waits for any more do not hold up the exit.
@@ -75,6 +90,21 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     }
     tracing::info!("stopping: no new sessions, the running ones finish");
     node.stop().await;
+    Ok(())
+}
+
+fn rotated(done: &Rotated) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    for key in &done.keys {
+        writeln!(out, "wrapped anew and opened: the share of key {key}").context("writing the answer")?;
+    }
+    for kek in &done.made {
+        writeln!(out, "made: wrapping key {kek}").context("writing the answer")?;
+    }
+    for kek in &done.destroyed {
+        writeln!(out, "destroyed: wrapping key {kek}").context("writing the answer")?;
+    }
     Ok(())
 }
 

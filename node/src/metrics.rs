@@ -97,6 +97,10 @@ pub struct Metrics {
     pub presignatures: Gauge,
     /// Ready sets of safe primes.
     pub prime_sets: Gauge,
+    /// 1 while what seals the shares works.
+    pub token_works: Gauge,
+    /// Shares that did not open when they were looked at.
+    pub shares_damaged: Gauge,
 }
 
 /// A histogram of commit times, in seconds.
@@ -152,6 +156,8 @@ impl Metrics {
         r.register("nonces", "FROST nonces shared ahead and unused", self.nonces.clone());
         r.register("presignatures", "CGGMP24 presignatures in memory", self.presignatures.clone());
         r.register("prime_sets", "Ready sets of CGGMP24 safe primes", self.prime_sets.clone());
+        r.register("token_works", "1 while what seals the shares works", self.token_works.clone());
+        r.register("shares_damaged", "Shares that did not open when last looked at", self.shares_damaged.clone());
         registry
     }
 }

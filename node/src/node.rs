@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use limen_hsm::files::check_mode;
-use limen_hsm::{BridgeClient, DangerSoftware, HsmError, Provider as _};
+use limen_hsm::{BridgeClient, DangerSoftware, HsmError};
 use limen_policy::charter::{Charter, CharterError};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CharterHash, NodeId};
@@ -45,8 +45,9 @@ use crate::shared::{CallerKind, Shared, caller_name};
 use crate::standing::Standings;
 use crate::stops::exchange;
 use crate::store::{Options, Store, StoreError};
+use crate::token::TokenWatch;
 use crate::trace::PartialTrace;
-use crate::vault::{Vault, VaultError};
+use crate::vault::{Rotated, Vault, VaultError};
 use crate::{charters, entropy, exporter, keygen, log, upkeep, witnesses};
 
 /// Calls that one connection may have open: a coordinator's sign calls, each as long as its session.
@@ -149,19 +150,17 @@ pub(crate) fn read_charter(config: &Config) -> Result<(Charter, String), StartEr
     Ok((charter, text))
 }
 
-fn provider(config: &Config, charter: &Charter) -> Result<Box<dyn limen_hsm::Provider>, StartError> {
+/// What seals the shares. A token is not asked yet: a signer whose token is away keeps ledgers and log, hears bad news, and says
+/// so when it is to sign.
+fn provider(config: &Config, charter: &Charter) -> Result<Arc<dyn limen_hsm::Provider>, StartError> {
     match config.provider.as_ref().ok_or(StartError::NoProvider)? {
         Provider::DangerSoftware { key_file } => {
             let provider = DangerSoftware::open(key_file, charter.is_development())?;
             tracing::warn!("DANGER: shares are sealed under a key in a file; for development only");
-            Ok(Box::new(provider))
+            Ok(Arc::new(provider))
         }
         Provider::HsmBridge { socket, timeout_ms } => {
-            let provider = BridgeClient::new(socket, Duration::from_millis((*timeout_ms).into()));
-            // A token that does not work is told now, not when a share is wanted.
-            let limen_hsm::Description { kind, label, serial, mechanism, .. } = provider.describe()?;
-            tracing::info!(kind, label, serial, mechanism = mechanism.name(), "shares are sealed by a token");
-            Ok(Box::new(provider))
+            Ok(Arc::new(BridgeClient::new(socket, Duration::from_millis((*timeout_ms).into()))))
         }
     }
 }
@@ -170,7 +169,24 @@ fn provider(config: &Config, charter: &Charter) -> Result<Box<dyn limen_hsm::Pro
 pub fn check(config: &Config) -> Result<(), StartError> {
     let (charter, _) = read_charter(config)?;
     identity(config, &charter)?;
-    if config.witness { Ok(()) } else { provider(config, &charter).map(drop) }
+    if !config.witness {
+        let limen_hsm::Description { kind, label, serial, mechanism, .. } = provider(config, &charter)?.describe()?;
+        tracing::info!(kind, label, serial, mechanism = mechanism.name(), "what seals the shares works");
+    }
+    Ok(())
+}
+
+/// Wraps every share of a signer that does not run by fresh wrapping keys; [`Vault::rotate`] says what that proves.
+pub fn rotate(config: &Config, clock: &dyn Clock) -> Result<Rotated, StartError> {
+    let (file, _) = read_charter(config)?;
+    let mut options = Options::new(config.node.clone(), file.cluster.clone());
+    options.check = config.store.check_at_start;
+    let store = open_private(&config.data_dir, options)?;
+    // A signer that has begun knows its charter better than the file does.
+    let charter = charters::known(&store)?.unwrap_or(file);
+    let provider = provider(config, &charter)?;
+    let vault = Vault::new(charter.cluster.clone(), config.node.clone(), provider, store, Duration::ZERO);
+    Ok(vault.rotate(&charter, clock.now())?)
 }
 
 /// Keeps this process's memory off the swap device, as the configuration asks. A witness has no share to hide.
@@ -228,12 +244,9 @@ impl Node {
         let store = open_store(config, &file, &metrics).await?;
         let time = Running::new(Arc::clone(&clock), store.view()?.uptime()?).now();
         let charter = Arc::new(charters::begin(&store, file, text, time).await?);
-        let (asked, rules, kept) = (config.clone(), Arc::clone(&charter), store.clone());
-        let opening = tokio::task::spawn_blocking(move || {
-            let provider = provider(&asked, &rules)?;
-            Ok::<_, StartError>(Vault::open(rules.cluster.clone(), asked.node, provider.as_ref(), &kept)?)
-        });
-        let vault = opening.await.map_err(|_| StoreError::Stopped)??;
+        let provider = provider(config, &charter)?;
+        let hold = Duration::from_secs(config.shares.hold_secs.into());
+        let vault = Vault::new(charter.cluster.clone(), config.node.clone(), provider, store.clone(), hold);
         let shared = assemble(config, charter, clock, &identity, key, store, vault, metrics)?;
         let key = shared.identity.public_key();
         log::give_up(&shared.store, key, &shared.charter(), config.give_up_log.as_deref(), shared.time()).await?;
@@ -367,7 +380,8 @@ fn assemble(
         clock: Running::new(clock, store.view()?.uptime()?),
         boot,
         store,
-        vault,
+        vault: Arc::new(vault),
+        token: TokenWatch::default(),
         keys: RwLock::new(HashMap::new()),
         recent: Recent::default(),
         ledgers: Ledgers::default(),

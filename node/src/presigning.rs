@@ -16,7 +16,8 @@ use crate::guard::{self, Examined, KeyFacts, PresignToken, SignCall, Verdict};
 use crate::metrics::{Metrics, SessionLabels};
 use crate::sessions::{Drive, Ended, Inbox, deadline_in, drive};
 use crate::shared::Shared;
-use crate::signing::{Refusal, members, open, session_error};
+use crate::signing::{Refusal, members, open, session_error, unusable};
+use crate::vault::Opened;
 use crate::{admission, entropy};
 
 /// The pools of all keys.
@@ -150,6 +151,7 @@ pub async fn presign(shared: Arc<Shared>, request: pb::PresignRequest) -> Result
     let shape = guard::sign_call(&request.session_id, &request.signers)?;
     let boots = boots(&shared, &facts, &shape.signers)?;
     let inbox = open(&shared, &shape, &members(&facts, &shape))?;
+    let share = shared.open_share(&key).await.map_err(|error| unusable(&error))?;
     let now = shared.now();
     let verdict = shared.store.write(move |txn| admission::presign(txn, call, now));
     let token = match verdict.await.map_err(|error| Shared::store_error(&error))? {
@@ -159,7 +161,7 @@ pub async fn presign(shared: Arc<Shared>, request: pb::PresignRequest) -> Result
     };
     let (task, answer) = (Arc::clone(&shared), tokio::sync::oneshot::channel());
     shared.tasks.spawn(async move {
-        drop(answer.0.send(run(&task, token, shape, inbox, boots).await));
+        drop(answer.0.send(run(&task, (token, share), shape, inbox, boots).await));
     });
     let lost = || ApiError::new(Code::SessionAborted, "the session's task ended without a result");
     answer.1.await.map_err(|_| lost())?
@@ -167,13 +169,12 @@ pub async fn presign(shared: Arc<Shared>, request: pb::PresignRequest) -> Result
 
 async fn run(
     shared: &Arc<Shared>,
-    token: PresignToken,
+    (token, share): (PresignToken, Opened),
     shape: SignCall,
     inbox: Inbox,
     boots: [u8; 32],
 ) -> Result<u32, Refusal> {
-    let failed = |error: crate::vault::VaultError| ApiError::new(Code::KeyNotActive, error.to_string());
-    let share = shared.vault.share_to_presign(&token).map_err(failed)?;
+    let share = share.to_presign(&token).map_err(|error| error.to_api())?;
     let context = Drive {
         inbox,
         members: members(token.key(), &shape),

@@ -28,8 +28,9 @@ use crate::recent::Recent;
 use crate::sessions::{Quarantine, Sessions};
 use crate::standing::Standings;
 use crate::store::{Store, StoreError};
+use crate::token::TokenWatch;
 use crate::trace::PartialTrace;
-use crate::vault::Vault;
+use crate::vault::{Opened, Vault, VaultError};
 
 /// The parts of a running signer.
 pub struct Shared {
@@ -53,7 +54,9 @@ pub struct Shared {
     /// Durable memory.
     pub store: Store,
     /// Shares.
-    pub vault: Vault,
+    pub vault: Arc<Vault>,
+    /// Whether what seals them works.
+    pub token: TokenWatch,
     /// Public facts of every key with a share here.
     pub keys: Keys,
     /// Intents examined a moment ago.
@@ -153,6 +156,17 @@ impl Shared {
     pub fn put_key(&self, facts: KeyFacts) {
         let key = facts.public.key.clone();
         self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::new(facts));
+    }
+
+    /// The share of a key, opened: at once if it is in memory, else by the device, on a thread that may wait.
+    pub async fn open_share(&self, key: &KeyId) -> Result<Opened, VaultError> {
+        let now = self.time().uptime;
+        if let Some(opened) = self.vault.held(key, now) {
+            return Ok(opened);
+        }
+        let (vault, name) = (Arc::clone(&self.vault), key.clone());
+        let opening = tokio::task::spawn_blocking(move || vault.open(&name, now)).await;
+        opening.map_err(|_| VaultError::Store(StoreError::Stopped))?
     }
 
     /// An error that names this signer, counted.

@@ -22,6 +22,7 @@ use crate::store::StoreError;
 use crate::store::journal::Event;
 use crate::store::rows::{BanRow, StoredSignature};
 use crate::trace::TraceContext;
+use crate::vault::{Opened, VaultError};
 use crate::{admission, entropy, nonces, presigning, stops};
 
 /// A refusal, and which signers were waited for in vain or are suspected.
@@ -81,6 +82,8 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     let deadline = deadline_in(shared.limits.sign_timeout(request.timeout_ms));
     // The inbox opens first: frames of members that are quicker than our disk go straight to it.
     let inbox = open(&shared, &call, &members)?;
+    // Before the decision, so that a token that is away costs the intent none of its sessions.
+    let share = shared.open_share(&examined.key().public.key).await.map_err(|error| unusable(&error))?;
     let papers = Papers { approvals: &authorization.approvals, checks: &authorization.external_checks };
     let examined = shared.decisions().priced(examined, &papers);
     let mut shown = show(&shared, &examined, &papers)?;
@@ -105,7 +108,7 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
         }
     };
     count_decision(&shared, "allowed");
-    let run = Run { inbox, members, deadline, nonces, presignature };
+    let run = Run { share, inbox, members, deadline, nonces, presignature };
     let (task, answer) = (Arc::clone(&shared), tokio::sync::oneshot::channel());
     shared.tasks.spawn(async move {
         let result = run_session(&task, token, run).await;
@@ -113,6 +116,15 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     });
     let lost = || ApiError::new(Code::SessionAborted, "the session's task ended without a result");
     answer.1.await.map_err(|_| lost())?
+}
+
+/// What a share that cannot be used now is to a caller; this signer's own people find it in its log.
+pub(crate) fn unusable(error: &VaultError) -> ApiError {
+    let answer = error.to_api();
+    if let Some(count) = crate::ratelimit::WARNINGS.pass(answer.code.as_str()) {
+        tracing::error!(%error, code = answer.code.as_str(), count, "a share cannot be used now");
+    }
+    answer
 }
 
 fn count_decision(shared: &Shared, reason: &'static str) {
@@ -157,6 +169,7 @@ pub(crate) fn open(shared: &Shared, call: &SignCall, members: &HashMap<NodeId, P
 
 /// What a session task owns besides its permission.
 struct Run {
+    share: Opened,
     inbox: Inbox,
     members: HashMap<NodeId, PartyIndex>,
     deadline: Instant,
@@ -166,10 +179,7 @@ struct Run {
 
 /// The only place where a share signs: it takes the permission and uses it up.
 async fn run_session(shared: &Arc<Shared>, token: SignToken, run: Run) -> Result<pb::SignatureResult, Refusal> {
-    let share = shared.vault.share_to_sign(&token).map_err(|error| {
-        tracing::error!(%error, "a share that the guard allowed to use is not there");
-        ApiError::new(Code::KeyNotActive, error.to_string())
-    })?;
+    let share = run.share.to_sign(&token).map_err(|error| error.to_api())?;
     let (mode, input) = match (run.nonces.as_slice(), run.presignature) {
         (_, Some(id)) => presigning::take(shared, token.examined(), token.call(), &id)?,
         ([], None) => {

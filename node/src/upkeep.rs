@@ -15,7 +15,7 @@ use crate::stops::{self, exchange};
 use crate::store::compaction::{self, Compacted};
 use crate::store::journal::Event;
 use crate::store::{StoreError, Txn};
-use crate::{charters, nonces};
+use crate::{charters, nonces, signing, token};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// What a crash takes of the running time at most: delays only get longer by it.
@@ -24,6 +24,8 @@ const UPTIME_EVERY: Duration = Duration::from_secs(10);
 const EXCHANGE_EVERY: Duration = Duration::from_secs(2);
 /// Time between two questions how a peer stands.
 const STANDING_EVERY: Duration = Duration::from_secs(3);
+/// Time between two looks whether what seals the shares works.
+const TOKEN_EVERY: Duration = Duration::from_secs(5);
 const COMPACT_EVERY: Duration = Duration::from_secs(600);
 
 /// Records the boot and starts the recurring work.
@@ -33,7 +35,11 @@ pub async fn begin(shared: &Arc<Shared>, retention: Duration) -> Result<(), Stor
     charters::consider(shared.as_ref()).await?;
     let bans = shared.store.view()?.bans()?.len();
     shared.metrics.banned_peers.set(i64::try_from(bans).unwrap_or(i64::MAX));
-    every(shared, SWEEP_EVERY, |shared| async move { shared.sessions.sweep() });
+    every(shared, SWEEP_EVERY, |shared| async move {
+        shared.sessions.sweep();
+        shared.vault.sweep(shared.time().uptime);
+    });
+    every(shared, TOKEN_EVERY, |shared| async move { token::look(&shared).await });
     every(shared, SWEEP_EVERY, |shared| async move {
         if let Err(error) = stops::lift_due(shared.as_ref()).await {
             tracing::debug!(%error, "freezes are lifted later");
@@ -123,9 +129,14 @@ async fn fill(shared: &Arc<Shared>, key: &Arc<KeyFacts>) {
     if wanted == 0 {
         return;
     }
-    let (vault, facts) = (Arc::clone(shared), Arc::clone(key));
-    let made = shared.crypto.run(move || vault.vault.make_nonces(&facts.public.key, wanted)).await;
-    match made {
+    let share = match shared.open_share(&key.public.key).await {
+        Ok(share) => share,
+        Err(error) => {
+            signing::unusable(&error);
+            return;
+        }
+    };
+    match shared.crypto.run(move || share.make_nonces(wanted)).await {
         Ok(Ok(fresh)) => {
             let batch = shared.nonces.add(key, fresh, target);
             for node in key.nodes.iter().filter(|node| **node != shared.me) {

@@ -1,37 +1,42 @@
-//! The share vault: shares at rest, sealed; shares in memory, only for who holds a token.
+//! The share vault: shares at rest, sealed; shares in memory, for a while, and only for who holds a token.
 //!
-//! A share is sealed by AES-256-GCM under a data key that a [`limen_hsm::Provider`] has wrapped. Associated data name
-//! node, key, epoch, record and purpose, and a generation number that must be the one the journal noted: a record moved
-//! to another place, node or time does not open. Core share and protocol set-up are separate records.
+//! Each record is sealed by AES-256-GCM under a data key of its own, which a [`limen_hsm::Provider`] has wrapped. What both
+//! authenticate names node, key, epoch, record and purpose, and a generation number that must be the one the journal noted: a
+//! record moved to another place, node or time does not open. Core share and protocol set-up are separate records.
 
+mod held;
 mod sealed;
+mod wrapping;
 
-use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
+use std::time::Duration;
 
 use limen_hsm::{HsmError, Kind, Provider};
 use limen_mpc::{ImportError, KeyPublic, KeyShare, NonceError, NoncePair, Seed, nonce_batch};
-use limen_wire::ids::{ClusterId, KekId, KeyId, NodeId};
+use limen_wire::error::{ApiError, Code};
+use limen_wire::ids::{ClusterId, KeyId, NodeId};
 use sha2::{Digest, Sha256};
 
+use crate::clock::Uptime;
 use crate::entropy;
 use crate::guard::{PresignToken, SignToken};
 use crate::store::rows::ShareRow;
 use crate::store::{Store, StoreError, View};
 
-use sealed::{DataKey, Place};
+use held::Held;
+use sealed::Place;
+pub use wrapping::{Group, Rotated};
 
-const META_DATA_KEY: &str = "wrapped-data-key";
-/// The wrapping key of the data key; the software provider opens stores from before keys had names under it.
-const KEK: &str = limen_hsm::software::UNNAMED;
 const CORE: &str = "core";
 const SETUP: &str = "set-up";
+/// The records of a share.
+const PURPOSES: [&str; 2] = [CORE, SETUP];
 
 /// Why a share cannot be stored or used.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
-    /// The wrapping key.
-    #[error("the key that wraps the vault: {0}")]
+    /// What wraps the data keys.
+    #[error("the shares are sealed, and what seals them does not serve: {0}")]
     Provider(#[from] HsmError),
     /// The store.
     #[error(transparent)]
@@ -71,17 +76,36 @@ pub enum VaultError {
         /// Why.
         error: NonceError,
     },
-    /// Not in memory: its records did not open at start.
-    #[error("the share of key {0} is not usable; see the log of the start")]
-    NotLoaded(KeyId),
+    /// There is none of this key, or of this generation of it.
+    #[error("this signer stores no share of key {0}, or one of another epoch")]
+    NoShare(KeyId),
 }
 
-/// Seals, opens and holds shares.
+impl VaultError {
+    /// What it is to a caller: whether the token has to come back, or people have to look at this signer's disk.
+    pub fn to_api(&self) -> ApiError {
+        match self {
+            Self::Provider(error) => {
+                let message = format!("{self} [{}]; {}", error.kind().code(), error.kind().remedy());
+                ApiError::new(Code::HsmUnavailable, message)
+            }
+            Self::Store(error) => crate::shared::Shared::store_error(error),
+            Self::NoShare(_) => ApiError::new(Code::KeyNotActive, self.to_string()),
+            Self::Nonces { .. } => ApiError::new(Code::Internal, self.to_string()),
+            Self::Sealed { .. } | Self::Missing { .. } | Self::Import { .. } | Self::Public(_) => {
+                ApiError::new(Code::ShareDamaged, self.to_string())
+            }
+        }
+    }
+}
+
+/// Seals and opens shares, and holds opened ones for a while.
 pub struct Vault {
     cluster: ClusterId,
     node: NodeId,
-    data_key: DataKey,
-    shares: RwLock<HashMap<KeyId, Arc<KeyShare>>>,
+    provider: Arc<dyn Provider>,
+    store: Store,
+    held: Held,
 }
 
 /// Both sealed records of a share.
@@ -109,12 +133,47 @@ impl SealedShare {
     }
 }
 
+/// A share that was opened, out of reach until a permission of the guard is shown.
+pub struct Opened(Arc<KeyShare>);
+
+impl Opened {
+    fn of(self, public: &KeyPublic) -> Result<Arc<KeyShare>, VaultError> {
+        let here = self.0.public();
+        if (&here.key, here.epoch) == (&public.key, public.epoch) {
+            return Ok(self.0);
+        }
+        Err(VaultError::NoShare(public.key.clone()))
+    }
+
+    /// For the session that the guard has allowed.
+    pub fn to_sign(self, token: &SignToken) -> Result<Arc<KeyShare>, VaultError> {
+        self.of(&token.key().public)
+    }
+
+    /// For the presigning session that the guard has allowed.
+    pub fn to_presign(self, token: &PresignToken) -> Result<Arc<KeyShare>, VaultError> {
+        self.of(&token.key().public)
+    }
+
+    /// Makes nonces for signatures to come. They sign nothing by themselves: using one takes a [`SignToken`].
+    pub fn make_nonces(&self, count: usize) -> Result<Vec<NoncePair>, VaultError> {
+        let failed = |error| VaultError::Nonces { key: self.0.public().key.clone(), error };
+        nonce_batch(&self.0, count, Seed::new(*entropy::random())).map_err(failed)
+    }
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Opened({}, redacted)", self.0.public().key)
+    }
+}
+
 /// Encodes the public part of a key for its row.
 pub fn encode_public(public: &KeyPublic) -> Result<Vec<u8>, VaultError> {
     postcard::to_extend(public, vec![1]).map_err(|_| VaultError::Public(public.key.clone()))
 }
 
-/// Decodes it; consistency is checked together with the share.
+/// Decodes it; consistency is checked together with the share, or with what this node has stated of it.
 pub fn decode_public(key: &KeyId, bytes: &[u8]) -> Result<KeyPublic, VaultError> {
     match bytes.split_first() {
         Some((1, body)) => postcard::from_bytes(body).map_err(|_| VaultError::Public(key.clone())),
@@ -123,37 +182,22 @@ pub fn decode_public(key: &KeyId, bytes: &[u8]) -> Result<KeyPublic, VaultError>
 }
 
 impl Vault {
-    /// Unwraps the data key, or makes and wraps one in a new store.
-    pub fn open(cluster: ClusterId, node: NodeId, provider: &dyn Provider, store: &Store) -> Result<Self, VaultError> {
-        let context = format!("limen node data key v1\0{cluster}\0{node}");
-        let kek = wrapping_key()?;
-        let data_key = match store.view()?.meta(META_DATA_KEY)? {
-            Some(wrapped) => data_key(&provider.unseal(&kek, context.as_bytes(), &wrapped)?)?,
-            None => {
-                // A start that ended before the store had a data key has left the wrapping key.
-                if !provider.keks()?.contains(&kek) {
-                    provider.create_kek(&kek)?;
-                }
-                let fresh = entropy::random::<32>();
-                let wrapped = provider.seal(&kek, context.as_bytes(), fresh.as_ref())?;
-                store.write_blocking(move |txn| txn.put_meta(META_DATA_KEY, &wrapped))?;
-                data_key(fresh.as_ref())?
-            }
-        };
-        Ok(Self { cluster, node, data_key, shares: RwLock::default() })
+    /// Over a store and what wraps its data keys; opened shares stay in memory for `hold`, none at all for zero. Asks nobody yet.
+    pub fn new(cluster: ClusterId, node: NodeId, provider: Arc<dyn Provider>, store: Store, hold: Duration) -> Self {
+        Self { cluster, node, provider, store, held: Held::new(hold) }
     }
 
     fn place<'a>(&'a self, public: &'a KeyPublic, purpose: &'static str, generation: u64) -> Place<'a> {
         Place { cluster: &self.cluster, node: &self.node, key: &public.key, epoch: public.epoch, purpose, generation }
     }
 
-    /// Seals a share under a generation number of its own.
-    pub fn seal(&self, share: &KeyShare, generation: u64) -> Result<SealedShare, VaultError> {
+    /// Seals a share under a generation number of its own, by a wrapping key of its group, which is made if there is none. Blocks.
+    pub fn seal(&self, share: &KeyShare, group: &Group, generation: u64) -> Result<SealedShare, VaultError> {
         let public = share.public();
         let damaged = |source| VaultError::Import { key: public.key.clone(), source };
-        let failed = |purpose| VaultError::Sealed { key: public.key.clone(), purpose };
+        let kek = wrapping::current_or_new(&*self.provider, group)?;
         let seal = |purpose, secret: &[u8]| {
-            self.data_key.seal(&self.place(public, purpose, generation), secret).ok_or_else(|| failed(purpose))
+            sealed::seal(&*self.provider, &kek, &self.place(public, purpose, generation), secret)
         };
         Ok(SealedShare {
             public: encode_public(public)?,
@@ -162,55 +206,51 @@ impl Vault {
         })
     }
 
-    /// Reads a share back from the committed store and checks all of it.
+    /// Reads a share back from the committed store and checks all of it. Blocks.
     pub fn read(&self, view: &View, key: &KeyId, row: &ShareRow) -> Result<KeyShare, VaultError> {
         let public = decode_public(key, &row.public)?;
         let open = |purpose| {
             let sealed = view.share(key, public.epoch, purpose)?;
             let sealed = sealed.ok_or_else(|| VaultError::Missing { key: key.clone(), purpose })?;
             let place = self.place(&public, purpose, row.generation);
-            self.data_key.open(&place, &sealed).ok_or_else(|| VaultError::Sealed { key: key.clone(), purpose })
+            sealed::open(&*self.provider, &place, &sealed).map_err(|error| match error.kind() {
+                Kind::DoesNotOpen => VaultError::Sealed { key: key.clone(), purpose },
+                _ => VaultError::Provider(error),
+            })
         };
         let (core, setup) = (open(CORE)?, open(SETUP)?);
         KeyShare::import(public, &core, &setup).map_err(|source| VaultError::Import { key: key.clone(), source })
     }
 
-    /// Keeps an opened share in memory.
-    pub fn hold(&self, share: KeyShare) {
-        let key = share.public().key.clone();
-        let mut shares = self.shares.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        shares.insert(key, Arc::new(share));
+    /// The share of a key: the one in memory, or opened now. Blocks.
+    pub fn open(&self, key: &KeyId, now: Uptime) -> Result<Opened, VaultError> {
+        if let Some(share) = self.held.get(key, now) {
+            return Ok(Opened(share));
+        }
+        let view = self.store.view()?;
+        let row = view.key(key)?.and_then(|row| row.share).ok_or_else(|| VaultError::NoShare(key.clone()))?;
+        Ok(self.hold(self.read(&view, key, &row)?, now))
     }
 
-    fn share(&self, key: &KeyId) -> Result<Arc<KeyShare>, VaultError> {
-        let shares = self.shares.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        shares.get(key).cloned().ok_or_else(|| VaultError::NotLoaded(key.clone()))
+    /// The share of a key, if it is in memory.
+    pub fn held(&self, key: &KeyId, now: Uptime) -> Option<Opened> {
+        self.held.get(key, now).map(Opened)
     }
 
-    /// Makes nonces for signatures to come. They sign nothing by themselves: using one takes a [`SignToken`].
-    pub fn make_nonces(&self, key: &KeyId, count: usize) -> Result<Vec<NoncePair>, VaultError> {
-        let seed = Seed::new(*entropy::random());
-        nonce_batch(&*self.share(key)?, count, seed).map_err(|error| VaultError::Nonces { key: key.clone(), error })
+    /// Keeps an opened share in memory for as long as is configured.
+    pub fn hold(&self, share: KeyShare, now: Uptime) -> Opened {
+        Opened(self.held.put(share, now))
     }
 
-    /// The share that a signing permission is for.
-    pub fn share_to_sign(&self, token: &SignToken) -> Result<Arc<KeyShare>, VaultError> {
-        self.share(&token.key().public.key)
+    /// Drops from memory what has been there for long enough.
+    pub fn sweep(&self, now: Uptime) {
+        self.held.sweep(now);
     }
 
-    /// The share that a presigning permission is for.
-    pub fn share_to_presign(&self, token: &PresignToken) -> Result<Arc<KeyShare>, VaultError> {
-        self.share(&token.key().public.key)
+    /// Whether what wraps the data keys works now. Blocks.
+    pub fn describe(&self) -> Result<limen_hsm::Description, HsmError> {
+        self.provider.describe()
     }
-}
-
-fn wrapping_key() -> Result<KekId, HsmError> {
-    KekId::new(KEK).map_err(|error| HsmError::new(Kind::Input, "name the wrapping key", error.to_string()))
-}
-
-fn data_key(bytes: &[u8]) -> Result<DataKey, HsmError> {
-    let wrong = || HsmError::new(Kind::DoesNotOpen, "use the data key", "what was opened has not 32 bytes");
-    DataKey::new(bytes).ok_or_else(wrong)
 }
 
 impl std::fmt::Debug for Vault {

@@ -112,6 +112,10 @@ table! {
     UnknownKey, "unknown_key", NotFound, false, "Check the key id; `limen key list` shows the known ones.";
     /// The key does not sign in its present state.
     KeyNotActive, "key_not_active", FailedPrecondition, true, "Wait until key generation has finished on every member; `limen key show` tells.";
+    /// What seals the signer's shares does not serve.
+    HsmUnavailable, "hsm_unavailable", Unavailable, true, "Bring the named signer's token or its bridge back: docs/hsm.md has a line for each code. Other signers serve meanwhile, and it resumes by itself.";
+    /// A signer's share does not open.
+    ShareDamaged, "share_damaged", FailedPrecondition, false, "Look at the named signer's disk, and restore its share by a ceremony, never from an old copy. Other signers serve meanwhile.";
     /// The key's name is taken.
     KeyExists, "key_exists", AlreadyExists, false, "Choose another key id; names are never used twice.";
     /// The key cannot make what is asked.

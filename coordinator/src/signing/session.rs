@@ -237,6 +237,8 @@ const fn was_refused_before_allowing(code: Code) -> bool {
                 | Code::LimitReached
                 | Code::ReservationMissing
                 | Code::KeyNotActive
+                | Code::HsmUnavailable
+                | Code::ShareDamaged
                 | Code::BadSignerSet
                 | Code::PeerBanned
                 | Code::TooFewSigners

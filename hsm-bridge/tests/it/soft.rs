@@ -174,7 +174,7 @@ impl Soft {
 
     /// Makes identity and wrapping key.
     pub(crate) fn init(&self) -> String {
-        let done = self.run(&["init"]);
+        let done = self.run(&["init", "--kek", "vault"]);
         let said = String::from_utf8_lossy(&done.stdout).into_owned();
         assert!(said.contains("wrapping key vault"), "{said}{}", String::from_utf8_lossy(&done.stderr));
         said

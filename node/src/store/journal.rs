@@ -220,6 +220,22 @@ pub enum Event {
         /// Its hash.
         hash: [u8; 32],
     },
+    /// The data keys of a share are wrapped by another wrapping key.
+    ShareRewrapped {
+        /// Which key.
+        key: String,
+        /// Generation of the shares.
+        epoch: u64,
+        /// The wrapping key.
+        kek: String,
+        /// SHA-256 over the sealed records.
+        sealed_hash: [u8; 32],
+    },
+    /// A wrapping key that no record names any more was destroyed.
+    WrappingKeyDestroyed {
+        /// Which one.
+        kek: String,
+    },
 }
 
 /// A record: an event with its time.

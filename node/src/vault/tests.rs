@@ -1,29 +1,44 @@
-use limen_hsm::DangerSoftware;
-use limen_wire::ids::Epoch;
+use limen_hsm::{Anchor, DangerSoftware, Description};
+use limen_wire::ids::{Epoch, KekId};
+use zeroize::Zeroizing;
 
-use super::sealed::{DataKey, Place};
+use super::sealed::{Place, open, rewrap, seal};
 use super::*;
 
 fn names() -> (ClusterId, NodeId, KeyId) {
     (ClusterId::new("test").unwrap(), NodeId::new("n1").unwrap(), KeyId::new("k").unwrap())
 }
 
-fn key_file(text: &str, mode: u32) -> (tempfile::TempDir, std::path::PathBuf) {
+fn kek(name: &str) -> KekId {
+    KekId::new(name).unwrap()
+}
+
+/// A device with the wrapping keys `one` and `two`.
+fn device(digits: &str) -> (tempfile::TempDir, DangerSoftware) {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("wrap.key");
-    std::fs::write(&path, text).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-    (folder, path)
+    std::fs::write(&path, digits.repeat(32)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let device = DangerSoftware::open(&path, true).unwrap();
+    device.create_kek(&kek("one")).unwrap();
+    device.create_kek(&kek("two")).unwrap();
+    (folder, device)
+}
+
+fn refused(provider: &dyn Provider, place: &Place<'_>, record: &[u8]) -> Kind {
+    open(provider, place, record).map(|secret| secret.len()).unwrap_err().kind()
 }
 
 #[test]
 fn a_sealed_record_opens_only_in_its_own_place_and_generation() {
+    let (_folder, device) = device("ab");
     let (cluster, node, key) = names();
-    let data_key = DataKey::new(&[9; 32]).unwrap();
     let place = Place { cluster: &cluster, node: &node, key: &key, epoch: Epoch(1), purpose: "core", generation: 7 };
-    let sealed = data_key.seal(&place, b"secret").unwrap();
-    assert_eq!(data_key.open(&place, &sealed).unwrap().as_slice(), b"secret");
+    let sealed = seal(&device, &kek("one"), &place, b"secret").unwrap();
+    assert_eq!(open(&device, &place, &sealed).unwrap().as_slice(), b"secret");
+    assert_ne!(sealed, seal(&device, &kek("one"), &place, b"secret").unwrap(), "each has a data key of its own");
+    assert_eq!(open(&device, &place, &seal(&device, &kek("one"), &place, b"").unwrap()).unwrap().len(), 0);
 
     let (other_cluster, other_node, other_key) =
         (ClusterId::new("prod").unwrap(), NodeId::new("n2").unwrap(), KeyId::new("k2").unwrap());
@@ -35,60 +50,136 @@ fn a_sealed_record_opens_only_in_its_own_place_and_generation() {
         Place { purpose: "set-up", ..place },
         Place { generation: 8, ..place },
     ];
-    assert!(moved.iter().all(|place| data_key.open(place, &sealed).is_none()));
-    assert!(DataKey::new(&[8; 32]).unwrap().open(&place, &sealed).is_none(), "another key");
-    for position in 0..sealed.len() {
-        let mut damaged = sealed.clone();
-        damaged[position] ^= 1;
-        assert!(data_key.open(&place, &damaged).is_none(), "byte {position}");
-    }
-    for length in 0..sealed.len() {
-        assert!(data_key.open(&place, &sealed[..length]).is_none(), "cut to {length}");
+    for (number, place) in moved.iter().enumerate() {
+        assert_eq!(refused(&device, place, &sealed), Kind::DoesNotOpen, "{number}");
+        // The device itself refuses too, when the record lies about its generation.
+        let mut lying = sealed.clone();
+        lying[4..12].copy_from_slice(&place.generation.to_be_bytes());
+        assert_eq!(refused(&device, place, &lying), Kind::DoesNotOpen, "{number}");
     }
 }
 
 #[test]
-fn the_vault_opens_only_under_the_key_that_made_it() {
-    let (cluster, node, _) = names();
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path(), crate::store::Options::new(node.clone(), cluster.clone())).unwrap();
-    let (_first, path) = key_file(&"ab".repeat(32), 0o600);
-    let right = DangerSoftware::open(&path, true).unwrap();
-    Vault::open(cluster.clone(), node.clone(), &right, &store).unwrap();
-    Vault::open(cluster.clone(), node.clone(), &right, &store).unwrap();
-    let (_second, path) = key_file(&"cd".repeat(32), 0o600);
-    let wrong = DangerSoftware::open(&path, true).unwrap();
-    let refused = |wrong: &DangerSoftware| match Vault::open(cluster.clone(), node.clone(), wrong, &store) {
-        Err(VaultError::Provider(error)) => error.kind(),
-        other => unreachable!("{other:?}"),
-    };
-    assert_eq!(refused(&wrong), Kind::Missing, "a device without the wrapping key");
-    wrong.create_kek(&wrapping_key().unwrap()).unwrap();
-    assert_eq!(refused(&wrong), Kind::DoesNotOpen, "another key of the same name");
-    let other = NodeId::new("n2").unwrap();
-    let refused = Vault::open(cluster, other, &right, &store);
-    assert!(
-        matches!(refused, Err(VaultError::Provider(error)) if error.kind() == Kind::DoesNotOpen),
-        "a store moved to another node"
-    );
-}
-
-/// What a store holds that was made before the software provider's keys had names: `nonce ‖ ciphertext ‖ tag` under its key file.
-#[test]
-fn a_store_from_before_wrapping_keys_had_names_opens() {
-    use aes_gcm::aead::{Aead as _, Payload};
-    use aes_gcm::{Aes256Gcm, KeyInit as _};
-    let (cluster, node, _) = names();
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path(), crate::store::Options::new(node.clone(), cluster.clone())).unwrap();
-    let context = format!("limen node data key v1\0{cluster}\0{node}");
-    let cipher = Aes256Gcm::new_from_slice(&[0xab; 32]).unwrap();
-    let sealed = cipher.encrypt(&[7; 12].into(), Payload { msg: &[9; 32], aad: context.as_bytes() }).unwrap();
-    store.write_blocking(move |txn| txn.put_meta(META_DATA_KEY, &[&[7; 12][..], &sealed].concat())).unwrap();
-    let (_folder, path) = key_file(&"ab".repeat(32), 0o600);
-    let vault = Vault::open(cluster, node, &DangerSoftware::open(&path, true).unwrap(), &store).unwrap();
+fn every_byte_of_a_sealed_record_counts() {
+    let (_folder, device) = device("ab");
     let (cluster, node, key) = names();
     let place = Place { cluster: &cluster, node: &node, key: &key, epoch: Epoch(1), purpose: "core", generation: 7 };
-    let record = DataKey::new(&[9; 32]).unwrap().seal(&place, b"secret").unwrap();
-    assert_eq!(vault.data_key.open(&place, &record).unwrap().as_slice(), b"secret");
+    let sealed = seal(&device, &kek("one"), &place, b"secret").unwrap();
+    for at in 0..sealed.len() {
+        let mut damaged = sealed.clone();
+        damaged[at] ^= 1;
+        // Within the name of the wrapping key it may read as one that is not there.
+        let kind = refused(&device, &place, &damaged);
+        assert!(kind == Kind::DoesNotOpen || (kind == Kind::Missing && (13..16).contains(&at)), "byte {at}: {kind:?}");
+    }
+    for length in 0..sealed.len() {
+        assert_eq!(refused(&device, &place, &sealed[..length]), Kind::DoesNotOpen, "cut to {length}");
+    }
+    let longer = [sealed.as_slice(), &[0]].concat();
+    assert_eq!(refused(&device, &place, &longer), Kind::DoesNotOpen, "a byte more");
+}
+
+#[test]
+fn another_device_opens_nothing_and_a_destroyed_wrapping_key_neither() {
+    let (_first, here) = device("ab");
+    let (_second, there) = device("cd");
+    let (cluster, node, key) = names();
+    let place = Place { cluster: &cluster, node: &node, key: &key, epoch: Epoch(1), purpose: "core", generation: 7 };
+    let sealed = seal(&here, &kek("one"), &place, b"secret").unwrap();
+    assert_eq!(refused(&there, &place, &sealed), Kind::DoesNotOpen);
+    let moved = rewrap(&here, &place, &sealed, &kek("two")).unwrap();
+    assert_eq!(open(&here, &place, &moved).unwrap().as_slice(), b"secret");
+    // What the record seals is not touched; only its data key is wrapped anew.
+    assert_eq!(moved[moved.len() - 34..], sealed[sealed.len() - 34..]);
+    let elsewhere = Place { generation: 8, ..place };
+    assert_eq!(rewrap(&here, &elsewhere, &sealed, &kek("two")).unwrap_err().kind(), Kind::DoesNotOpen);
+    here.destroy_kek(&kek("one")).unwrap();
+    assert_eq!(refused(&here, &place, &sealed), Kind::Missing);
+    assert_eq!(open(&here, &place, &moved).unwrap().as_slice(), b"secret");
+}
+
+#[test]
+fn keys_of_cold_vaults_have_wrapping_keys_of_their_own() {
+    let (_, node, _) = names();
+    let charter = crate::guard::tests::charter();
+    let group = |node: &str, key: &str, epoch| {
+        let (node, key) = (NodeId::new(node).unwrap(), KeyId::new(key).unwrap());
+        Group::of(&charter, &node, &key, Epoch(epoch))
+    };
+    assert_eq!(group("n1", "hot", 1), group("n1", "elsewhere", 1));
+    assert_ne!(group("n1", "hot", 1), group("n1", "hot", 2));
+    assert_ne!(group("n1", "hot", 1), group("n2", "hot", 1));
+    assert_ne!(group("n1", "reserve", 1), group("n1", "hot", 1));
+    assert_ne!(group("n1", "reserve", 1), group("n1", "reserve", 2));
+    let (_folder, device) = device("ab");
+    for group in [group("n1", "hot", 1), Group::of(&charter, &node, &KeyId::new("reserve").unwrap(), Epoch(u64::MAX))] {
+        let first = super::wrapping::current_or_new(&device, &group).unwrap();
+        assert!(first.as_str().ends_with(".r1"), "{first}");
+        assert_eq!(super::wrapping::current_or_new(&device, &group).unwrap(), first, "made once");
+    }
+    let long = "n".repeat(64);
+    let name = super::wrapping::current_or_new(&device, &group(&long, "reserve", u64::MAX)).unwrap();
+    assert!(name.as_str().len() <= 96, "{name}");
+}
+
+/// Calls through to a device until it has been told to fail.
+struct Away {
+    device: DangerSoftware,
+    kind: std::sync::Mutex<Option<Kind>>,
+}
+
+impl Away {
+    fn check(&self) -> Result<(), HsmError> {
+        match *self.kind.lock().unwrap() {
+            Some(kind) => Err(HsmError::new(kind, "test", "told to fail")),
+            None => Ok(()),
+        }
+    }
+}
+
+macro_rules! through {
+    ($($name:ident($($arg:ident: $of:ty),*) -> $answer:ty;)*) => {
+        $(fn $name(&self, $($arg: $of),*) -> Result<$answer, HsmError> {
+            self.check()?;
+            self.device.$name($($arg),*)
+        })*
+    };
+}
+
+impl Provider for Away {
+    through! {
+        describe() -> Description;
+        create_kek(kek: &KekId) -> ();
+        destroy_kek(kek: &KekId) -> ();
+        keks() -> Vec<KekId>;
+        seal(kek: &KekId, context: &[u8], secret: &[u8]) -> Vec<u8>;
+        unseal(kek: &KekId, context: &[u8], sealed: &[u8]) -> Zeroizing<Vec<u8>>;
+        identity() -> limen_wire::keys::PublicKey;
+        sign_identity(message: &[u8]) -> [u8; 64];
+        random(count: usize) -> Zeroizing<Vec<u8>>;
+        anchor_read() -> Option<Anchor>;
+        anchor_advance(to: &Anchor) -> ();
+    }
+}
+
+#[test]
+fn what_a_device_refuses_is_told_by_its_code_and_remedy() {
+    let (_folder, device) = device("ab");
+    let (cluster, node, key) = names();
+    let away = Away { device, kind: std::sync::Mutex::new(None) };
+    let place = Place { cluster: &cluster, node: &node, key: &key, epoch: Epoch(1), purpose: "core", generation: 7 };
+    let sealed = seal(&away, &kek("one"), &place, b"secret").unwrap();
+    for kind in [Kind::Gone, Kind::PinLocked, Kind::TimedOut, Kind::Unreachable, Kind::OtherKey, Kind::NotLoggedIn] {
+        *away.kind.lock().unwrap() = Some(kind);
+        let error = open(&away, &place, &sealed).map(|secret| secret.len()).unwrap_err();
+        assert_eq!(error.kind(), kind);
+        let told = VaultError::Provider(error).to_api();
+        assert_eq!(told.code, Code::HsmUnavailable);
+        assert!(told.message.contains(kind.code()) && told.message.contains(kind.remedy()), "{}", told.message);
+        assert!(told.code.retryable());
+    }
+    *away.kind.lock().unwrap() = None;
+    assert_eq!(open(&away, &place, &sealed).unwrap().as_slice(), b"secret", "it resumes");
+    let damaged = VaultError::Sealed { key, purpose: "core" }.to_api();
+    assert_eq!((damaged.code, damaged.code.retryable()), (Code::ShareDamaged, false));
 }

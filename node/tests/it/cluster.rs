@@ -237,7 +237,9 @@ impl Cluster {
             write_private(&key_file, &hex::encode([u8::try_from(n).unwrap(); 32]));
         }
         let provider = match self.bridged {
-            true => format!("kind = \"hsm_bridge\"\nsocket = \"b{n}.sock\""),
+            true => {
+                format!("kind = \"hsm_bridge\"\nsocket = \"b{n}.sock\"\ntimeout_ms = 2000\n[shares]\nhold_secs = 0")
+            }
             false => format!("kind = \"danger_software\"\nkey_file = \"n{n}.wrap\""),
         };
         // Nobody keeps a log here.

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use limen_node::store::rows::share_name;
 use limen_wire::ids::{Epoch, KeyId, Protocol, Scheme};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, eventually, message_intent, refusal, session, sign_request, signature};
 
 fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -85,8 +85,13 @@ async fn a_share_moved_to_another_place_does_not_load() {
     drop(shared);
     cluster.stop(0).await;
     cluster.restart(0).await;
-    assert!(cluster.node(0).shared().key(&KeyId::new("one").unwrap()).is_none(), "not usable");
-    assert!(cluster.node(0).shared().key(&two).is_some());
+    eventually("the damage to be seen", || cluster.node(0).shared().metrics.shares_damaged.get() == 1).await;
+    let (_, intent) = message_intent(&cluster, "one", "m-1", "hello");
+    let request = sign_request(&intent, &[1, 2], session());
+    assert_eq!(refusal(&cluster.client(0).sign(request).await.unwrap().into_inner()).code, "share_damaged");
+    let (_, intent) = message_intent(&cluster, "two", "m-2", "hello");
+    signature(&cluster.sign(&intent, &[1, 2]).await[0]);
+    drop(two);
 }
 
 #[tokio::test(flavor = "multi_thread")]
