@@ -7,6 +7,7 @@ mod chain;
 mod charter;
 mod child;
 mod configs;
+mod hsm;
 mod identities;
 mod keys;
 mod layout;
@@ -32,6 +33,9 @@ pub(crate) enum DevCommand {
     /// Runs a program that ends when its parent ends; used by `dev up` itself
     #[command(hide = true)]
     Child(child::ChildArgs),
+    /// Initializes a token; used by `dev up --hsm` itself
+    #[command(hide = true)]
+    MakeToken(hsm::MakeTokenArgs),
 }
 
 const UP_EXAMPLES: &str = "Examples:
@@ -39,6 +43,7 @@ const UP_EXAMPLES: &str = "Examples:
   limen dev up --once --json           the same, then stop; results in .dev/up.json
   limen dev up --dir /tmp/five --signers 5 --required 3
   limen dev up --protocol cggmp24      the hot vault's key by CGGMP24 instead of DKLs23
+  limen dev up --dir /tmp/t --hsm      shares sealed by a SoftHSM2 token under each signer
 
 State stays in the folder: a second `up` goes on where the first one ended. To begin anew, delete the folder.
 For development only: all keys lie in plain files on this machine.";
@@ -54,6 +59,9 @@ pub(crate) struct UpArgs {
     /// How many of them must take part; as the folder was made with, else a majority
     #[arg(long, value_name = "M")]
     pub(crate) required: Option<u16>,
+    /// Seal shares by a SoftHSM2 token under each signer, behind limen-hsm-bridge; as the folder was made with, else by software
+    #[arg(long)]
+    pub(crate) hsm: bool,
     /// Protocol of the hot vault's key: dkls23 or cggmp24; the cold vault's is made by dkls23
     #[arg(long, default_value = "dkls23")]
     pub(crate) protocol: limen_wire::ids::Protocol,
@@ -66,7 +74,7 @@ pub(crate) struct UpArgs {
     /// Only make identities, charter and configuration; start nothing
     #[arg(long)]
     pub(crate) prepare_only: bool,
-    /// Folder of limen-node and limen-coordinator; beside this program if not given
+    /// Folder of limen-node, limen-coordinator and limen-hsm-bridge; beside this program if not given
     #[arg(long, value_name = "PATH", overrides_with = "bin_dir")]
     pub(crate) bin_dir: Option<PathBuf>,
     /// Folder with the npm packages of the development chain
@@ -79,6 +87,11 @@ pub(crate) struct UpArgs {
 
 pub(crate) async fn up(args: &UpArgs, output: crate::output::Output) -> anyhow::Result<()> {
     up::run(args, output).await
+}
+
+/// Makes a token, for `dev up --hsm`.
+pub(crate) fn make_token(args: &hsm::MakeTokenArgs) -> anyhow::Result<std::process::ExitCode> {
+    hsm::make(args).map(|()| std::process::ExitCode::SUCCESS)
 }
 
 /// Returns only when the program could not be started.

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     let result = match &arguments.command {
         // Becomes another program: must not have started a runtime.
         Command::Dev(DevCommand::Child(child)) => dev::become_child(child),
+        Command::Dev(DevCommand::MakeToken(token)) => dev::make_token(token),
         _ => in_runtime(&arguments, output),
     };
     match result {

@@ -4,26 +4,16 @@
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test suite: a broken promise ends it, by name")]
 
-use std::path::Path;
-
 use limen_wire::ids::KekId;
 use limen_wire::keys::PublicKey;
 
 use crate::error::{HsmError, Kind};
 use crate::provider::{Anchor, MAX_CONTEXT, MAX_MESSAGE, MAX_RANDOM, MAX_SECRET, Provider};
-
-/// Where SoftHSM2 may be installed.
-const SOFTHSM: [&str; 5] = [
-    "/usr/lib/softhsm/libsofthsm2.so",
-    "/usr/lib64/softhsm/libsofthsm2.so",
-    "/usr/lib64/pkcs11/libsofthsm2.so",
-    "/usr/local/lib/softhsm/libsofthsm2.so",
-    "/opt/homebrew/lib/softhsm/libsofthsm2.so",
-];
+use crate::softhsm;
 
 /// SoftHSM2's library. `None` if it is not there and `LIMEN_OFFLINE` says that nothing can be installed; else that is a failure.
 pub fn softhsm() -> Option<&'static str> {
-    let found = SOFTHSM.into_iter().find(|path| Path::new(path).exists());
+    let found = softhsm::library();
     let offline = std::env::var_os("LIMEN_OFFLINE").is_some_and(|value| !value.is_empty());
     assert!(
         found.is_some() || offline,

@@ -13,6 +13,7 @@ pub mod files;
 pub mod pin;
 pub mod provider;
 pub mod sealed;
+pub mod softhsm;
 pub mod software;
 
 pub use bridge::BridgeClient;

@@ -27,8 +27,8 @@ pub(crate) fn main(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
 
 fn build(workspace: &Workspace) -> Result<()> {
     let started = Instant::now();
-    eprintln!("up: building the signer, the coordinator and the command");
-    let packages = ["-p", "limen-cli", "-p", "limen-node", "-p", "limen-coordinator"];
+    eprintln!("up: building the signer, its bridge to a token, the coordinator and the command");
+    let packages = ["-p", "limen-cli", "-p", "limen-node", "-p", "limen-coordinator", "-p", "limen-hsm-bridge"];
     command::run(workspace.cargo().args(["build", "--locked", "--bins"]).args(packages))?;
     eprintln!("up: built in {:.1} s", started.elapsed().as_secs_f64());
     Ok(())

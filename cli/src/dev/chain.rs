@@ -78,6 +78,7 @@ impl Chain {
             name: "anvil".to_owned(),
             program,
             args: args.map(str::to_owned).to_vec(),
+            environment: Vec::new(),
             log: layout.log_of("anvil"),
             pid_file: layout.path("run/anvil.pid"),
             // Anvil writes its state on an interrupt.

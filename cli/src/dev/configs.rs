@@ -6,6 +6,7 @@ use limen_policy::charter::Charter;
 use limen_wire::ids::RequesterId;
 
 use super::charter::CHAIN_NUMBER;
+use super::hsm;
 use super::layout::{COORDINATOR, Layout, Machine, REQUESTER, State};
 
 /// Nobody watches a story for half a minute: signers are asked soon whether people or a lifted freeze have changed anything.
@@ -22,7 +23,7 @@ pub(crate) struct Wishes {
 pub(crate) fn write(layout: &Layout, state: &State, charter: &Charter, wishes: Wishes) -> Result<ClientConfig> {
     for signer in state.signers() {
         let path = format!("{}/config.toml", signer.name);
-        layout.write_private(&path, node(&signer, wishes).as_bytes())?;
+        layout.write_private(&path, node(&signer, state.hsm, wishes).as_bytes())?;
     }
     for machine in state.witnesses() {
         layout.write_private(&format!("{}/config.toml", machine.name), witness(&machine).as_bytes())?;
@@ -33,15 +34,19 @@ pub(crate) fn write(layout: &Layout, state: &State, charter: &Charter, wishes: W
     Ok(ClientConfig::from_file(&layout.client_config())?)
 }
 
-fn node(signer: &Machine, wishes: Wishes) -> String {
+fn node(signer: &Machine, by_token: bool, wishes: Wishes) -> String {
     let Machine { name, port, metrics } = signer;
+    let provider = match by_token {
+        true => format!("kind = \"hsm_bridge\"\nsocket = \"{}\"", hsm::SOCKET),
+        false => "kind = \"danger_software\"\nkey_file = \"share-wrapping.key\"".to_owned(),
+    };
     let trace = if wishes.trace_partials { "danger_trace_partials = \"partials.jsonl\"\n" } else { "" };
     format!(
         "# Written by `limen dev up` at each start; changes are lost.\n\
          node = \"{name}\"\nlisten = \"127.0.0.1:{port}\"\nmetrics = \"127.0.0.1:{metrics}\"\n\
          data_dir = \"data\"\ncharter = \"../charter.toml\"\nclient_authority = \"../ca/ca.crt\"\ndanger_unlocked_memory = true\n{trace}\
          \n[identity]\ncertificate = \"node.crt\"\nkey = \"node.key\"\n\
-         \n[provider]\nkind = \"danger_software\"\nkey_file = \"share-wrapping.key\"\n\
+         \n[provider]\n{provider}\n\
          \n[limits]\nprime_sets = {}\n",
         wishes.prime_sets
     )

@@ -30,7 +30,7 @@ pub(crate) struct Identities {
 /// Makes what is missing.
 pub(crate) fn prepare(layout: &Layout, state: &State) -> Result<Identities> {
     let authority = Authority::prepare(layout)?;
-    for signer in state.signers() {
+    for signer in state.signers().filter(|_| !state.hsm) {
         // Before the identity, whose key comes last: a folder with that is complete.
         if !layout.path(&node_key_file(&signer)).exists() {
             layout.write_private(&format!("{}/share-wrapping.key", signer.name), hex::encode(random()?).as_bytes())?;

@@ -9,8 +9,8 @@ use limen_wire::ids::CommitteeSize;
 use limen_wire::limits::LEDGER_MEMBERS;
 use serde::{Deserialize, Serialize};
 
-/// The version of the folder. 2 has witnesses, people and vaults.
-const VERSION: u32 = 2;
+/// The version of the folder. 2 has witnesses, people and vaults; 3 may have tokens, and shares under data keys of their own.
+const VERSION: u32 = 3;
 
 /// The folder of a development cluster.
 #[derive(Debug, Clone)]
@@ -86,6 +86,8 @@ pub(crate) struct State {
     version: u32,
     signers: u16,
     required: u16,
+    /// Shares are sealed by tokens.
+    pub(crate) hsm: bool,
     pub(crate) ports: Ports,
 }
 
@@ -104,10 +106,15 @@ pub(crate) struct Ports {
 
 impl State {
     /// Reads the folder's state, or makes it; what the caller asks for must be what is there.
-    pub(crate) fn load_or_make(layout: &Layout, signers: Option<u16>, required: Option<u16>) -> Result<Self> {
+    pub(crate) fn load_or_make(
+        layout: &Layout,
+        signers: Option<u16>,
+        required: Option<u16>,
+        hsm: bool,
+    ) -> Result<Self> {
         let path = layout.path("dev.toml");
         if !path.exists() {
-            let state = Self::make(signers, required)?;
+            let state = Self::make(signers, required, hsm)?;
             layout.write_private("dev.toml", toml::to_string(&state)?.as_bytes())?;
             return Ok(state);
         }
@@ -132,14 +139,27 @@ impl State {
                 state.signers
             );
         }
+        if hsm && !state.hsm {
+            bail!(
+                "the signers in {} seal by software, and their shares stay so: choose another --dir for --hsm, or delete the \
+                 folder to begin anew",
+                layout.root().display()
+            );
+        }
         Ok(state)
     }
 
-    fn make(signers: Option<u16>, required: Option<u16>) -> Result<Self> {
+    fn make(signers: Option<u16>, required: Option<u16>, hsm: bool) -> Result<Self> {
         let signers = signers.unwrap_or(3);
         let required = required.unwrap_or(signers / 2 + 1);
         let size = CommitteeSize::new(required, signers).context("--signers and --required do not go together")?;
-        Ok(Self { version: VERSION, signers, required, ports: Ports::choose(signers, Keepers::of(size).witnesses)? })
+        Ok(Self {
+            version: VERSION,
+            signers,
+            required,
+            hsm,
+            ports: Ports::choose(signers, Keepers::of(size).witnesses)?,
+        })
     }
 
     pub(crate) fn size(&self) -> Result<CommitteeSize> {

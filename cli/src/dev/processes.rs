@@ -30,6 +30,7 @@ pub(crate) struct Program {
     pub(crate) name: String,
     pub(crate) program: PathBuf,
     pub(crate) args: Vec<String>,
+    pub(crate) environment: Vec<(&'static str, PathBuf)>,
     pub(crate) log: PathBuf,
     /// File that holds the process id while it runs.
     pub(crate) pid_file: PathBuf,
@@ -72,6 +73,7 @@ impl Program {
             .args(["dev", "child", &std::process::id().to_string(), "--"])
             .arg(&self.program)
             .args(&self.args)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Result;
 use limen_wire::effects::Address;
 use limen_wire::freeze::{Freeze, FreezeScope};
 
@@ -11,15 +12,20 @@ use super::report::{Act, Approval, Message, Report, Withdrawal};
 use super::withdrawals::Payment;
 use crate::output::Output;
 
-pub(crate) fn greeting(output: Output, layout: &Layout, size: impl std::fmt::Display, keepers: Keepers) {
+pub(crate) fn greeting(output: Output, layout: &Layout, state: &State, keepers: Keepers) -> Result<()> {
+    let size = state.size()?;
     let witnesses = match keepers.witnesses {
         0 => "no witness".to_owned(),
         1 => "1 witness".to_owned(),
         several => format!("{several} witnesses"),
     };
     output.line(&format!("Limen development cluster, {size} signers and {witnesses}, in {}", layout.root().display()));
-    output
-        .line("  DANGER     development only: unsigned charter, software-held sealing keys, identities in plain files");
+    let keys = if state.hsm { "PINs of its tokens" } else { "software-held sealing keys" };
+    output.line(&format!("  DANGER     development only: unsigned charter, {keys} and identities in plain files"));
+    if state.hsm {
+        output.line("  tokens     shares are sealed by a SoftHSM2 token under each signer, behind limen-hsm-bridge");
+    }
+    Ok(())
 }
 
 /// Who is up, and how many of them may be down.

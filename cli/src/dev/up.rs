@@ -21,7 +21,7 @@ use super::people::People;
 use super::processes::{Process, Program};
 use super::report::{KeyReport, Report};
 use super::withdrawals::{self, Account, Payment};
-use super::{UpArgs, identities, keys, story};
+use super::{UpArgs, hsm, identities, keys, story};
 use crate::output::Output;
 use crate::signals;
 
@@ -46,6 +46,8 @@ impl Prepared {
 /// Everything that runs.
 #[derive(Default)]
 struct Running {
+    /// In front of the signers' tokens.
+    bridges: Vec<Process>,
     /// Signers and witnesses.
     nodes: Vec<Process>,
     coordinator: Option<Process>,
@@ -78,8 +80,11 @@ fn prepare(layout: Layout, args: &UpArgs) -> Result<Prepared> {
     if args.protocol == Protocol::Frost {
         bail!("--protocol {} makes no ECDSA signatures: choose dkls23 or cggmp24", args.protocol);
     }
-    let state = State::load_or_make(&layout, args.signers, args.required)?;
+    let state = State::load_or_make(&layout, args.signers, args.required, args.hsm)?;
     let identities = identities::prepare(&layout, &state)?;
+    if state.hsm {
+        state.signers().try_for_each(|signer| hsm::prepare(&layout, &signer))?;
+    }
     let charter = charter::prepare(&layout, &state, &identities)?;
     let prime_sets = u8::from(args.protocol == Protocol::Cggmp24);
     let wishes = Wishes { trace_partials: args.danger_trace_partials, prime_sets };
@@ -98,7 +103,7 @@ async fn tell(args: &UpArgs, output: Output, prepared: &Prepared, running: &mut 
     let started = Instant::now();
     let Prepared { layout, state, .. } = prepared;
     let keepers = Keepers::of(state.size()?);
-    story::greeting(output, layout, state.size()?, keepers);
+    story::greeting(output, layout, state, keepers)?;
     running.start(args, output, prepared)?;
     let missing = chain::missing(&args.dev_chain);
     if missing.is_empty() {
@@ -199,28 +204,35 @@ impl Running {
             Some(folder) => folder.clone(),
             None => beside_this_program()?,
         };
-        let daemon = |program: &str, name: &str| -> Result<Process> {
+        let daemon = |program: &str, name: &str, config: PathBuf, environment| -> Result<Process> {
             let program = folder.join(program);
             if !program.is_file() {
                 bail!(
-                    "{} is missing: build it with `cargo build -p limen-node -p limen-coordinator`, or name its folder by --bin-dir",
+                    "{} is missing: build it with `cargo build -p limen-node -p limen-coordinator -p limen-hsm-bridge`, or name its \
+                     folder by --bin-dir",
                     program.display()
                 );
             }
             let program = Program {
                 name: name.to_owned(),
                 program,
-                args: vec!["--config".to_owned(), prepared.layout.config_of(name).display().to_string()],
+                args: vec!["--config".to_owned(), config.display().to_string()],
+                environment,
                 log: prepared.layout.log_of(name),
                 pid_file: prepared.layout.path(&format!("run/{name}.pid")),
                 stop: Signal::TERM,
             };
             Process::start(program, output)
         };
-        for node in prepared.state.signers().chain(prepared.state.witnesses()) {
-            self.nodes.push(daemon("limen-node", &node.name)?);
+        let Prepared { layout, state, .. } = prepared;
+        for signer in state.signers().filter(|_| state.hsm) {
+            let (name, config) = (format!("{}-hsm", signer.name), hsm::config(layout, &signer));
+            self.bridges.push(daemon("limen-hsm-bridge", &name, config, hsm::environment(layout, &signer))?);
         }
-        self.coordinator = Some(daemon("limen-coordinator", COORDINATOR)?);
+        for node in state.signers().chain(state.witnesses()) {
+            self.nodes.push(daemon("limen-node", &node.name, layout.config_of(&node.name), Vec::new())?);
+        }
+        self.coordinator = Some(daemon("limen-coordinator", COORDINATOR, layout.config_of(COORDINATOR), Vec::new())?);
         Ok(())
     }
 
@@ -233,6 +245,9 @@ impl Running {
         let nodes: Vec<_> = self.nodes.into_iter().map(|node| tokio::spawn(node.stop())).collect();
         for node in nodes {
             let _ = node.await;
+        }
+        for bridge in self.bridges {
+            bridge.stop().await;
         }
         if let Some(chain) = self.chain {
             chain.stop().await;

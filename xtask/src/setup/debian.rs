@@ -34,9 +34,9 @@ const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         probe: &["softhsm2-util", "--version"],
         packages: &["softhsm2"],
-        why: "SoftHSM is the PKCS#11 token of the tests",
-        without: "the tests of keys on tokens fail",
-        need: Need::Everything,
+        why: "SoftHSM is the PKCS#11 token of `up --hsm` and of the tests",
+        without: "`up --hsm` and the tests of keys on tokens fail",
+        need: Need::Up,
     },
     Requirement {
         probe: &["clang", "--version"],

@@ -10,7 +10,7 @@ use crate::dev::keys::Vault;
 fn of(required: u16, total: u16) -> Charter {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::open(folder.path()).unwrap();
-    let state = State::load_or_make(&layout, Some(total), Some(required)).unwrap();
+    let state = State::load_or_make(&layout, Some(total), Some(required), false).unwrap();
     let identities = identities::prepare(&layout, &state).unwrap();
     prepare(&layout, &state, &identities).unwrap()
 }

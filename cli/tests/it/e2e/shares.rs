@@ -29,7 +29,7 @@ pub(crate) fn of_signer(cluster: &Cluster, index: usize) -> Vec<Share> {
     let (node, name) = (NodeId::new(name).unwrap(), cluster.config.cluster.clone());
     let store = Store::open(&folder.join("data"), Options::new(node.clone(), name.clone())).unwrap();
     let provider = DangerSoftware::open(&folder.join("share-wrapping.key"), true).unwrap();
-    let vault = Vault::open(name, node, &provider, &store).unwrap();
+    let vault = Vault::new(name, node, std::sync::Arc::new(provider), store.clone(), std::time::Duration::ZERO);
     let view = store.view().unwrap();
     let keys = view.keys().unwrap();
     keys.into_iter()

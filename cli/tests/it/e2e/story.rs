@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::cluster::{binaries, prepare, repository};
+use super::cluster::{PATIENCE, binaries, prepare, repository};
 use super::packages::or_offline;
 
 /// `limen dev up --once --json` in a folder.
@@ -121,6 +121,46 @@ fn three_of_five_sign_too() {
         (Some(3), Some(5))
     );
     check_independently(&folder.path().join("up.json"));
+}
+
+/// The whole story with a token under each signer, twice; and what lies on a signer's disk opens with its own token only.
+#[test]
+fn value_moves_with_a_token_under_each_signer() {
+    if limen_hsm::conformance::softhsm().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let first = up(folder.path(), &["--hsm"]);
+    check(&first, has_chain());
+    check_independently(&folder.path().join("up.json"));
+    for index in 1..=3 {
+        let signer = folder.path().join(format!("signer-{index}"));
+        assert!(!signer.join("share-wrapping.key").exists(), "nothing seals by software");
+        let log = std::fs::read_to_string(folder.path().join(format!("logs/signer-{index}.log"))).unwrap();
+        assert!(log.contains("what seals the shares works") && !log.contains("DANGER: shares"), "{log}");
+    }
+    // A second one goes on, and takes the tokens for granted.
+    let second = up(folder.path(), &[]);
+    check(&second, has_chain());
+    assert_eq!(first["keys"], second["keys"], "keys are kept");
+    // Another signer's token opens nothing here.
+    let tokens = |index: u32| folder.path().join(format!("signer-{index}/hsm/tokens"));
+    let aside = folder.path().join("aside");
+    std::fs::rename(tokens(1), &aside).unwrap();
+    std::fs::rename(tokens(2), tokens(1)).unwrap();
+    std::fs::rename(&aside, tokens(2)).unwrap();
+    let mut running = up_command(folder.path()).spawn().unwrap();
+    for index in 1..=2 {
+        let log = folder.path().join(format!("logs/signer-{index}.log"));
+        let started = Instant::now();
+        while !std::fs::read_to_string(&log).unwrap().contains("what seals the shares does not work: nothing is signed")
+        {
+            assert!(started.elapsed() < PATIENCE, "{}", std::fs::read_to_string(&log).unwrap());
+            std::thread::yield_now();
+        }
+    }
+    assert!(Command::new("kill").args(["-TERM", &running.id().to_string()]).status().unwrap().success());
+    assert!(!running.wait().unwrap().success());
 }
 
 #[test]
