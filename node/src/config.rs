@@ -116,7 +116,24 @@ pub enum Provider {
         /// How long a call may take, in milliseconds.
         #[serde(default = "bridge_timeout_ms")]
         timeout_ms: u32,
+        /// Seconds after which the token is told how far the journal has come; 0 for never.
+        #[serde(default = "anchor_secs")]
+        anchor_secs: u32,
     },
+}
+
+impl Provider {
+    /// How often the token is told of the journal. What lies in files beside the store would be put back with it.
+    pub fn anchor_every(&self) -> Option<Duration> {
+        match self {
+            Self::DangerSoftware { .. } | Self::HsmBridge { anchor_secs: 0, .. } => None,
+            Self::HsmBridge { anchor_secs, .. } => Some(Duration::from_secs((*anchor_secs).into())),
+        }
+    }
+}
+
+const fn anchor_secs() -> u32 {
+    300
 }
 
 const MOST_HOLD_SECS: u32 = 24 * 3600;

@@ -48,7 +48,7 @@ use crate::store::{Options, Store, StoreError};
 use crate::token::TokenWatch;
 use crate::trace::PartialTrace;
 use crate::vault::{Rotated, Vault, VaultError};
-use crate::{charters, entropy, exporter, keygen, log, upkeep, witnesses};
+use crate::{charters, entropy, exporter, keygen, log, token, upkeep, witnesses};
 
 /// Calls that one connection may have open: a coordinator's sign calls, each as long as its session.
 const STREAMS: u32 = 1024;
@@ -159,7 +159,7 @@ fn provider(config: &Config, charter: &Charter) -> Result<Arc<dyn limen_hsm::Pro
             tracing::warn!("DANGER: shares are sealed under a key in a file; for development only");
             Ok(Arc::new(provider))
         }
-        Provider::HsmBridge { socket, timeout_ms } => {
+        Provider::HsmBridge { socket, timeout_ms, .. } => {
             Ok(Arc::new(BridgeClient::new(socket, Duration::from_millis((*timeout_ms).into()))))
         }
     }
@@ -292,6 +292,7 @@ impl Node {
         if tokio::time::timeout(STOP_PATIENCE, self.shared.tasks.wait()).await.is_err() {
             tracing::warn!(sessions = self.shared.sessions.running(), "sessions were still running at the end");
         }
+        token::last_anchor(&self.shared).await;
         self.server_stop.cancel();
         self.shared.mesh_stop.cancel();
         self.shared.links.close();
@@ -382,6 +383,7 @@ fn assemble(
         store,
         vault: Arc::new(vault),
         token: TokenWatch::default(),
+        anchor_every: config.provider.as_ref().and_then(Provider::anchor_every),
         keys: RwLock::new(HashMap::new()),
         recent: Recent::default(),
         ledgers: Ledgers::default(),

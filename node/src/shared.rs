@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use limen_policy::charter::Charter;
 use limen_wire::error::{ApiError, Code};
@@ -28,7 +29,7 @@ use crate::recent::Recent;
 use crate::sessions::{Quarantine, Sessions};
 use crate::standing::Standings;
 use crate::store::{Store, StoreError};
-use crate::token::TokenWatch;
+use crate::token::{self, TokenWatch};
 use crate::trace::PartialTrace;
 use crate::vault::{Opened, Vault, VaultError};
 
@@ -57,6 +58,8 @@ pub struct Shared {
     pub vault: Arc<Vault>,
     /// Whether what seals them works.
     pub token: TokenWatch,
+    /// How often the token is told of the journal; `None` where it keeps no anchor.
+    pub anchor_every: Option<Duration>,
     /// Public facts of every key with a share here.
     pub keys: Keys,
     /// Intents examined a moment ago.
@@ -159,7 +162,8 @@ impl Shared {
     }
 
     /// The share of a key, opened: at once if it is in memory, else by the device, on a thread that may wait.
-    pub async fn open_share(&self, key: &KeyId) -> Result<Opened, VaultError> {
+    pub async fn open_share(self: &Arc<Self>, key: &KeyId) -> Result<Opened, VaultError> {
+        token::compare(self).await?;
         let now = self.time().uptime;
         if let Some(opened) = self.vault.held(key, now) {
             return Ok(opened);

@@ -20,6 +20,7 @@ use limen_wire::ids::NodeId;
 use limen_wire::standing::ChainHead;
 
 use crate::clock::Uptime;
+use crate::metrics::Metrics;
 
 /// Milliseconds after which a peer's word, counted from the question, no longer counts.
 pub const FRESH_MS: u64 = 30_000;
@@ -209,9 +210,14 @@ impl Standings {
         self.state().told.contains(head)
     }
 
-    /// A peer has proved that this signer's journal was another one: nothing is allowed until the next start.
-    pub fn roll_back(&self, words: String) {
-        self.state().rolled_back.get_or_insert(words);
+    /// Somebody has proved that this signer's journal was another one: nothing is allowed until the next start.
+    pub fn roll_back(&self, words: String, metrics: &Metrics) {
+        let mut state = self.state();
+        if state.rolled_back.is_none() {
+            tracing::error!(words, "ALARM: this signer's store was put back; it signs nothing");
+            metrics.rolled_back.set(1);
+            state.rolled_back = Some(words);
+        }
     }
 
     /// How the journal was found to be another one.

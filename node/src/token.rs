@@ -1,13 +1,18 @@
-//! Whether what seals the shares works: looked at again and again, so that people know before a signature is wanted.
+//! What seals the shares: whether it works, looked at again and again so that people know before a signature is wanted, and
+//! whether it remembers this signer's journal.
+//!
+//! The token keeps an anchor: how long the journal was, and its head there. A disk that was put back, or a machine that runs twice on
+//! one token, finds out before a share is opened, also when no peer can tell.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use limen_hsm::HsmError;
+use limen_hsm::{Anchor, HsmError, Kind, Provider};
 use limen_wire::ids::KeyId;
 
+use crate::clock::Uptime;
 use crate::keygen;
 use crate::shared::Shared;
-use crate::store::StoreError;
+use crate::store::{JournalAt, Store, StoreError};
 use crate::vault::VaultError;
 
 /// What the last look has found.
@@ -20,6 +25,10 @@ pub struct TokenWatch {
 struct State {
     looked: bool,
     trouble: Option<String>,
+    /// The token's anchor was compared with this journal.
+    compared: bool,
+    /// How long the journal was that the token remembers, and when it was told.
+    anchored: Option<(u64, Uptime)>,
 }
 
 /// What has changed since the look before.
@@ -32,26 +41,30 @@ enum Change {
 impl TokenWatch {
     /// Why shares do not open now; `None` while they do, and before the first look.
     pub fn trouble(&self) -> Option<String> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone()
+        self.lock().trouble.clone()
     }
 
     fn note(&self, trouble: Option<String>) -> Change {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         let failed = state.trouble.is_some();
         let change = match (&trouble, state.looked, failed) {
             (Some(_), true, true) | (None, true, false) => Change::Same,
             (Some(_), ..) => Change::Fails,
             (None, ..) => Change::Works,
         };
-        *state = State { looked: true, trouble };
+        (state.looked, state.trouble) = (true, trouble);
         change
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One look. What was cut off while the token was away is made up for.
 pub async fn look(shared: &Arc<Shared>) {
     let vault = Arc::clone(&shared.vault);
-    let Ok(found) = tokio::task::spawn_blocking(move || vault.describe()).await else { return };
+    let Ok(found) = tokio::task::spawn_blocking(move || vault.provider().describe()).await else { return };
     shared.metrics.token_works.set(i64::from(found.is_ok()));
     match shared.token.note(found.as_ref().err().map(in_words)) {
         Change::Works => {
@@ -64,10 +77,77 @@ pub async fn look(shared: &Arc<Shared>) {
         }
         Change::Same => {}
     }
-    if found.is_ok()
-        && let Err(error) = confirm_left(shared).await
-    {
-        tracing::warn!(%error, "shares that wait to be read back are looked at later");
+    if found.is_ok() {
+        if let Err(error) = confirm_left(shared).await {
+            tracing::warn!(%error, "shares that wait to be read back are looked at later");
+        }
+        if let Err(error) = anchor(shared).await {
+            tracing::warn!(%error, "the token is told of the journal later");
+        }
+    }
+}
+
+/// What the token remembers that this journal is not, in words.
+pub(crate) fn contradiction(provider: &dyn Provider, store: &Store) -> Result<Option<String>, VaultError> {
+    let Some(Anchor { sequence, head }) = provider.anchor_read()? else { return Ok(None) };
+    Ok(match store.view()?.journal_at(sequence)? {
+        // It went behind the checkpoint: the journal has gone on a long way since.
+        JournalAt::Compacted => None,
+        JournalAt::Hash(hash) if hash == head => None,
+        JournalAt::Hash(_) => Some(format!("its token remembers another journal of {sequence} records")),
+        JournalAt::Beyond(length) => {
+            Some(format!("its token remembers {sequence} records of its journal, which has {length}"))
+        }
+    })
+}
+
+/// Compares the journal with what the token remembers of it, once in a boot and before the first share is opened.
+pub async fn compare(shared: &Arc<Shared>) -> Result<(), VaultError> {
+    if shared.anchor_every.is_none() || shared.token.lock().compared {
+        return Ok(());
+    }
+    let (vault, store) = (Arc::clone(&shared.vault), shared.store.clone());
+    let comparing = tokio::task::spawn_blocking(move || contradiction(vault.provider(), &store));
+    let found = comparing.await.map_err(|_| VaultError::Store(StoreError::Stopped))??;
+    if let Some(words) = found {
+        shared.standings.roll_back(words, &shared.metrics);
+    }
+    shared.token.lock().compared = true;
+    Ok(())
+}
+
+/// Tells the token of the last records before an end, if it answers: then no later start can be on an older disk.
+pub async fn last_anchor(shared: &Arc<Shared>) {
+    shared.token.lock().anchored = None;
+    if let Err(error) = anchor(shared).await {
+        tracing::warn!(%error, "the token was not told of the last records");
+    }
+}
+
+/// Tells the token how long the journal is now, where that is due.
+async fn anchor(shared: &Arc<Shared>) -> Result<(), VaultError> {
+    let Some(every) = shared.anchor_every else { return Ok(()) };
+    compare(shared).await?;
+    let (now, last) = (shared.time().uptime, shared.token.lock().anchored);
+    let head = shared.store.view()?.head()?;
+    let is_due = last
+        .is_none_or(|(length, at)| length < head.length && u128::from(now.0.saturating_sub(at.0)) >= every.as_millis());
+    if !is_due || shared.standings.rolled_back().is_some() {
+        return Ok(());
+    }
+    let (vault, to) = (Arc::clone(&shared.vault), Anchor { sequence: head.length, head: head.hash });
+    let told = tokio::task::spawn_blocking(move || vault.provider().anchor_advance(&to)).await;
+    match told.map_err(|_| VaultError::Store(StoreError::Stopped))? {
+        Err(error) if error.kind() == Kind::AnchorBack => {
+            let words = format!("its token was told of another journal while this one ran: {}", error.detail());
+            shared.standings.roll_back(words, &shared.metrics);
+            Ok(())
+        }
+        told => {
+            told?;
+            shared.token.lock().anchored = Some((head.length, now));
+            Ok(())
+        }
     }
 }
 

@@ -76,6 +76,9 @@ pub enum VaultError {
         /// Why.
         error: NonceError,
     },
+    /// The token remembers another journal than this store's.
+    #[error("this store was put back: {0}; work on the newest one")]
+    PutBack(String),
     /// There is none of this key, or of this generation of it.
     #[error("this signer stores no share of key {0}, or one of another epoch")]
     NoShare(KeyId),
@@ -90,6 +93,7 @@ impl VaultError {
                 ApiError::new(Code::HsmUnavailable, message)
             }
             Self::Store(error) => crate::shared::Shared::store_error(error),
+            Self::PutBack(_) => ApiError::new(Code::NoStanding, self.to_string()),
             Self::NoShare(_) => ApiError::new(Code::KeyNotActive, self.to_string()),
             Self::Nonces { .. } => ApiError::new(Code::Internal, self.to_string()),
             Self::Sealed { .. } | Self::Missing { .. } | Self::Import { .. } | Self::Public(_) => {
@@ -247,9 +251,9 @@ impl Vault {
         self.held.sweep(now);
     }
 
-    /// Whether what wraps the data keys works now. Blocks.
-    pub fn describe(&self) -> Result<limen_hsm::Description, HsmError> {
-        self.provider.describe()
+    /// What wraps the data keys. Its calls block.
+    pub(crate) fn provider(&self) -> &dyn Provider {
+        &*self.provider
     }
 }
 

@@ -30,7 +30,7 @@ fn a_token_stands_behind_a_socket() {
     let software = SAMPLE.split_once("\nkind = ").unwrap().1.split_once("[limits]").unwrap().0;
     let parse = |bridge: &str| Config::parse(&SAMPLE.replace(software, bridge), Path::new("/etc/limen"));
     match parse("\"hsm_bridge\"\nsocket = \"bridge.sock\"\n\n").unwrap().provider {
-        Some(Provider::HsmBridge { socket, timeout_ms: 5_000 }) => {
+        Some(Provider::HsmBridge { socket, timeout_ms: 5_000, anchor_secs: 300 }) => {
             assert_eq!(socket, Path::new("/etc/limen/bridge.sock"));
         }
         other => panic!("{other:?}"),

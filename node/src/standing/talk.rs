@@ -97,11 +97,7 @@ pub async fn hear(host: &impl Talks, from: &NodeId, said: pb::Envelope) -> Resul
     let asked = standings.answered(from, &standing.nonce);
     let asked = asked.ok_or_else(|| malformed("the standing answers no question of this signer".to_owned()))?;
     if let Some(words) = contradiction(host, from, standing.remembered.clone()).await? {
-        if standings.rolled_back().is_none() {
-            tracing::error!(peer = %from, words, "ALARM: this signer's store was put back; it signs nothing");
-            host.metrics().rolled_back.set(1);
-        }
-        standings.roll_back(words);
+        standings.roll_back(words, host.metrics());
         return Ok(());
     }
     standings.confirmed(from);

@@ -180,8 +180,10 @@ fn a_store_that_was_put_back_signs_nothing_however_well_peers_stand() {
     let standings = Standings::default();
     stands(&standings, "b", START);
     stands(&standings, "c", START);
-    standings.roll_back("b remembers 9 records".to_owned());
-    standings.roll_back("again".to_owned());
+    let metrics = crate::metrics::Metrics::default();
+    standings.roll_back("b remembers 9 records".to_owned(), &metrics);
+    standings.roll_back("again".to_owned(), &metrics);
+    assert_eq!(metrics.rolled_back.get(), 1);
     let words = check(&standings, 1, START).unwrap_err();
     assert!(words.contains("put back") && words.contains("b remembers 9 records"), "{words}");
 }

@@ -17,6 +17,7 @@ use super::{PURPOSES, Vault, VaultError, decode_public};
 use crate::clock::Millis;
 use crate::store::journal::Event;
 use crate::store::rows::ShareRow;
+use crate::token;
 
 /// Shares that have a wrapping key together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +88,10 @@ impl Vault {
     /// Makes a new wrapping key for every group, wraps all data keys anew, opens every share by them, and only then destroys the old
     /// ones. Interrupted anywhere it can be run again. Blocks; no signer may run on the store.
     pub fn rotate(&self, charter: &Charter, now: Millis) -> Result<Rotated, VaultError> {
+        // The keys of a newer disk would be destroyed for the sake of an older one.
+        if let Some(words) = token::contradiction(&*self.provider, &self.store)? {
+            return Err(VaultError::PutBack(words));
+        }
         let lying = self.lying()?;
         let mut done = Rotated::default();
         let (mut before, mut groups) = (BTreeSet::new(), Vec::new());

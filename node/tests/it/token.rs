@@ -10,6 +10,7 @@ use limen_hsm::bridge::{frame, messages};
 use limen_hsm::{Anchor, DangerSoftware, Description, HsmError, Kind, Provider};
 use limen_node::clock::SystemClock;
 use limen_node::node;
+use limen_node::store::{Options, Store};
 use limen_wire::ids::{KekId, KeyId, Protocol, Scheme};
 use limen_wire::keys::PublicKey;
 use limen_wire::pb;
@@ -239,6 +240,13 @@ async fn a_signer_starts_without_its_device_and_signs_by_no_other() {
     assert_eq!(refusal(&cluster, &intent).await.code, "share_damaged", "with one of the same name");
 }
 
+/// How many records the journal of a store has that nobody uses.
+fn length(data: &Path) -> u64 {
+    let options = Options::new("n1".parse().unwrap(), "test".parse().unwrap());
+    let store = Store::open(data.parent().unwrap(), options).unwrap();
+    store.view().unwrap().head().unwrap().length
+}
+
 /// The wrapping key of the first signer's hot shares.
 fn first_kek(cluster: &Cluster) -> KekId {
     let shared = cluster.node(0).shared();
@@ -272,6 +280,62 @@ async fn a_key_is_not_stated_before_its_share_was_read_back() {
     device.set(Mode::Works);
     let (_, intent) = message_intent(&cluster, "words", "m-1", "hello");
     signature(&cluster.sign(&intent, &[1, 2]).await[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_knows_a_disk_that_was_put_back_when_no_peer_does() {
+    let (mut cluster, device) = behind_devices(2, 2).await;
+    cluster.make_key("words", Scheme::EddsaEd25519, Protocol::Frost).await;
+    eventually("an anchor", || device.software.anchor_read().unwrap().is_some()).await;
+    let data = cluster.config(0).data_dir.join("limen-node.redb");
+    // Nobody but the token can tell from here on.
+    cluster.stop(1).await;
+    cluster.stop(0).await;
+    let older = std::fs::read(&data).unwrap();
+    let before = device.software.anchor_read().unwrap().unwrap();
+    assert_eq!(before.sequence, length(&data), "an end in order tells the token of the last record");
+    cluster.start_again(0, Arc::new(SystemClock)).await;
+    eventually("the anchor to move", || device.software.anchor_read().unwrap().unwrap().sequence > before.sequence)
+        .await;
+    assert_eq!(cluster.node(0).shared().standings.rolled_back(), None, "the newest disk is the right one");
+    cluster.stop(0).await;
+
+    let newest = std::fs::read(&data).unwrap();
+    std::fs::write(&data, older).unwrap();
+    cluster.start_again(0, Arc::new(SystemClock)).await;
+    eventually("the alarm", || cluster.node(0).shared().metrics.rolled_back.get() == 1).await;
+    let words = cluster.node(0).shared().standings.rolled_back().unwrap();
+    assert!(words.contains("its token remembers another journal"), "{words}");
+    let (_, intent) = message_intent(&cluster, "words", "m-1", "hello");
+    let error = refusal(&cluster, &intent).await;
+    assert!(matches!(error.code.as_str(), "no_standing" | "too_few_signers"), "{error:?}");
+    let anchored = device.software.anchor_read().unwrap();
+    cluster.stop(0).await;
+    assert_eq!(device.software.anchor_read().unwrap(), anchored, "the older journal is not what the token is told");
+
+    // The better disk, and everything goes on.
+    std::fs::write(&data, newest).unwrap();
+    cluster.start_again(0, Arc::new(SystemClock)).await;
+    cluster.restart(1).await;
+    assert_eq!(cluster.node(0).shared().standings.rolled_back(), None);
+    signature(&cluster.sign(&intent, &[1, 2]).await[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_is_shorter_than_its_tokens_anchor_opens_no_share() {
+    let (mut cluster, device) = behind_devices(2, 2).await;
+    cluster.make_key("words", Scheme::EddsaEd25519, Protocol::Frost).await;
+    cluster.stop(0).await;
+    device.software.anchor_advance(&Anchor { sequence: 1_000_000, head: [7; 32] }).unwrap();
+    let error = node::rotate(&cluster.config(0), &SystemClock).unwrap_err().to_string();
+    assert!(error.contains("its token remembers 1000000 records"), "{error}");
+    cluster.start_again(0, Arc::new(SystemClock)).await;
+    let linked = || cluster.node(0).shared().mesh.health().iter().all(|link| link.connected);
+    eventually("the alarm", || cluster.node(0).shared().metrics.rolled_back.get() == 1 && linked()).await;
+    let (_, intent) = message_intent(&cluster, "words", "m-1", "hello");
+    let error = refusal(&cluster, &intent).await;
+    assert_eq!(error.code, "no_standing", "{error:?}");
+    assert!(error.message.contains("its token remembers 1000000 records"), "{}", error.message);
 }
 
 #[tokio::test(flavor = "multi_thread")]
