@@ -64,20 +64,25 @@ impl Pkcs11Provider {
         &self.tokens
     }
 
-    /// Asks the active token, and the others after it where one fails as a token. The first error is the one that is told.
+    /// Asks the active token, and the others after it where one fails as a token, or lacks what is asked for. The first error is the
+    /// one that is told. A token that has what the active one lacks does not step in for it: the active one works.
     fn any<T>(&self, ask: impl Fn(&Token) -> Result<T, HsmError>) -> Result<T, HsmError> {
         let (count, active) = (self.tokens.len(), self.active.load(Ordering::Acquire));
-        let mut first = None;
+        let (mut first, mut failed) = (None, false);
         for at in (0..count).map(|offset| (active + offset) % count) {
             let Some(token) = self.tokens.get(at) else { continue };
             match ask(token) {
                 Err(error) if error.kind().is_of_the_token() => {
                     tracing::warn!(token = %token.name(), %error, "a token failed");
+                    failed = true;
+                    first.get_or_insert(error);
+                }
+                Err(error) if error.kind() == Kind::Missing => {
                     first.get_or_insert(error);
                 }
                 Err(error) => return Err(error),
                 Ok(answer) => {
-                    if at != active {
+                    if at != active && failed {
                         tracing::error!(token = %token.name(), "ALARM: another token has stepped in");
                         self.active.store(at, Ordering::Release);
                     }

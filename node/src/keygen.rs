@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use limen_mpc::{KeyPublic, KeyShare, Output, Primes, Seed, Session, StartError, Step};
 use limen_wire::envelope::{self, PayloadType};
@@ -25,8 +26,11 @@ use crate::signing::{Refusal, session_error};
 use crate::store::StoreError;
 use crate::store::journal::Event;
 use crate::store::rows::{KeyPhase, KeyRow, ShareRow};
-use crate::vault::{Group, VaultError, decode_public};
+use crate::vault::{Group, SealedShare, VaultError, decode_public};
 use crate::{admission, entropy};
+
+/// Time between two tries to seal a new share.
+const SEAL_AGAIN: Duration = Duration::from_secs(1);
 
 /// Takes part in key generation; answers with this node's statement.
 pub async fn generate(shared: Arc<Shared>, request: pb::GenerateKeyRequest) -> Result<pb::Envelope, Refusal> {
@@ -99,6 +103,11 @@ async fn run(shared: &Arc<Shared>, token: KeygenToken, deadline: Instant) -> Res
     // The inbox opens now, because the others may have their primes, and start, minutes before this node does.
     let inbox = making.open(*token.session())?;
     let (params, me, seed) = (token.params(), token.me(), Seed::new(*entropy::random()));
+    // Minutes of work of all members end in a share that a token must take.
+    let group = Group::of(&shared.charter(), &shared.me, &token.order().key_id, Epoch::FIRST);
+    let (vault, rehearsed) = (Arc::clone(&shared.vault), group.clone());
+    let ready = tokio::task::spawn_blocking(move || vault.rehearse(&rehearsed)).await;
+    ready.map_err(|_| stopping())?.map_err(|error| vault_error(&error))?;
     let share = match token.order().protocol {
         Protocol::Dkls23 | Protocol::Frost => making.drive(inbox, move || Session::keygen(params, me, seed)).await?,
         Protocol::Cggmp24 => {
@@ -106,7 +115,8 @@ async fn run(shared: &Arc<Shared>, token: KeygenToken, deadline: Instant) -> Res
             making.drive(inbox, move || Session::keygen_with_primes(params, me, primes, seed)).await?
         }
     };
-    Ok(keep(shared, &token, share).await?)
+    let sealed = seal(shared, share, group, deadline).await?;
+    Ok(keep(shared, &token, sealed).await?)
 }
 
 impl Making<'_> {
@@ -159,15 +169,46 @@ impl Making<'_> {
     }
 }
 
-/// Stores the share sealed, reads it back, states it.
-async fn keep(shared: &Arc<Shared>, token: &KeygenToken, share: KeyShare) -> Result<pb::Envelope, ApiError> {
-    let key = token.order().key_id.clone();
+fn stopping() -> ApiError {
+    ApiError::new(Code::ShuttingDown, "this signer is stopping")
+}
+
+/// Seals a new share. A token that is away for a moment is waited for: the other members may have stored theirs already.
+async fn seal(
+    shared: &Arc<Shared>,
+    share: KeyShare,
+    group: Group,
+    deadline: Instant,
+) -> Result<(SealedShare, u64), ApiError> {
     let generation = u64::from_be_bytes(*entropy::random::<8>());
-    let group = Group::of(&shared.charter(), &shared.me, &key, Epoch::FIRST);
-    let vault = Arc::clone(&shared.vault);
-    let sealing = tokio::task::spawn_blocking(move || vault.seal(&share, &group, generation)).await;
-    let sealed = sealing.map_err(|_| ApiError::new(Code::ShuttingDown, "this signer is stopping"))?;
-    let sealed = sealed.map_err(|error| vault_error(&error))?;
+    let (share, group) = (Arc::new(share), Arc::new(group));
+    loop {
+        let (vault, share, group) = (Arc::clone(&shared.vault), Arc::clone(&share), Arc::clone(&group));
+        let sealing = tokio::task::spawn_blocking(move || vault.seal(&share, &group, generation)).await;
+        let error = match sealing.map_err(|_| stopping())? {
+            Ok(sealed) => return Ok((sealed, generation)),
+            Err(error) => error,
+        };
+        let may_pass = matches!(&error, VaultError::Provider(error) if error.kind().is_of_the_token());
+        let again = deadline_in(SEAL_AGAIN);
+        if !may_pass || again > deadline {
+            return Err(vault_error(&error));
+        }
+        tracing::warn!(%error, "a new share waits for what seals it");
+        tokio::select! {
+            () = tokio::time::sleep_until(again) => {}
+            () = shared.stopping.cancelled() => return Err(vault_error(&error)),
+        }
+    }
+}
+
+/// Stores the sealed share, reads it back, states it.
+async fn keep(
+    shared: &Arc<Shared>,
+    token: &KeygenToken,
+    (sealed, generation): (SealedShare, u64),
+) -> Result<pb::Envelope, ApiError> {
+    let key = token.order().key_id.clone();
     let (name, now, epoch) = (key.clone(), shared.now(), Epoch::FIRST);
     let stored = shared.store.write(move |txn| {
         let Some(mut row) = txn.key(&name)? else { return Ok(false) };
@@ -196,13 +237,13 @@ async fn keep(shared: &Arc<Shared>, token: &KeygenToken, share: KeyShare) -> Res
 pub async fn confirm(shared: &Arc<Shared>, key: &KeyId) -> Result<(), VaultError> {
     let (task, name) = (Arc::clone(shared), key.clone());
     let read = tokio::task::spawn_blocking(move || read_back(&task, &name)).await;
-    let (facts, statement) = read.map_err(|_| VaultError::Store(StoreError::Stopped))??;
+    let (mut facts, statement) = read.map_err(|_| VaultError::Store(StoreError::Stopped))??;
     let hash = Sha256::digest(&statement).into();
     let (name, now) = (key.clone(), shared.now());
-    shared
+    let is_active = shared
         .store
         .write(move |txn| {
-            let Some(mut row) = txn.key(&name)? else { return Ok(()) };
+            let Some(mut row) = txn.key(&name)? else { return Ok(false) };
             if let Some(share) = &mut row.share
                 && share.statement.is_empty()
             {
@@ -210,9 +251,11 @@ pub async fn confirm(shared: &Arc<Shared>, key: &KeyId) -> Result<(), VaultError
                 txn.put_key(&name, &row)?;
                 txn.append(now, Event::ShareConfirmed { key: name.to_string(), statement: hash })?;
             }
-            Ok(())
+            Ok(row.phase == KeyPhase::Active)
         })
         .await?;
+    // It may have become active while the share was read.
+    facts.active = is_active || shared.key(key).is_some_and(|known| known.active);
     shared.put_key(facts);
     Ok(())
 }
@@ -241,7 +284,6 @@ fn read_back(shared: &Shared, key: &KeyId) -> Result<(KeyFacts, Vec<u8>), VaultE
     let statement = key_statement(share.public(), &order.nodes, order_id);
     let envelope = statement.sign(&shared.me, &shared.identity);
     let (public, me, active) = (share.public().clone(), share.index(), phase == KeyPhase::Active);
-    shared.vault.hold(share, shared.time().uptime);
     Ok((KeyFacts { public, nodes: order.nodes, me, active }, envelope.encode_to_vec()))
 }
 
@@ -253,6 +295,7 @@ fn facts(shared: &Shared, key: &KeyId, row: KeyRow) -> Result<KeyFacts, VaultErr
     let statement = pb::Envelope::decode(share.statement.as_slice()).map_err(|_| damaged())?;
     let opened = envelope::open(&statement, PayloadType::KeyStatement).map_err(|_| damaged())?;
     opened.verify(shared.me.as_str(), &shared.identity.public_key()).map_err(|_| damaged())?;
+    public.validate().map_err(|source| VaultError::Import { key: key.clone(), source })?;
     if public.key != *key || opened.payload() != key_statement(&public, &order.nodes, order_id).to_payload() {
         return Err(damaged());
     }

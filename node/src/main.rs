@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use limen_node::clock::SystemClock;
 use limen_node::config::{Config, Log, LogFormat};
 use limen_node::memory;
-use limen_node::node::{Node, check, protect, rotate};
+use limen_node::node::{Act, Node, check, protect, rotation};
 use limen_node::vault::Rotated;
 use limen_node::witness::Witness;
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,9 +31,11 @@ struct Arguments {
 enum Command {
     /// Serve until the process is ended. What happens without a command.
     Serve,
-    /// Wrap every share anew by fresh wrapping keys of the token, open each by them, then destroy the old ones. The signer must not
-    /// run meanwhile; interrupted, it is run again.
+    /// Wrap every share by the next wrapping keys of the token, and open each so. The old ones stay until `destroy-old-wrapping-keys`:
+    /// bring the new ones to every token that steps in for this one first. The signer must not run; interrupted, it is run again.
     RotateWrappingKeys,
+    /// Open every share by the new wrapping keys, then destroy the old ones. Copies of the disk from before open nothing afterwards.
+    DestroyOldWrappingKeys,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -47,8 +49,10 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     protect(&config)?;
-    if matches!(arguments.command, Some(Command::RotateWrappingKeys)) {
-        return rotated(&rotate(&config, &SystemClock)?);
+    match arguments.command {
+        Some(Command::RotateWrappingKeys) => return rotated(&rotation(&config, Act::Rotate, &SystemClock)?),
+        Some(Command::DestroyOldWrappingKeys) => return rotated(&rotation(&config, Act::DestroyOld, &SystemClock)?),
+        Some(Command::Serve) | None => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let result = runtime.block_on(run(&config));
@@ -93,18 +97,21 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Says what an act of a rotation did; a share that does not open is no success.
 fn rotated(done: &Rotated) -> anyhow::Result<()> {
     use std::io::Write as _;
+    let opened = done.keys.iter().map(|key| format!("opened by its new wrapping key: the share of key {key}"));
+    let sealing = done.sealing.iter().map(|kek| format!("seals: wrapping key {kek}"));
+    let destroyed = done.destroyed.iter().map(|kek| format!("destroyed: wrapping key {kek}"));
+    let damaged = done.damaged.iter().map(|(key, error)| format!("DAMAGED: the share of key {key}: {error}"));
     let mut out = std::io::stdout().lock();
-    for key in &done.keys {
-        writeln!(out, "wrapped anew and opened: the share of key {key}").context("writing the answer")?;
+    for line in opened.chain(sealing).chain(destroyed).chain(damaged) {
+        writeln!(out, "{line}").context("writing the answer")?;
     }
-    for kek in &done.made {
-        writeln!(out, "made: wrapping key {kek}").context("writing the answer")?;
-    }
-    for kek in &done.destroyed {
-        writeln!(out, "destroyed: wrapping key {kek}").context("writing the answer")?;
-    }
+    let Rotated { keys, destroyed, damaged, .. } = done;
+    let (opened, destroyed) = (keys.len(), destroyed.len());
+    writeln!(out, "{opened} shares opened, {destroyed} wrapping keys destroyed").context("writing the answer")?;
+    anyhow::ensure!(damaged.is_empty(), "{} shares do not open; what wraps them stays as it is", damaged.len());
     Ok(())
 }
 

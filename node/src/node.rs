@@ -21,6 +21,7 @@ use limen_wire::pb::stops_server::StopsServer;
 use limen_wire::tls::{self, Pins, TlsError, TlsIdentity};
 use prost::Message as _;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -52,6 +53,8 @@ use crate::{charters, entropy, exporter, keygen, log, token, upkeep, witnesses};
 
 /// Calls that one connection may have open: a coordinator's sign calls, each as long as its session.
 const STREAMS: u32 = 1024;
+/// Shares that are opened at the same time: as many as the bridge's client keeps connections for.
+const OPENINGS: usize = 8;
 /// How long running sessions may go on after a stop was asked for.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -97,6 +100,9 @@ pub enum StartError {
     /// The wrapping key or the mode of a secret file.
     #[error(transparent)]
     Provider(#[from] HsmError),
+    /// A folder in which a store is expected.
+    #[error("there is no store in {0}: data_dir must be the folder of a signer that has run")]
+    NoStore(String),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -176,17 +182,33 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Wraps every share of a signer that does not run by fresh wrapping keys; [`Vault::rotate`] says what that proves.
-pub fn rotate(config: &Config, clock: &dyn Clock) -> Result<Rotated, StartError> {
+/// An act of a rotation of wrapping keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// [`Vault::rotate`].
+    Rotate,
+    /// [`Vault::destroy_old`].
+    DestroyOld,
+}
+
+/// Does an act of a rotation for a signer that does not run.
+pub fn rotation(config: &Config, act: Act, clock: &dyn Clock) -> Result<Rotated, StartError> {
     let (file, _) = read_charter(config)?;
     let mut options = Options::new(config.node.clone(), file.cluster.clone());
     options.check = config.store.check_at_start;
+    // A mistyped folder must not become an empty store of which all is well.
+    if !config.data_dir.join("limen-node.redb").is_file() {
+        return Err(StartError::NoStore(config.data_dir.display().to_string()));
+    }
     let store = open_private(&config.data_dir, options)?;
     // A signer that has begun knows its charter better than the file does.
     let charter = charters::known(&store)?.unwrap_or(file);
     let provider = provider(config, &charter)?;
     let vault = Vault::new(charter.cluster.clone(), config.node.clone(), provider, store, Duration::ZERO);
-    Ok(vault.rotate(&charter, clock.now())?)
+    Ok(match act {
+        Act::Rotate => vault.rotate(&charter, clock.now())?,
+        Act::DestroyOld => vault.destroy_old(clock.now())?,
+    })
 }
 
 /// Keeps this process's memory off the swap device, as the configuration asks. A witness has no share to hide.
@@ -383,6 +405,7 @@ fn assemble(
         store,
         vault: Arc::new(vault),
         token: TokenWatch::default(),
+        openings: Arc::new(Semaphore::new(OPENINGS)),
         anchor_every: config.provider.as_ref().and_then(Provider::anchor_every),
         keys: RwLock::new(HashMap::new()),
         recent: Recent::default(),

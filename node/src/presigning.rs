@@ -174,7 +174,7 @@ async fn run(
     inbox: Inbox,
     boots: [u8; 32],
 ) -> Result<u32, Refusal> {
-    let share = share.to_presign(&token).map_err(|error| error.to_api())?;
+    let share = shared.vault.to_presign(&share, &token).map_err(|error| error.to_api())?;
     let context = Drive {
         inbox,
         members: members(token.key(), &shape),

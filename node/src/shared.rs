@@ -9,6 +9,7 @@ use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{KeyId, NodeId};
 use limen_wire::keys::SigningKey;
 use limen_wire::tls::Pins;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -58,6 +59,8 @@ pub struct Shared {
     pub vault: Arc<Vault>,
     /// Whether what seals them works.
     pub token: TokenWatch,
+    /// Shares that are opened at the same time.
+    pub openings: Arc<Semaphore>,
     /// How often the token is told of the journal; `None` where it keeps no anchor.
     pub anchor_every: Option<Duration>,
     /// Public facts of every key with a share here.
@@ -168,9 +171,16 @@ impl Shared {
         if let Some(opened) = self.vault.held(key, now) {
             return Ok(opened);
         }
+        let stopped = |_| VaultError::Store(StoreError::Stopped);
+        // A share whose time is over is wanted by many sessions at once, and tokens serve few callers at a time.
+        let place =
+            Arc::clone(&self.openings).acquire_owned().await.map_err(|_| VaultError::Store(StoreError::Stopped))?;
         let (vault, name) = (Arc::clone(&self.vault), key.clone());
-        let opening = tokio::task::spawn_blocking(move || vault.open(&name, now)).await;
-        opening.map_err(|_| VaultError::Store(StoreError::Stopped))?
+        let opening = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            vault.open(&name, now)
+        });
+        opening.await.map_err(stopped)?
     }
 
     /// An error that names this signer, counted.

@@ -65,6 +65,9 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     if let Some(result) = repeat(&shared, &examined)? {
         return Ok(result);
     }
+    if !call.signers.contains(examined.key().me) {
+        return Err(ApiError::new(Code::BadSignerSet, "this signer is none of the set").into());
+    }
     check_links(&shared, &examined, &call)?;
     let nonces = nonces::references(&request.nonces, &call.signers)?;
     if !nonces.is_empty() {
@@ -147,7 +150,7 @@ fn check_links(shared: &Shared, examined: &Examined, call: &SignCall) -> Result<
     let key = examined.key();
     let unreachable = |party: &PartyIndex| key.node_at(*party).is_some_and(|node| !shared.mesh.connected(node));
     let suspects: Vec<_> = call.signers.others(key.me).filter(unreachable).collect();
-    if suspects.is_empty() || !call.signers.contains(key.me) {
+    if suspects.is_empty() {
         return Ok(());
     }
     let names: Vec<_> = suspects.iter().filter_map(|party| key.node_at(*party)).map(ToString::to_string).collect();
@@ -179,7 +182,7 @@ struct Run {
 
 /// The only place where a share signs: it takes the permission and uses it up.
 async fn run_session(shared: &Arc<Shared>, token: SignToken, run: Run) -> Result<pb::SignatureResult, Refusal> {
-    let share = run.share.to_sign(&token).map_err(|error| error.to_api())?;
+    let share = shared.vault.to_sign(&run.share, &token).map_err(|error| error.to_api())?;
     let (mode, input) = match (run.nonces.as_slice(), run.presignature) {
         (_, Some(id)) => presigning::take(shared, token.examined(), token.call(), &id)?,
         ([], None) => {

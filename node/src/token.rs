@@ -11,6 +11,7 @@ use limen_wire::ids::KeyId;
 
 use crate::clock::Uptime;
 use crate::keygen;
+use crate::ratelimit::WARNINGS;
 use crate::shared::Shared;
 use crate::store::{JournalAt, Store, StoreError};
 use crate::vault::VaultError;
@@ -25,6 +26,8 @@ pub struct TokenWatch {
 struct State {
     looked: bool,
     trouble: Option<String>,
+    /// Every share was opened once since it works.
+    all_opened: bool,
     /// The token's anchor was compared with this journal.
     compared: bool,
     /// How long the journal was that the token remembers, and when it was told.
@@ -52,6 +55,8 @@ impl TokenWatch {
             (Some(_), ..) => Change::Fails,
             (None, ..) => Change::Works,
         };
+        // Another token may be there when it works again.
+        state.all_opened &= trouble.is_none();
         (state.looked, state.trouble) = (true, trouble);
         change
     }
@@ -66,11 +71,8 @@ pub async fn look(shared: &Arc<Shared>) {
     let vault = Arc::clone(&shared.vault);
     let Ok(found) = tokio::task::spawn_blocking(move || vault.provider().describe()).await else { return };
     shared.metrics.token_works.set(i64::from(found.is_ok()));
-    match shared.token.note(found.as_ref().err().map(in_words)) {
-        Change::Works => {
-            tracing::info!("what seals the shares works");
-            open_all(shared).await;
-        }
+    match shared.token.note(found.as_ref().err().map(HsmError::to_string)) {
+        Change::Works => tracing::info!("what seals the shares works"),
         Change::Fails => {
             let trouble = shared.token.trouble().unwrap_or_default();
             tracing::error!(trouble, "what seals the shares does not work: nothing is signed here until it does");
@@ -78,6 +80,10 @@ pub async fn look(shared: &Arc<Shared>) {
         Change::Same => {}
     }
     if found.is_ok() {
+        if !shared.token.lock().all_opened {
+            let done = open_all(shared).await;
+            shared.token.lock().all_opened = done;
+        }
         if let Err(error) = confirm_left(shared).await {
             tracing::warn!(%error, "shares that wait to be read back are looked at later");
         }
@@ -151,22 +157,23 @@ async fn anchor(shared: &Arc<Shared>) -> Result<(), VaultError> {
     }
 }
 
-fn in_words(error: &HsmError) -> String {
-    format!("{error} [{}]; {}", error.kind().code(), error.kind().remedy())
-}
-
-/// Opens every share once, so that damage is known at the start and not when a signature is wanted.
-async fn open_all(shared: &Arc<Shared>) {
+/// Opens every share once, so that damage is known at the start and not when a signature is wanted. `false` if the token went away
+/// meanwhile: the rest is looked at with the next look.
+async fn open_all(shared: &Arc<Shared>) -> bool {
     let keys: Vec<KeyId> = match shared.store.view().and_then(|view| view.keys()) {
         Ok(keys) => keys.into_iter().filter(|(_, row)| row.share.is_some()).map(|(key, _)| key).collect(),
-        Err(error) => return tracing::warn!(%error, "the shares are not looked at now"),
+        Err(error) => {
+            tracing::warn!(%error, "the shares are not looked at now");
+            return false;
+        }
     };
     let mut damaged = 0i64;
     for key in keys {
         match shared.open_share(&key).await {
             Ok(_) => {}
-            // It has gone again: the next look that finds it working comes back here.
-            Err(VaultError::Provider(_) | VaultError::Store(StoreError::Stopped)) => return,
+            Err(VaultError::Store(StoreError::Stopped)) => return false,
+            Err(VaultError::Provider(error)) if error.kind().is_of_the_token() => return false,
+            // A wrapping key that is missing or another one is damage too: the token works, and this share does not open.
             Err(error) => {
                 damaged = damaged.saturating_add(1);
                 tracing::error!(%key, %error, "this signer's share is not usable");
@@ -174,14 +181,18 @@ async fn open_all(shared: &Arc<Shared>) {
         }
     }
     shared.metrics.shares_damaged.set(damaged);
+    true
 }
 
 /// Reads back the shares of which that was cut off.
-async fn confirm_left(shared: &Arc<Shared>) -> Result<(), VaultError> {
+async fn confirm_left(shared: &Arc<Shared>) -> Result<(), StoreError> {
     let keys = shared.store.view()?.keys()?;
     for (key, row) in keys {
-        if row.share.is_some_and(|share| share.statement.is_empty()) {
-            keygen::confirm(shared, &key).await?;
+        if row.share.is_some_and(|share| share.statement.is_empty())
+            && let Err(error) = keygen::confirm(shared, &key).await
+            && let Some(count) = WARNINGS.pass("share_unconfirmed")
+        {
+            tracing::warn!(%key, %error, count, "a share could not be read back: it is tried again");
         }
     }
     Ok(())

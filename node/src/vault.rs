@@ -16,6 +16,7 @@ use limen_mpc::{ImportError, KeyPublic, KeyShare, NonceError, NoncePair, Seed, n
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{ClusterId, KeyId, NodeId};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::clock::Uptime;
 use crate::entropy;
@@ -32,6 +33,19 @@ const SETUP: &str = "set-up";
 /// The records of a share.
 const PURPOSES: [&str; 2] = [CORE, SETUP];
 
+/// The record from before a rotation that is not finished.
+fn before(purpose: &str) -> &'static str {
+    if purpose == CORE { "core before" } else { "set-up before" }
+}
+
+/// A device that says that a record does not open, as the record's own trouble.
+fn unopened(error: HsmError, key: &KeyId, purpose: &'static str) -> VaultError {
+    match error.kind() {
+        Kind::DoesNotOpen => VaultError::Sealed { key: key.clone(), purpose },
+        _ => VaultError::Provider(error),
+    }
+}
+
 /// Why a share cannot be stored or used.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
@@ -42,7 +56,10 @@ pub enum VaultError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A sealed record does not open: damaged, moved, of another generation or under another key.
-    #[error("the sealed {purpose} record of key {key} does not open: it is damaged, moved, old or of another node")]
+    #[error(
+        "the sealed {purpose} record of key {key} does not open: it is damaged, moved, old or of another node, or the token holds \
+         another key of the name that wraps it"
+    )]
     Sealed {
         /// Which key.
         key: KeyId,
@@ -85,12 +102,24 @@ pub enum VaultError {
 }
 
 impl VaultError {
+    /// Whether another record of the same share may open where this one does not.
+    fn is_of_the_record(&self) -> bool {
+        match self {
+            Self::Provider(error) => error.kind() == Kind::Missing,
+            Self::Sealed { .. } | Self::Missing { .. } => true,
+            _ => false,
+        }
+    }
+
     /// What it is to a caller: whether the token has to come back, or people have to look at this signer's disk.
     pub fn to_api(&self) -> ApiError {
         match self {
             Self::Provider(error) => {
-                let message = format!("{self} [{}]; {}", error.kind().code(), error.kind().remedy());
-                ApiError::new(Code::HsmUnavailable, message)
+                let code = match error.kind() {
+                    Kind::DoesNotOpen => Code::ShareDamaged,
+                    _ => Code::HsmUnavailable,
+                };
+                ApiError::new(code, self.to_string())
             }
             Self::Store(error) => crate::shared::Shared::store_error(error),
             Self::PutBack(_) => ApiError::new(Code::NoStanding, self.to_string()),
@@ -138,37 +167,30 @@ impl SealedShare {
 }
 
 /// A share that was opened, out of reach until a permission of the guard is shown.
-pub struct Opened(Arc<KeyShare>);
+pub struct Opened {
+    share: Arc<KeyShare>,
+    at: Uptime,
+}
 
 impl Opened {
-    fn of(self, public: &KeyPublic) -> Result<Arc<KeyShare>, VaultError> {
-        let here = self.0.public();
-        if (&here.key, here.epoch) == (&public.key, public.epoch) {
-            return Ok(self.0);
+    /// The share, if it is the one that the guard has judged, in every part that is public.
+    fn of(&self, public: &KeyPublic) -> Result<Arc<KeyShare>, VaultError> {
+        if self.share.public() == public {
+            return Ok(Arc::clone(&self.share));
         }
         Err(VaultError::NoShare(public.key.clone()))
     }
 
-    /// For the session that the guard has allowed.
-    pub fn to_sign(self, token: &SignToken) -> Result<Arc<KeyShare>, VaultError> {
-        self.of(&token.key().public)
-    }
-
-    /// For the presigning session that the guard has allowed.
-    pub fn to_presign(self, token: &PresignToken) -> Result<Arc<KeyShare>, VaultError> {
-        self.of(&token.key().public)
-    }
-
     /// Makes nonces for signatures to come. They sign nothing by themselves: using one takes a [`SignToken`].
     pub fn make_nonces(&self, count: usize) -> Result<Vec<NoncePair>, VaultError> {
-        let failed = |error| VaultError::Nonces { key: self.0.public().key.clone(), error };
-        nonce_batch(&self.0, count, Seed::new(*entropy::random())).map_err(failed)
+        let failed = |error| VaultError::Nonces { key: self.share.public().key.clone(), error };
+        nonce_batch(&self.share, count, Seed::new(*entropy::random())).map_err(failed)
     }
 }
 
 impl std::fmt::Debug for Opened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Opened({}, redacted)", self.0.public().key)
+        write!(f, "Opened({}, redacted)", self.share.public().key)
     }
 }
 
@@ -210,40 +232,75 @@ impl Vault {
         })
     }
 
-    /// Reads a share back from the committed store and checks all of it. Blocks.
+    /// Seals and opens something of no worth for a group, so that a token that does not serve is known before a share is made. Blocks.
+    pub fn rehearse(&self, group: &Group) -> Result<(), VaultError> {
+        let kek = wrapping::current_or_new(&*self.provider, group)?;
+        let (context, nothing) = (b"limen node rehearsal v1", *entropy::random::<32>());
+        let opened = self.provider.unseal(&kek, context, &self.provider.seal(&kek, context, &nothing)?)?;
+        if *opened == nothing {
+            return Ok(());
+        }
+        let other = HsmError::new(Kind::DoesNotOpen, "seal and open", "what was sealed opens as something else");
+        Err(VaultError::Provider(other))
+    }
+
+    /// Reads a share back from the committed store and checks all of it. During a rotation the record from before serves where
+    /// the new one does not. Blocks.
     pub fn read(&self, view: &View, key: &KeyId, row: &ShareRow) -> Result<KeyShare, VaultError> {
-        let public = decode_public(key, &row.public)?;
-        let open = |purpose| {
-            let sealed = view.share(key, public.epoch, purpose)?;
-            let sealed = sealed.ok_or_else(|| VaultError::Missing { key: key.clone(), purpose })?;
-            let place = self.place(&public, purpose, row.generation);
-            sealed::open(&*self.provider, &place, &sealed).map_err(|error| match error.kind() {
-                Kind::DoesNotOpen => VaultError::Sealed { key: key.clone(), purpose },
-                _ => VaultError::Provider(error),
-            })
+        let open = |public: &KeyPublic, purpose, from: &str| {
+            let record = view.share(key, public.epoch, from)?;
+            let record = record.ok_or_else(|| VaultError::Missing { key: key.clone(), purpose })?;
+            let place = self.place(public, purpose, row.generation);
+            sealed::open(&*self.provider, &place, &record).map_err(|error| unopened(error, key, purpose))
         };
-        let (core, setup) = (open(CORE)?, open(SETUP)?);
+        let either = |public: &KeyPublic, purpose| match open(public, purpose, purpose) {
+            Err(error) if error.is_of_the_record() => open(public, purpose, before(purpose)).map_err(|_| error),
+            other => other,
+        };
+        self.import(key, row, either)
+    }
+
+    fn import(
+        &self,
+        key: &KeyId,
+        row: &ShareRow,
+        open: impl Fn(&KeyPublic, &'static str) -> Result<Zeroizing<Vec<u8>>, VaultError>,
+    ) -> Result<KeyShare, VaultError> {
+        let public = decode_public(key, &row.public)?;
+        if public.key != *key || public.epoch.0 != row.epoch || public.cluster != self.cluster {
+            return Err(VaultError::Public(key.clone()));
+        }
+        let (core, setup) = (open(&public, CORE)?, open(&public, SETUP)?);
         KeyShare::import(public, &core, &setup).map_err(|source| VaultError::Import { key: key.clone(), source })
     }
 
     /// The share of a key: the one in memory, or opened now. Blocks.
     pub fn open(&self, key: &KeyId, now: Uptime) -> Result<Opened, VaultError> {
-        if let Some(share) = self.held.get(key, now) {
-            return Ok(Opened(share));
+        if let Some(opened) = self.held(key, now) {
+            return Ok(opened);
         }
         let view = self.store.view()?;
         let row = view.key(key)?.and_then(|row| row.share).ok_or_else(|| VaultError::NoShare(key.clone()))?;
-        Ok(self.hold(self.read(&view, key, &row)?, now))
+        Ok(Opened { share: Arc::new(self.read(&view, key, &row)?), at: now })
     }
 
     /// The share of a key, if it is in memory.
     pub fn held(&self, key: &KeyId, now: Uptime) -> Option<Opened> {
-        self.held.get(key, now).map(Opened)
+        self.held.get(key, now).map(|(share, at)| Opened { share, at })
     }
 
-    /// Keeps an opened share in memory for as long as is configured.
-    pub fn hold(&self, share: KeyShare, now: Uptime) -> Opened {
-        Opened(self.held.put(share, now))
+    /// For the session that the guard has allowed. Kept in memory from now on for what is left of the configured time.
+    pub fn to_sign(&self, opened: &Opened, token: &SignToken) -> Result<Arc<KeyShare>, VaultError> {
+        let share = opened.of(&token.key().public)?;
+        self.held.put(&share, opened.at);
+        Ok(share)
+    }
+
+    /// The same for the presigning session that the guard has allowed.
+    pub fn to_presign(&self, opened: &Opened, token: &PresignToken) -> Result<Arc<KeyShare>, VaultError> {
+        let share = opened.of(&token.key().public)?;
+        self.held.put(&share, opened.at);
+        Ok(share)
     }
 
     /// Drops from memory what has been there for long enough.

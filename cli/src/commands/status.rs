@@ -42,6 +42,7 @@ fn signer_json(signer: &SignerHealth, view: &ClusterView) -> Value {
             "standing": peer.standing, "trouble": peer.trouble,
         })).collect::<Vec<_>>()),
         "rolled_back": status.map(|status| &status.rolled_back),
+        "token_trouble": status.map(|status| &status.token_trouble),
         "automatic_freezes": status.map(|status| &status.automatic_freezes),
         "ledgers_ending": status.map(|status| &status.ledgers_ending),
         "freezes": status.map(|status| status.freezes),
@@ -93,6 +94,7 @@ fn row(signer: &SignerHealth, view: &ClusterView) -> Vec<String> {
     let mut remark = signer.error.clone();
     match status {
         Some(status) if !status.rolled_back.is_empty() => remark = format!("STORE PUT BACK: {}", status.rolled_back),
+        Some(status) if !status.token_trouble.is_empty() => remark = format!("NO TOKEN: {}", status.token_trouble),
         Some(status) if !status.log_alarm.is_empty() => remark = format!("ANOTHER LOG: {}", status.log_alarm),
         Some(status) if !status.automatic_freezes.is_empty() => {
             remark = format!("FROZE {} BY ITSELF: `limen freezes`", status.automatic_freezes.join(", "));

@@ -43,6 +43,7 @@ pub(super) fn status(shared: &Shared) -> Result<pb::StatusResponse, ApiError> {
         presignatures: u32::try_from(shared.presignatures.len()).unwrap_or(u32::MAX),
         prime_sets: u32::try_from(shared.primes.ready()).unwrap_or(u32::MAX),
         rolled_back: shared.standings.rolled_back().unwrap_or_default(),
+        token_trouble: shared.token.trouble().unwrap_or_default(),
         log_size: view.log_size().map_err(failed)?,
         pending_leaves: view.pending_leaf_count().map_err(failed)?,
         log_alarm: shared.log_alarm.words(),

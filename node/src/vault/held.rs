@@ -11,8 +11,8 @@ use crate::clock::Uptime;
 
 struct Share {
     share: Arc<KeyShare>,
-    /// The moment from which it counts as gone.
-    until: Uptime,
+    /// When it was opened.
+    at: Uptime,
 }
 
 pub(super) struct Held {
@@ -29,21 +29,31 @@ impl Held {
         self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn get(&self, key: &KeyId, now: Uptime) -> Option<Arc<KeyShare>> {
-        self.lock().get(key).filter(|held| now < held.until).map(|held| Arc::clone(&held.share))
+    fn lasts(&self, at: Uptime, now: Uptime) -> bool {
+        now.0.saturating_sub(at.0) < self.millis
     }
 
-    pub(super) fn put(&self, share: KeyShare, now: Uptime) -> Arc<KeyShare> {
-        let share = Arc::new(share);
-        if self.millis > 0 {
-            let until = Uptime(now.0.saturating_add(self.millis));
-            self.lock().insert(share.public().key.clone(), Share { share: Arc::clone(&share), until });
+    /// The share and when it was opened.
+    pub(super) fn get(&self, key: &KeyId, now: Uptime) -> Option<(Arc<KeyShare>, Uptime)> {
+        let shares = self.lock();
+        let held = shares.get(key).filter(|held| self.lasts(held.at, now))?;
+        Some((Arc::clone(&held.share), held.at))
+    }
+
+    /// Keeps a share that was opened then; one that is here from before stays only if it is the younger one.
+    pub(super) fn put(&self, share: &Arc<KeyShare>, at: Uptime) {
+        if self.millis == 0 {
+            return;
         }
-        share
+        let key = share.public().key.clone();
+        let mut shares = self.lock();
+        if shares.get(&key).is_none_or(|held| held.at < at) {
+            shares.insert(key, Share { share: Arc::clone(share), at });
+        }
     }
 
     /// What goes is wiped as soon as no session uses it any more.
     pub(super) fn sweep(&self, now: Uptime) {
-        self.lock().retain(|_, held| now < held.until);
+        self.lock().retain(|_, held| self.lasts(held.at, now));
     }
 }

@@ -96,8 +96,9 @@ fn refused(detail: &str) -> HsmError {
     HsmError::new(Kind::DoesNotOpen, "open a sealed record", detail)
 }
 
-fn cipher(data_key: &[u8]) -> Result<Aes256Gcm, HsmError> {
-    Aes256Gcm::new_from_slice(data_key).map_err(|_| refused("its data key has not 32 bytes"))
+/// Boxed: its key schedule is wiped where it lies, and nowhere else by a move.
+fn cipher(data_key: &[u8]) -> Result<Box<Aes256Gcm>, HsmError> {
+    Aes256Gcm::new_from_slice(data_key).map(Box::new).map_err(|_| refused("its data key has not 32 bytes"))
 }
 
 /// Seals a secret under a data key of its own, and that under the wrapping key.

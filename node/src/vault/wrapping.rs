@@ -1,41 +1,44 @@
 //! Wrapping keys: one for all shares of an epoch, one for each key of a cold vault; their rotation.
 //!
-//! Tokens have room for few objects, so shares of one epoch have a wrapping key together; it can be destroyed once the epoch has
-//! ended for all of them. A cold key's goes with that key. The token itself remembers which ones there are: the name's last part counts
-//! rotations, and the highest one seals. Every record names the one that opens it.
+//! Tokens have room for few objects, so shares of one epoch have a wrapping key together, and a cold key has its own. The token
+//! itself remembers which ones there are: the name's last part counts rotations, and the highest one seals. Every record names
+//! the one that opens it.
+//!
+//! A rotation has two acts, so that the new keys can be brought to every token that steps in before the old ones go. After the first
+//! one each share lies there twice, under the new wrapping key and under the old one.
 
 use std::collections::BTreeSet;
 
 use limen_hsm::{HsmError, Kind, Provider};
+use limen_mpc::KeyPublic;
 use limen_policy::charter::Charter;
 use limen_policy::charter::vault::Tier;
 use limen_wire::ids::{Epoch, KekId, KeyId, NodeId, tagged_hash};
 use sha2::{Digest as _, Sha256};
 
 use super::sealed::{self, Record};
-use super::{PURPOSES, Vault, VaultError, decode_public};
+use super::{PURPOSES, Vault, VaultError, before, decode_public};
 use crate::clock::Millis;
+use crate::store::StoreError;
 use crate::store::journal::Event;
 use crate::store::rows::ShareRow;
 use crate::token;
+
+const META_ROTATION: &str = "wrapping-rotation";
 
 /// Shares that have a wrapping key together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group(String);
 
 impl Group {
-    /// Where a key's share of this epoch belongs under this charter.
+    /// Where a key's share of this epoch belongs under this charter. The name tells the epoch; whose it is stands in a hash, because
+    /// names are bounded and a token may serve another cluster too.
     pub fn of(charter: &Charter, node: &NodeId, key: &KeyId, epoch: Epoch) -> Self {
-        if charter.vaults.of_key(key).is_none_or(|vault| vault.tier != Tier::Cold) {
-            return Self(format!("shares.{node}.e{epoch}"));
-        }
-        // Names are bounded: the longest ones give way to their hash.
-        let name = format!("cold.{node}.{key}.e{epoch}");
-        if name.len().saturating_add(".r000000".len()) <= KekId::MAX_LEN {
-            return Self(name);
-        }
-        let hash = tagged_hash("limen node cold group v1", [node.as_str().as_bytes(), key.as_str().as_bytes()]);
-        Self(format!("cold.{}.e{epoch}", hex::encode(hash)))
+        let is_cold = charter.vaults.of_key(key).is_some_and(|vault| vault.tier == Tier::Cold);
+        let (kind, key) = if is_cold { ("cold", key.as_str()) } else { ("shares", "") };
+        let parts = [charter.cluster.as_str().as_bytes(), node.as_str().as_bytes(), key.as_bytes()];
+        let hash = hex::encode(tagged_hash("limen node wrapping group v1", parts).split_at(8).0);
+        Self(format!("{kind}.{hash}.e{epoch}"))
     }
 
     fn kek(&self, rotation: u32) -> Result<KekId, HsmError> {
@@ -53,77 +56,153 @@ impl Group {
     }
 }
 
+/// Makes a wrapping key that may be there: made beforehand, by an act that was interrupted, or by a session that was quicker.
+fn make(provider: &dyn Provider, kek: &KekId) -> Result<(), HsmError> {
+    match provider.create_kek(kek) {
+        Err(error) if error.kind() == Kind::Exists => Ok(()),
+        other => other,
+    }
+}
+
 /// The wrapping key that seals for a group; the first one is made when there is none.
 pub(super) fn current_or_new(provider: &dyn Provider, group: &Group) -> Result<KekId, HsmError> {
     if let Some(rotation) = group.newest(&provider.keks()?) {
         return group.kek(rotation);
     }
     let first = group.kek(1)?;
-    match provider.create_kek(&first) {
-        // Two keys are made at a time, and the other one was quicker.
-        Err(error) if error.kind() == Kind::Exists => Ok(first),
-        other => other.map(|()| first),
-    }
+    make(provider, &first).map(|()| first)
 }
 
-/// What a rotation did.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// What an act of a rotation did.
+#[derive(Debug, Default)]
 pub struct Rotated {
-    /// Keys whose share is wrapped anew.
+    /// Keys whose share is wrapped anew, and opened so.
     pub keys: Vec<KeyId>,
     /// The wrapping keys that seal now.
-    pub made: Vec<KekId>,
+    pub sealing: Vec<KekId>,
     /// Those that are destroyed.
     pub destroyed: Vec<KekId>,
+    /// Keys whose share does not open, and why. What wraps it stays as it is.
+    pub damaged: Vec<(KeyId, VaultError)>,
 }
 
-/// A share's record as it lies in the store.
+/// A share's records as they lie in the store.
 struct Lying {
     key: KeyId,
     row: ShareRow,
     records: Vec<(&'static str, Vec<u8>)>,
 }
 
+impl Lying {
+    fn keks(&self) -> impl Iterator<Item = KekId> + '_ {
+        self.records.iter().filter_map(|(_, bytes)| Some(Record::parse(bytes)?.kek))
+    }
+}
+
 impl Vault {
-    /// Makes a new wrapping key for every group, wraps all data keys anew, opens every share by them, and only then destroys the old
-    /// ones. Interrupted anywhere it can be run again. Blocks; no signer may run on the store.
+    /// The first act: wraps all data keys by the next wrapping key of their group and opens every share so; the records from before
+    /// stay beside the new ones. A wrapping key that was made beforehand and seals nothing yet is taken. Interrupted anywhere it can
+    /// be run again. Blocks; no signer may run on the store.
     pub fn rotate(&self, charter: &Charter, now: Millis) -> Result<Rotated, VaultError> {
-        // The keys of a newer disk would be destroyed for the sake of an older one.
-        if let Some(words) = token::contradiction(&*self.provider, &self.store)? {
-            return Err(VaultError::PutBack(words));
-        }
+        self.check_newest()?;
         let lying = self.lying()?;
+        let plan = self.plan(charter, &lying)?;
         let mut done = Rotated::default();
-        let (mut before, mut groups) = (BTreeSet::new(), Vec::new());
         for share in &lying {
             let group = Group::of(charter, &self.node, &share.key, Epoch(share.row.epoch));
-            let kek = self.next(&group, &mut done)?;
-            groups.push(group);
-            for (purpose, bytes) in &share.records {
-                let damaged = || VaultError::Sealed { key: share.key.clone(), purpose };
-                before.insert(Record::parse(bytes).ok_or_else(damaged)?.kek);
+            let rotation = plan.iter().find(|(name, _)| *name == group.0).map_or(1, |(_, rotation)| *rotation);
+            let kek = group.kek(rotation)?;
+            if !done.sealing.contains(&kek) {
+                make(&*self.provider, &kek)?;
+                done.sealing.push(kek.clone());
             }
-            self.wrap_anew(share, &kek, now)?;
+            let wrapped = match share.keks().all(|named| named == kek) {
+                true => Ok(()),
+                false => self.wrap_anew(share, &kek, now),
+            };
+            match wrapped.and_then(|()| self.read_newest(share)) {
+                Ok(()) => done.keys.push(share.key.clone()),
+                Err(error @ (VaultError::Sealed { .. } | VaultError::Import { .. } | VaultError::Public(_))) => {
+                    done.damaged.push((share.key.clone(), error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    /// The second act: opens every share by the new wrapping keys once more, destroys the old ones, and drops the records that they
+    /// opened. Nothing happens without the first act. Blocks; no signer may run on the store.
+    pub fn destroy_old(&self, now: Millis) -> Result<Rotated, VaultError> {
+        self.check_newest()?;
+        let (lying, mut done) = (self.lying()?, Rotated::default());
+        let (mut old, mut named) = (BTreeSet::new(), BTreeSet::new());
+        let mut twice = Vec::new();
+        for share in &lying {
+            named.extend(share.keks());
+            let older = self.older(share)?;
+            if older.is_empty() {
+                continue;
+            }
+            // Not one that opens by the old key alone.
+            self.read_newest(share)?;
+            old.extend(older.iter().filter_map(|bytes| Some(Record::parse(bytes)?.kek)));
+            twice.push((share.key.clone(), Epoch(share.row.epoch)));
             done.keys.push(share.key.clone());
         }
-        // The proof that nothing hangs on the old ones: every share opens, and no record names one.
-        let mut named = BTreeSet::new();
-        for share in self.lying()? {
-            let view = self.store.view()?;
-            self.read(&view, &share.key, &share.row)?;
-            named.extend(share.records.iter().filter_map(|(_, bytes)| Some(Record::parse(bytes)?.kek)));
-        }
-        // Also those of a rotation that was interrupted.
-        let left =
-            self.provider.keks()?.into_iter().filter(|kek| groups.iter().any(|group| group.rotation(kek).is_some()));
-        before.extend(left);
-        for kek in before.into_iter().filter(|kek| !named.contains(kek)) {
-            self.provider.destroy_kek(&kek)?;
+        for kek in old.into_iter().filter(|kek| !named.contains(kek)) {
+            match self.provider.destroy_kek(&kek) {
+                // By an act that was interrupted.
+                Err(error) if error.kind() == Kind::Missing => {}
+                other => other?,
+            }
             let name = kek.to_string();
             self.store.write_blocking(move |txn| txn.append(now, Event::WrappingKeyDestroyed { kek: name }))?;
             done.destroyed.push(kek);
         }
+        done.sealing = named.into_iter().collect();
+        self.store.write_blocking(move |txn| {
+            for (key, epoch) in &twice {
+                PURPOSES.iter().try_for_each(|purpose| txn.remove_share(key, *epoch, before(purpose)))?;
+            }
+            txn.put_meta(META_ROTATION, &[])
+        })?;
         Ok(done)
+    }
+
+    /// The wrapping keys of a newer disk would be destroyed for the sake of an older one.
+    fn check_newest(&self) -> Result<(), VaultError> {
+        match token::contradiction(&*self.provider, &self.store)? {
+            Some(words) => Err(VaultError::PutBack(words)),
+            None => Ok(()),
+        }
+    }
+
+    /// The rotation that each group goes to, fixed before anything is made, so that an act that is run again goes to the same.
+    fn plan(&self, charter: &Charter, lying: &[Lying]) -> Result<Vec<(String, u32)>, VaultError> {
+        let kept = self.store.view()?.meta(META_ROTATION)?.filter(|bytes| !bytes.is_empty());
+        let damaged = || StoreError::Damaged("the plan of a rotation does not read".to_owned());
+        let mut plan: Vec<(String, u32)> = match &kept {
+            Some(bytes) => postcard::from_bytes(bytes).map_err(|_| damaged())?,
+            None => Vec::new(),
+        };
+        let keks = self.provider.keks()?;
+        let named: BTreeSet<KekId> = lying.iter().flat_map(Lying::keks).collect();
+        for share in lying {
+            let group = Group::of(charter, &self.node, &share.key, Epoch(share.row.epoch));
+            if plan.iter().any(|(name, _)| *name == group.0) {
+                continue;
+            }
+            let newest = group.newest(&keks).unwrap_or(0);
+            let is_unused = newest > 0 && !named.contains(&group.kek(newest)?);
+            let next = newest.checked_add(1).ok_or_else(|| {
+                HsmError::new(Kind::Full, "name a wrapping key", format!("{} has no further rotation", group.0))
+            })?;
+            plan.push((group.0, if is_unused { newest } else { next }));
+        }
+        let bytes = postcard::to_stdvec(&plan).map_err(|_| damaged())?;
+        self.store.write_blocking(move |txn| txn.put_meta(META_ROTATION, &bytes))?;
+        Ok(plan)
     }
 
     fn lying(&self) -> Result<Vec<Lying>, VaultError> {
@@ -141,16 +220,24 @@ impl Vault {
         Ok(lying)
     }
 
-    /// The new wrapping key of a group: made once in a rotation.
-    fn next(&self, group: &Group, done: &mut Rotated) -> Result<KekId, VaultError> {
-        if let Some(made) = done.made.iter().find(|kek| group.rotation(kek).is_some()) {
-            return Ok(made.clone());
-        }
-        let rotation = group.newest(&self.provider.keks()?).unwrap_or(0).saturating_add(1);
-        let kek = group.kek(rotation)?;
-        self.provider.create_kek(&kek)?;
-        done.made.push(kek.clone());
-        Ok(kek)
+    /// The records from before the rotation that is not finished.
+    fn older(&self, share: &Lying) -> Result<Vec<Vec<u8>>, VaultError> {
+        let view = self.store.view()?;
+        let record = |purpose| view.share(&share.key, Epoch(share.row.epoch), before(purpose));
+        Ok(PURPOSES.into_iter().map(record).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    }
+
+    /// Opens a share by its newest records alone.
+    fn read_newest(&self, share: &Lying) -> Result<(), VaultError> {
+        let view = self.store.view()?;
+        let open = |public: &KeyPublic, purpose| {
+            let record = view.share(&share.key, public.epoch, purpose)?;
+            let record = record.ok_or_else(|| VaultError::Missing { key: share.key.clone(), purpose })?;
+            let place = self.place(public, purpose, share.row.generation);
+            let opened = sealed::open(&*self.provider, &place, &record);
+            opened.map_err(|error| super::unopened(error, &share.key, purpose))
+        };
+        self.import(&share.key, &share.row, open).map(drop)
     }
 
     fn wrap_anew(&self, share: &Lying, kek: &KekId, now: Millis) -> Result<(), VaultError> {
@@ -159,15 +246,17 @@ impl Vault {
         let mut hash = Sha256::new();
         for (purpose, bytes) in &share.records {
             let place = self.place(&public, purpose, share.row.generation);
-            let record = sealed::rewrap(&*self.provider, &place, bytes, kek)?;
-            hash.update(&record);
-            records.push((*purpose, record));
+            let anew = sealed::rewrap(&*self.provider, &place, bytes, kek);
+            let anew = anew.map_err(|error| super::unopened(error, &share.key, purpose))?;
+            hash.update(&anew);
+            records.push((*purpose, bytes.clone(), anew));
         }
         let (key, epoch, kek) = (share.key.clone(), Epoch(share.row.epoch), kek.to_string());
         let sealed_hash = hash.finalize().into();
         self.store.write_blocking(move |txn| {
-            for (purpose, record) in &records {
-                txn.put_share(&key, epoch, purpose, record)?;
+            for (purpose, old, anew) in &records {
+                txn.put_share(&key, epoch, before(purpose), old)?;
+                txn.put_share(&key, epoch, purpose, anew)?;
             }
             txn.append(now, Event::ShareRewrapped { key: key.to_string(), epoch: epoch.0, kek, sealed_hash })
         })?;

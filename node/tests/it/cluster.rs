@@ -86,6 +86,8 @@ pub(crate) struct Cluster {
     pub(crate) ledger: String,
     /// Shares are sealed behind bridges.
     bridged: bool,
+    /// For how long those stay in memory once they were opened.
+    pub(crate) hold_secs: u32,
 }
 
 impl Cluster {
@@ -178,6 +180,7 @@ impl Cluster {
             top_config: config[1].to_owned(),
             ledger,
             bridged: false,
+            hold_secs: 0,
         };
         authority(cluster.folder.path());
         std::fs::write(cluster.path("charter.toml"), cluster.charter()).unwrap();
@@ -238,7 +241,10 @@ impl Cluster {
         }
         let provider = match self.bridged {
             true => {
-                format!("kind = \"hsm_bridge\"\nsocket = \"b{n}.sock\"\ntimeout_ms = 2000\n[shares]\nhold_secs = 0")
+                format!(
+                    "kind = \"hsm_bridge\"\nsocket = \"b{n}.sock\"\ntimeout_ms = 2000\n[shares]\nhold_secs = {}",
+                    self.hold_secs
+                )
             }
             false => format!("kind = \"danger_software\"\nkey_file = \"n{n}.wrap\""),
         };

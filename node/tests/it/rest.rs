@@ -91,7 +91,6 @@ async fn a_share_moved_to_another_place_does_not_load() {
     assert_eq!(refusal(&cluster.client(0).sign(request).await.unwrap().into_inner()).code, "share_damaged");
     let (_, intent) = message_intent(&cluster, "two", "m-2", "hello");
     signature(&cluster.sign(&intent, &[1, 2]).await[0]);
-    drop(two);
 }
 
 #[tokio::test(flavor = "multi_thread")]

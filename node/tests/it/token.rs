@@ -3,19 +3,23 @@
 
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use limen_hsm::bridge::{frame, messages};
 use limen_hsm::{Anchor, DangerSoftware, Description, HsmError, Kind, Provider};
-use limen_node::clock::SystemClock;
-use limen_node::node;
+use limen_node::clock::{SystemClock, Uptime};
+use limen_node::config::Config;
+use limen_node::node::{self, Act};
 use limen_node::store::{Options, Store};
+use limen_node::vault::{Rotated, Vault, VaultError};
 use limen_wire::ids::{KekId, KeyId, Protocol, Scheme};
 use limen_wire::keys::PublicKey;
 use limen_wire::pb;
 use zeroize::Zeroizing;
 
+use crate::charters::TestClock;
 use crate::cluster::{
     self, Cluster, eventually, evm_transfer, message_intent, session, sign_request, signature, write_private,
 };
@@ -38,6 +42,10 @@ struct Device {
     software: DangerSoftware,
     mode: Mutex<Mode>,
     told: Condvar,
+    /// Calls that it answers before it goes away.
+    left: AtomicU64,
+    /// What it was asked to open.
+    opened: AtomicU64,
 }
 
 impl Device {
@@ -48,7 +56,13 @@ impl Device {
             write_private(&key_file, &hex::encode([key; 32]));
         }
         let software = DangerSoftware::open(&key_file, true).unwrap();
-        let device = Arc::new(Self { software, mode: Mutex::new(Mode::Works), told: Condvar::new() });
+        let device = Arc::new(Self {
+            software,
+            mode: Mutex::new(Mode::Works),
+            told: Condvar::new(),
+            left: AtomicU64::new(u64::MAX),
+            opened: AtomicU64::new(0),
+        });
         let (listener, served) = (UnixListener::bind(socket).unwrap(), Arc::clone(&device));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -74,7 +88,10 @@ impl Device {
 
     fn check(&self) -> Result<Mode, HsmError> {
         let mode = self.told.wait_while(self.mode.lock().unwrap(), |mode| *mode == Mode::Silent).unwrap();
+        let left = self.left.load(Ordering::SeqCst);
+        self.left.store(left.saturating_sub(1), Ordering::SeqCst);
         match *mode {
+            _ if left == 0 => Err(HsmError::new(Kind::Gone, "seal", "the device was pulled in the middle")),
             Mode::Refuses(kind) => Err(HsmError::new(kind, "seal", "the device was told to refuse")),
             mode => Ok(mode),
         }
@@ -105,6 +122,7 @@ impl Provider for Device {
     }
 
     fn unseal(&self, kek: &KekId, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, HsmError> {
+        self.opened.fetch_add(1, Ordering::SeqCst);
         match self.check()? {
             Mode::Lies => Ok(vec![0; 32].into()),
             Mode::Babbles => Ok(vec![7; 4096].into()),
@@ -259,27 +277,96 @@ fn key(name: &str) -> KeyId {
     KeyId::new(name).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_not_stated_before_its_share_was_read_back() {
-    let (cluster, device) = behind_devices(2, 2).await;
-    cluster.make_key("words", Scheme::EddsaEd25519, Protocol::Frost).await;
-    device.set(Mode::Refuses(Kind::Gone));
-    let order = cluster.order("late", Scheme::EddsaEd25519, Protocol::Frost);
+/// Asks both signers to make a key by this order; gives what they say.
+async fn make(cluster: &Cluster, order: &pb::Envelope) -> [pb::GenerateKeyResponse; 2] {
     let session = session();
     let calls = (0..2).map(|index| {
         let (mut client, order, session) = (cluster.client(index), order.clone(), session.clone());
         async move {
-            let request = pb::GenerateKeyRequest { order: Some(order), session_id: session.into(), timeout_ms: 0 };
+            let request = pb::GenerateKeyRequest { order: Some(order), session_id: session.into(), timeout_ms: 5_000 };
             client.generate_key(request).await.unwrap().into_inner()
         }
     });
-    let answers = crate::cluster::all(calls).await;
-    let error = answers[0].refusal.clone().unwrap();
-    assert_eq!(error.code, "hsm_unavailable");
-    assert!(answers[0].statement.is_none() && answers[1].statement.is_some());
+    cluster::all(calls).await.try_into().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_key_is_made_whose_share_a_token_does_not_take() {
+    let (cluster, device) = behind_devices(2, 2).await;
+    device.set(Mode::Refuses(Kind::Gone));
+    let early = cluster.order("early", Scheme::EddsaEd25519, Protocol::Frost);
+    let [first, second] = make(&cluster, &early).await;
+    assert_eq!(first.refusal.unwrap().code, "hsm_unavailable");
+    // The other one waited for it in vain, and has no share either.
+    assert!(first.statement.is_none() && second.statement.is_none());
     device.set(Mode::Works);
-    let (_, intent) = message_intent(&cluster, "words", "m-1", "hello");
-    signature(&cluster.sign(&intent, &[1, 2]).await[0]);
+    let [first, second] = make(&cluster, &early).await;
+    assert!(first.statement.is_some() && second.statement.is_some(), "the name is not lost: {first:?} {second:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_share_waits_for_a_token_that_is_away_for_a_moment() {
+    let (cluster, device) = behind_devices(2, 2).await;
+    // Cut off at the first calls of a key's making, one after the other: as they find the wrapping key, rehearse, seal and read back.
+    for calls in 0..12 {
+        let key = cluster.order(&format!("key-{calls}"), Scheme::EddsaEd25519, Protocol::Frost);
+        device.left.store(calls, Ordering::SeqCst);
+        let back = Arc::clone(&device);
+        let waking = tokio::spawn(async move {
+            // Whatever the device was cut off at, somebody has been refused by then.
+            tokio::time::timeout(Duration::from_secs(60), async {
+                while back.left.load(Ordering::SeqCst) > 0 {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await
+            .ok();
+            back.left.store(u64::MAX, Ordering::SeqCst);
+        });
+        let answers = make(&cluster, &key).await;
+        waking.await.unwrap();
+        if answers.iter().any(|answer| answer.statement.is_none()) {
+            let answers = make(&cluster, &key).await;
+            assert!(answers.iter().all(|answer| answer.statement.is_some()), "{calls}: {answers:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_in_memory_is_opened_anew_when_its_time_is_over_however_busy_it_is() {
+    let clock = Arc::new(TestClock::default());
+    let (mut cluster, device) = behind_devices(2, 2).await;
+    cluster.make_key("words", Scheme::EddsaEd25519, Protocol::Frost).await;
+    cluster.make_key("asked", Scheme::EddsaEd25519, Protocol::Frost).await;
+    (cluster.hold_secs, cluster.extra_config) = (60, "frost_nonces = 0\n".to_owned());
+    for index in 0..2 {
+        cluster.stop(index).await;
+    }
+    let opened = || device.opened.load(Ordering::SeqCst);
+    let stopped = opened();
+    for index in 0..2 {
+        cluster.start_again(index, Arc::clone(&clock) as _).await;
+    }
+    cluster.linked().await;
+    // Each share has two records, and the first look opens both shares.
+    eventually("the first look", || opened() == stopped + 4).await;
+    let first = opened();
+    for minute in 0..3 {
+        for step in 0..3 {
+            let (_, intent) = message_intent(&cluster, "words", &format!("m-{minute}-{step}"), "hello");
+            signature(&cluster.sign(&intent, &[1, 2]).await[0]);
+            assert_eq!(opened() - first, (minute + 1) * 2, "minute {minute}, signature {step}");
+            clock.run_for(20_000);
+            cluster.linked().await;
+        }
+    }
+    // What the guard refuses leaves nothing in memory.
+    let before = opened();
+    for tries in 1..4 {
+        let (_, asked) = message_intent(&cluster, "asked", "asked", "hello");
+        assert_eq!(refusal(&cluster, &asked).await.code, "approvals_missing");
+        assert_eq!(opened() - before, tries * 2);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -327,7 +414,7 @@ async fn a_journal_that_is_shorter_than_its_tokens_anchor_opens_no_share() {
     cluster.make_key("words", Scheme::EddsaEd25519, Protocol::Frost).await;
     cluster.stop(0).await;
     device.software.anchor_advance(&Anchor { sequence: 1_000_000, head: [7; 32] }).unwrap();
-    let error = node::rotate(&cluster.config(0), &SystemClock).unwrap_err().to_string();
+    let error = node::rotation(&cluster.config(0), Act::Rotate, &SystemClock).unwrap_err().to_string();
     assert!(error.contains("its token remembers 1000000 records"), "{error}");
     cluster.start_again(0, Arc::new(SystemClock)).await;
     let linked = || cluster.node(0).shared().mesh.health().iter().all(|link| link.connected);
@@ -346,31 +433,108 @@ async fn wrapping_keys_are_rotated_with_proof() {
     let before = first_kek(&cluster);
     cluster.stop(0).await;
     let config = cluster.config(0);
-    let old_disk = std::fs::read(config.data_dir.join("limen-node.redb")).unwrap();
+    let data = config.data_dir.join("limen-node.redb");
+    let old_disk = std::fs::read(&data).unwrap();
+    let rotate = |act| node::rotation(&config, act, &SystemClock);
+    assert!(rotate(Act::DestroyOld).unwrap().destroyed.is_empty(), "nothing is old yet");
 
-    // Cut off at every call, it is run again, and ends with one wrapping key.
-    device.set(Mode::Refuses(Kind::Gone));
-    node::rotate(&config, &SystemClock).unwrap_err();
+    // A device that opens everything as something else changes nothing.
     device.set(Mode::Lies);
-    node::rotate(&config, &SystemClock).unwrap_err();
-    assert!(device.software.keks().unwrap().contains(&before), "what could not be opened anew is not destroyed");
+    assert_eq!(rotate(Act::Rotate).unwrap().damaged.len(), 2);
     device.set(Mode::Works);
-    let done = node::rotate(&config, &SystemClock).unwrap();
-    assert_eq!(done.keys, [key("coins"), key("words")]);
-    assert_eq!(device.software.keks().unwrap(), done.made);
-    assert_eq!(done.made.len(), 1);
-    assert!(done.destroyed.contains(&before) && !done.made.contains(&before));
+    // Pulled at every call, one after the other, it ends with one new wrapping key, and what was destroyed nothing needs.
+    let done = pulled_at_every_call(&device, || rotate(Act::Rotate));
+    assert_eq!((done.keys.as_slice(), done.sealing.len()), (&[key("coins"), key("words")][..], 1));
+    assert!(device.software.keks().unwrap().contains(&before), "the old one stays until it is said");
+    let both = std::fs::read(&data).unwrap();
+    let gone = pulled_at_every_call(&device, || rotate(Act::DestroyOld));
+    assert_eq!(device.software.keks().unwrap(), done.sealing);
+    assert_eq!((gone.sealing, gone.damaged.len()), (done.sealing.clone(), 0));
+    assert_ne!(done.sealing[0], before);
     cluster.restart(0).await;
-    assert_eq!(first_kek(&cluster), done.made[0]);
+    assert_eq!(first_kek(&cluster), done.sealing[0]);
     let (_, intent) = message_intent(&cluster, "words", "m-1", "hello");
     signature(&cluster.sign(&intent, &[1, 2]).await[0]);
-
-    // A copy of the disk from before opens nothing any more, even beside the right device.
     cluster.stop(0).await;
-    std::fs::write(config.data_dir.join("limen-node.redb"), old_disk).unwrap();
-    cluster.start_again(0, Arc::new(SystemClock)).await;
-    let vault = Arc::clone(&cluster.node(0).shared().vault);
-    let opened = tokio::task::spawn_blocking(move || vault.open(&key("words"), limen_node::clock::Uptime(0)).map(drop));
-    let error = opened.await.unwrap().unwrap_err().to_string();
-    assert!(error.contains(before.as_str()), "{error}");
+
+    // Copies of the disk from before the rotation open nothing any more, even beside the right device; those from its middle do.
+    for (disk, opens) in [(&old_disk, false), (&both, true)] {
+        std::fs::write(&data, disk).unwrap();
+        assert_eq!(open(&config, &device, "words").is_ok(), opens);
+    }
+    // And no rotation begins from an older disk: it would destroy what the newest needs.
+    let refused = rotate(Act::Rotate).unwrap_err().to_string();
+    assert!(refused.contains("put back"), "{refused}");
+    assert!(rotate(Act::DestroyOld).unwrap_err().to_string().contains("put back"));
+}
+
+/// Runs an act until it is done, with a device that answers one call more each time.
+fn pulled_at_every_call(device: &Device, act: impl Fn() -> Result<Rotated, node::StartError>) -> Rotated {
+    for calls in 0..100 {
+        device.left.store(calls, Ordering::SeqCst);
+        let done = act();
+        device.left.store(u64::MAX, Ordering::SeqCst);
+        match done {
+            Ok(done) => {
+                assert!(calls > 2, "it was never pulled");
+                return done;
+            }
+            Err(error) => assert!(error.to_string().contains("pulled in the middle"), "{error}"),
+        }
+    }
+    unreachable!("it does not end")
+}
+
+/// Opens a share of a signer that does not run.
+fn open(config: &Config, device: &Arc<Device>, name: &str) -> Result<(), VaultError> {
+    let options = Options::new(config.node.clone(), "test".parse().unwrap());
+    let store = Store::open(&config.data_dir, options).unwrap();
+    let provider = Arc::clone(device) as Arc<dyn Provider>;
+    let vault = Vault::new("test".parse().unwrap(), config.node.clone(), provider, store, Duration::ZERO);
+    vault.open(&key(name), Uptime(0)).map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_goes_on_beside_a_damaged_share_and_takes_a_key_made_beforehand() {
+    let (mut cluster, device) = behind_devices(2, 2).await;
+    cluster.make_key("one", Scheme::EddsaEd25519, Protocol::Frost).await;
+    cluster.make_key("words", Scheme::EddsaEd25519, Protocol::Frost).await;
+    let before = first_kek(&cluster);
+    let shared = Arc::clone(cluster.node(0).shared());
+    let epoch = limen_wire::ids::Epoch(1);
+    let mut spoilt = shared.store.view().unwrap().share(&key("one"), epoch, "core").unwrap().unwrap();
+    *spoilt.last_mut().unwrap() ^= 1;
+    shared.store.write(move |txn| txn.put_share(&key("one"), epoch, "core", &spoilt)).await.unwrap();
+    drop(shared);
+    cluster.stop(0).await;
+    let config = cluster.config(0);
+    let second = KekId::new(format!("{}2", before.as_str().strip_suffix('1').unwrap())).unwrap();
+    device.software.create_kek(&second).unwrap();
+    let done = node::rotation(&config, Act::Rotate, &SystemClock).unwrap();
+    assert_eq!((done.keys.as_slice(), done.sealing.as_slice()), (&[key("words")][..], &[second.clone()][..]));
+    assert_eq!(done.damaged[0].0, key("one"));
+    let done = node::rotation(&config, Act::DestroyOld, &SystemClock).unwrap();
+    assert!(done.destroyed.is_empty(), "the damaged share names the old one still");
+    let mut keks = vec![before, second];
+    keks.sort();
+    assert_eq!(device.software.keks().unwrap(), keks);
+
+    let daemon = env!("CARGO_BIN_EXE_limen-node");
+    std::fs::write(cluster.path("n1.toml"), format!("danger_unlocked_memory = true\n{}", cluster.config_text(0)))
+        .unwrap();
+    let run = |act: &str| {
+        let mut command = std::process::Command::new(daemon);
+        let said = command.arg("--config").arg(cluster.path("n1.toml")).arg(act).output().unwrap();
+        (said.status.success(), String::from_utf8_lossy(&said.stdout).into_owned())
+    };
+    let (success, said) = run("rotate-wrapping-keys");
+    assert!(!success && said.contains("DAMAGED: the share of key one"), "{said}");
+    let (success, said) = run("destroy-old-wrapping-keys");
+    assert!(success && said.contains("1 shares opened, 1 wrapping keys destroyed"), "{said}");
+    cluster.restart(0).await;
+    let nowhere = Config { data_dir: cluster.path("nowhere"), ..cluster.config(0) };
+    let error = node::rotation(&nowhere, Act::Rotate, &SystemClock).unwrap_err().to_string();
+    assert!(error.contains("there is no store in"), "{error}");
+    let error = node::rotation(&cluster.config(0), Act::Rotate, &SystemClock).unwrap_err().to_string();
+    assert!(error.contains("in use by another process"), "{error}");
 }
