@@ -43,6 +43,10 @@ pub struct ClusterPlan {
     pub presignatures: BTreeMap<String, u32>,
     /// Whether signers write every last-round message to a file, for tests that look for reused nonces.
     pub trace_partials: bool,
+    /// Requesters beside `backend`; each finds `NAME.crt` and `NAME.key` in the folder.
+    pub more_requesters: Vec<String>,
+    /// Charter text after the rules: more rules.
+    pub more_rules: String,
 }
 
 impl ClusterPlan {
@@ -57,6 +61,8 @@ impl ClusterPlan {
             node_limits: BTreeMap::new(),
             presignatures: BTreeMap::new(),
             trace_partials: false,
+            more_requesters: Vec::new(),
+            more_rules: String::new(),
         }
     }
 }

@@ -42,7 +42,12 @@ pub(super) fn write(plan: &ClusterPlan, places: &[Place]) -> Result<Written, Clu
     let requester_key = identity(REQUESTER)?.public_key;
     identity("client")?;
 
-    let charter = charter(places, &keys, &coordinator_key, &requester_key);
+    let mut charter = charter(places, &keys, &coordinator_key, &requester_key);
+    for name in &plan.more_requesters {
+        let key = identity(name)?.public_key;
+        let _ = write!(charter, "\n[[requesters]]\nid = \"{name}\"\npublic_key = \"{key}\"\nduties = [\"request\"]\n");
+    }
+    charter.push_str(&plan.more_rules);
     put(plan, "charter.toml", &charter)?;
     let mut configs = Vec::new();
     for (place, name) in places.iter().zip(&names) {

@@ -39,6 +39,13 @@ const REQUIREMENTS: &[Requirement] = &[
         need: Need::Up,
     },
     Requirement {
+        probe: &["pkcs11-tool", "--help"],
+        packages: &["opensc"],
+        why: "pkcs11-tool drives the PKCS#11 door in its tests",
+        without: "the tests of the PKCS#11 door by other people's software fail",
+        need: Need::Everything,
+    },
+    Requirement {
         probe: &["clang", "--version"],
         packages: &["clang", "libclang-dev"],
         why: "Kryoptic, the second token of the tests, reads OpenSSL's headers by it",

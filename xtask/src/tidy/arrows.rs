@@ -19,6 +19,7 @@ const ORDER: &[&str] = &[
     "limen-hsm",
     "limen-hsm-bridge",
     "limen-client",
+    "limen-pkcs11",
     "limen-node",
     "limen-coordinator",
     "limen-ceremony",
@@ -33,6 +34,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("limen-node", &["limen-hsm-bridge", "limen-client", "limen-coordinator", "limen-cli", "limen-sim"]),
     ("limen-coordinator", &["limen-hsm", "limen-hsm-bridge", "limen-node", "limen-cli", "limen-sim"]),
     ("limen-client", &["limen-node", "limen-coordinator", "limen-policy"]),
+    ("limen-pkcs11", &["limen-policy", "limen-evidence", "limen-mpc", "limen-hsm"]),
     ("limen-cli", &["limen-node", "limen-coordinator"]),
     ("xtask", ORDER),
 ];

@@ -11,6 +11,9 @@ use super::source::Tree;
 const RULE: &str = "room";
 const LICENCE: &str = "Apache-2.0 OR MIT";
 const LICENCE_FILES: &[&str] = &["LICENSE-APACHE", "LICENSE-MIT"];
+/// Crates that speak C: the workspace's lints one by one, with unsafe code denied where the others forbid it, so that one module
+/// may allow it.
+const SPEAK_C: &[&str] = &["limen-pkcs11"];
 
 /// A crate of ours, as its manifest describes it.
 pub(crate) struct Room {
@@ -58,10 +61,37 @@ fn check_room(tree: &Tree, room: &Room) -> Vec<Finding> {
     if room.licence != LICENCE {
         found("its licence is not the workspace's: `license.workspace = true`");
     }
-    if !file("Cargo.toml").is_some_and(|f| f.text.contains("[lints]\nworkspace = true")) {
+    let manifest = file("Cargo.toml").map_or("", |f| f.text.as_str());
+    if SPEAK_C.contains(&room.name.as_str()) {
+        let workspace = tree.find("Cargo.toml").map_or("", |f| f.text.as_str());
+        if lints(manifest, "[lints.") != expected_of_c(workspace) {
+            found("its lints are not the workspace's with `unsafe_code = \"deny\"`");
+        }
+    } else if !manifest.contains("[lints]\nworkspace = true") {
         found("does not take the workspace's lints: `[lints] workspace = true`");
     }
     findings
+}
+
+/// The lines of all tables whose header begins so, without the beginning, comments and blank lines.
+fn lints(manifest: &str, beginning: &str) -> Vec<String> {
+    let mut within = false;
+    let mut lines = Vec::new();
+    for line in manifest.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if line.starts_with('[') {
+            within = line.starts_with(beginning);
+        }
+        if within {
+            lines.push(line.strip_prefix(beginning).unwrap_or(line).to_owned());
+        }
+    }
+    lines
+}
+
+fn expected_of_c(workspace: &str) -> Vec<String> {
+    let denied =
+        |line: String| if line.starts_with("unsafe_code") { "unsafe_code = \"deny\"".to_owned() } else { line };
+    lints(workspace, "[workspace.lints.").into_iter().map(denied).collect()
 }
 
 #[cfg(test)]
@@ -88,6 +118,27 @@ mod tests {
     #[test]
     fn a_furnished_room_passes() {
         assert_eq!(check(&tree("a/README.md", "//! What.\n", MANIFEST), &[room(LICENCE)]), Vec::new());
+    }
+
+    #[test]
+    fn a_crate_that_speaks_c_has_all_other_lints() {
+        let workspace = "[workspace.lints.rust]\nunsafe_code = \"forbid\"\na = \"warn\"\n\n[profile.dev]\nb = 1\n";
+        let found = |lints: &str| {
+            let files = [
+                ("LICENSE-MIT", ""),
+                ("LICENSE-APACHE", ""),
+                ("Cargo.toml", workspace),
+                ("a/README.md", ""),
+                ("a/src/lib.rs", "//! What.\n"),
+                ("a/Cargo.toml", lints),
+            ];
+            let name = SPEAK_C[0].to_owned();
+            check(&Tree::of(&files), &[Room { name, ..room(LICENCE) }]).len()
+        };
+        assert_eq!(found("[lints.rust]\nunsafe_code = \"deny\"\n# why\na = \"warn\"\n"), 0);
+        assert_eq!(found("[lints.rust]\nunsafe_code = \"deny\"\n"), 1, "one is missing");
+        assert_eq!(found("[lints.rust]\nunsafe_code = \"allow\"\na = \"warn\"\n"), 1);
+        assert_eq!(found(MANIFEST), 1, "the workspace's own forbid what it needs");
     }
 
     #[test]
