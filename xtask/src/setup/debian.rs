@@ -39,7 +39,7 @@ const REQUIREMENTS: &[Requirement] = &[
         need: Need::Up,
     },
     Requirement {
-        probe: &["pkcs11-tool", "--help"],
+        probe: &["pkcs11-tool", "--version"],
         packages: &["opensc"],
         why: "pkcs11-tool drives the PKCS#11 door in its tests",
         without: "the tests of the PKCS#11 door by other people's software fail",

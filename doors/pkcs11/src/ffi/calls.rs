@@ -297,28 +297,12 @@ pub(super) unsafe extern "C" fn C_SignInit(
         // SAFETY: the program names a CK_MECHANISM of its own.
         let asked = unsafe { read(mechanism)? };
         let mechanism = Mechanism::of_number(asked.mechanism)?;
-        // SAFETY: and its parameter is null or has so many bytes.
-        unsafe { check_parameter(mechanism, &asked)? };
+        // To Ed25519 a parameter would mean another signature (Ed25519ctx), even an empty one.
+        if asked.ulParameterLen != 0 || !asked.pParameter.is_null() {
+            return plain(CKR_MECHANISM_PARAM_INVALID);
+        }
         module.begin_signing(session, mechanism, key)
     })
-}
-
-/// None of the mechanisms takes a parameter, but Ed25519 one that says that it is the plain kind.
-///
-/// # Safety
-///
-/// The parameter is null, or as many bytes as it says may be read there.
-unsafe fn check_parameter(mechanism: Mechanism, asked: &CK_MECHANISM) -> Result<(), Fault> {
-    if asked.ulParameterLen == 0 {
-        return Ok(());
-    }
-    if mechanism != Mechanism::Eddsa || length::<u8>(asked.ulParameterLen)? != size_of::<CK_EDDSA_PARAMS>() {
-        return plain(CKR_MECHANISM_PARAM_INVALID);
-    }
-    // SAFETY: it has the length of a CK_EDDSA_PARAMS, of which every bit pattern is one.
-    let parameter = unsafe { read(asked.pParameter.cast::<CK_EDDSA_PARAMS>())? };
-    let is_plain = parameter.phFlag == CK_FALSE && parameter.ulContextDataLen == 0;
-    if is_plain { Ok(()) } else { plain(CKR_MECHANISM_PARAM_INVALID) }
 }
 
 pub(super) unsafe extern "C" fn C_Sign(

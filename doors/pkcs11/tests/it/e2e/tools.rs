@@ -1,0 +1,78 @@
+//! Other people's software: `pkcs11-tool` of OpenSC, and OpenSSL.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use super::stage::{Stage, library};
+
+/// Whether a program is there. Without it the test fails, unless nothing could be installed.
+fn there(program: &str, package: &str) -> bool {
+    let found = std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(|folder| folder.join(program).is_file());
+    let offline = std::env::var_os("LIMEN_OFFLINE").is_some();
+    assert!(found || offline, "{program} is missing: install Debian's {package}, or set LIMEN_OFFLINE=1");
+    found
+}
+
+fn run(stage: &Stage, program: &str, args: &[&str]) -> Output {
+    let mut command = Command::new(program);
+    command.args(args).current_dir(stage.folder()).env("LIMEN_PKCS11_CONFIG", stage.config());
+    command.output().unwrap()
+}
+
+fn good(stage: &Stage, program: &str, args: &[&str]) -> String {
+    let output = run(stage, program, args);
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{program} {args:?}: {text}\n{}", stage.log());
+    text
+}
+
+fn tool(stage: &Stage, args: &[&str]) -> String {
+    let library = library();
+    good(stage, "pkcs11-tool", &[&["--module", library.to_str().unwrap()], args].concat())
+}
+
+fn write(folder: &Path, name: &str, bytes: &[u8]) {
+    std::fs::write(folder.join(name), bytes).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pkcs11_tool_signs_and_openssl_verifies() {
+    if !there("pkcs11-tool", "opensc") || !there("openssl", "openssl") {
+        return;
+    }
+    let stage = Stage::start().await;
+    println!("{}", tool(&stage, &["--show-info"]));
+    println!("{}", tool(&stage, &["--list-token-slots"]));
+    println!("{}", tool(&stage, &["--list-mechanisms"]));
+    let objects = tool(&stage, &["--list-objects"]);
+    println!("{objects}");
+    for wanted in ["label:      release", "label:      documents", "never extractable"] {
+        assert!(objects.contains(wanted), "{objects}");
+    }
+    write(stage.folder(), "message", b"a release of some software");
+    ecdsa(&stage);
+    eddsa(&stage);
+}
+
+fn ecdsa(stage: &Stage) {
+    tool(stage, &["--read-object", "--type", "pubkey", "--id", "01", "--output-file", "release.der"]);
+    good(stage, "openssl", &["pkey", "-pubin", "-inform", "DER", "-in", "release.der", "-out", "release.pem"]);
+    // hashed by the library
+    let form = ["--signature-format", "openssl", "--input-file", "message", "--output-file", "signature"];
+    tool(stage, &[&["--sign", "--id", "01", "--mechanism", "ECDSA-SHA256"], &form[..]].concat());
+    good(stage, "openssl", &["dgst", "-sha256", "-verify", "release.pem", "-signature", "signature", "message"]);
+    // hashed by OpenSSL, and with a PIN, which is not looked at
+    good(stage, "openssl", &["dgst", "-sha256", "-binary", "-out", "digest", "message"]);
+    let form = ["--signature-format", "openssl", "--input-file", "digest", "--output-file", "signature"];
+    tool(stage, &[&["--sign", "--login", "--pin", "1234", "--id", "01", "--mechanism", "ECDSA"], &form[..]].concat());
+    good(stage, "openssl", &["dgst", "-sha256", "-verify", "release.pem", "-signature", "signature", "message"]);
+}
+
+fn eddsa(stage: &Stage) {
+    let form = ["--input-file", "message", "--output-file", "signature"];
+    tool(stage, &[&["--sign", "--id", "02", "--mechanism", "EDDSA"], &form[..]].concat());
+    tool(stage, &["--read-object", "--type", "pubkey", "--id", "02", "--output-file", "documents.der"]);
+    good(stage, "openssl", &["pkey", "-pubin", "-inform", "DER", "-in", "documents.der", "-out", "documents.pem"]);
+    let verify = ["pkeyutl", "-verify", "-pubin", "-inkey", "documents.pem", "-rawin", "-in", "message"];
+    good(stage, "openssl", &[&verify[..], &["-sigfile", "signature"]].concat());
+}
