@@ -84,6 +84,14 @@ pub enum ClusterError {
     /// The client's configuration was refused.
     #[error("could not prepare the client: {0}")]
     Client(#[from] limen_client::ConfigError),
+    /// A process has ended by itself: most often somebody else has taken its port meanwhile.
+    #[error("{name} ended before the cluster was ready; its log is {}", log.display())]
+    Ended {
+        /// Which.
+        name: String,
+        /// What it wrote.
+        log: PathBuf,
+    },
     /// The processes run, but do not find each other.
     #[error("the cluster was not ready within {} s: {last}; the logs stand in {logs}", READY_WITHIN.as_secs())]
     NotReady {
@@ -148,8 +156,13 @@ impl Cluster {
         let last = metrics(&places, usize::from(plan.signers_total));
         let coordinator = Daemon::start(&binary, files::COORDINATOR, &written.coordinator, last)?;
         let client = ClientConfig::from_file(&written.client)?;
-        let cluster = Self { plan, signers, coordinator, proxies, client };
-        cluster.wait_until_ready().await?;
+        let mut cluster = Self { plan, signers, coordinator, proxies, client };
+        let asking = cluster.client()?;
+        let started = Instant::now();
+        while !cluster.is_ready(&asking, started).await? {
+            cluster.check_running()?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         Ok(cluster)
     }
 
@@ -196,16 +209,30 @@ impl Cluster {
     pub async fn wait_until_ready(&self) -> Result<(), ClusterError> {
         let client = self.client()?;
         let started = Instant::now();
-        loop {
-            let last = match client.status().await {
-                Ok(view) if ready(&view, usize::from(self.plan.signers_total)) => return Ok(()),
-                Ok(view) => describe(&view),
-                Err(error) => error.to_string(),
-            };
-            if started.elapsed() > READY_WITHIN {
-                return Err(ClusterError::NotReady { last, logs: self.plan.dir.display().to_string() });
-            }
+        while !self.is_ready(&client, started).await? {
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// Asks once; an error if it is not and had its time.
+    async fn is_ready(&self, client: &Client, started: Instant) -> Result<bool, ClusterError> {
+        let last = match client.status().await {
+            Ok(view) if ready(&view, usize::from(self.plan.signers_total)) => return Ok(true),
+            Ok(view) => describe(&view),
+            Err(error) => error.to_string(),
+        };
+        if started.elapsed() > READY_WITHIN {
+            return Err(ClusterError::NotReady { last, logs: self.plan.dir.display().to_string() });
+        }
+        Ok(false)
+    }
+
+    fn check_running(&mut self) -> Result<(), ClusterError> {
+        match self.signers.iter_mut().chain([&mut self.coordinator]).find_map(|one| (!one.is_running()).then_some(one))
+        {
+            Some(ended) => Err(ClusterError::Ended { name: ended.name().to_owned(), log: ended.log() }),
+            None => Ok(()),
         }
     }
 }

@@ -32,6 +32,14 @@ pub(crate) enum Fault {
         /// Why not.
         source: Error,
     },
+    /// A key that PKCS#11 cannot speak of, or that does not fit its statement.
+    #[error("key {key} is not shown: {reason}")]
+    Unfit {
+        /// Which key.
+        key: KeyId,
+        /// Why not.
+        reason: String,
+    },
     /// Signed by another key than was shown to the program.
     #[error("signing with key {key}: the signature is by another key than was shown")]
     OtherKey {
@@ -91,6 +99,7 @@ impl Fault {
             Self::Config(_) | Self::System { .. } => CKR_FUNCTION_FAILED,
             Self::Opening { source: Error::Unreachable { .. }, .. } => CKR_TOKEN_NOT_PRESENT,
             Self::Opening { source, .. } | Self::Signing { source, .. } => of_client(source),
+            Self::Unfit { .. } => CKR_KEY_HANDLE_INVALID,
             Self::OtherKey { .. } => CKR_DEVICE_ERROR,
         }
     }
@@ -102,6 +111,7 @@ impl Fault {
             Self::Config(ConfigFault::Mode { .. }) => "Take it from everybody else: `chmod 600`.",
             Self::Config(_) => "Compare with limen-pkcs11.sample.toml.",
             Self::Opening { source, .. } | Self::Signing { source, .. } => source.remedy(),
+            Self::Unfit { .. } => "Take it out of the configuration.",
             Self::OtherKey { .. } => "Do not use the signature. Tell the security team.",
             Self::System { .. } => "Repair the machine.",
         })

@@ -65,8 +65,8 @@ impl Token {
             let now = match cluster.statement(&shown.key) {
                 Ok(statement) => match Key::new(shown, &statement) {
                     Ok(key) => Standing::Attested(Arc::new(key)),
-                    Err(why) => {
-                        log.line(&format!("key {} is not shown: {why}", shown.key));
+                    Err(reason) => {
+                        log.failure("C_OpenSession", &Fault::Unfit { key: shown.key.clone(), reason });
                         Standing::Unfit
                     }
                 },

@@ -176,7 +176,7 @@ fn forks() {
         let signature = own.sign(&ed25519(), private(&own, "documents"), b"by the child");
         is_refused && initialized && signature.is_ok()
     });
-    session.sign(&ed25519(), key, b"the parent's connection is whole").unwrap();
+    session.sign(&ed25519(), key, b"by the parent, on its own connection").unwrap();
 }
 
 /// Runs something in a child of a fork and expects it to be true.

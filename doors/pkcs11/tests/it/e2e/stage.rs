@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use limen_client::{Client, NewKey};
-use limen_sim::cluster::{Cluster, ClusterPlan};
+use limen_sim::cluster::{Cluster, ClusterError, ClusterPlan};
 use limen_wire::ids::{CommitteeSize, KeyId, NodeId, Protocol, Scheme};
 use tempfile::TempDir;
 
@@ -89,13 +89,27 @@ pub(crate) fn program(name: &str, config: &Path) -> Command {
     command
 }
 
+/// Whether a daemon ended because its port was taken.
+fn is_in_use(log: &Path) -> bool {
+    let text = std::fs::read_to_string(log).unwrap();
+    assert!(text.contains("Address already in use"), "{text}");
+    true
+}
+
 impl Stage {
     pub(crate) async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut plan = ClusterPlan::new(binaries(), folder.path(), 3);
-        plan.more_requesters = vec!["build".to_owned()];
-        plan.more_rules = RULES.to_owned();
-        let cluster = Cluster::start(plan).await.unwrap();
+        let (cluster, folder) = loop {
+            let folder = tempfile::tempdir().unwrap();
+            let mut plan = ClusterPlan::new(binaries(), folder.path(), 3);
+            plan.more_requesters = vec!["build".to_owned()];
+            plan.more_rules = RULES.to_owned();
+            match Cluster::start(plan).await {
+                Ok(cluster) => break (cluster, folder),
+                // A free port is free for an instant only.
+                Err(ClusterError::Ended { log, .. }) if is_in_use(&log) => continue,
+                Err(error) => panic!("{error}"),
+            }
+        };
         let stage = Self { cluster, folder };
         stage.make_key("release", Scheme::EcdsaSecp256k1, Protocol::Dkls23).await;
         for name in ["documents", "slow"] {
@@ -106,18 +120,17 @@ impl Stage {
         let client = client.replace("\"backend\"", "\"build\"").replace("\"backend.key\"", "\"build.key\"");
         std::fs::write(stage.path("pkcs11-client.toml"), client).unwrap();
         std::fs::write(stage.config(), CONFIG).unwrap();
+        // The engine of OpenSSL gives up where it finds a key of a kind that it does not know.
+        let (ecdsa, _) = CONFIG.split_once("[[keys]]\nkey = \"documents\"").unwrap();
+        std::fs::write(stage.path("ecdsa.toml"), ecdsa).unwrap();
         let slow = "version = 1\nclient = \"pkcs11-client.toml\"\nlog = \"pkcs11.log\"\n\
                     [timing]\nsign_secs = 1\n[[keys]]\nkey = \"slow\"\n";
         std::fs::write(stage.path("slow.toml"), slow).unwrap();
         stage
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     pub(crate) fn config(&self) -> PathBuf {
