@@ -10,6 +10,8 @@
 
 mod config;
 mod error;
+#[cfg(test)]
+mod fake;
 mod ffi;
 mod library;
 mod log;
