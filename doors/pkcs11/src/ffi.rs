@@ -4,13 +4,22 @@
 #![allow(unsafe_code, reason = "PKCS#11 is a C interface")]
 #![allow(non_snake_case, reason = "the names are those of PKCS#11")]
 
-mod calls;
+mod general;
 mod memory;
+mod objects;
+mod signing;
 
 use cryptoki_sys::*;
 
+use crate::error::Fault;
 use crate::library::answer;
-use calls::*;
+use general::*;
+use objects::*;
+use signing::*;
+
+const fn plain<T>(code: CK_RV) -> Result<T, Fault> {
+    Err(Fault::Plain(code))
+}
 
 /// What is not offered. By PKCS#11 no entry of the table is empty.
 macro_rules! refusals {

@@ -78,7 +78,7 @@ fn a_login_changes_what_is_said_and_nothing_else() {
 fn objects_are_found_by_what_they_are() {
     let module = module(&Fake::default());
     let session = module.open_session(SERIAL).unwrap();
-    let mut find = |template: &[(CK_ATTRIBUTE_TYPE, Vec<u8>)]| {
+    let find = |template: &[(CK_ATTRIBUTE_TYPE, Vec<u8>)]| {
         module.find(session, template).unwrap();
         assert_eq!(code(module.find(session, template)), CKR_OPERATION_ACTIVE);
         let mut found = module.found(session, 1).unwrap();
