@@ -11,14 +11,8 @@ use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// One key's digests, and messages of three; whatever `slow` signs waits for an hour.
-const RULES: &str = r#"
-[[rules]]
-name = "digests of the build server"
-allow = "raw"
-requesters = ["build"]
-keys = ["release"]
-
+/// Whatever `slow` signs waits for an hour.
+const SLOW: &str = r#"
 [[rules]]
 name = "slow"
 require = "message"
@@ -26,6 +20,13 @@ keys = ["slow"]
 delay_secs = 3600
 delay_from = "first-sight"
 "#;
+
+/// The rules that the page advises, and our own.
+fn rules() -> String {
+    let page = include_str!("../../../../../docs/pkcs11.md");
+    let rules = page.split("```").find(|block| block.starts_with("toml\n   [[rules]]")).unwrap();
+    format!("\n{}{SLOW}", &rules["toml".len()..])
+}
 
 const CONFIG: &str = r#"
 version = 1
@@ -102,7 +103,7 @@ impl Stage {
             let folder = tempfile::tempdir().unwrap();
             let mut plan = ClusterPlan::new(binaries(), folder.path(), 3);
             plan.more_requesters = vec!["build".to_owned()];
-            plan.more_rules = RULES.to_owned();
+            plan.more_rules = rules();
             match Cluster::start(plan).await {
                 Ok(cluster) => break (cluster, folder),
                 // A free port is free for an instant only.
