@@ -91,11 +91,16 @@ pub(crate) fn statement(name: &str) -> Option<KeyStatement> {
 
 /// A library on such a cluster.
 pub(crate) fn module(fake: &Fake) -> Module {
+    module_with(fake, Log::Stderr)
+}
+
+/// The same with a log of its own.
+pub(crate) fn module_with(fake: &Fake, log: Log) -> Module {
     let client: ClientConfig = toml::from_str(
         "version = 1\ncluster = \"test\"\nrequester = \"build\"\nendpoint = \"127.0.0.1:1\"\nserver_name = \"c\"\n\
          ca = \"a\"\ncert = \"b\"\nkey = \"c\"\nenvelope_key = \"d\"\nmin_signers_required = 2\nnodes = []\n",
     )
     .unwrap();
     let config = Config::parse(CONFIG).unwrap();
-    Module::with(Log::Stderr, Token::new(&config, &client), Box::new(fake.clone()))
+    Module::with(log, Token::new(&config, &client), Box::new(fake.clone()))
 }

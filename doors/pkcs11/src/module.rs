@@ -12,7 +12,7 @@ use crate::mechanism::{Mechanism, SIGNATURE_BYTES};
 use crate::objects::{Class, Key, Object};
 use crate::session::{Session, Sessions, Signing};
 use crate::signer::{Cluster, Signer};
-use crate::token::{SLOT, Token};
+use crate::token::Token;
 
 /// An initialized library.
 pub(crate) struct Module {
@@ -61,16 +61,13 @@ impl Module {
         self.token.info(self.sessions().count())
     }
 
-    /// Read-only sessions only: nothing can be written.
+    /// A session for writing is one like any other: there is nothing to be written, but much software asks for one.
     pub(crate) fn open_session(&self, flags: CK_FLAGS) -> Result<CK_SESSION_HANDLE, Fault> {
         if flags & CKF_SERIAL_SESSION == 0 {
             return Err(Fault::Plain(CKR_SESSION_PARALLEL_NOT_SUPPORTED));
         }
-        if flags & CKF_RW_SESSION != 0 {
-            return Err(Fault::Plain(CKR_TOKEN_WRITE_PROTECTED));
-        }
         self.token.learn(self.cluster.as_ref(), &self.log)?;
-        self.sessions().open()
+        self.sessions().open(flags & CKF_RW_SESSION != 0)
     }
 
     pub(crate) fn close_session(&self, handle: CK_SESSION_HANDLE) -> Result<(), Fault> {
@@ -82,9 +79,7 @@ impl Module {
     }
 
     pub(crate) fn session_info(&self, handle: CK_SESSION_HANDLE) -> Result<CK_SESSION_INFO, Fault> {
-        let mut sessions = self.sessions();
-        sessions.get(handle)?;
-        Ok(CK_SESSION_INFO { slotID: SLOT, state: sessions.state(), flags: CKF_SERIAL_SESSION, ulDeviceError: 0 })
+        self.sessions().info(handle)
     }
 
     pub(crate) fn login(&self, handle: CK_SESSION_HANDLE, user: CK_USER_TYPE) -> Result<(), Fault> {

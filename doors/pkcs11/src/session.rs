@@ -8,6 +8,7 @@ use cryptoki_sys::*;
 use crate::error::Fault;
 use crate::mechanism::{Gathered, Mechanism};
 use crate::objects::Key;
+use crate::token::SLOT;
 
 /// Most sessions at a time.
 pub(crate) const MAX_SESSIONS: usize = 256;
@@ -25,6 +26,8 @@ pub(crate) struct Signing {
 /// One session.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
+    /// The program has asked to write, though there is nothing to be written.
+    pub(crate) read_write: bool,
     /// What a search has found and not yet told; `None` without a search.
     pub(crate) found: Option<VecDeque<CK_OBJECT_HANDLE>>,
     /// `None` without `C_SignInit`.
@@ -40,17 +43,18 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    pub(crate) fn count(&self) -> usize {
-        self.open.len()
+    /// How many are open, and how many of them for writing.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        (self.open.len(), self.open.values().filter(|session| session.read_write).count())
     }
 
     /// A new session; its handle was never used before.
-    pub(crate) fn open(&mut self) -> Result<CK_SESSION_HANDLE, Fault> {
+    pub(crate) fn open(&mut self, read_write: bool) -> Result<CK_SESSION_HANDLE, Fault> {
         if self.open.len() >= MAX_SESSIONS {
             return Err(Fault::Plain(CKR_SESSION_COUNT));
         }
         self.last = self.last.checked_add(1).ok_or(Fault::Plain(CKR_SESSION_COUNT))?;
-        self.open.insert(self.last, Session::default());
+        self.open.insert(self.last, Session { read_write, ..Session::default() });
         Ok(self.last)
     }
 
@@ -70,9 +74,17 @@ impl Sessions {
         self.open.get_mut(&handle).ok_or(Fault::Plain(CKR_SESSION_HANDLE_INVALID))
     }
 
-    /// `CK_SESSION_INFO`'s state.
-    pub(crate) const fn state(&self) -> CK_STATE {
-        if self.logged_in { CKS_RO_USER_FUNCTIONS } else { CKS_RO_PUBLIC_SESSION }
+    /// `CK_SESSION_INFO` of a session.
+    pub(crate) fn info(&mut self, handle: CK_SESSION_HANDLE) -> Result<CK_SESSION_INFO, Fault> {
+        let (read_write, logged_in) = (self.get(handle)?.read_write, self.logged_in);
+        let state = match (read_write, logged_in) {
+            (false, false) => CKS_RO_PUBLIC_SESSION,
+            (false, true) => CKS_RO_USER_FUNCTIONS,
+            (true, false) => CKS_RW_PUBLIC_SESSION,
+            (true, true) => CKS_RW_USER_FUNCTIONS,
+        };
+        let flags = CKF_SERIAL_SESSION | if read_write { CKF_RW_SESSION } else { 0 };
+        Ok(CK_SESSION_INFO { slotID: SLOT, state, flags, ulDeviceError: 0 })
     }
 
     /// Any PIN is the right one, and none is looked at: who may ask is decided by the requester's key.
@@ -83,8 +95,8 @@ impl Sessions {
                 self.logged_in = true;
                 Ok(())
             }
-            CKU_SO => Err(Fault::Plain(CKR_SESSION_READ_ONLY_EXISTS)),
             CKU_CONTEXT_SPECIFIC => Err(Fault::Plain(CKR_OPERATION_NOT_INITIALIZED)),
+            // A security officer would have nothing to do here.
             _ => Err(Fault::Plain(CKR_USER_TYPE_INVALID)),
         }
     }

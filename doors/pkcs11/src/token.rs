@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cryptoki_sys::*;
 use limen_client::{ClientConfig, Error};
+use limen_wire::statement::KeyStatement;
 use sha2::{Digest as _, Sha256};
 
 use crate::config::{Config, Shown};
@@ -21,8 +22,8 @@ const VERSION: CK_VERSION = CK_VERSION { major: 0, minor: 1 };
 /// What is known of a key of the configuration.
 #[derive(Debug, Clone)]
 enum Standing {
-    /// Nobody has been asked yet, or nobody answered.
-    Unknown,
+    /// Nobody has been asked yet, or there was no good answer; with the word for why, so that the log says it once.
+    Unknown(&'static str),
     /// Its signers attest it.
     Attested(Arc<Key>),
     /// It will never be shown.
@@ -46,7 +47,7 @@ impl Token {
             label: config.label.clone().unwrap_or_else(|| format!("Limen {}", client.cluster)),
             serial: hex::encode(hash).chars().take(16).collect(),
             keys: config.keys.clone(),
-            standing: Mutex::new(vec![Standing::Unknown; config.keys.len()]),
+            standing: Mutex::new(vec![Standing::Unknown(""); config.keys.len()]),
         }
     }
 
@@ -59,32 +60,24 @@ impl Token {
     pub(crate) fn learn(&self, cluster: &dyn Cluster, log: &Log) -> Result<(), Fault> {
         let before = self.standing().clone();
         for (at, (shown, known)) in self.keys.iter().zip(&before).enumerate() {
-            if !matches!(known, Standing::Unknown) {
-                continue;
+            let Standing::Unknown(told) = known else { continue };
+            let answer = cluster.statement(&shown.key);
+            let is_gone = matches!(answer, Err(Error::Unreachable { .. }));
+            let (now, fault) = judge(shown, answer);
+            // Another thread may have heard more meanwhile.
+            if let Some(entry @ Standing::Unknown(_)) = self.standing().get_mut(at) {
+                *entry = now.clone();
             }
-            let now = match cluster.statement(&shown.key) {
-                Ok(statement) => match Key::new(shown, &statement) {
-                    Ok(key) => Standing::Attested(Arc::new(key)),
-                    Err(reason) => {
-                        log.failure("C_OpenSession", &Fault::Unfit { key: shown.key.clone(), reason });
-                        Standing::Unfit
-                    }
-                },
-                Err(source @ Error::Unreachable { .. }) => {
-                    let fault = Fault::Opening { key: shown.key.clone(), source };
-                    if self.nothing_to_show() {
-                        return Err(fault);
-                    }
+            match fault {
+                Some(fault) if is_gone && self.nothing_to_show() => return Err(fault),
+                Some(fault) if !matches!(now, Standing::Unknown(why) if why == *told) => {
                     log.failure("C_OpenSession", &fault);
-                    return Ok(());
                 }
-                Err(source) => {
-                    log.failure("C_OpenSession", &Fault::Opening { key: shown.key.clone(), source });
-                    continue;
-                }
-            };
-            if let Some(entry) = self.standing().get_mut(at) {
-                *entry = now;
+                _ => {}
+            }
+            // The others would not be heard of either.
+            if is_gone {
+                break;
             }
         }
         Ok(())
@@ -110,22 +103,23 @@ impl Token {
         let (at, class) = place(handle)?;
         match self.standing().get(at)? {
             Standing::Attested(key) => Some((class, Arc::clone(key))),
-            Standing::Unknown | Standing::Unfit => None,
+            Standing::Unknown(_) | Standing::Unfit => None,
         }
     }
 
-    /// `CK_TOKEN_INFO`. There is a generator of random bytes, nothing can be written, and nobody has to log in.
-    pub(crate) fn info(&self, sessions: usize) -> CK_TOKEN_INFO {
+    /// `CK_TOKEN_INFO` with so many sessions open, and so many of them for writing. Nobody has to log in.
+    pub(crate) fn info(&self, (sessions, for_writing): (usize, usize)) -> CK_TOKEN_INFO {
+        let count = |sessions| CK_ULONG::try_from(sessions).unwrap_or(CK_ULONG::MAX);
         CK_TOKEN_INFO {
             label: padded(&self.label),
             manufacturerID: padded(MANUFACTURER),
             model: padded("cluster"),
             serialNumber: padded(&self.serial),
-            flags: CKF_RNG | CKF_WRITE_PROTECTED | CKF_TOKEN_INITIALIZED,
-            ulMaxSessionCount: MAX_SESSIONS as CK_ULONG,
-            ulSessionCount: CK_ULONG::try_from(sessions).unwrap_or(CK_ULONG::MAX),
-            ulMaxRwSessionCount: CK_UNAVAILABLE_INFORMATION,
-            ulRwSessionCount: 0,
+            flags: CKF_RNG | CKF_TOKEN_INITIALIZED,
+            ulMaxSessionCount: count(MAX_SESSIONS),
+            ulSessionCount: count(sessions),
+            ulMaxRwSessionCount: count(MAX_SESSIONS),
+            ulRwSessionCount: count(for_writing),
             ulMaxPinLen: 255,
             ulMinPinLen: 0,
             ulTotalPublicMemory: CK_UNAVAILABLE_INFORMATION,
@@ -136,6 +130,16 @@ impl Token {
             firmwareVersion: VERSION,
             utcTime: padded(""),
         }
+    }
+}
+
+/// What an answer makes of a key, and what is to be said about it.
+fn judge(shown: &Shown, answer: Result<KeyStatement, Error>) -> (Standing, Option<Fault>) {
+    let key = shown.key.clone();
+    match answer.map(|statement| Key::new(shown, &statement)) {
+        Ok(Ok(attested)) => (Standing::Attested(Arc::new(attested)), None),
+        Ok(Err(reason)) => (Standing::Unfit, Some(Fault::Unfit { key, reason })),
+        Err(source) => (Standing::Unknown(source.code()), Some(Fault::Opening { key, source })),
     }
 }
 

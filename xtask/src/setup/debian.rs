@@ -41,8 +41,15 @@ const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         probe: &["pkcs11-tool", "--version"],
         packages: &["opensc"],
-        why: "pkcs11-tool drives the PKCS#11 door in its tests",
-        without: "the tests of the PKCS#11 door by other people's software fail",
+        why: "pkcs11-tool signs through the PKCS#11 door in its tests",
+        without: "the test of the PKCS#11 door by other people's software fails",
+        need: Need::Everything,
+    },
+    Requirement {
+        probe: &["openssl", "version"],
+        packages: &["openssl"],
+        why: "the command verifies what the PKCS#11 door signs",
+        without: "the test of the PKCS#11 door by other people's software fails",
         need: Need::Everything,
     },
     Requirement {

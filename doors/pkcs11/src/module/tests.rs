@@ -4,7 +4,7 @@ use limen_wire::intent::Payload;
 use sha2::{Digest as _, Sha256};
 
 use super::*;
-use crate::fake::{Fake, SIGNATURE, module};
+use crate::fake::{Fake, SIGNATURE, module, module_with};
 use crate::objects::handle;
 use crate::session::MAX_SESSIONS;
 
@@ -39,13 +39,35 @@ fn a_cluster_that_cannot_be_asked_is_no_token() {
 }
 
 #[test]
-fn sessions_are_read_only_serial_and_bounded() {
+fn what_cannot_be_shown_is_told_once() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let fake = Fake::default();
+    let module = module_with(&fake, Log::open(Some(file.path())).unwrap());
+    let told = || std::fs::read_to_string(file.path()).unwrap();
+    for _ in 0..3 {
+        module.open_session(SERIAL).unwrap();
+        assert_eq!(told().lines().count(), 2, "{}", told());
+    }
+    assert!(told().contains("key schnorr is not shown") && told().contains("there is no key nowhere"));
+    fake.gone.store(true, Ordering::Relaxed);
+    for _ in 0..3 {
+        module.open_session(SERIAL).unwrap();
+        assert_eq!(told().lines().count(), 3, "{}", told());
+    }
+    assert!(told().ends_with("(CKR_TOKEN_NOT_PRESENT)\n"));
+}
+
+#[test]
+fn sessions_are_serial_and_bounded() {
     let module = module(&Fake::default());
     assert_eq!(code(module.open_session(0)), CKR_SESSION_PARALLEL_NOT_SUPPORTED);
-    assert_eq!(code(module.open_session(SERIAL | CKF_RW_SESSION)), CKR_TOKEN_WRITE_PROTECTED);
-    let handles: Vec<_> = (0..MAX_SESSIONS).map(|_| module.open_session(SERIAL).unwrap()).collect();
+    let writing = module.open_session(SERIAL | CKF_RW_SESSION).unwrap();
+    assert_eq!(module.session_info(writing).unwrap().state, CKS_RW_PUBLIC_SESSION);
+    assert_eq!(module.session_info(writing).unwrap().flags, SERIAL | CKF_RW_SESSION);
+    let handles: Vec<_> = (1..MAX_SESSIONS).map(|_| module.open_session(SERIAL).unwrap()).collect();
     assert_eq!(code(module.open_session(SERIAL)), CKR_SESSION_COUNT);
-    assert_eq!(module.token_info().ulSessionCount, MAX_SESSIONS as CK_ULONG);
+    let info = module.token_info();
+    assert_eq!((info.ulSessionCount, info.ulRwSessionCount), (MAX_SESSIONS as CK_ULONG, 1));
     module.close_session(handles[0]).unwrap();
     assert_eq!(code(module.close_session(handles[0])), CKR_SESSION_HANDLE_INVALID);
     let fresh = module.open_session(SERIAL).unwrap();
@@ -64,7 +86,7 @@ fn a_login_changes_what_is_said_and_nothing_else() {
     module.login(one, CKU_USER).unwrap();
     assert_eq!(code(module.login(two, CKU_USER)), CKR_USER_ALREADY_LOGGED_IN);
     assert_eq!(module.session_info(two).unwrap().state, CKS_RO_USER_FUNCTIONS);
-    assert_eq!(code(module.login(two, CKU_SO)), CKR_SESSION_READ_ONLY_EXISTS);
+    assert_eq!(code(module.login(two, CKU_SO)), CKR_USER_TYPE_INVALID);
     assert_eq!(code(module.login(two, CKU_CONTEXT_SPECIFIC)), CKR_OPERATION_NOT_INITIALIZED);
     assert_eq!(code(module.login(two, 99)), CKR_USER_TYPE_INVALID);
     assert_eq!(code(module.login(99, CKU_USER)), CKR_SESSION_HANDLE_INVALID);

@@ -44,13 +44,19 @@ async fn a_coordinator_that_is_gone_is_a_token_that_was_pulled() {
     let mut stage = Stage::start().await;
     let mut child = program("loses_its_coordinator", &stage.config());
     let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().ends_with("signed once")), "{}", stage.log());
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut tell = child.stdin.take().unwrap();
+    assert!(lines.any(|line| line.ends_with("signed once")), "{}", stage.log());
     stage.cluster.coordinator().kill().unwrap();
-    child.stdin.take().unwrap().write_all(b"gone\n").unwrap();
+    tell.write_all(b"gone\n").unwrap();
+    assert!(lines.any(|line| line == "refused"), "{}", stage.log());
+    stage.cluster.coordinator().restart().unwrap();
+    stage.cluster.wait_until_ready().await.unwrap();
+    tell.write_all(b"back\n").unwrap();
     // What it says last is for people who look at a failure.
-    let rest: Vec<String> = lines.map_while(Result::ok).collect();
-    assert!(child.wait().unwrap().success(), "{rest:?}");
+    let rest: Vec<String> = lines.collect();
+    assert!(child.wait().unwrap().success(), "{rest:?} {}", stage.log());
+    stage.cluster.coordinator().kill().unwrap();
     stage.run("finds_no_coordinator").await;
     let log = stage.log();
     assert!(log.contains("CKR_DEVICE_REMOVED") && log.contains("CKR_TOKEN_NOT_PRESENT"), "{log}");

@@ -84,6 +84,9 @@ async fn pkcs11_tool_signs_and_openssl_verifies() {
         assert!(objects.contains(wanted), "{objects}");
     }
     write_message(&stage);
+    let own = tool(&stage, &["--login", "--pin", "1234", "--test"]);
+    assert!(own.contains("No errors"), "{own}");
+    tool(&stage, &["--test-fork"]);
     ecdsa(&stage);
     eddsa(&stage);
 }
