@@ -28,6 +28,8 @@ macro_rules! call {
     }};
 }
 
+mod any_order;
+
 impl Program {
     fn start() -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

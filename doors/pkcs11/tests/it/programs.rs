@@ -1,6 +1,7 @@
 //! Programs that load the library, each in a process of its own: the tests in `e2e` run them on their clusters.
 
 use std::io::BufRead as _;
+use std::sync::Barrier;
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
@@ -132,11 +133,22 @@ fn is_refused() {
 #[ignore = "run by e2e, in a process of its own"]
 fn waits() {
     let token = initialized();
-    let session = session(&token);
-    let key = private(&session, "slow");
-    for _ in 0..2 {
-        assert_eq!(code(session.sign(&ed25519(), key, b"in an hour")), RvError::FunctionCanceled);
-    }
+    let begun = Barrier::new(2);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let session = session(&token);
+            let key = private(&session, "slow");
+            begun.wait();
+            for _ in 0..2 {
+                assert_eq!(code(session.sign(&ed25519(), key, b"in an hour")), RvError::FunctionCanceled);
+            }
+        });
+        let session = session(&token);
+        let key = private(&session, "documents");
+        begun.wait();
+        session.sign(&ed25519(), key, b"a document").unwrap();
+        assert!(!waiting.is_finished(), "whoever waits holds nobody up");
+    });
 }
 
 #[test]

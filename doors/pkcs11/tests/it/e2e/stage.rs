@@ -125,7 +125,7 @@ impl Stage {
         let (ecdsa, _) = CONFIG.split_once("[[keys]]\nkey = \"documents\"").unwrap();
         std::fs::write(stage.path("ecdsa.toml"), ecdsa).unwrap();
         let slow = "version = 1\nclient = \"pkcs11-client.toml\"\nlog = \"pkcs11.log\"\n\
-                    [timing]\nsign_secs = 1\n[[keys]]\nkey = \"slow\"\n";
+                    [timing]\nsign_secs = 2\n[[keys]]\nkey = \"slow\"\n[[keys]]\nkey = \"documents\"\n";
         std::fs::write(stage.path("slow.toml"), slow).unwrap();
         stage
     }
