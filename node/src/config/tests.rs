@@ -77,3 +77,13 @@ fn a_witness_has_no_provider_and_a_signer_has_one() {
         assert!(matches!(Config::parse(&text, Path::new(".")), Err(ConfigError::Value { key: "provider", .. })));
     }
 }
+
+#[test]
+fn a_share_is_not_held_for_ever_and_an_anchor_is_kept_by_tokens_only() {
+    let text = SAMPLE.replace("hold_secs = 60", "hold_secs = 86401");
+    assert!(matches!(Config::parse(&text, Path::new(".")), Err(ConfigError::Value { key: "shares.hold_secs", .. })));
+    let token = |anchor_secs| Provider::HsmBridge { socket: "s".into(), timeout_ms: 1, anchor_secs };
+    assert_eq!(token(300).anchor_every(), Some(Duration::from_secs(300)));
+    assert_eq!(token(0).anchor_every(), None);
+    assert_eq!(Provider::DangerSoftware { key_file: "k".into() }.anchor_every(), None);
+}

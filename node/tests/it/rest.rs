@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use limen_node::store::rows::share_name;
+use limen_node::store::rows::{KeyRow, share_name};
 use limen_wire::ids::{Epoch, KeyId, Protocol, Scheme};
 
 use crate::cluster::{Cluster, eventually, message_intent, refusal, session, sign_request, signature};
@@ -91,6 +91,40 @@ async fn a_share_moved_to_another_place_does_not_load() {
     assert_eq!(refusal(&cluster.client(0).sign(request).await.unwrap().into_inner()).code, "share_damaged");
     let (_, intent) = message_intent(&cluster, "two", "m-2", "hello");
     signature(&cluster.sign(&intent, &[1, 2]).await[0]);
+}
+
+/// What a signer knows of a key comes from rows of its own disk: each part of it is bound by its own signed statement.
+#[tokio::test(flavor = "multi_thread")]
+async fn facts_of_a_key_that_were_changed_on_disk_are_not_taken_up() {
+    let mut cluster = Cluster::start(2, 2).await;
+    let names = ["chain-code", "statement", "foreign", "no-public", "cut", "whole"];
+    for name in names {
+        cluster.make_key(name, Scheme::EddsaEd25519, Protocol::Frost).await;
+    }
+    let store = cluster.node(0).shared().store.clone();
+    let row = |name: &str| store.view().unwrap().key(&KeyId::new(name).unwrap()).unwrap().unwrap();
+    let mut spoilt: Vec<(KeyId, KeyRow)> = names.map(|name| (KeyId::new(name).unwrap(), row(name))).into();
+    let foreign = row("whole").share.unwrap();
+    for (name, row) in &mut spoilt {
+        let share = row.share.as_mut().unwrap();
+        let middle = share.public.len() / 2;
+        match name.as_str() {
+            "chain-code" => share.public[middle] ^= 1,
+            "statement" => *share.statement.last_mut().unwrap() ^= 1,
+            "foreign" => *share = foreign.clone(),
+            "no-public" => share.public.clear(),
+            "cut" => share.statement.truncate(middle),
+            _ => {}
+        }
+    }
+    store.write(move |txn| spoilt.iter().try_for_each(|(name, row)| txn.put_key(name, row))).await.unwrap();
+    drop(store);
+    cluster.stop(0).await;
+    cluster.restart(0).await;
+    for name in names {
+        let known = cluster.node(0).shared().key(&KeyId::new(name).unwrap()).is_some();
+        assert_eq!(known, name == "whole", "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

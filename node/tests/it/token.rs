@@ -308,7 +308,7 @@ async fn no_key_is_made_whose_share_a_token_does_not_take() {
 async fn a_new_share_waits_for_a_token_that_is_away_for_a_moment() {
     let (cluster, device) = behind_devices(2, 2).await;
     // Cut off at the first calls of a key's making, one after the other: as they find the wrapping key, rehearse, seal and read back.
-    for calls in 0..12 {
+    for calls in 0..9 {
         let key = cluster.order(&format!("key-{calls}"), Scheme::EddsaEd25519, Protocol::Frost);
         device.left.store(calls, Ordering::SeqCst);
         let back = Arc::clone(&device);
