@@ -6,9 +6,11 @@
 
 pub mod automatic;
 pub mod compaction;
+mod content;
 pub mod journal;
 mod ledgers;
 pub mod log;
+mod medium;
 pub mod rows;
 mod schema;
 pub mod stops;
@@ -21,8 +23,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limen_wire::ids::{ClusterId, NodeId};
-use redb::{Builder, Database, ReadableDatabase as _};
+use redb::{Builder, Database, ReadableDatabase as _, StorageBackend};
 
+pub use medium::Medium;
 pub use schema::FORMAT;
 pub use txn::Txn;
 pub use view::{JournalAt, View};
@@ -117,6 +120,10 @@ pub struct Options {
     pub cluster: ClusterId,
     /// Check every page first.
     pub check: bool,
+    /// Where it lies: `None` is the file `limen-node.redb` in its folder.
+    pub medium: Option<Medium>,
+    /// Bytes of pages that are kept in memory at most.
+    pub cache: usize,
     /// Random names for what the store's own operations make.
     pub draw: Draw,
     /// Told about each commit.
@@ -132,6 +139,8 @@ impl Options {
             node,
             cluster,
             check: true,
+            medium: None,
+            cache: 64 << 20,
             draw: Box::new(|| *crate::entropy::random::<32>()),
             on_commit: Box::new(|_| {}),
             on_fatal: Box::new(|error| {
@@ -150,24 +159,24 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens or makes `limen-node.redb` in a folder.
-    pub fn open(folder: &Path, options: Options) -> Result<Self, StoreError> {
-        let failed = |source| StoreError::Folder { path: folder.display().to_string(), source };
-        std::fs::create_dir_all(folder).map_err(failed)?;
-        let file: PathBuf = folder.join("limen-node.redb");
+    /// Opens or makes `limen-node.redb` in a folder; the folder is left alone where the options name another medium.
+    pub fn open(folder: &Path, mut options: Options) -> Result<Self, StoreError> {
         let mut builder = Builder::new();
-        builder.set_cache_size(64 << 20).set_check_integrity_on_open(options.check);
-        let db = builder.create(&file).map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: file.display().to_string() },
-            other => StoreError::engine(other),
-        })?;
-        // The directory entry of a new file is not durable until its folder is synced.
-        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        builder.set_cache_size(options.cache).set_check_integrity_on_open(options.check);
+        let db = match options.medium.take() {
+            Some(medium) => builder.create_with_backend(medium).map_err(StoreError::engine)?,
+            None => open_file(folder, &builder)?,
+        };
         Self::start(db, options)
     }
 
-    /// Runs on an open database: tests bring their own backend.
-    pub fn start(db: Database, options: Options) -> Result<Self, StoreError> {
+    /// Opens or makes a store on a medium of the caller's own: simulations and campaigns bring disks that fail.
+    pub fn open_on(medium: impl StorageBackend, mut options: Options) -> Result<Self, StoreError> {
+        options.medium = Some(Medium::new(medium));
+        Self::open(Path::new(""), options)
+    }
+
+    fn start(db: Database, options: Options) -> Result<Self, StoreError> {
         schema::prepare(&db, &options)?;
         let db = Arc::new(db);
         let view = View::new(db.begin_read().map_err(StoreError::engine)?)?;
@@ -212,6 +221,19 @@ impl Store {
     pub fn view(&self) -> Result<View, StoreError> {
         View::new(self.db.begin_read().map_err(StoreError::engine)?)
     }
+}
+
+fn open_file(folder: &Path, builder: &Builder) -> Result<Database, StoreError> {
+    let failed = |source| StoreError::Folder { path: folder.display().to_string(), source };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let file: PathBuf = folder.join("limen-node.redb");
+    let db = builder.create(&file).map_err(|error| match error {
+        redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: file.display().to_string() },
+        other => StoreError::engine(other),
+    })?;
+    // The directory entry of a new file is not durable until its folder is synced.
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(db)
 }
 
 impl std::fmt::Debug for Store {

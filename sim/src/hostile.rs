@@ -8,7 +8,7 @@
 
 mod adversary;
 mod bytes;
-mod disk;
+mod faults;
 mod flaw;
 mod judge;
 mod people;
@@ -26,6 +26,7 @@ use std::sync::Arc;
 use limen_policy::charter::Charter;
 
 use crate::Dice;
+pub use faults::Trouble;
 pub use flaw::Flaw;
 pub use judge::{Rank, Violation};
 use plan::Plan;

@@ -8,6 +8,10 @@
 #[cfg(feature = "cluster")]
 pub mod cluster;
 pub mod dice;
+#[cfg(feature = "disk")]
+pub mod disk;
+#[cfg(feature = "hostile")]
+pub mod faults;
 #[cfg(feature = "hostile")]
 pub mod hostile;
 pub mod mesh;

@@ -112,8 +112,7 @@ fn options() -> Options {
 }
 
 fn open_disk(disk: Disk) -> Result<Store, StoreError> {
-    let db = Builder::new().create_with_backend(disk).map_err(StoreError::engine)?;
-    Store::start(db, options())
+    Store::open_on(disk, options())
 }
 
 fn intent(n: u8, first_seen_ms: u64) -> IntentRow {
@@ -203,12 +202,11 @@ impl StorageBackend for FailingDisk {
 #[test]
 fn a_failed_sync_answers_nobody_and_ends_the_process() {
     let broken = Arc::new(AtomicBool::new(false));
-    let db = Builder::new().create_with_backend(FailingDisk(Disk::default(), Arc::clone(&broken))).unwrap();
     let fatal = Arc::new(AtomicBool::new(false));
     let mut options = options();
     let seen = Arc::clone(&fatal);
     options.on_fatal = Box::new(move |_| seen.store(true, Ordering::SeqCst));
-    let store = Store::start(db, options).unwrap();
+    let store = Store::open_on(FailingDisk(Disk::default(), Arc::clone(&broken)), options).unwrap();
     store.write_blocking(decide(1)).unwrap();
     broken.store(true, Ordering::SeqCst);
     assert!(matches!(store.write_blocking(decide(2)), Err(StoreError::Stopped)));

@@ -1,7 +1,7 @@
 //! Reading: the same look-ups for write transactions and for snapshots of what is committed.
 
 use limen_policy::succession::{Ages, Lineage};
-use limen_wire::ids::{CharterHash, Epoch, IntentId, KeyId};
+use limen_wire::ids::{CharterHash, Epoch, IntentId, KeyId, SessionId};
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata as _, TableDefinition};
 use serde::de::DeserializeOwned;
 
@@ -227,6 +227,11 @@ impl View {
             chunk = Some((wanted, held));
         }
         Ok((rows, end < last))
+    }
+
+    /// Whether a session of this name was ever started here, of an intent that is not a tombstone yet.
+    pub fn session_seen(&self, session: &SessionId) -> Result<bool, StoreError> {
+        Ok(ok(self.table(SESSIONS)?.get(&ClaimKey::session(session.as_bytes())))?.is_some())
     }
 
     /// How many intents are known.

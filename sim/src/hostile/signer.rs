@@ -1,10 +1,11 @@
 //! An honest signer: the node's own decisions and store, on a clock, a disk and with keys of ours.
 
+mod faulty;
 mod process;
 mod waiting;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -18,17 +19,18 @@ use limen_node::log::{Follower, LogAlarm};
 use limen_node::peers::{self, Talk};
 use limen_node::recent::Recent;
 use limen_node::standing::Standings;
-use limen_node::store::{Options, Store, compaction};
+use limen_node::store::{Options, Store, StoreError, compaction};
 use limen_node::{charters, freezes, upkeep};
 use limen_policy::charter::Charter;
 use limen_wire::error::ApiError;
 use limen_wire::ids::{ClusterId, IntentId, NodeId, RequesterId};
 use limen_wire::keys::SigningKey;
 use limen_wire::pb;
-use redb::Builder;
 
-use super::disk::Disk;
 use crate::Dice;
+use crate::disk::{Disk, Image};
+pub(crate) use faulty::Recording;
+use faulty::{Faulty, Promised};
 pub(crate) use process::Process;
 pub(crate) use waiting::wait;
 
@@ -60,7 +62,7 @@ pub(crate) struct Files {
 
 /// A disk as it was, to be put back one day, and how far the journal on it goes.
 struct OldDisk {
-    disk: Disk,
+    image: Image,
     records: u64,
 }
 
@@ -75,6 +77,11 @@ pub(crate) struct Signer {
     node: NodeId,
     identity: &'static SigningKey,
     boots: u64,
+    /// A write failed: the daemon would have ended itself.
+    dead: Arc<AtomicBool>,
+    faulty: Faulty,
+    recording: Option<Recording>,
+    promised: Promised,
     /// How long it has truly been running, over all starts, in milliseconds.
     pub true_uptime: u64,
 }
@@ -91,7 +98,7 @@ impl Signer {
         let dial = Dial { wall: AtomicU64::new(wall_ms), running: AtomicU64::new(0) };
         let keys = facts.map(|facts| (facts.public.key.clone(), Arc::new(facts))).into_iter().collect();
         Self {
-            disk: blank(&node),
+            disk: Disk::holding(blank(&node)),
             old: None,
             keys: Arc::new(RwLock::new(keys)),
             dial: Arc::new(dial),
@@ -100,6 +107,10 @@ impl Signer {
             node,
             identity,
             boots: 0,
+            dead: Arc::default(),
+            faulty: Faulty::default(),
+            recording: None,
+            promised: Promised::default(),
             true_uptime: 0,
         }
     }
@@ -132,7 +143,7 @@ impl Signer {
     /// Asks its peers what a daemon asks every few seconds.
     pub(crate) fn ask_peers(&self) {
         let Some(process) = &self.process else { return };
-        peers::ask_for_records(process).expect("questions");
+        self.kept(peers::ask_for_records(process));
         peers::ask_for_standing(process);
     }
 
@@ -145,13 +156,13 @@ impl Signer {
     /// Until everything that it has queued for its disk is there.
     pub(crate) fn flush(&self) {
         let Some(decisions) = self.decisions() else { return };
-        decisions.store.write_blocking(|_| Ok(())).expect("a write");
+        self.kept(decisions.store.write_blocking(|_| Ok(())));
     }
 
     /// Keeps a copy of its disk; how far the journal on it goes.
     pub(crate) fn keep_disk(&mut self) -> Option<u64> {
-        let records = self.decisions()?.store.view().and_then(|view| view.head()).expect("a head").length;
-        self.old = Some(OldDisk { disk: self.disk.synced(), records });
+        let records = self.kept(self.decisions()?.store.view().and_then(|view| view.head()))?.length;
+        self.old = Some(OldDisk { image: self.disk.durable(), records });
         Some(records)
     }
 
@@ -164,7 +175,8 @@ impl Signer {
     pub(crate) fn put_back(&mut self) {
         self.process = None;
         if let Some(old) = self.old.take() {
-            self.disk = old.disk;
+            self.promised = Promised::default();
+            self.insert(old.image);
         }
     }
 
@@ -210,30 +222,9 @@ impl Signer {
             return false;
         }
         self.boots += 1;
-        let store = open(&self.disk, &self.node, self.boots);
-        let before = store.view().expect("a view").uptime().expect("an uptime");
-        let clock: Arc<dyn Clock> = Arc::<Dial>::clone(&self.dial);
-        let running = Running::new(clock, before);
-        let (mut boot, now) = ([0; 16], running.now());
-        let file = &self.files.charters[version];
-        let charter = if self.files.live {
-            let begun = charters::begin(&store, Charter::clone(file), self.files.texts[version].clone(), now);
-            match wait(begun) {
-                Ok(in_force) => Arc::new(in_force),
-                Err(_) => return false,
-            }
-        } else {
-            Arc::clone(file)
-        };
-        let known = store.view().expect("a view").lineage().expect("a lineage");
-        let other = known.is_none_or(|lineage| lineage.in_force() != charter.hash());
-        boot[..8].copy_from_slice(&self.boots.to_be_bytes());
-        let pinned = other.then(|| Charter::clone(&charter));
-        let starting = store.write_blocking(move |txn| {
-            upkeep::boot_record(txn, boot, now.wall)?;
-            pinned.map_or(Ok(()), |charter| charters::pin(txn, &charter, String::new(), now))
-        });
-        starting.expect("a boot record");
+        self.dead.store(false, Ordering::Relaxed);
+        let started = self.prepare(version);
+        let Some(Some((store, running, charter))) = self.kept(started) else { return false };
         self.process = Some(Process {
             me: self.node.clone(),
             identity: self.identity,
@@ -253,10 +244,38 @@ impl Signer {
         true
     }
 
+    /// Opens the store, and notes there that a process runs and under which charter; `None` if the file is refused.
+    fn prepare(&self, version: usize) -> Result<Option<(Store, Running, Arc<Charter>)>, StoreError> {
+        let store = open(&self.disk, &self.node, self.boots, &self.dead)?;
+        let before = store.view()?.uptime()?;
+        let clock: Arc<dyn Clock> = Arc::<Dial>::clone(&self.dial);
+        let running = Running::new(clock, before);
+        let (mut boot, now) = ([0; 16], running.now());
+        let file = &self.files.charters[version];
+        let charter = if self.files.live {
+            let begun = charters::begin(&store, Charter::clone(file), self.files.texts[version].clone(), now);
+            match wait(begun) {
+                Ok(in_force) => Arc::new(in_force),
+                Err(_) => return Ok(None),
+            }
+        } else {
+            Arc::clone(file)
+        };
+        let known = store.view()?.lineage()?;
+        let other = known.is_none_or(|lineage| lineage.in_force() != charter.hash());
+        boot[..8].copy_from_slice(&self.boots.to_be_bytes());
+        let pinned = other.then(|| Charter::clone(&charter));
+        store.write_blocking(move |txn| {
+            upkeep::boot_record(txn, boot, now.wall)?;
+            pinned.map_or(Ok(()), |charter| charters::pin(txn, &charter, String::new(), now))
+        })?;
+        Ok(Some((store, running, charter)))
+    }
+
     /// Puts versions in force whose moment has come.
     pub(crate) fn consider(&self) {
         if let Some(process) = self.process.as_ref().filter(|_| self.files.live) {
-            wait(charters::consider(process)).expect("a look at the charters");
+            self.kept(wait(charters::consider(process)));
         }
     }
 
@@ -266,44 +285,46 @@ impl Signer {
         let left = power.map(|dice| self.disk.after_power_cut(dice));
         drop(process);
         if let Some(left) = left {
-            self.disk = left;
+            self.insert(left);
         }
     }
 
     /// Its disk is taken away: what a signer without memory is like.
     pub(crate) fn wipe(&mut self) {
-        self.disk = blank(&self.node);
+        self.promised = Promised::default();
+        self.insert(blank(&self.node));
     }
 
     /// Notes how long it has been running.
     pub(crate) fn tick(&self) {
         let Some(decisions) = self.decisions() else { return };
         let uptime: Uptime = decisions.now.uptime;
-        decisions.store.write_blocking(move |txn| txn.put_uptime(uptime)).expect("a write");
+        self.kept(decisions.store.write_blocking(move |txn| txn.put_uptime(uptime)));
     }
 
     /// Ends the freezes that people have lifted, if their delay has run.
     pub(crate) fn lift(&self) {
         let Some(decisions) = self.decisions() else { return };
-        let view = decisions.store.view().expect("a view");
-        let named = view.freeze_rows().expect("freezes").iter().any(|(_, row)| !row.lifters.is_empty());
-        if named || view.automatic_rows().expect("freezes").iter().any(|(_, row)| !row.lifters.is_empty()) {
+        let named = decisions.store.view().and_then(|view| {
+            let by_people = view.freeze_rows()?.iter().any(|(_, row)| !row.lifters.is_empty());
+            Ok(by_people || view.automatic_rows()?.iter().any(|(_, row)| !row.lifters.is_empty()))
+        });
+        if self.kept(named) == Some(true) {
             let (charter, now) = (Arc::clone(&decisions.charter), decisions.now);
-            decisions.store.write_blocking(move |txn| freezes::lift_due(txn, &charter, now)).expect("a write");
+            self.kept(decisions.store.write_blocking(move |txn| freezes::lift_due(txn, &charter, now)));
         }
     }
 
     /// Whom it has frozen by itself, by which freeze, if it runs.
     pub(crate) fn own_freezes(&self) -> Option<Vec<(RequesterId, IntentId)>> {
-        let rows = self.decisions()?.store.view().and_then(|view| view.automatic_rows()).expect("freezes");
+        let rows = self.kept(self.decisions()?.store.view().and_then(|view| view.automatic_rows()))?;
         Some(rows.into_iter().map(|(requester, row)| (requester, IntentId::new(row.id))).collect())
     }
 
     /// Whether it has noted a request, if it runs.
     pub(crate) fn holds(&self, id: &IntentId) -> bool {
-        let holds =
-            |decisions: Decisions<'_>| decisions.store.view().expect("a view").intent(id).expect("a row").is_some();
-        self.decisions().is_some_and(holds)
+        let Some(decisions) = self.decisions() else { return false };
+        self.kept(decisions.store.view().and_then(|view| view.intent(id))).flatten().is_some()
     }
 
     /// Forgets what has ended and was seen longer ago than this.
@@ -311,7 +332,7 @@ impl Signer {
         let Some(decisions) = self.decisions() else { return };
         let Now { wall, .. } = decisions.now;
         let before = wall.minus(Duration::from_secs(seconds));
-        decisions.store.write_blocking(move |txn| compaction::step(txn, before, wall)).expect("a write");
+        self.kept(decisions.store.write_blocking(move |txn| compaction::step(txn, before, wall)));
     }
 }
 
@@ -321,7 +342,7 @@ pub(crate) fn node(index: u8) -> NodeId {
 }
 
 /// What it draws is different at every machine and start, and the same in every run.
-fn open(disk: &Disk, node: &NodeId, boots: u64) -> Store {
+fn open(disk: &Disk, node: &NodeId, boots: u64, dead: &Arc<AtomicBool>) -> Result<Store, StoreError> {
     let mut options = Options::new(node.clone(), ClusterId::new("sim").expect("a name"));
     let seed = node.as_str().bytes().fold(boots, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
     let dice = Mutex::new(Dice::new(seed));
@@ -332,19 +353,24 @@ fn open(disk: &Disk, node: &NodeId, boots: u64) -> Store {
         bytes.chunks_mut(8).zip(words).for_each(|(place, word)| place.copy_from_slice(&word.to_be_bytes()));
         bytes
     });
-    options.on_fatal = Box::new(|error| panic!("a simulated store failed: {error}"));
-    let db = Builder::new().set_cache_size(4 << 20).create_with_backend(disk.clone()).expect("a database");
-    Store::start(db, options).expect("a store")
+    let (broken, dead, marked) = (disk.clone(), Arc::clone(dead), disk.clone());
+    options.on_fatal = Box::new(move |error| {
+        assert!(broken.struck(), "a simulated store failed: {error}");
+        dead.store(true, Ordering::Relaxed);
+    });
+    options.on_commit = Box::new(move |_| marked.mark());
+    (options.check, options.cache) = (false, 4 << 20);
+    Store::open_on(disk.clone(), options)
 }
 
-/// A disk with a store that has just been made: made once for each name, for all runs.
-fn blank(node: &NodeId) -> Disk {
-    static BLANK: OnceLock<Mutex<HashMap<NodeId, Disk>>> = OnceLock::new();
+/// What is on a disk with a store that has just been made: made once for each name, for all runs.
+pub(crate) fn blank(node: &NodeId) -> Image {
+    static BLANK: OnceLock<Mutex<HashMap<NodeId, Image>>> = OnceLock::new();
     let mut made = BLANK.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-    let disk = made.entry(node.clone()).or_insert_with(|| {
+    let image = made.entry(node.clone()).or_insert_with(|| {
         let disk = Disk::default();
-        drop(open(&disk, node, 0));
-        disk
+        drop(open(&disk, node, 0, &Arc::default()).expect("a store"));
+        disk.seen()
     });
-    disk.copy()
+    image.clone()
 }

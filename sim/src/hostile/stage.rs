@@ -3,6 +3,7 @@
 mod asking;
 mod automatic;
 mod charters;
+mod faults;
 mod freezing;
 mod hearing;
 mod log;
@@ -25,7 +26,7 @@ use super::people;
 use super::plan::Plan;
 use super::program::{Label, Step};
 use super::shares::Shares;
-use super::signer::{Files, Signer};
+use super::signer::{Files, Recording, Signer};
 use crate::Dice;
 use automatic::OwnFreezes;
 use charters::Line;
@@ -40,6 +41,9 @@ const BEGIN_MS: u64 = 1_800_000_000_000;
 
 /// How often each thing happened in a run, by a fixed word.
 pub type Counts = BTreeMap<&'static str, u64>;
+
+/// A record on its way to a signer.
+type News = (u8, pb::Envelope);
 
 /// A request that a requester signed.
 struct Asked {
@@ -86,7 +90,7 @@ pub(crate) struct Stage {
     signed: BTreeSet<Label>,
     /// Permissions that should not have been given, by session: no loss before there is a signature.
     wrong: BTreeMap<usize, Violation>,
-    news: VecDeque<(u8, pb::Envelope)>,
+    news: VecDeque<News>,
     post: Post,
     books: Books,
     findings: Findings,
@@ -101,6 +105,11 @@ pub(crate) struct Stage {
 impl Stage {
     /// All honest signers run under the first version of the charter.
     pub(crate) fn new(plan: Plan, shares: Arc<Shares>, flaw: Option<Flaw>) -> Self {
+        Self::recorded(plan, shares, flaw, None)
+    }
+
+    /// The same, and every disk is recorded.
+    pub(crate) fn recorded(plan: Plan, shares: Arc<Shares>, flaw: Option<Flaw>, recording: Option<&Recording>) -> Self {
         // A flawed signer reads another charter than the judge.
         let read = flaw.map_or_else(|| plan.clone(), |flaw| flaw.charter(&plan));
         let versions = 0..plan.versions.len();
@@ -111,6 +120,7 @@ impl Stage {
             let facts = has_share.then(|| shares.facts(&plan, index));
             let name = NodeId::new(plan.member_name(index)).expect("a name");
             let mut signer = Signer::new(name, people::machine_key(index), facts, Arc::clone(&files), BEGIN_MS);
+            recording.into_iter().for_each(|recording| signer.record(recording));
             signer.start(0);
             signer
         };
@@ -202,7 +212,9 @@ impl Stage {
     /// Plays one step.
     pub(crate) fn play(&mut self, step: &Step) -> Result<(), Violation> {
         self.note(step.to_string());
+        let news = self.news.front().cloned();
         self.act(step)?;
+        self.after_faults(step, news)?;
         self.look_at_charters();
         self.look_at_own_freezes()
     }

@@ -55,6 +55,10 @@ impl Stage {
         let deaf = self.flaw == Some(Flaw::Deaf);
         let heard = self.signer(signer).and_then(Signer::process).filter(|_| !deaf);
         let heard = heard.map(|process| wait(peers::hear(process, record.clone())));
+        if self.signer(signer).is_some_and(Signer::is_dead) {
+            // Nobody was answered; whoever brought it brings it again.
+            return;
+        }
         let answer = heard.as_ref().map_or(&Ok(false), |heard| &heard.answer);
         match answer {
             Ok(_) => self.count("bad news taken"),

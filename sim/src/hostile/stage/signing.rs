@@ -111,6 +111,9 @@ impl Stage {
             moment,
         };
         self.count("permitted");
+        if let Some(one) = self.signer_mut(token.signer) {
+            one.promise(&token.permit);
+        }
         let other_charter = token.permit.record().charter != *self.files.charters[moment.version].hash().as_bytes();
         let other_session = *token.permit.session() != SessionId::new(session_id(token.session));
         self.tokens.push(token);
@@ -171,7 +174,8 @@ impl Stage {
     fn keep(&self, request: Label, session: usize, set: &[u8], signature: &[u8]) {
         let Some(id) = self.asked.get(&request).map(|asked| asked.id) else { return };
         for signer in set {
-            let Some(decisions) = self.signer(*signer).and_then(|one| one.decisions()) else { continue };
+            let Some(one) = self.signer(*signer) else { continue };
+            let Some(decisions) = one.decisions() else { continue };
             let token = self.tokens.iter().rfind(|token| token.session == session && token.signer == *signer);
             let (session, now) = (session_id(session).to_vec(), decisions.now);
             let stored =
@@ -179,7 +183,7 @@ impl Stage {
             let leaf =
                 token.and_then(|token| admission::signature_leaf(&decisions.charter, &token.permit, &stored, now));
             let keeping = decisions.store.write_blocking(move |txn| admission::keep(txn, id, (stored, leaf), now.wall));
-            keeping.expect("a write");
+            one.kept(keeping);
         }
     }
 }

@@ -210,6 +210,9 @@ impl Stage {
         let sender = NodeId::new(self.plan.member_name(*from)).expect("a name");
         let read = wait(peers::read(process, &sender, talk.clone()));
         signer.flush();
+        if signer.is_dead() {
+            return;
+        }
         let (uptime, clock_ms) = (signer.true_uptime, signer.wall_ms());
         match read {
             Ok(()) => {
@@ -237,10 +240,12 @@ impl Stage {
         self.charter_shown(signer, record);
         let mark = self.mark(record);
         self.word(record).into_iter().for_each(|word| self.heed(signer, word));
-        let kept = self.signer(signer).and_then(|one| one.decisions()).is_some_and(|decisions| {
-            let view = decisions.store.view().expect("a view");
-            let rows = view.stops_after(0, usize::MAX, usize::MAX).expect("stop records");
+        let kept = self.signer(signer).is_some_and(|one| {
+            let rows = one
+                .decisions()
+                .map(|decisions| decisions.store.view().and_then(|view| view.stops_after(0, usize::MAX, usize::MAX)));
             let bytes = prost::Message::encode_to_vec(record);
+            let rows = rows.and_then(|rows| one.kept(rows)).unwrap_or_default();
             rows.iter().any(|row| row.envelope == bytes)
         });
         if !kept || !self.post.held.entry(signer).or_default().insert(mark) {

@@ -1,0 +1,158 @@
+//! `limen-campaign`: disks that are cut, refused, spoilt and put back. `cargo xtask campaign` builds and starts it.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks on its standard streams")]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Parser;
+use limen_sim::faults::{Campaign, Found};
+use serde::{Deserialize, Serialize};
+
+/// Break a signer's disks, and look what is left.
+#[derive(Debug, Parser)]
+#[command(name = "limen-campaign")]
+struct Args {
+    /// crash-points, disk, bitrot or rollback.
+    campaign: String,
+    /// As many rounds as with every change. Without it, the long run.
+    #[arg(long)]
+    short: bool,
+    /// So many rounds instead.
+    #[arg(long)]
+    rounds: Option<u64>,
+    /// Play one round and tell everything that it broke.
+    #[arg(long, conflicts_with_all = ["rounds", "resume", "short"])]
+    round: Option<u64>,
+    /// Go on where this file says, and keep it up to date. A file that is not there is begun.
+    #[arg(long)]
+    resume: Option<PathBuf>,
+    /// Write the result here.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// What is broken is told so often.
+const SHOWN: usize = 10;
+
+/// How far a campaign has come.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct State {
+    campaign: String,
+    /// Rounds below this are done.
+    next: u64,
+    rounds: u64,
+    seconds: f64,
+    found: Found,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("limen-campaign: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<bool> {
+    let names = Campaign::ALL.map(|(name, _)| name).join(", ");
+    let Some(campaign) = Campaign::named(&args.campaign) else {
+        bail!("there is no campaign `{}`; there are {names}", args.campaign)
+    };
+    // A panic of ours is a finding, told with its round; the hook would tell it once more for each thread.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut state = match &args.resume {
+        Some(file) if file.exists() => read(file, campaign)?,
+        _ => State {
+            campaign: campaign.name().to_owned(),
+            next: args.round.unwrap_or(0),
+            rounds: 0,
+            seconds: 0.0,
+            found: Found::default(),
+        },
+    };
+    state.rounds = args.rounds.unwrap_or_else(|| campaign.rounds(!args.short)).max(state.next);
+    if let Some(round) = args.round {
+        state.rounds = round + 1;
+    }
+    let before = state.seconds;
+    let (started, state) = (Instant::now(), Mutex::new(state));
+    play(campaign, &state, args.resume.as_deref(), || before + started.elapsed().as_secs_f64())?;
+    let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(file) = &args.json {
+        write(file, &state)?;
+    }
+    tell(&state);
+    Ok(state.found.violations.is_empty())
+}
+
+/// Plays rounds on all processors; they are added in their order, so that the state is always a beginning.
+fn play(campaign: Campaign, state: &Mutex<State>, file: Option<&Path>, seconds: impl Fn() -> f64 + Sync) -> Result<()> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    let stop = AtomicBool::new(false);
+    while !stop.load(Ordering::Relaxed) {
+        let (next, rounds) = {
+            let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            (state.next, state.rounds)
+        };
+        if next >= rounds {
+            return Ok(());
+        }
+        let end = rounds.min(next + threads);
+        let found = std::thread::scope(|scope| {
+            let handles: Vec<_> =
+                (next..end).map(|round| (round, scope.spawn(move || campaign.round(round)))).collect();
+            handles.into_iter().map(|(round, handle)| (round, handle.join())).collect::<Vec<_>>()
+        });
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        for (round, found) in found {
+            let Ok(found) = found else { bail!("round {round} ended its thread") };
+            state.found.add(round, found);
+        }
+        (state.next, state.seconds) = (end, seconds());
+        if let Some(file) = file {
+            write(file, &state)?;
+        }
+    }
+    Ok(())
+}
+
+fn read(file: &Path, campaign: Campaign) -> Result<State> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("could not read {}", file.display()))?;
+    let state: State = serde_json::from_str(&text).with_context(|| format!("{} is no campaign", file.display()))?;
+    if state.campaign != campaign.name() {
+        bail!("{} is of the campaign {}, not {}", file.display(), state.campaign, campaign.name());
+    }
+    Ok(state)
+}
+
+fn write(file: &Path, state: &State) -> Result<()> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("could not make {}", folder.display()))?;
+    }
+    let beside = file.with_extension("new");
+    let text = serde_json::to_string_pretty(state)? + "\n";
+    std::fs::write(&beside, text).with_context(|| format!("could not write {}", beside.display()))?;
+    std::fs::rename(&beside, file).with_context(|| format!("could not write {}", file.display()))
+}
+
+fn tell(state: &State) {
+    let State { campaign, next, seconds, found, .. } = state;
+    for what in found.violations.iter().take(SHOWN) {
+        eprintln!("{what}");
+    }
+    let outcomes: Vec<String> = found.outcomes.iter().map(|(what, count)| format!("{count} {what}")).collect();
+    println!(
+        "{campaign}: {next} rounds, {} tried, {} violations; {}; {seconds:.0} s",
+        found.tried,
+        found.violations.len(),
+        outcomes.join(", ")
+    );
+}
