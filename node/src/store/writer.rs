@@ -112,6 +112,9 @@ fn commit(
 ) -> Result<(Vec<Reply>, Head), StoreError> {
     let mut write = db.begin_write().map_err(StoreError::engine)?;
     write.set_durability(Durability::Immediate).map_err(StoreError::engine)?;
+    // The new root is durable before anything points at it, so that after a crash one bit that has turned over in it is damage,
+    // not a reason to take the commit before for the last one.
+    write.set_two_phase_commit(true);
     let mut replies = Vec::with_capacity(batch.len());
     let head = {
         let mut txn = Txn::new(&write, head, draw)?;
