@@ -165,7 +165,7 @@ impl Store {
         builder.set_cache_size(options.cache).set_check_integrity_on_open(options.check);
         let db = match options.medium.take() {
             Some(medium) => builder.create_with_backend(medium).map_err(StoreError::engine)?,
-            None => open_file(folder, &builder)?,
+            None => open_file(folder, &builder, &options)?,
         };
         Self::start(db, options)
     }
@@ -223,14 +223,31 @@ impl Store {
     }
 }
 
-fn open_file(folder: &Path, builder: &Builder) -> Result<Database, StoreError> {
+/// A new file comes into its place whole: what a power cut leaves of a making is made again, and needs nobody.
+fn open_file(folder: &Path, builder: &Builder, options: &Options) -> Result<Database, StoreError> {
     let failed = |source| StoreError::Folder { path: folder.display().to_string(), source };
     std::fs::create_dir_all(folder).map_err(failed)?;
     let file: PathBuf = folder.join("limen-node.redb");
-    let db = builder.create(&file).map_err(|error| match error {
-        redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: file.display().to_string() },
-        other => StoreError::engine(other),
-    })?;
+    let open = |file: &Path| {
+        builder.create(file).map_err(|error| match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: file.display().to_string() },
+            other => StoreError::engine(other),
+        })
+    };
+    if !file.try_exists().map_err(failed)? {
+        let beside = folder.join("limen-node.redb.new");
+        let db = match open(&beside) {
+            Err(StoreError::Engine(_)) if beside.try_exists().map_err(failed)? => {
+                std::fs::remove_file(&beside).map_err(failed)?;
+                open(&beside)?
+            }
+            other => other?,
+        };
+        schema::prepare(&db, options)?;
+        drop(db);
+        std::fs::rename(&beside, &file).map_err(failed)?;
+    }
+    let db = open(&file)?;
     // The directory entry of a new file is not durable until its folder is synced.
     std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
     Ok(db)

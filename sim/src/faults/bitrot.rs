@@ -15,6 +15,8 @@ use crate::hostile::Case;
 
 /// Bits of a round.
 pub(super) const FLIPS: u64 = 100;
+/// Bytes at the beginning on which everything else hangs: redb's header with both of its commits.
+const HEAD: u64 = 320;
 /// One of so many harmless flips is followed by a signature.
 const SIGN_EVERY: u64 = 16;
 
@@ -24,7 +26,13 @@ struct Signer {
     /// After a stop in order, and after one without.
     images: [Image; 2],
     content: [u8; 32],
+    /// What it was one commit before.
+    before: [u8; 32],
 }
+
+/// Where redb keeps which of its two commits is the last, as one bit (redb 4.5, `docs/design.md`, "god byte"). After a crash
+/// nothing in the file can tell a bit turned over there from a commit that was on its way.
+const LAST_COMMIT: (u64, u8) = (9, 0);
 
 pub(super) fn round(number: u64) -> Found {
     let mut found = Found::default();
@@ -47,13 +55,16 @@ fn signer(number: u64) -> Signer {
     let (node, tape) = tapes.into_iter().next().expect("a signer");
     assert_eq!(node, keys::node(), "the first one");
     let provider = Provider::new(&format!("bitrot-{number}"));
-    let disk = Disk::holding(tape.end());
+    let (disk, tape) = Disk::recorded(tape.end());
     let store = open_disk(disk.clone(), &node, true).expect("a store");
     keys::live(&store, &provider);
     let content = store.view().and_then(|view| view.content()).expect("its content");
     let running = disk.seen();
     drop(store);
-    Signer { provider, images: [disk.seen(), running], content }
+    let marks = tape.lock().unwrap_or_else(std::sync::PoisonError::into_inner).at_marks();
+    let last = marks.into_iter().rev().nth(1).expect("two commits");
+    let before = super::opening::content(last, &node).expect("its content");
+    Signer { provider, images: [disk.seen(), running], content, before }
 }
 
 /// A place in the file: anywhere, where something was written, or in the first page, on which all depends.
@@ -65,7 +76,7 @@ fn place(image: &Image, dice: &mut Dice) -> (u64, &'static str) {
             let page = pages.get(dice.index(pages.len()).unwrap_or(0)).copied().unwrap_or(0);
             (page + dice.below(4096), "in a page")
         }
-        _ => (dice.below(320), "in the head"),
+        _ => (dice.below(HEAD), "in the head"),
     }
 }
 
@@ -77,35 +88,51 @@ fn in_store(signer: &Signer, dice: &mut Dice, found: &mut Found) {
     image.flip(offset, bit);
     let after = ["a stop", "a crash"][stopped];
     let try_it = found.tried.is_multiple_of(SIGN_EVERY);
+    let old_one = stopped == 1 && (offset, bit) == LAST_COMMIT;
     match caught(|| start(image, signer, try_it)) {
+        Ok(Err(Wrong::Before)) if old_one => {
+            found.count("the bit that names the last commit: one commit older, for peers to notice")
+        }
         Ok(Ok(outcome)) => found.count(format!("store, {region}: {outcome}")),
-        Ok(Err(what)) => found.broken(format!("byte {offset}, bit {bit} of the store after {after}: {what}")),
+        Ok(Err(what)) => found.broken(format!("byte {offset}, bit {bit} of the store after {after}: {what:?}")),
         Err(panic) => found.broken(format!("byte {offset}, bit {bit} of the store after {after}: panicked: {panic}")),
     }
 }
 
-/// A start on a spoilt store; `Err` is what must not be.
-fn start(image: Image, signer: &Signer, try_it: bool) -> Result<&'static str, String> {
+/// What must not be.
+#[derive(Debug)]
+enum Wrong {
+    /// What the store was one commit before is served.
+    Before,
+    /// Something else is.
+    Other,
+    /// Damage is found only when something is read.
+    Late(String),
+    /// The share is not what it was.
+    Share(String),
+}
+
+/// A start on a spoilt store.
+fn start(image: Image, signer: &Signer, try_it: bool) -> Result<&'static str, Wrong> {
     let store = match open(image, &keys::node()) {
         Ok(store) => store,
         Err(error) => return Ok(name(&error)),
     };
-    let view = store.view().map_err(|error| format!("a view is refused late: {error}"))?;
-    match view.content() {
-        Err(error) => return Err(format!("damage is found only on reading: {error}")),
-        Ok(content) if content != signer.content => {
-            return Err("other content is served as if it were right".to_owned());
-        }
-        Ok(_) => {}
+    let read = store.view().and_then(|view| Ok((view.content()?, view)));
+    let (content, view) = read.map_err(|error| Wrong::Late(error.to_string()))?;
+    match content {
+        content if content == signer.content => {}
+        content if content == signer.before => return Err(Wrong::Before),
+        _ => return Err(Wrong::Other),
     }
     if !try_it {
         return Ok("harmless");
     }
-    match keys::read(&store, &view, &signer.provider)? {
-        None => Err("the share is gone".to_owned()),
+    match keys::read(&store, &view, &signer.provider).map_err(Wrong::Share)? {
+        None => Err(Wrong::Share("it is gone".to_owned())),
         Some(share) => match keys::signs(share) {
             true => Ok("harmless, and signs"),
-            false => Err("the share makes a wrong signature".to_owned()),
+            false => Err(Wrong::Share("it makes a wrong signature".to_owned())),
         },
     }
 }

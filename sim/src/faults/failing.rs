@@ -12,6 +12,9 @@ use crate::hostile::{Case, Trouble};
 /// Rounds of every change: one program each.
 pub(super) const SHORT: u64 = 4;
 
+/// Steps that a violation is told with.
+const TOLD: usize = 12;
+
 /// Programs of a round are drawn from the kinds in turn.
 pub(super) fn round(number: u64) -> Found {
     let mut found = Found::default();
@@ -32,7 +35,14 @@ pub(super) fn round(number: u64) -> Found {
                 let ended = report.counts.contains_key("disk failed, restarted");
                 found.count(format!("{}: {}", kind.as_str(), if ended { "stopped and restarted" } else { "went on" }));
                 if let Some(violation) = report.violation {
-                    found.broken(format!("{at}: {violation}"));
+                    let last = report
+                        .trace
+                        .iter()
+                        .rev()
+                        .take(TOLD)
+                        .rev()
+                        .fold(String::new(), |all, line| all + "\n    " + line);
+                    found.broken(format!("{at}: {violation}; the last steps:{last}"));
                 }
             }
             Err(panic) => found.broken(format!("{at}: panicked: {panic}")),

@@ -17,7 +17,7 @@ use limen_wire::ids::{
 };
 
 use super::opening::open_disk;
-use crate::disk::{Disk, Image, Tape};
+use crate::disk::{Disk, Tape};
 use crate::{Mesh, Weather};
 
 /// Whose disks they are.
@@ -201,7 +201,10 @@ pub(super) fn read(store: &Store, view: &View, provider: &Provider) -> Result<Op
 /// A recording of a new store in which a key is made, and the provider that goes with it.
 pub(super) fn story(number: u64) -> (Provider, Tape) {
     let provider = Provider::new(&format!("story-{number}"));
-    let (disk, tape) = Disk::recorded(Image::default());
+    // A new file comes into its place whole, so that no disk begins emptier than this.
+    let blank = Disk::default();
+    drop(open_disk(blank.clone(), &node(), true).expect("a store"));
+    let (disk, tape) = Disk::recorded(blank.seen());
     let store = open_disk(disk, &node(), true).expect("a store");
     live(&store, &provider);
     drop(store);

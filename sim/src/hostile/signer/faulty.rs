@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, atomic::Ordering};
 
+use limen_node::decisions::Decisions;
 use limen_node::guard::SignToken;
 use limen_node::store::journal::Head;
 use limen_node::store::{JournalAt, StoreError, View};
@@ -79,7 +80,9 @@ impl Signer {
 
     /// Its process would have ended itself, or could not start.
     pub(crate) fn is_dead(&self) -> bool {
-        self.dead.load(Ordering::Relaxed)
+        // Callers hear that a write has failed a moment before the process ends: who asks again waits until it has.
+        let ends = |decisions: Decisions<'_>| decisions.store.write_blocking(|_| Ok(())).is_err();
+        self.dead.load(Ordering::Relaxed) || self.disk.struck() && self.decisions().is_some_and(ends)
     }
 
     /// What the store gave; nothing where the disk has failed as planned, which ends the process.
