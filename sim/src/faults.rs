@@ -9,6 +9,7 @@ mod crash;
 mod failing;
 mod keys;
 mod opening;
+mod rollback;
 #[cfg(test)]
 mod tests;
 
@@ -26,12 +27,18 @@ pub enum Campaign {
     Disk,
     /// Bits turn over at rest.
     Bitrot,
+    /// Older disks are put back.
+    Rollback,
 }
 
 impl Campaign {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Self); 3] =
-        [("crash-points", Self::CrashPoints), ("disk", Self::Disk), ("bitrot", Self::Bitrot)];
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("crash-points", Self::CrashPoints),
+        ("disk", Self::Disk),
+        ("bitrot", Self::Bitrot),
+        ("rollback", Self::Rollback),
+    ];
 
     /// By its name.
     pub fn named(name: &str) -> Option<Self> {
@@ -50,6 +57,8 @@ impl Campaign {
             (Self::CrashPoints, true) => crash::SHORT * 20,
             (Self::Disk, false) => failing::SHORT,
             (Self::Disk, true) => failing::SHORT * 20,
+            (Self::Rollback, false) => rollback::SHORT,
+            (Self::Rollback, true) => rollback::SHORT * 20,
             (Self::Bitrot, false) => 2_000 / bitrot::FLIPS,
             (Self::Bitrot, true) => 100_000 / bitrot::FLIPS,
         }
@@ -61,6 +70,7 @@ impl Campaign {
             Self::CrashPoints => crash::round(number),
             Self::Disk => failing::round(number),
             Self::Bitrot => bitrot::round(number),
+            Self::Rollback => rollback::round(number),
         };
         caught(play).unwrap_or_else(|panic| {
             let mut found = Found::default();

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks on its standard streams")]
 
 mod bench;
+mod campaign;
 mod command;
 mod mutants;
 mod setup;
@@ -33,6 +34,9 @@ Commands:
   bench [args…]  build with optimisation and measure; every argument goes to `limen-bench`
   sim [args…]    play programs of a hostile coordinator against signers and judge every signature:
                  --seeds N, --from K, --statistics; --seed N replays one
+  campaign NAME  break a signer's disk and look what is left: crash-points, disk, bitrot or rollback; goes on where it was
+                 stopped. Options: --short (as with every change), --rounds N, --round N, --resume FILE,
+                 --json FILE
   mutants        plant known defects, one after the other, in a copy of the tree: each must be found.
                  Options: --only N, --rotate K (K of them, others each day), --check (they still apply)
   tidy           crate arrows, lengths, links, to-do form, machine paths, wire schema, ADRs, purity.
@@ -69,6 +73,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "test" => verify::main(&workspace, rest),
         "bench" => bench::main(&workspace, rest),
         "sim" => sim::main(&workspace, rest),
+        "campaign" => campaign::main(&workspace, rest),
         "mutants" => mutants::main(&workspace, rest),
         "tidy" => tidy::main(&workspace, rest),
         "setup" => setup::main(&workspace, rest),

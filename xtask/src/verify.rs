@@ -7,20 +7,21 @@ use anyhow::{Result, bail};
 
 use crate::setup::{self, Need, Network};
 use crate::workspace::Workspace;
-use crate::{command, mutants, sim, switches, tidy};
+use crate::{campaign, command, mutants, sim, switches, tidy};
 
 const HELP: &str = "\
 Check everything that must hold before a change lands.
 
 Usage: cargo xtask test [--quick] [--offline]
 
-  --quick     leave out the dependency check, the documentation and its examples, the simulation and the five defects
+  --quick     leave out the dependency check, the documentation and its examples, the simulation, the campaigns and
+              the five defects
   --offline   install nothing; a phase whose tool is not there is skipped, and the summary says so;
               tests that need packages that are not there pass without them (LIMEN_OFFLINE=1)
 
 Phases: setup, format, tidy, planted defects (that they still apply), dependencies, lints, documentation, build,
-examples in the documentation, tests, simulation (20 000 seeds), and five of the planted defects, others each day: each
-must be found.
+examples in the documentation, tests, simulation (20 000 seeds), campaigns against disks, and five of the planted defects,
+others each day: each must be found.
 The first failure ends the run; the summary at the end names it.";
 
 /// What is built beside the default: the measuring program and the simulation, which no other crate needs.
@@ -64,6 +65,7 @@ const PHASES: &[Phase] = &[
     ("doc examples", doc_examples),
     ("tests", tests),
     ("simulation", simulation),
+    ("campaigns", campaigns),
     ("five defects", five_defects),
 ];
 
@@ -239,6 +241,17 @@ fn simulation(workspace: &Workspace, options: Options) -> Result<Outcome> {
         return Ok(Outcome::Skipped("--quick".to_owned()));
     }
     command::run(sim::command(workspace)?.args(["--seeds", &SEEDS.to_string()]))?;
+    Ok(Outcome::Passed)
+}
+
+fn campaigns(workspace: &Workspace, options: Options) -> Result<Outcome> {
+    if options.quick {
+        return Ok(Outcome::Skipped("--quick".to_owned()));
+    }
+    let program = campaign::program(workspace)?;
+    for name in campaign::NAMES {
+        command::run(Command::new(program.get_program()).args([name, "--short"]))?;
+    }
     Ok(Outcome::Passed)
 }
 

@@ -107,9 +107,9 @@ enum Wrong {
     /// Something else is.
     Other,
     /// Damage is found only when something is read.
-    Late(String),
+    Late(#[expect(dead_code, reason = "told by its Debug form")] String),
     /// The share is not what it was.
-    Share(String),
+    Share(#[expect(dead_code, reason = "told by its Debug form")] String),
 }
 
 /// A start on a spoilt store.

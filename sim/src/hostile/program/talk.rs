@@ -54,6 +54,8 @@ pub(crate) enum TalkStep {
     KeepDisk(u8),
     /// A signer's power fails, and the copy is put in the place of its disk.
     PutBack(u8),
+    /// Of all these the disks are put back that were copied, whoever may know of it.
+    PutBackAll(Vec<u8>),
 }
 
 impl fmt::Display for TalkStep {
@@ -75,6 +77,7 @@ impl fmt::Display for TalkStep {
                 write!(f, "corrupt signer {from} tells signer {to} how it stands (a lie: {lie:?})")
             }
             Self::KeepDisk(signer) => write!(f, "somebody copies the disk of signer {signer}"),
+            Self::PutBackAll(signers) => write!(f, "the copied disks of signers {signers:?} are put back"),
             Self::PutBack(signer) => {
                 write!(f, "the power of signer {signer} fails, and the copy of its disk is put in")
             }

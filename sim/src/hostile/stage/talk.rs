@@ -136,6 +136,7 @@ impl Stage {
             TalkStep::Answer { from, to, lie } => self.answer(*from, *to, *lie),
             TalkStep::KeepDisk(signer) => self.keep_disk(*signer),
             TalkStep::PutBack(signer) => self.put_back(*signer),
+            TalkStep::PutBackAll(signers) => signers.iter().for_each(|signer| self.put_in(*signer)),
         }
     }
 
@@ -320,6 +321,10 @@ impl Stage {
         if !known || !self.plan.may_roll_back() || std::mem::replace(&mut self.post.rolled_back, true) {
             return;
         }
+        self.put_in(signer);
+    }
+
+    fn put_in(&mut self, signer: u8) {
         self.signer_mut(signer).into_iter().for_each(super::Signer::put_back);
         let held = self.post.held_then.remove(&signer).unwrap_or_default();
         self.post.held.insert(signer, held);
