@@ -27,6 +27,7 @@ use std::sync::Arc;
 use limen_policy::charter::Charter;
 
 use crate::Dice;
+use crate::solver::Seen;
 pub use faults::Trouble;
 pub use flaw::Flaw;
 pub use judge::{Rank, Violation};
@@ -78,6 +79,8 @@ pub struct Report {
     pub counts: Counts,
     /// Step by step, in words.
     pub trace: Vec<String>,
+    /// The signatures of a real key.
+    pub signatures: Vec<Seen>,
 }
 
 impl Case {
@@ -123,11 +126,11 @@ impl Case {
         let shares = if self.real { Shares::real() } else { Arc::new(Shares::StandIn) };
         let mut stage = Stage::new(self.plan.clone(), shares, flaw);
         let violation = self.program.iter().find_map(|step| stage.play(step).err());
-        let (mut counts, trace) = (stage.counts, stage.trace);
+        let (mut counts, trace, signatures) = (stage.counts, stage.trace, stage.signatures);
         if self.real {
             *counts.entry("real protocol").or_default() += 1;
         }
-        Report { violation, counts, trace }
+        Report { violation, counts, trace, signatures }
     }
 
     /// The smallest case that breaks the same promise.

@@ -16,6 +16,8 @@ pub mod faults;
 pub mod hostile;
 pub mod mesh;
 pub mod proxy;
+#[cfg(feature = "hostile")]
+pub mod solver;
 
 pub use dice::Dice;
 pub use mesh::{Delivery, Ending, Fate, Mesh, Party, Weather};

@@ -8,9 +8,14 @@ use super::{Found, caught};
 use crate::Dice;
 use crate::disk::{Fault, Kind};
 use crate::hostile::{Case, Trouble};
+use crate::solver;
 
-/// Rounds of every change: one program each.
-pub(super) const SHORT: u64 = 4;
+/// Rounds of every change: one program each, the last of them with a real key.
+pub(super) const SHORT: u64 = 5;
+/// Of programs that sign with a real key, so many operations fail at most, spread over all.
+const REAL_SITES: u64 = 12;
+/// The first seed with a real key, and how far it is to the next.
+const REAL: (u64, u64) = (128, 256);
 
 /// Steps that a violation is told with.
 const TOLD: usize = 12;
@@ -18,13 +23,15 @@ const TOLD: usize = 12;
 /// Programs of a round are drawn from the kinds in turn.
 pub(super) fn round(number: u64) -> Found {
     let mut found = Found::default();
-    let seed = number * 5;
+    let real = number % SHORT == SHORT - 1;
+    let seed = if real { REAL.0 + number / SHORT * REAL.1 } else { number * SHORT };
     let case = Case::of(seed);
     let operations = case.operations();
     let mut dice = Dice::new(!number);
     let signer = dice.index(operations.len()).unwrap_or(0);
     let count = operations.get(signer).copied().unwrap_or(0);
-    for at in 1..=count {
+    let step = if case.is_real() { (count / REAL_SITES).max(1) } else { 1 };
+    for at in (1..=count).step_by(usize::try_from(step).unwrap_or(1)) {
         // Each site fails in one way, and the next site in the next.
         let kind = Kind::ALL[usize::try_from((at + number) % Kind::ALL.len() as u64).unwrap_or(0)];
         let trouble = Trouble { signer: u8::try_from(signer + 1).unwrap_or(1), fault: Fault { at, kind } };
@@ -34,6 +41,12 @@ pub(super) fn round(number: u64) -> Found {
             Ok(report) => {
                 let ended = report.counts.contains_key("disk failed, restarted");
                 found.count(format!("{}: {}", kind.as_str(), if ended { "stopped and restarted" } else { "went on" }));
+                if !report.signatures.is_empty() {
+                    found.count("signatures of a real key: no nonce served twice");
+                }
+                for finding in solver::solve(&report.signatures) {
+                    found.broken(format!("{at}: {finding:?}"));
+                }
                 if let Some(violation) = report.violation {
                     let last = report
                         .trace

@@ -51,13 +51,20 @@ impl Case {
         self.play_on(stage).0
     }
 
+    /// Whether it signs with a real key.
+    pub const fn is_real(&self) -> bool {
+        self.real
+    }
+
     fn stage(&self) -> Stage {
-        Stage::new(self.plan.clone(), Arc::new(Shares::StandIn), None)
+        let shares = if self.real { Shares::real() } else { Arc::new(Shares::StandIn) };
+        Stage::new(self.plan.clone(), shares, None)
     }
 
     fn play_on(&self, mut stage: Stage) -> (Report, Stage) {
         let violation = self.program.iter().find_map(|step| stage.play(step).err());
         let (counts, trace) = (std::mem::take(&mut stage.counts), std::mem::take(&mut stage.trace));
-        (Report { violation, counts, trace }, stage)
+        let signatures = std::mem::take(&mut stage.signatures);
+        (Report { violation, counts, trace, signatures }, stage)
     }
 }

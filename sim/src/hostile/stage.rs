@@ -28,6 +28,7 @@ use super::program::{Label, Step};
 use super::shares::Shares;
 use super::signer::{Files, Recording, Signer};
 use crate::Dice;
+use crate::solver::Seen;
 use automatic::OwnFreezes;
 use charters::Line;
 use freezing::{Frozen, Lifted};
@@ -100,6 +101,8 @@ pub(crate) struct Stage {
     pub counts: Counts,
     /// What each step came to, in words.
     pub trace: Vec<String>,
+    /// Of a real key.
+    pub signatures: Vec<Seen>,
 }
 
 impl Stage {
@@ -152,6 +155,7 @@ impl Stage {
             findings: Findings::default(),
             counts: Counts::new(),
             trace: Vec::new(),
+            signatures: Vec::new(),
             plan,
         }
     }

@@ -2,7 +2,7 @@
 
 use limen_node::admission;
 use limen_node::approvals::{Papers, Shown};
-use limen_node::guard::{self, Reservations, Verdict as Decision};
+use limen_node::guard::{self, Reservations, SignToken, Verdict as Decision};
 use limen_node::store::rows::StoredSignature;
 use limen_wire::error::Code;
 use limen_wire::ids::SessionId;
@@ -10,7 +10,15 @@ use limen_wire::ids::SessionId;
 use super::{Stage, Token};
 use crate::hostile::judge::{Rank, Release, Violation};
 use crate::hostile::program::{Handed, Label, Step};
+use crate::hostile::shares::Shares;
 use crate::hostile::signer::wait;
+use crate::solver::Seen;
+
+/// The signature of a permission, for who looks for a nonce that served twice.
+fn seen(permit: &SignToken, signature: &[u8]) -> Option<Seen> {
+    let key = permit.examined().child_key().as_bytes().try_into().ok()?;
+    Some(Seen::Ecdsa { key, digest: permit.input().ecdsa_digest()?, signature: signature.try_into().ok()? })
+}
 
 /// How long a session may take, in milliseconds.
 pub(super) const SESSION_MS: u64 = 10_000;
@@ -145,7 +153,12 @@ impl Stage {
         let (request, set) = (last.request, last.set.clone());
         let version = self.moment(last.signer).map_or(0, |moment| moment.version);
         let signature = self.shares.sign(&last.permit).map_err(|what| Violation { rank: Rank::Bytes, what })?;
+        let seen = match self.shares.as_ref() {
+            Shares::StandIn => None,
+            Shares::Real(_) => seen(&last.permit, &signature),
+        };
         let elapsed = self.elapsed_ms;
+        self.signatures.extend(seen);
         if self.signed.insert(request) {
             self.count("signed");
             if self.judge.flows_in(request) {
