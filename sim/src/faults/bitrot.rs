@@ -91,7 +91,7 @@ fn in_store(signer: &Signer, dice: &mut Dice, found: &mut Found) {
     let old_one = stopped == 1 && (offset, bit) == LAST_COMMIT;
     match caught(|| start(image, signer, try_it)) {
         Ok(Err(Wrong::Before)) if old_one => {
-            found.count("the bit that names the last commit: one commit older, for peers to notice")
+            found.count("the bit that names the last commit: one commit older, for peers to notice");
         }
         Ok(Ok(outcome)) => found.count(format!("store, {region}: {outcome}")),
         Ok(Err(what)) => found.broken(format!("byte {offset}, bit {bit} of the store after {after}: {what:?}")),

@@ -44,5 +44,5 @@ fn disks_that_are_put_back_are_noticed_within_a_round() {
 fn a_panic_is_a_finding_with_its_words() {
     assert_eq!(caught(|| panic!("lost")), Err::<(), _>("lost".to_owned()));
     let words = format!("{} lost", 2);
-    assert_eq!(caught(|| panic!("{words}")), Err::<(), _>(words.clone()));
+    assert_eq!(caught(|| panic!("{words}")), Err::<(), _>(words));
 }

@@ -89,7 +89,7 @@ pub fn roll_back(seed: u64) -> RolledBack {
     let mut sessions = 0..;
     let mut session = move || sessions.next().unwrap_or(0);
     program.push(round());
-    for request in 0..dice.below(3) as usize {
+    for request in 0..dice.index(3).unwrap_or(0) {
         program.push(sign(&some(&mut dice, signers, required, &[]), session(), request));
     }
     program.push(round());

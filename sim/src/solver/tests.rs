@@ -101,7 +101,7 @@ fn fresh_nonces_give_nothing_away() {
 fn a_pair_of_nonces_that_serves_three_times_gives_the_share_away() {
     let shares = shares();
     let once = [signs(&shares, 1, (1, 1)), signs(&shares, 2, (2, 2))].concat();
-    let twice = [once.clone(), signs(&shares, 3, (1, 3))].concat();
+    let twice = [once, signs(&shares, 3, (1, 3))].concat();
     assert!(matches!(solve(&twice)[..], [Finding::Reused(_)]), "two are one equation short");
     let thrice = [twice, signs(&shares, 4, (1, 4))].concat();
     let found = solve(&thrice);

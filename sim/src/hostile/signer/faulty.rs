@@ -14,7 +14,9 @@ use crate::disk::{Disk, Fault, Image, Kind, Tape};
 
 /// Every disk of every signer that was recorded.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Recording(Arc<Mutex<Vec<(NodeId, Arc<Mutex<Tape>>)>>>);
+pub(crate) struct Recording(Arc<Mutex<Tapes>>);
+
+type Tapes = Vec<(NodeId, Arc<Mutex<Tape>>)>;
 
 impl Recording {
     /// All tapes, in the order in which their disks were put in.
