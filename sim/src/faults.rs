@@ -46,8 +46,13 @@ impl Campaign {
     }
 
     /// Its name.
-    pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, campaign)| *campaign == self).map_or("", |(name, _)| name)
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CrashPoints => "crash-points",
+            Self::Disk => "disk",
+            Self::Bitrot => "bitrot",
+            Self::Rollback => "rollback",
+        }
     }
 
     /// Rounds of every change, and of `--long`.

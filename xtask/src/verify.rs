@@ -25,7 +25,7 @@ others each day: each must be found.
 The first failure ends the run; the summary at the end names it.";
 
 /// What is built beside the default: the measuring program and the simulation, which no other crate needs.
-pub(crate) const EVERYTHING: &[&str] = &["--workspace", "--locked", "--features", "limen-sim/bench,limen-sim/hostile"];
+pub(crate) const EVERYTHING: &[&str] = &["--workspace", "--locked", "--features", "limen-sim/bench,limen-sim/campaign"];
 
 /// Module documentation may point into the module: it is read beside the source more often than on a page.
 const RUSTDOC_FLAGS: &str = "-D warnings -A rustdoc::private-intra-doc-links";

@@ -1,6 +1,8 @@
 //! `limen-campaign`: disks that are cut, refused, spoilt and put back. `cargo xtask campaign` builds and starts it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks on its standard streams")]
 
+mod kill;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -17,7 +19,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Parser)]
 #[command(name = "limen-campaign")]
 struct Args {
-    /// crash-points, disk, bitrot or rollback.
+    /// crash-points, disk, bitrot, rollback or kill.
     campaign: String,
     /// As many rounds as with every change. Without it, the long run.
     #[arg(long)]
@@ -31,6 +33,9 @@ struct Args {
     /// Go on where this file says, and keep it up to date. A file that is not there is begun.
     #[arg(long)]
     resume: Option<PathBuf>,
+    /// Where `limen-node` and `limen-coordinator` stand, for `kill`: beside this program if not given.
+    #[arg(long)]
+    bin_dir: Option<PathBuf>,
     /// Write the result here.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -61,15 +66,65 @@ fn main() -> ExitCode {
     }
 }
 
+/// What is played.
+enum Play {
+    /// Disks, in this process.
+    Disks(Campaign),
+    /// Processes, from the programs in this folder.
+    Kill(PathBuf),
+}
+
+impl Play {
+    fn of(args: &Args) -> Result<Self> {
+        if args.campaign == "kill" {
+            let beside = std::env::current_exe()?.parent().map(Path::to_path_buf);
+            return Ok(Self::Kill(args.bin_dir.clone().or(beside).context("this program stands nowhere")?));
+        }
+        let names = Campaign::ALL.map(|(name, _)| name).join(", ");
+        let found = Campaign::named(&args.campaign).map(Self::Disks);
+        found.with_context(|| format!("there is no campaign `{}`; there are {names}, kill", args.campaign))
+    }
+
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Disks(campaign) => campaign.name(),
+            Self::Kill(_) => "kill",
+        }
+    }
+
+    const fn rounds(&self, long: bool) -> u64 {
+        match (self, long) {
+            (Self::Disks(campaign), long) => campaign.rounds(long),
+            (Self::Kill(_), false) => 1,
+            (Self::Kill(_), true) => 10_000 / kill::KILLS,
+        }
+    }
+
+    /// Rounds at a time: a cluster has the machine for itself.
+    fn at_once(&self) -> u64 {
+        match self {
+            Self::Disks(_) => std::thread::available_parallelism().map_or(1, usize::from) as u64,
+            Self::Kill(_) => 1,
+        }
+    }
+
+    fn round(&self, number: u64) -> Found {
+        match self {
+            Self::Disks(campaign) => campaign.round(number),
+            Self::Kill(bin_dir) => {
+                let name = format!("limen-campaign-{}", std::process::id());
+                kill::round(number, bin_dir, &std::env::temp_dir().join(name))
+            }
+        }
+    }
+}
+
 fn run(args: &Args) -> Result<bool> {
-    let names = Campaign::ALL.map(|(name, _)| name).join(", ");
-    let Some(campaign) = Campaign::named(&args.campaign) else {
-        bail!("there is no campaign `{}`; there are {names}", args.campaign)
-    };
+    let campaign = Play::of(args)?;
     // A panic of ours is a finding, told with its round; the hook would tell it once more for each thread.
     std::panic::set_hook(Box::new(|_| {}));
     let mut state = match &args.resume {
-        Some(file) if file.exists() => read(file, campaign)?,
+        Some(file) if file.exists() => read(file, campaign.name())?,
         _ => State {
             campaign: campaign.name().to_owned(),
             next: args.round.unwrap_or(0),
@@ -84,7 +139,7 @@ fn run(args: &Args) -> Result<bool> {
     }
     let before = state.seconds;
     let (started, state) = (Instant::now(), Mutex::new(state));
-    play(campaign, &state, args.resume.as_deref(), || before + started.elapsed().as_secs_f64())?;
+    play(&campaign, &state, args.resume.as_deref(), || before + started.elapsed().as_secs_f64())?;
     let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(file) = &args.json {
         write(file, &state)?;
@@ -94,8 +149,7 @@ fn run(args: &Args) -> Result<bool> {
 }
 
 /// Plays rounds on all processors; they are added in their order, so that the state is always a beginning.
-fn play(campaign: Campaign, state: &Mutex<State>, file: Option<&Path>, seconds: impl Fn() -> f64 + Sync) -> Result<()> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+fn play(campaign: &Play, state: &Mutex<State>, file: Option<&Path>, seconds: impl Fn() -> f64 + Sync) -> Result<()> {
     let stop = AtomicBool::new(false);
     while !stop.load(Ordering::Relaxed) {
         let (next, rounds) = {
@@ -105,7 +159,7 @@ fn play(campaign: Campaign, state: &Mutex<State>, file: Option<&Path>, seconds: 
         if next >= rounds {
             return Ok(());
         }
-        let end = rounds.min(next + threads);
+        let end = rounds.min(next + campaign.at_once());
         let found = std::thread::scope(|scope| {
             let handles: Vec<_> =
                 (next..end).map(|round| (round, scope.spawn(move || campaign.round(round)))).collect();
@@ -124,11 +178,11 @@ fn play(campaign: Campaign, state: &Mutex<State>, file: Option<&Path>, seconds: 
     Ok(())
 }
 
-fn read(file: &Path, campaign: Campaign) -> Result<State> {
+fn read(file: &Path, campaign: &str) -> Result<State> {
     let text = std::fs::read_to_string(file).with_context(|| format!("could not read {}", file.display()))?;
     let state: State = serde_json::from_str(&text).with_context(|| format!("{} is no campaign", file.display()))?;
-    if state.campaign != campaign.name() {
-        bail!("{} is of the campaign {}, not {}", file.display(), state.campaign, campaign.name());
+    if state.campaign != campaign {
+        bail!("{} is of the campaign {}, not {}", file.display(), state.campaign, campaign);
     }
     Ok(state)
 }

@@ -1,0 +1,262 @@
+//! Real signer processes are killed at random moments of signing and of making keys.
+//!
+//! A round is one cluster of three signers with keys of FROST and DKLs23. Two callers ask for one signature after the other; now
+//! and then another key is ordered. Signers are killed with SIGKILL, one at a time, and started again. Every request must end;
+//! at the end every pair of signers must still sign with every key that became active, no last message may have left twice
+//! for different things, and the solver looks for a nonce that served twice.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use limen_client::{Client, Error, NewIntent, NewKey};
+use limen_sim::Dice;
+use limen_sim::cluster::{Cluster, ClusterPlan};
+use limen_sim::faults::Found;
+use limen_sim::solver::{self, Seen};
+use limen_wire::effects::{Address, Amount, ChainId};
+use limen_wire::ids::{CommitteeSize, KeyId, NodeId, Protocol, Scheme};
+use serde::Deserialize;
+use sha3::{Digest as _, Keccak256};
+use tokio::task::JoinSet;
+
+/// Kills of a round.
+pub(crate) const KILLS: u64 = 20;
+/// How long a request or a key may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+const CHAIN: &str = "eip155:31337";
+
+/// What callers got.
+#[derive(Default)]
+struct Got {
+    seen: Vec<Seen>,
+    outcomes: BTreeMap<String, u64>,
+    hanging: Vec<String>,
+}
+
+#[derive(Clone)]
+struct Caller {
+    client: Client,
+    keys: Vec<(KeyId, Scheme)>,
+    numbers: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+}
+
+/// A line of a signer's trace of last messages.
+#[derive(Deserialize)]
+struct Line {
+    session: String,
+    to: u64,
+    sha256: String,
+    boot: String,
+}
+
+pub(crate) fn round(number: u64, bin_dir: &Path, dir: &Path) -> Found {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let played = runtime.context("no runtime").and_then(|runtime| runtime.block_on(play(number, bin_dir, dir)));
+    played.unwrap_or_else(|error| {
+        let mut found = Found::default();
+        found.violations.push(format!("the round did not end: {error:#}"));
+        found
+    })
+}
+
+async fn play(number: u64, bin_dir: &Path, dir: &Path) -> Result<Found> {
+    let (mut found, mut dice) = (Found::default(), Dice::new(number));
+    let dir = dir.join(format!("kill-{number}"));
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir)?;
+    }
+    let mut plan = ClusterPlan::new(bin_dir, &dir, 3);
+    (plan.trace_partials, plan.seed) = (true, number);
+    let mut cluster = Cluster::start(plan).await?;
+    let client = cluster.client()?;
+    let kinds = [("frost", Scheme::EddsaEd25519, Protocol::Frost), ("dkls", Scheme::EcdsaSecp256k1, Protocol::Dkls23)];
+    let mut keys = Vec::new();
+    for (name, scheme, protocol) in kinds {
+        let key = KeyId::new(name)?;
+        client.create_key(&order(&mut cluster, &key, (scheme, protocol))?).await?;
+        client.wait_for_key(&key, PATIENCE, |_| {}).await?;
+        keys.push((key, scheme));
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let caller =
+        Caller { client: client.clone(), keys: keys.clone(), numbers: Arc::default(), stop: Arc::clone(&stop) };
+    let mut callers = JoinSet::new();
+    for _ in 0..2 {
+        let caller = caller.clone();
+        callers.spawn(async move { caller.ask().await });
+    }
+    let mut ordered = Vec::new();
+    for kill in 0..KILLS {
+        if kill % 5 == 2 {
+            let key = KeyId::new(format!("late-{kill}"))?;
+            let order = order(&mut cluster, &key, (Scheme::EddsaEd25519, Protocol::Frost))?;
+            let client = client.clone();
+            ordered.push(tokio::spawn(async move {
+                let made = client.create_key(&order).await;
+                let made = match made {
+                    Ok(_) => client.wait_for_key(&order.key_id, PATIENCE, |_| {}).await.map(drop),
+                    Err(error) => Err(error),
+                };
+                (order.key_id, made)
+            }));
+        }
+        kill_one(&mut cluster, &mut dice, &mut found).await?;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut seen = Vec::new();
+    while let Some(got) = callers.join_next().await {
+        let Got { seen: signatures, outcomes, hanging } = got?;
+        outcomes.into_iter().for_each(|(what, count)| *found.outcomes.entry(what).or_default() += count);
+        found.violations.extend(hanging);
+        seen.extend(signatures);
+    }
+    for made in ordered {
+        match made.await? {
+            (key, Ok(())) => keys.push((key, Scheme::EddsaEd25519)),
+            (_, Err(Error::Api(_))) => *found.outcomes.entry("keys: failed, told so".to_owned()).or_default() += 1,
+            (key, Err(error)) => found.violations.push(format!("key {key} has no end: {error}")),
+        }
+    }
+    seen.extend(every_pair(&mut cluster, &Caller { keys, ..caller }, &mut found).await?);
+    drop(cluster);
+    traces(&dir, &mut found)?;
+    let findings = solver::solve(&seen);
+    found.violations.extend(findings.into_iter().map(|finding| format!("{finding:?}")));
+    if found.violations.is_empty() {
+        std::fs::remove_dir_all(&dir)?;
+    }
+    Ok(found)
+}
+
+fn order(cluster: &mut Cluster, key: &KeyId, (scheme, protocol): (Scheme, Protocol)) -> Result<NewKey> {
+    let nodes: Vec<NodeId> =
+        cluster.signers().iter().map(|daemon| NodeId::new(daemon.name())).collect::<Result<_, _>>()?;
+    let size = CommitteeSize::new(2, 3)?;
+    Ok(NewKey { key_id: key.clone(), scheme, protocol, size, nodes, expires_in: PATIENCE })
+}
+
+async fn kill_one(cluster: &mut Cluster, dice: &mut Dice, found: &mut Found) -> Result<()> {
+    tokio::time::sleep(Duration::from_millis(dice.below(300))).await;
+    let signers = cluster.signers();
+    let victim = dice.index(signers.len()).unwrap_or(0);
+    let daemon = signers.get_mut(victim).context("a signer")?;
+    daemon.kill()?;
+    tokio::time::sleep(Duration::from_millis(dice.below(100))).await;
+    let started = Instant::now();
+    daemon.restart()?;
+    cluster.wait_until_ready().await?;
+    found.tried += 1;
+    let took = started.elapsed();
+    let word = if took <= Duration::from_secs(5) { "back within 5 s" } else { "back later than 5 s" };
+    *found.outcomes.entry(word.to_owned()).or_default() += 1;
+    Ok(())
+}
+
+/// With one signer down after the other the two that are left sign with every key: no share is lost.
+async fn every_pair(cluster: &mut Cluster, caller: &Caller, found: &mut Found) -> Result<Vec<Seen>> {
+    let mut seen = Vec::new();
+    for down in 0..3 {
+        cluster.signers().get_mut(down).context("a signer")?.kill()?;
+        for (key, scheme) in &caller.keys {
+            let mut got = Got::default();
+            caller.one(key, *scheme, &mut got).await;
+            if got.seen.is_empty() {
+                let what =
+                    format!("without signer {down} key {key} does not sign: {:?} {:?}", got.outcomes, got.hanging);
+                found.violations.push(what);
+            }
+            *found.outcomes.entry("pairs that sign".to_owned()).or_default() += got.seen.len() as u64;
+            seen.extend(got.seen);
+        }
+        cluster.signers().get_mut(down).context("a signer")?.restart()?;
+        cluster.wait_until_ready().await?;
+    }
+    Ok(seen)
+}
+
+impl Caller {
+    /// Asks for one signature after the other until told to stop.
+    async fn ask(self) -> Got {
+        let mut got = Got::default();
+        while !self.stop.load(Ordering::Relaxed) {
+            for (key, scheme) in &self.keys {
+                self.one(key, *scheme, &mut got).await;
+            }
+        }
+        got
+    }
+
+    async fn one(&self, key: &KeyId, scheme: Scheme, got: &mut Got) {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let Ok((intent, message)) = intent(key, scheme, number) else { return };
+        let signed = match self.client.sign_intent(intent) {
+            Ok(signed) => self.client.sign(&signed, PATIENCE).await,
+            Err(error) => Err(error),
+        };
+        let word = match signed {
+            Ok(signed) => {
+                got.seen.extend(seen(scheme, &signed.public_key, message, signed.signature));
+                "requests: signed".to_owned()
+            }
+            Err(Error::Api(error)) => format!("requests: {}", error.code.as_str()),
+            Err(error) => return got.hanging.push(format!("request {number} with key {key} has no end: {error}")),
+        };
+        *got.outcomes.entry(word).or_default() += 1;
+    }
+}
+
+/// A request, and what is signed for it.
+fn intent(key: &KeyId, scheme: Scheme, number: u64) -> Result<(NewIntent, Vec<u8>)> {
+    if scheme != Scheme::EcdsaSecp256k1 {
+        let message = format!("campaign message {number}").into_bytes();
+        return Ok((NewIntent::message(key.clone(), message.clone()), message));
+    }
+    let chain = ChainId::new(CHAIN).context("chain id")?;
+    let to = Address::from_canonical("0x70997970C51812dc3A010C7d01b50e0d17dc79C8").context("address")?;
+    let amount = Amount::from_units("1", 18).context("amount")?;
+    let transfer = limen_chain::evm::Transfer { chain: chain.clone(), to, amount };
+    let fees = limen_chain::evm::Eip1559Fees {
+        nonce: number,
+        gas_limit: 21_000,
+        max_fee_per_gas: 2_000_000_000,
+        max_priority_fee_per_gas: 1_000_000_000,
+    };
+    let bytes = limen_chain::evm::transfer(&transfer, &fees)?;
+    Ok((NewIntent::evm_transaction(key.clone(), chain, bytes.clone()), Keccak256::digest(&bytes).to_vec()))
+}
+
+fn seen(scheme: Scheme, key: &[u8], message: Vec<u8>, signature: [u8; 64]) -> Option<Seen> {
+    Some(match scheme {
+        Scheme::EcdsaSecp256k1 => {
+            Seen::Ecdsa { key: key.try_into().ok()?, digest: message.try_into().ok()?, signature }
+        }
+        Scheme::EddsaEd25519 => Seen::Ed25519 { key: key.try_into().ok()?, message, signature },
+        Scheme::SchnorrBip340 => Seen::Bip340 { key: key.try_into().ok()?, message, signature },
+    })
+}
+
+/// Of a session every signer lets one last message go to each receiver, and in one life of its process.
+fn traces(dir: &Path, found: &mut Found) -> Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path: PathBuf = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "partials") {
+            continue;
+        }
+        let mut sessions: BTreeMap<(String, u64), (String, String)> = BTreeMap::new();
+        for line in std::fs::read_to_string(&path)?.lines() {
+            // The last line of a process that was killed may be cut off.
+            let Ok(Line { session, to, sha256, boot }) = serde_json::from_str::<Line>(line) else { continue };
+            *found.outcomes.entry("last messages".to_owned()).or_default() += 1;
+            let said = sessions.entry((session.clone(), to)).or_insert_with(|| (sha256.clone(), boot.clone()));
+            if *said != (sha256, boot) {
+                found.violations.push(format!("{}: session {session} let two last messages go", path.display()));
+            }
+        }
+    }
+    Ok(())
+}
