@@ -34,8 +34,8 @@ Commands:
   bench [args…]  build with optimisation and measure; every argument goes to `limen-bench`
   sim [args…]    play programs of a hostile coordinator against signers and judge every signature:
                  --seeds N, --from K, --statistics; --seed N replays one
-  campaign NAME  break a signer's disk and look what is left: crash-points, disk, bitrot or rollback; goes on where it was
-                 stopped. Options: --short (as with every change), --rounds N, --round N, --resume FILE,
+  campaign NAME  break a signer's disk and look what is left: crash-points, disk, bitrot, rollback; or kill
+                 signers. Goes on where it was stopped. Options: --short (as with every change), --rounds N, --round N, --resume FILE,
                  --json FILE
   mutants        plant known defects, one after the other, in a copy of the tree: each must be found.
                  Options: --only N, --rotate K (K of them, others each day), --check (they still apply)

@@ -27,6 +27,11 @@ use tokio::task::JoinSet;
 pub(crate) const KILLS: u64 = 20;
 /// How long a request or a key may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the order of a key may be tried, and one try.
+const KEY_LIFE: Duration = Duration::from_secs(60);
+const KEY_TRY_MS: u64 = 10_000;
+/// When it must be there, or be known not to come.
+const KEY_END: Duration = Duration::from_secs(90);
 const CHAIN: &str = "eip155:31337";
 
 /// What callers got.
@@ -72,6 +77,7 @@ async fn play(number: u64, bin_dir: &Path, dir: &Path) -> Result<Found> {
     }
     let mut plan = ClusterPlan::new(bin_dir, &dir, 3);
     (plan.trace_partials, plan.seed) = (true, number);
+    plan.node_limits.insert("keygen_timeout_ms".to_owned(), KEY_TRY_MS.to_string());
     let mut cluster = Cluster::start(plan).await?;
     let client = cluster.client()?;
     let kinds = [("frost", Scheme::EddsaEd25519, Protocol::Frost), ("dkls", Scheme::EcdsaSecp256k1, Protocol::Dkls23)];
@@ -79,7 +85,7 @@ async fn play(number: u64, bin_dir: &Path, dir: &Path) -> Result<Found> {
     for (name, scheme, protocol) in kinds {
         let key = KeyId::new(name)?;
         client.create_key(&order(&mut cluster, &key, (scheme, protocol))?).await?;
-        client.wait_for_key(&key, PATIENCE, |_| {}).await?;
+        client.wait_for_key(&key, KEY_END, |_| {}).await?;
         keys.push((key, scheme));
     }
     let stop = Arc::new(AtomicBool::new(false));
@@ -99,7 +105,7 @@ async fn play(number: u64, bin_dir: &Path, dir: &Path) -> Result<Found> {
             ordered.push(tokio::spawn(async move {
                 let made = client.create_key(&order).await;
                 let made = match made {
-                    Ok(_) => client.wait_for_key(&order.key_id, PATIENCE, |_| {}).await.map(drop),
+                    Ok(_) => client.wait_for_key(&order.key_id, KEY_END, |_| {}).await.map(drop),
                     Err(error) => Err(error),
                 };
                 (order.key_id, made)
@@ -137,7 +143,7 @@ fn order(cluster: &mut Cluster, key: &KeyId, (scheme, protocol): (Scheme, Protoc
     let nodes: Vec<NodeId> =
         cluster.signers().iter().map(|daemon| NodeId::new(daemon.name())).collect::<Result<_, _>>()?;
     let size = CommitteeSize::new(2, 3)?;
-    Ok(NewKey { key_id: key.clone(), scheme, protocol, size, nodes, expires_in: PATIENCE })
+    Ok(NewKey { key_id: key.clone(), scheme, protocol, size, nodes, expires_in: KEY_LIFE })
 }
 
 async fn kill_one(cluster: &mut Cluster, dice: &mut Dice, found: &mut Found) -> Result<()> {
