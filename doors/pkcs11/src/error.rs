@@ -156,6 +156,8 @@ pub(crate) const fn of_cluster(code: Code) -> CK_RV {
         | C::LeafMissing
         | C::LogForked
         | C::CharterFork
+        | C::HsmUnavailable
+        | C::ShareDamaged
         | C::TooFewSigners
         | C::SessionTimeout
         | C::SessionAborted

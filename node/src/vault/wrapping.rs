@@ -13,7 +13,7 @@ use limen_hsm::{HsmError, Kind, Provider};
 use limen_mpc::KeyPublic;
 use limen_policy::charter::Charter;
 use limen_policy::charter::vault::Tier;
-use limen_wire::ids::{Epoch, KekId, KeyId, NodeId, tagged_hash};
+use limen_wire::ids::{ClusterId, Epoch, KekId, KeyId, NodeId, tagged_hash};
 use sha2::{Digest as _, Sha256};
 
 use super::sealed::{self, Record};
@@ -34,9 +34,19 @@ impl Group {
     /// Where a key's share of this epoch belongs under this charter. The name tells the epoch; whose it is stands in a hash, because
     /// names are bounded and a token may serve another cluster too.
     pub fn of(charter: &Charter, node: &NodeId, key: &KeyId, epoch: Epoch) -> Self {
-        let is_cold = charter.vaults.of_key(key).is_some_and(|vault| vault.tier == Tier::Cold);
-        let (kind, key) = if is_cold { ("cold", key.as_str()) } else { ("shares", "") };
-        let parts = [charter.cluster.as_str().as_bytes(), node.as_str().as_bytes(), key.as_bytes()];
+        match charter.vaults.of_key(key) {
+            Some(vault) if vault.tier == Tier::Cold => Self::named("cold", &charter.cluster, node, key.as_str(), epoch),
+            _ => Self::common(&charter.cluster, node, epoch),
+        }
+    }
+
+    /// The one of all shares of an epoch that have no wrapping key of their own.
+    pub fn common(cluster: &ClusterId, node: &NodeId, epoch: Epoch) -> Self {
+        Self::named("shares", cluster, node, "", epoch)
+    }
+
+    fn named(kind: &str, cluster: &ClusterId, node: &NodeId, key: &str, epoch: Epoch) -> Self {
+        let parts = [cluster.as_str().as_bytes(), node.as_str().as_bytes(), key.as_bytes()];
         let hash = hex::encode(tagged_hash("limen node wrapping group v1", parts).split_at(8).0);
         Self(format!("{kind}.{hash}.e{epoch}"))
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use limen_hsm::DangerSoftware;
 use limen_mpc::{DerivationPath, KeyShare, Output, Seed, Session, SessionParams, SignInput, SignMode};
@@ -10,7 +11,7 @@ use limen_node::clock::Millis;
 use limen_node::store::journal::Event;
 use limen_node::store::rows::{KeyPhase, KeyRow, ShareRow};
 use limen_node::store::{Store, View};
-use limen_node::vault::Vault;
+use limen_node::vault::{Group, Vault};
 use limen_wire::ids::{
     ClusterId, CommitteeSize, Epoch, IntentId, KeyId, NodeId, PartyIndex, Protocol, Scheme, SessionId, SignerSet,
     tagged_hash,
@@ -155,10 +156,13 @@ fn put(store: &Store, row: KeyRow, events: Vec<Event>) {
     written.expect("a write");
 }
 
+fn vault(provider: DangerSoftware, store: &Store) -> Vault {
+    Vault::new(cluster(), node(), Arc::new(provider), store.clone(), Duration::ZERO)
+}
+
 /// The life of a key until it signs, each step as `limen_node::keygen` writes it.
 pub(super) fn live(store: &Store, provider: &Provider) {
-    let provider = provider.open().expect("a provider");
-    let vault = Vault::open(cluster(), node(), &provider, store).expect("a vault");
+    let vault = vault(provider.open().expect("a provider"), store);
     let blank = |phase| KeyRow {
         phase,
         order: vec![1; 200],
@@ -170,7 +174,8 @@ pub(super) fn live(store: &Store, provider: &Provider) {
     };
     let begun = Event::Session { key: key().to_string(), session: [1; 32], purpose: "keygen".to_owned() };
     put(store, blank(KeyPhase::Generating), vec![begun]);
-    let sealed = vault.seal(&shares()[&party(1)], 7).expect("a sealed share");
+    let sealed =
+        vault.seal(&shares()[&party(1)], &Group::common(&cluster(), &node(), Epoch::FIRST), 7).expect("a sealed share");
     let (public, sealed_hash) = (sealed.public.clone(), sealed.hash());
     let mut row = blank(KeyPhase::Pending);
     row.share = Some(ShareRow { epoch: Epoch::FIRST.0, generation: 7, public, statement: Vec::new() });
@@ -194,8 +199,7 @@ pub(super) fn read(store: &Store, view: &View, provider: &Provider) -> Result<Op
     let Some(row) = view.key(&key()).map_err(|error| error.to_string())?.and_then(|row| row.share) else {
         return Ok(None);
     };
-    let vault = Vault::open(cluster(), node(), &provider, store).map_err(|error| error.to_string())?;
-    vault.read(view, &key(), &row).map(Some).map_err(|error| error.to_string())
+    vault(provider, store).read(view, &key(), &row).map(Some).map_err(|error| error.to_string())
 }
 
 /// A recording of a new store in which a key is made, and the provider that goes with it.
