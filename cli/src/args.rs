@@ -3,6 +3,7 @@
 mod approval;
 mod charter;
 mod check;
+mod doctor;
 mod policy;
 mod stop;
 
@@ -18,12 +19,14 @@ pub(crate) use approval::{
 };
 pub(crate) use charter::{CharterCommand, SignCharterArgs, VersionArgs, VetoCharterArgs};
 pub(crate) use check::CheckArgs;
+pub(crate) use doctor::{BundleArgs, DoctorArgs};
 pub(crate) use policy::{PackCommand, PolicyCommand, ReplayArgs};
 pub(crate) use stop::{FreezeArgs, ToSigners, UnfreezeArgs, WordArgs};
 
 const EXAMPLES: &str = "Examples:
   limen dev up                                  a development cluster on this machine
   limen status                                  how the cluster is
+  limen doctor                                  what is wrong, where, and what to do
   limen key address hot --chain eip155:1        derived here from what the signers attest
   limen submit native --key hot --to 0x… --amount 0.5 --broadcast
   limen request watch 1f0c…                     follow a request to its end
@@ -58,6 +61,12 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// How the cluster is: coordinator, signers, links
     Status,
+    /// Find what is wrong with configuration, files and cluster, and say what to do
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(DoctorArgs),
+    /// Write what a helper needs to a file: doctor's findings and how the cluster is, no keys, PINs, approvals or destinations
+    #[command(after_help = doctor::EXAMPLES)]
+    SupportBundle(BundleArgs),
     /// Keys and addresses
     #[command(subcommand)]
     Key(KeyCommand),

@@ -1,8 +1,10 @@
 //! The commands, one module each.
 
 pub(crate) mod approval;
+mod bundle;
 pub(crate) mod charter;
 mod check;
+mod doctor;
 mod key;
 pub(crate) mod parse;
 pub(crate) mod policy;
@@ -41,6 +43,8 @@ pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCod
         Command::Policy(command) if !command.needs_cluster() => policy::run(command, output).await?,
         Command::Verify(command) => verify::run(command, output)?,
         Command::Completion { shell } => completion(*shell, output),
+        Command::Doctor(args) => return doctor::run(args, &arguments.config, output).await,
+        Command::SupportBundle(args) => bundle::run(args, &arguments.config, output).await?,
         bad_news if stop::is_straight(bad_news) => stop::run(bad_news, &arguments.config, output).await?,
         Command::Check(args) if check::is_offline(&arguments.command) => check::run(args, None, output).await?,
         decided if approval::is_offline(decided) => approval::run(decided, None, output).await?,
@@ -92,6 +96,7 @@ async fn in_session(command: &Command, session: &Session) -> Result<()> {
         Command::Charter(command) => charter::run_in(session, command).await,
         Command::Policy(command) => policy::run_in(session, command).await,
         Command::Verify(_) | Command::Dev(_) | Command::Completion { .. } => Ok(()),
+        Command::Doctor(_) | Command::SupportBundle(_) => Ok(()),
     }
 }
 

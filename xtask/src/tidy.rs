@@ -12,6 +12,7 @@ mod pure;
 mod rooms;
 mod schema;
 mod source;
+mod units;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -34,7 +35,7 @@ Usage: cargo xtask tidy [--accept-proto] [--shrink]
 Checks: crate arrows; pure crates link no runtime and no socket; files up to 800 lines and functions up
 to 70; relative links in Markdown; TODO(#123) form; no machine paths, no registry hosts; wire schema
 lint and breaking changes; ADR sections; pure crates read no clock, file or environment; every crate
-says what lives in it.";
+says what lives in it; service units in deploy/ are hardened.";
 
 /// One broken rule, where, and what to do.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,6 +91,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<Finding>> {
     findings.extend(hygiene::check(&tree));
     findings.extend(schema::check(&tree));
     findings.extend(adr::check(&tree));
+    findings.extend(units::check(&tree));
     findings.extend(rooms::check(&tree, &rooms::Room::from_metadata(&metadata, workspace.root())?));
     findings.sort();
     Ok(findings)

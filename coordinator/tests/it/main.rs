@@ -4,6 +4,7 @@
 mod approvals;
 mod checks;
 mod crash;
+mod deploy;
 mod disk;
 mod edited;
 mod fake;

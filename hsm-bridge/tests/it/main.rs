@@ -7,6 +7,7 @@
 )]
 
 mod daemon;
+mod deploy;
 mod failover;
 mod promises;
 mod soft;

@@ -10,6 +10,7 @@
 mod ages;
 mod charters;
 mod cluster;
+mod deploy;
 mod doors;
 mod drift;
 mod evidence;

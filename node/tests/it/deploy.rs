@@ -1,0 +1,62 @@
+//! What deploy/ says of signers and witnesses, against the program and the sample charter.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use limen_node::config::{Config, Provider};
+use limen_policy::charter::Charter;
+
+fn deploy() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("deploy")
+}
+
+/// It is written for signed charters, which this release does not read yet.
+fn charter() -> Charter {
+    let text = std::fs::read_to_string(deploy().join("sample/charter.toml")).unwrap();
+    Charter::from_toml(&text.replacen("\nversion = 1\n", "\nversion = 1\ndanger_development = true\n", 1)).unwrap()
+}
+
+/// As it lies on its machine.
+fn sample(place: &str) -> Config {
+    let text = std::fs::read_to_string(deploy().join("sample").join(place).join("limen-node.toml")).unwrap();
+    assert!(!text.contains("danger"), "{place}");
+    Config::parse(&text, Path::new("/etc/limen")).unwrap()
+}
+
+#[test]
+fn sample_signers_and_the_sample_witness_are_those_of_the_sample_charter() {
+    let charter = charter();
+    let places = ["zurich", "frankfurt", "singapore", "witness"];
+    let configs = places.map(sample);
+    let named: Vec<_> = configs.iter().map(|config| &config.node).collect();
+    assert_eq!(named, charter.machines().map(|machine| &machine.id).collect::<Vec<_>>());
+    for (config, machine) in configs.iter().zip(charter.machines()) {
+        assert_eq!(config.listen.to_string(), machine.address);
+        assert_eq!(config.witness, charter.witness(&config.node).is_some());
+        assert_eq!(config.witness, config.client_authority.is_none(), "people bring bad news to signers");
+        match &config.provider {
+            None => assert!(config.witness),
+            Some(Provider::HsmBridge { socket, .. }) => {
+                assert_eq!(socket, Path::new("/run/limen-hsm-bridge/bridge.sock"));
+            }
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_unit_starts_the_program_as_it_is_on_the_sample_configuration() {
+    let unit = std::fs::read_to_string(deploy().join("systemd/limen-node.service")).unwrap();
+    let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let words: Vec<_> = line.split(' ').collect();
+    assert_eq!(words[..2], ["/usr/bin/limen-node", "--config"]);
+    assert_eq!(Path::new(words[2]), Path::new("/etc/limen/limen-node.toml"));
+    // A word that the program does not know would fail before the help is printed.
+    let asked = Command::new(env!("CARGO_BIN_EXE_limen-node")).args(&words[1..]).arg("--help").output().unwrap();
+    assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+    for needed in ["LimitMEMLOCK=infinity", "StateDirectory=limen-node", "Wants=limen-hsm-bridge.service"] {
+        assert!(unit.lines().any(|line| line == needed), "{needed}");
+    }
+    assert!(!unit.contains("Requires=") && !unit.contains("BindsTo="), "a signer starts without its token");
+    assert_eq!(sample("zurich").data_dir, Path::new("/var/lib/limen-node"));
+}
