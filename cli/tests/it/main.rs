@@ -10,6 +10,7 @@ mod approval;
 mod charter;
 mod check;
 mod command;
+mod doctor;
 mod e2e;
 mod policy;
 mod verify;
