@@ -130,26 +130,29 @@ pub(crate) async fn examine(file: &Path) -> Examined {
     findings.extend(here::files(&config, now));
     let (view, doors) = tokio::join!(coordinator(&config), straight(&config));
     let view = match view {
-        Ok(view) => Some(view),
+        Ok((view, answered)) => {
+            findings.extend(cluster::judge(&view, &config, answered));
+            Some(view)
+        }
         Err(finding) => {
             findings.push(finding);
             None
         }
     };
-    if let Some(view) = &view {
-        findings.extend(cluster::judge(view, &config, now_secs()));
-    }
     findings.extend(doors);
     Examined { findings, config: Some(config), view }
 }
 
-async fn coordinator(config: &ClientConfig) -> Result<ClusterView, Finding> {
+/// What it says, and when it said so: clocks are compared with that moment.
+async fn coordinator(config: &ClientConfig) -> Result<(ClusterView, u64), Finding> {
     const CHECK: &str = "coordinator";
     let client = Client::connect(config).map_err(|error| {
         Finding::bad(CHECK, format!("not asked: {error}"), "Mend the file that is named.").quoting_a_file()
     })?;
     let asked = client.with_retry(Retry { deadline: PATIENCE, ..Retry::default() }).status().await;
-    asked.map_err(|error| Finding::bad(CHECK, format!("{}: {error}", config.endpoint), error.remedy()))
+    asked
+        .map(|view| (view, now_secs()))
+        .map_err(|error| Finding::bad(CHECK, format!("{}: {error}", config.endpoint), error.remedy()))
 }
 
 /// The way to each signer that needs no coordinator: freezes and rejections go there.

@@ -145,7 +145,6 @@ fn the_sample_client_pins_the_signers_of_the_sample_charter() {
     assert!(charter.requesters.contains_key(&client.requester));
     let pinned: Vec<_> =
         client.nodes.iter().map(|node| (&node.id, node.public_key, node.address.as_deref().unwrap())).collect();
-    let charted: Vec<_> =
-        charter.nodes.iter().map(|node| (&node.id, node.public_key, node.address.as_str())).collect();
+    let charted: Vec<_> = charter.nodes.iter().map(|node| (&node.id, node.public_key, node.address.as_str())).collect();
     assert_eq!(pinned, charted);
 }
