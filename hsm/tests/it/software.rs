@@ -1,8 +1,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use aes_gcm::aead::{Aead as _, Payload};
-use aes_gcm::{Aes256Gcm, KeyInit as _};
 use limen_hsm::{Anchor, DangerSoftware, Kind, Provider, conformance};
 use limen_wire::ids::KekId;
 
@@ -82,23 +80,4 @@ fn an_open_folder_of_keys_is_refused() {
     std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o750)).unwrap();
     let provider = DangerSoftware::open(&path, true).unwrap();
     assert_eq!(provider.create_kek(&kek()).unwrap_err().kind(), Kind::Exposed);
-}
-
-/// Stores that were made before wrapping keys had names hold `nonce ‖ ciphertext ‖ tag` under the key file itself.
-#[test]
-fn a_record_from_before_names_opens_under_the_one_name_kept_for_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = key_file(folder.path(), &"ab".repeat(32), 0o600);
-    let cipher = Aes256Gcm::new_from_slice(&[0xab; 32]).unwrap();
-    let sealed = cipher.encrypt(&[7; 12].into(), Payload { msg: b"data key", aad: b"here" }).unwrap();
-    let record = [&[7; 12][..], &sealed].concat();
-    let provider = DangerSoftware::open(&path, true).unwrap();
-    assert_eq!(provider.unseal(&kek(), b"here", &record).unwrap().as_slice(), b"data key");
-    assert_eq!(provider.unseal(&kek(), b"there", &record).unwrap_err().kind(), Kind::DoesNotOpen);
-    for length in 0..record.len() {
-        assert_eq!(provider.unseal(&kek(), b"here", &record[..length]).unwrap_err().kind(), Kind::DoesNotOpen);
-    }
-    let other = KekId::new("other").unwrap();
-    provider.create_kek(&other).unwrap();
-    assert_eq!(provider.unseal(&other, b"here", &record).unwrap_err().kind(), Kind::DoesNotOpen);
 }

@@ -96,6 +96,7 @@ fn judge_signer(signer: &SignerHealth, view: &ClusterView, longest: u64, now: u6
         links(name, status, view),
         standing(name, status),
         store(name, status),
+        token(name, status),
         log(name, status, longest),
         clock(name, status, now),
         freezes(name, status),
@@ -191,6 +192,15 @@ fn store(name: &str, status: &StatusResponse) -> Finding {
     let remedy = "It signs nothing. Keep the others running, keep this disk for those who look into it, and find out who put an older copy \
         back: docs/standing.md.";
     Finding::bad(check, format!("PUT BACK: {}", status.rolled_back), remedy)
+}
+
+fn token(name: &str, status: &StatusResponse) -> Finding {
+    let check = format!("{name} token");
+    if status.token_trouble.is_empty() {
+        return Finding::ok(check, "what seals its shares works");
+    }
+    let remedy = "It signs nothing until its token works again: docs/hsm.md has a line for each code.";
+    Finding::bad(check, format!("NO TOKEN: {}", status.token_trouble), remedy)
 }
 
 fn log(name: &str, status: &StatusResponse, longest: u64) -> Finding {
