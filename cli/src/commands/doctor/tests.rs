@@ -62,7 +62,7 @@ fn each_trouble_is_one_line_that_names_its_place() {
     finds(Weight::Bad, "charter", "0909090909090909", |status| status.charter_hash = vec![9; 32].into());
     finds(Weight::Bad, "store", "PUT BACK: signer-zurich", |status| status.rolled_back = "signer-zurich says".into());
     finds(Weight::Bad, "token", "NO TOKEN: the device is gone", |status| {
-        status.token_trouble = "the device is gone".into()
+        status.token_trouble = "the device is gone".into();
     });
     finds(Weight::Bad, "log", "ANOTHER LOG", |status| status.log_alarm = "root".to_owned());
     finds(Weight::Bad, "clock", "31 s", |status| status.clock_ms -= 31_000);
