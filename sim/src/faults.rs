@@ -1,7 +1,7 @@
 //! Campaigns against disks: the node's own code on storage that is cut, refused, spoilt and put back, and what must hold then.
 //!
 //! Each campaign is a list of rounds by number. A round is the same every time, so that a failure replays by its number and a
-//! campaign goes on where it was stopped. Start reading at [`Round`].
+//! campaign goes on where it was stopped. Start reading at [`Campaign`].
 #![expect(clippy::expect_used, reason = "a round that cannot be built ends the campaign")]
 
 mod bitrot;
