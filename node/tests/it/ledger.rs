@@ -290,6 +290,8 @@ async fn limits_go_on_across_a_version_because_the_witness_follows() {
     charters::take(&world.cluster, 0, &version.envelope).await.unwrap();
     charters::stands(&world.cluster, version.hash, pb::CharterState::InForce).await;
     world.witness_has("the version", |has| has.charter.as_ref() == version.hash.as_bytes()).await;
+    // Both signers have read it of each other.
+    world.cluster.linked().await;
     for answer in world.sign(&one, Some(&before), [1, 2]).await {
         assert_eq!(refusal(&answer).code, "reservation_missing", "it was reserved under the charter before");
     }
@@ -309,6 +311,7 @@ async fn limits_go_on_across_a_version_because_the_witness_follows() {
     // The version is the first of the signer's records.
     let read = |has: &pb::HearResponse| has.read.as_ref().is_some_and(|read| read.length > 1);
     world.witness_has("the freeze", read).await;
+    world.cluster.linked().await;
     let answers = world.propose(&two, &key, world.claim(&two, WEI), Some(&after), members).await;
     let refused = answers[2].refusal.clone().unwrap().error.unwrap();
     assert!(refused.node == "w1" && refused.message.contains("freeze"), "{refused:?}");
