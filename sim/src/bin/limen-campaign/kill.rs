@@ -1,7 +1,8 @@
 //! Real signer processes are killed at random moments of signing and of making keys.
 //!
 //! A round is one cluster of three signers with keys of FROST and DKLs23. Two callers ask for one signature after the other; now
-//! and then another key is ordered. Signers are killed with SIGKILL, one at a time, and started again. Every request must end;
+//! and then another key is ordered. Signers, and now and then the coordinator, are killed with SIGKILL, one at a time, and started
+//! again. In every eighth round there is a key of CGGMP24 instead of orders, and presignatures are made all the time. Every request must end;
 //! at the end every pair of signers must still sign with every key that became active, no last message may have left twice
 //! for different things, and the solver looks for a nonce that served twice.
 
@@ -24,12 +25,21 @@ use sha3::{Digest as _, Keccak256};
 use tokio::task::JoinSet;
 
 /// Kills of a round.
-pub(crate) const KILLS: u64 = 20;
+pub(crate) const KILLS: u64 = 50;
+/// One kill in so many is the coordinator's.
+const COORDINATOR_EACH: u64 = 10;
+/// One round in so many makes presignatures: the primes of its key alone take minutes.
+const PRESIGN_EACH: u64 = 8;
 /// How long a request or a key may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the order of a key may be tried, and one try.
 const KEY_LIFE: Duration = Duration::from_secs(60);
 const KEY_TRY_MS: u64 = 20_000;
+/// The same for a key of CGGMP24, with the search for its primes.
+const PRESIGNED: &str = "cggmp";
+const PRESIGNED_LIFE: Duration = Duration::from_secs(900);
+const PRESIGNED_TRY_MS: u64 = 600_000;
+const PRESIGNATURES: u32 = 16;
 /// When it must be there, or be known not to come.
 const KEY_END: Duration = Duration::from_secs(90);
 const CHAIN: &str = "eip155:31337";
@@ -77,13 +87,21 @@ async fn play(number: u64, bin_dir: &Path, dir: &Path) -> Result<Found> {
     }
     let mut plan = ClusterPlan::new(bin_dir, &dir, 3);
     (plan.trace_partials, plan.seed) = (true, number);
-    plan.node_limits.insert("keygen_timeout_ms".to_owned(), KEY_TRY_MS.to_string());
+    let presigns = number % PRESIGN_EACH == PRESIGN_EACH - 1;
+    let try_ms = if presigns { PRESIGNED_TRY_MS } else { KEY_TRY_MS };
+    plan.node_limits.insert("keygen_timeout_ms".to_owned(), try_ms.to_string());
+    if presigns {
+        plan.presignatures.insert(PRESIGNED.to_owned(), PRESIGNATURES);
+    }
     let mut cluster = Cluster::start(plan).await?;
     let client = cluster.client()?;
     let kinds = [("frost", Scheme::EddsaEd25519, Protocol::Frost), ("dkls", Scheme::EcdsaSecp256k1, Protocol::Dkls23)];
     let mut keys = Vec::new();
     for (name, scheme, protocol) in kinds {
         keys.push((first_key(&mut cluster, &client, name, (scheme, protocol)).await?, scheme));
+    }
+    if presigns {
+        keys.push((presigned_key(&mut cluster, &client).await?, Scheme::EcdsaSecp256k1));
     }
     let stop = Arc::new(AtomicBool::new(false));
     let caller =
@@ -95,7 +113,7 @@ async fn play(number: u64, bin_dir: &Path, dir: &Path) -> Result<Found> {
     }
     let mut ordered = Vec::new();
     for kill in 0..KILLS {
-        if kill % 5 == 2 {
+        if kill % 5 == 2 && !presigns {
             let key = KeyId::new(format!("late-{kill}"))?;
             let order = order(&mut cluster, &key, (Scheme::EddsaEd25519, Protocol::Frost))?;
             let client = client.clone();
@@ -150,6 +168,14 @@ async fn first_key(cluster: &mut Cluster, client: &Client, name: &str, kind: (Sc
     Err(last.context("no order")?.into())
 }
 
+async fn presigned_key(cluster: &mut Cluster, client: &Client) -> Result<KeyId> {
+    let key = KeyId::new(PRESIGNED)?;
+    let asked = order(cluster, &key, (Scheme::EcdsaSecp256k1, Protocol::Cggmp24))?;
+    client.create_key(&NewKey { expires_in: PRESIGNED_LIFE, ..asked }).await?;
+    client.wait_for_key(&key, PRESIGNED_LIFE, |_| {}).await?;
+    Ok(key)
+}
+
 fn order(cluster: &mut Cluster, key: &KeyId, (scheme, protocol): (Scheme, Protocol)) -> Result<NewKey> {
     let nodes: Vec<NodeId> =
         cluster.signers().iter().map(|daemon| NodeId::new(daemon.name())).collect::<Result<_, _>>()?;
@@ -159,9 +185,12 @@ fn order(cluster: &mut Cluster, key: &KeyId, (scheme, protocol): (Scheme, Protoc
 
 async fn kill_one(cluster: &mut Cluster, dice: &mut Dice, found: &mut Found) -> Result<()> {
     tokio::time::sleep(Duration::from_millis(dice.below(300))).await;
-    let signers = cluster.signers();
-    let victim = dice.index(signers.len()).unwrap_or(0);
-    let daemon = signers.get_mut(victim).context("a signer")?;
+    let (a_coordinator, victim) = (dice.below(COORDINATOR_EACH) == 0, dice.index(3).unwrap_or(0));
+    let daemon = if a_coordinator {
+        cluster.coordinator()
+    } else {
+        cluster.signers().get_mut(victim).context("a signer")?
+    };
     daemon.kill()?;
     tokio::time::sleep(Duration::from_millis(dice.below(100))).await;
     let started = Instant::now();
@@ -169,8 +198,9 @@ async fn kill_one(cluster: &mut Cluster, dice: &mut Dice, found: &mut Found) -> 
     cluster.wait_until_ready().await?;
     found.tried += 1;
     let took = started.elapsed();
-    let word = if took <= Duration::from_secs(5) { "back within 5 s" } else { "back later than 5 s" };
-    *found.outcomes.entry(word.to_owned()).or_default() += 1;
+    let whose = if a_coordinator { "coordinators" } else { "signers" };
+    let when = if took <= Duration::from_secs(5) { "within" } else { "later than" };
+    *found.outcomes.entry(format!("{whose} back {when} 5 s")).or_default() += 1;
     Ok(())
 }
 

@@ -95,17 +95,14 @@ impl Play {
     const fn rounds(&self, long: bool) -> u64 {
         match (self, long) {
             (Self::Disks(campaign), long) => campaign.rounds(long),
-            (Self::Kill(_), false) => 1,
+            (Self::Kill(_), false) => 4,
             (Self::Kill(_), true) => 10_000 / kill::KILLS,
         }
     }
 
-    /// Rounds at a time: a cluster has the machine for itself.
-    fn at_once(&self) -> u64 {
-        match self {
-            Self::Disks(_) => std::thread::available_parallelism().map_or(1, usize::from) as u64,
-            Self::Kill(_) => 1,
-        }
+    /// Rounds at a time.
+    fn at_once() -> u64 {
+        std::thread::available_parallelism().map_or(1, usize::from) as u64
     }
 
     fn round(&self, number: u64) -> Found {
@@ -159,7 +156,7 @@ fn play(campaign: &Play, state: &Mutex<State>, file: Option<&Path>, seconds: imp
         if next >= rounds {
             return Ok(());
         }
-        let end = rounds.min(next + campaign.at_once());
+        let end = rounds.min(next + Play::at_once());
         let found = std::thread::scope(|scope| {
             let handles: Vec<_> =
                 (next..end).map(|round| (round, scope.spawn(move || campaign.round(round)))).collect();
