@@ -14,6 +14,10 @@ use limen_hsm_bridge::provider::Pkcs11Provider;
 use limen_hsm_bridge::serve::Listening;
 use limen_wire::ids::KekId;
 
+/// What is freed is overwritten: PINs, and data keys on their way.
+#[global_allocator]
+static WIPING: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
 /// Owns a hardware token's PKCS#11 library in a process of its own, and serves it to a signer.
 #[derive(Debug, Parser)]
 #[command(version)]

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use crate::memory::leaving_no_trace;
+
 /// The bound on protocol steps that run at the same time.
 #[derive(Debug, Clone)]
 pub struct CryptoPool {
@@ -34,7 +36,7 @@ impl CryptoPool {
         let place = Arc::clone(places).acquire_owned().await.map_err(|_| StepLost)?;
         let job = move || {
             let _place = place;
-            step()
+            leaving_no_trace(step)
         };
         tokio::task::spawn_blocking(job).await.map_err(|_| StepLost)
     }
@@ -43,7 +45,7 @@ impl CryptoPool {
     pub async fn aside<T: Send + 'static>(&self, step: impl FnOnce() -> T + Send + 'static) -> Result<T, StepLost> {
         match self.places {
             None => Ok(step()),
-            Some(_) => tokio::task::spawn_blocking(step).await.map_err(|_| StepLost),
+            Some(_) => tokio::task::spawn_blocking(move || leaving_no_trace(step)).await.map_err(|_| StepLost),
         }
     }
 }

@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use crate::guard::{KeyFacts, KeygenToken, KeygenVerdict, examine_order};
+use crate::memory::leaving_no_trace;
 use crate::metrics::SessionLabels;
 use crate::sessions::{Drive, Ended, Inbox, OpenError, deadline_in, drive};
 use crate::shared::Shared;
@@ -184,7 +185,8 @@ async fn seal(
     let (share, group) = (Arc::new(share), Arc::new(group));
     loop {
         let (vault, share, group) = (Arc::clone(&shared.vault), Arc::clone(&share), Arc::clone(&group));
-        let sealing = tokio::task::spawn_blocking(move || vault.seal(&share, &group, generation)).await;
+        let sealing =
+            tokio::task::spawn_blocking(move || leaving_no_trace(|| vault.seal(&share, &group, generation))).await;
         let error = match sealing.map_err(|_| stopping())? {
             Ok(sealed) => return Ok((sealed, generation)),
             Err(error) => error,
@@ -236,7 +238,7 @@ async fn keep(
 /// statement a crash or a token that went away has cut off.
 pub async fn confirm(shared: &Arc<Shared>, key: &KeyId) -> Result<(), VaultError> {
     let (task, name) = (Arc::clone(shared), key.clone());
-    let read = tokio::task::spawn_blocking(move || read_back(&task, &name)).await;
+    let read = tokio::task::spawn_blocking(move || leaving_no_trace(|| read_back(&task, &name))).await;
     let (mut facts, statement) = read.map_err(|_| VaultError::Store(StoreError::Stopped))??;
     let hash = Sha256::digest(&statement).into();
     let (name, now) = (key.clone(), shared.now());

@@ -13,6 +13,10 @@ use limen_node::vault::Rotated;
 use limen_node::witness::Witness;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// What is freed is overwritten: shares and everything that is computed from them.
+#[global_allocator]
+static WIPING: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
 /// One signer or witness of a Limen cluster.
 #[derive(Debug, Parser)]
 #[command(version)]

@@ -1,7 +1,9 @@
 //! What a signer's memory must not become: a core dump, pages on a swap device, or what another process of the same user reads.
+//! And what it must not keep: the daemon's allocator overwrites what is freed, and [`leaving_no_trace`] what lay on a stack.
 
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use zeroize::Zeroize as _;
 
 /// Why memory that holds shares cannot be protected here.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +45,30 @@ pub fn lock(unlocked: bool, development: bool) -> Result<(), MemoryError> {
     let unlimited = Rlimit { current: None, maximum: None };
     setrlimit(Resource::Memlock, unlimited).map_err(MemoryError::Lock)?;
     mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT).map_err(MemoryError::Lock)
+}
+
+/// How deep below its caller a step may leave something.
+const STACK: usize = 256 * 1024;
+
+/// Runs a step that works with secrets, and overwrites what it leaves on its thread's stack: copies that compilers and
+/// libraries make of numbers they compute with, and that no destructor knows of.
+pub fn leaving_no_trace<T>(step: impl FnOnce() -> T) -> T {
+    let result = in_a_frame_of_its_own(step);
+    overwrite_stack();
+    result
+}
+
+#[inline(never)]
+fn in_a_frame_of_its_own<T>(step: impl FnOnce() -> T) -> T {
+    step()
+}
+
+/// Takes the place of the frames that have just ended.
+#[inline(never)]
+fn overwrite_stack() {
+    let mut area = [0u8; STACK];
+    std::hint::black_box(&mut area).zeroize();
+    std::hint::black_box(&area);
 }
 
 #[cfg(test)]

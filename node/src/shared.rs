@@ -21,6 +21,7 @@ use crate::decisions::{Decisions, Keys};
 use crate::guard::KeyFacts;
 use crate::ledger::Ledgers;
 use crate::log::LogAlarm;
+use crate::memory::leaving_no_trace;
 use crate::mesh::Mesh;
 use crate::metrics::Metrics;
 use crate::nonces::Nonces;
@@ -178,7 +179,7 @@ impl Shared {
         let (vault, name) = (Arc::clone(&self.vault), key.clone());
         let opening = tokio::task::spawn_blocking(move || {
             let _place = place;
-            vault.open(&name, now)
+            leaving_no_trace(|| vault.open(&name, now))
         });
         opening.await.map_err(stopped)?
     }

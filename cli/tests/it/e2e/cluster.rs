@@ -11,6 +11,7 @@ use limen_wire::effects::ChainId;
 use limen_wire::error::Code;
 use limen_wire::ids::{CommitteeSize, IntentId, KeyId, Protocol, Scheme};
 use limen_wire::intent::Payload;
+use limen_wire::pb::SignerHealth;
 use tempfile::TempDir;
 
 pub(crate) const COORDINATOR: &str = "coordinator-1";
@@ -125,9 +126,11 @@ impl Cluster {
     }
 
     pub(crate) fn start_all(&mut self) {
-        for name in self.names() {
-            self.start_one(&name);
-        }
+        self.names().iter().for_each(|name| self.start_one(name));
+    }
+
+    pub(crate) fn start_all_but(&mut self, other: &str) {
+        self.names().iter().filter(|name| *name != other).for_each(|name| self.start_one(name));
     }
 
     pub(crate) fn start_one(&mut self, name: &str) {
@@ -184,14 +187,25 @@ impl Cluster {
         self.wait_for(|up, linked| up == all && linked == all * (all - 1), "all signers linked").await;
     }
 
+    /// No signer is in a session.
+    pub(crate) async fn wait_idle(&self) {
+        let idle = |signer: &SignerHealth| signer.status.as_ref().is_some_and(|status| status.sessions == 0);
+        self.wait_until(|signers| signers.iter().all(idle), "no sessions").await;
+    }
+
     pub(crate) async fn wait_for(&self, good: impl Fn(usize, usize) -> bool, what: &str) {
+        let linked = |signers: &[SignerHealth]| {
+            let up: Vec<_> = signers.iter().filter(|signer| signer.reachable).collect();
+            let peers = up.iter().flat_map(|signer| signer.status.iter().flat_map(|status| &status.peers));
+            good(up.len(), peers.filter(|peer| peer.connected).count())
+        };
+        self.wait_until(linked, what).await;
+    }
+
+    async fn wait_until(&self, good: impl Fn(&[SignerHealth]) -> bool, what: &str) {
         let started = Instant::now();
         loop {
-            let view = self.client.status().await.unwrap();
-            let up: Vec<_> = view.signers.iter().filter(|signer| signer.reachable).collect();
-            let peers = up.iter().flat_map(|signer| signer.status.iter().flat_map(|status| &status.peers));
-            let linked = peers.filter(|peer| peer.connected).count();
-            if good(up.len(), linked) {
+            if good(&self.client.status().await.unwrap().signers) {
                 return;
             }
             assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}; {}", self.logs());

@@ -1,11 +1,13 @@
 //! The private key is nowhere: in no file of any process, and in no set of too few shares.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use limen_client::NewIntent;
 use limen_wire::ids::{KeyId, Protocol, Scheme};
 
-use super::cluster::{Cluster, PATIENCE, signer};
+use super::cluster::{COORDINATOR, Cluster, PATIENCE, binaries, signer};
 use super::memory;
 use super::needles::Needles;
 use super::shares::{self, Share};
@@ -19,7 +21,7 @@ type Key = (KeyId, Vec<u8>);
 #[tokio::test]
 async fn the_private_key_is_nowhere() {
     let mut cluster = Cluster::start(SIGNERS, REQUIRED).await;
-    let keys = make_and_use_keys(&cluster).await;
+    let keys = make_and_use_keys(&cluster, "").await;
     let seen = cluster.pids().into_iter().flat_map(|pid| seen_from_outside(&cluster, pid)).collect::<Vec<_>>();
     for name in cluster.names() {
         cluster.kill(&name);
@@ -54,6 +56,8 @@ async fn the_private_key_is_nowhere() {
         assert_eq!(needles.find(&content), None, "{what} holds a secret in the clear");
     }
     check_memory(&mut cluster, &keys, &whole, &shares).await;
+    check_forgotten(&mut cluster, &keys).await;
+    check_core_dumps(&mut cluster).await;
 }
 
 /// While they sign, no process holds a private key, or a share of another.
@@ -89,28 +93,88 @@ async fn check_memory(cluster: &mut Cluster, keys: &[Key], whole: &[(String, [u8
     assert!(held >= usize::from(REQUIRED), "the signers that have just signed hold no share");
 }
 
+/// A share that is opened for each session is nowhere in memory once the session is over, and a new one neither once it is stored.
+async fn check_forgotten(cluster: &mut Cluster, keys: &[Key]) {
+    let signers: Vec<String> = cluster.names().into_iter().filter(|name| name != COORDINATOR).collect();
+    for name in &signers {
+        cluster.kill(name);
+        let file = cluster.path().join(name).join("config.toml");
+        let config = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{config}\n[shares]\nhold_secs = 0\n")).unwrap();
+        cluster.start_one(name);
+    }
+    cluster.wait_linked().await;
+    let mut keys = keys.to_vec();
+    keys.extend(make_and_use_keys(cluster, "late-").await);
+    for round in 0..5 {
+        sign_with_all(cluster, &keys, &format!("forgotten-{round}")).await;
+    }
+    cluster.wait_idle().await;
+    let dumps: Vec<_> = signers.iter().filter_map(|name| memory::dump(cluster.pid(name))).collect();
+    signers.iter().for_each(|name| cluster.kill(name));
+    for (index, dump) in (1..).zip(dumps) {
+        let shares = shares::of_signer(cluster, index);
+        assert_eq!(shares.len(), keys.len());
+        let mut needles = Needles::default();
+        shares.iter().for_each(|share| add_share(&mut needles, share));
+        // What is no secret stands there.
+        let has_name = |content: &Vec<u8>| content.windows(13).any(|window| window == b"late-messages");
+        assert!(dump.iter().any(|(_, content)| has_name(content)), "signer {index}: not its memory");
+        for (region, content) in dump {
+            assert_eq!(needles.find(&content), None, "signer {index} has not forgotten it: {region}");
+        }
+    }
+    cluster.start_all_but(COORDINATOR);
+}
+
+/// A signer that aborts, for whatever reason, leaves no core dump where another process leaves one.
+async fn check_core_dumps(cluster: &mut Cluster) {
+    let allowed = |program: &str| format!("ulimit -c unlimited && {program}");
+    let shell = |line: String| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line]).current_dir(cluster.path()).stdout(Stdio::null()).stderr(Stdio::null());
+        shell
+    };
+    let ordinary = shell(allowed("kill -ABRT $$")).status().unwrap();
+    if !ordinary.core_dumped() {
+        eprintln!("skipped: this machine writes no core dumps at all");
+        return;
+    }
+    let (name, node) = (signer(1), binaries().join("limen-node"));
+    let line = allowed(&format!("exec {} --config {name}/config.toml", node.display()));
+    let mut commands = shell(line);
+    cluster.kill(&name);
+    let mut child = commands.spawn().unwrap();
+    cluster.wait_linked().await;
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::ABORT).unwrap();
+    let ended = child.wait().unwrap();
+    assert_eq!((ended.signal(), ended.core_dumped()), (Some(6), false), "an aborting signer left its memory on disk");
+}
+
 fn whose(share: &Share) -> String {
     format!("the share of signer {} for {}", share.index, share.key)
 }
 
 /// One key of each kind, each with a signature, so that everything that a signer ever writes has been written.
-async fn make_and_use_keys(cluster: &Cluster) -> Vec<Key> {
-    let ecdsa = cluster.make_ecdsa_key().await;
-    let ed25519 = cluster.make_key("messages", Scheme::EddsaEd25519, Protocol::Frost).await;
-    let bip340 = cluster.make_key("schnorr", Scheme::SchnorrBip340, Protocol::Frost).await;
+async fn make_and_use_keys(cluster: &Cluster, before: &str) -> Vec<Key> {
+    let make = async |name, scheme, protocol| cluster.make_key(&format!("{before}{name}"), scheme, protocol).await;
+    let ecdsa = make("treasury", Scheme::EcdsaSecp256k1, Protocol::Dkls23).await;
+    let ed25519 = make("messages", Scheme::EddsaEd25519, Protocol::Frost).await;
+    let bip340 = make("schnorr", Scheme::SchnorrBip340, Protocol::Frost).await;
     let mut keys = Vec::new();
     for key in [ecdsa, ed25519, bip340] {
         let public_key = cluster.client.key(&key).await.unwrap().public_key;
         keys.push((key, public_key));
     }
-    sign_with_all(cluster, &keys, "hello").await;
+    sign_with_all(cluster, &keys, &format!("{before}hello")).await;
     keys
 }
 
 async fn sign_with_all(cluster: &Cluster, keys: &[Key], text: &str) {
     for (key, public_key) in keys {
         let intent = match public_key.len() {
-            33 => cluster.message(key, text),
+            33 => cluster.message(key, &format!("{text}-of-{key}")),
             _ => cluster.client.sign_intent(NewIntent::message(key.clone(), text.to_owned())).unwrap(),
         };
         let signed = cluster.client.sign(&intent, PATIENCE).await;
