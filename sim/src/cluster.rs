@@ -18,8 +18,10 @@ use crate::proxy::{DelayProxy, Distance};
 mod daemon;
 mod files;
 mod identity;
+mod tokens;
 
 pub use daemon::{Daemon, Usage};
+pub use tokens::{Bridge, TokenFault, TokenPlan};
 
 /// How long a cluster may take until every signer sees every other.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -39,6 +41,8 @@ pub struct ClusterPlan {
     pub seed: u64,
     /// Lines of the signers' `[limits]` section, as key and value.
     pub node_limits: BTreeMap<String, String>,
+    /// Lines of the coordinator's `[timing]` section.
+    pub timing: BTreeMap<String, String>,
     /// CGGMP24 presignatures to hold ready, by key.
     pub presignatures: BTreeMap<String, u32>,
     /// Whether signers write every last-round message to a file, for tests that look for reused nonces.
@@ -47,6 +51,8 @@ pub struct ClusterPlan {
     pub more_requesters: Vec<String>,
     /// Charter text after the rules: more rules.
     pub more_rules: String,
+    /// SoftHSM2 tokens instead of wrapping keys in files.
+    pub tokens: Option<TokenPlan>,
 }
 
 impl ClusterPlan {
@@ -59,10 +65,12 @@ impl ClusterPlan {
             distance: Distance::default(),
             seed: 1,
             node_limits: BTreeMap::new(),
+            timing: BTreeMap::new(),
             presignatures: BTreeMap::new(),
             trace_partials: false,
             more_requesters: Vec::new(),
             more_rules: String::new(),
+            tokens: None,
         }
     }
 }
@@ -81,6 +89,9 @@ pub enum ClusterError {
     /// A certificate or key could not be made.
     #[error("could not make an identity: {0}")]
     Identity(String),
+    /// A token could not be made.
+    #[error("could not make a token: {0}")]
+    Token(String),
     /// The client's configuration was refused.
     #[error("could not prepare the client: {0}")]
     Client(#[from] limen_client::ConfigError),
@@ -113,6 +124,7 @@ impl ClusterError {
 #[derive(Debug)]
 pub struct Cluster {
     plan: ClusterPlan,
+    bridges: Vec<Bridge>,
     signers: Vec<Daemon>,
     coordinator: Daemon,
     proxies: Vec<DelayProxy>,
@@ -147,16 +159,20 @@ impl Cluster {
         }
         places.push(Place::direct()?);
         let written = files::write(&plan, &places)?;
-        let mut signers = Vec::new();
+        let (mut signers, mut bridges) = (Vec::new(), Vec::new());
         for (index, config) in written.signers.iter().enumerate() {
             let name = files::signer_name(index);
-            signers.push(Daemon::start(&plan.bin_dir.join("limen-node"), &name, config, metrics(&places, index))?);
+            if plan.tokens.is_some() {
+                bridges.push(Bridge::start(&plan.bin_dir, &plan.dir, &name)?);
+            }
+            let binary = plan.bin_dir.join("limen-node");
+            signers.push(Daemon::start(&binary, &name, config, metrics(&places, index), Vec::new())?);
         }
         let binary = plan.bin_dir.join("limen-coordinator");
         let last = metrics(&places, usize::from(plan.signers_total));
-        let coordinator = Daemon::start(&binary, files::COORDINATOR, &written.coordinator, last)?;
+        let coordinator = Daemon::start(&binary, files::COORDINATOR, &written.coordinator, last, Vec::new())?;
         let client = ClientConfig::from_file(&written.client)?;
-        let mut cluster = Self { plan, signers, coordinator, proxies, client };
+        let mut cluster = Self { plan, bridges, signers, coordinator, proxies, client };
         let asking = cluster.client()?;
         let started = Instant::now();
         while !cluster.is_ready(&asking, started).await? {
@@ -179,6 +195,11 @@ impl Cluster {
     /// The signer processes, in the order of the charter.
     pub fn signers(&mut self) -> &mut [Daemon] {
         &mut self.signers
+    }
+
+    /// What stands between the signers and their tokens; empty without tokens.
+    pub fn bridges(&mut self) -> &mut [Bridge] {
+        &mut self.bridges
     }
 
     /// The coordinator process.

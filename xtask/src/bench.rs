@@ -9,7 +9,7 @@ use crate::command;
 use crate::workspace::Workspace;
 
 pub(crate) fn main(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
-    let packages = ["-p", "limen-cli", "-p", "limen-node", "-p", "limen-coordinator"];
+    let packages = ["-p", "limen-cli", "-p", "limen-node", "-p", "limen-coordinator", "-p", "limen-hsm-bridge"];
     command::run(workspace.cargo().args(["build", "--release", "--locked", "--bins"]).args(packages))?;
     let bench = ["build", "--release", "--locked", "-p", "limen-sim", "--features", "bench", "--bin", "limen-bench"];
     command::run(workspace.cargo().args(bench))?;

@@ -9,7 +9,7 @@ use crate::workspace::Workspace;
 use crate::{command, verify};
 
 /// Those that are part of every change.
-pub(crate) const NAMES: &[&str] = &["crash-points", "disk", "bitrot", "rollback", "kill"];
+pub(crate) const NAMES: &[&str] = &["crash-points", "disk", "bitrot", "rollback", "kill", "token"];
 
 pub(crate) fn main(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     let mut program = program(workspace)?;
@@ -26,7 +26,8 @@ pub(crate) fn main(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
 
 /// The program, built: with the same features as the tests, or everything would be compiled again.
 pub(crate) fn program(workspace: &Workspace) -> Result<Command> {
-    let programs = ["--bin", "limen-campaign", "--bin", "limen-node", "--bin", "limen-coordinator"];
+    let programs = ["limen-campaign", "limen-node", "limen-coordinator", "limen-hsm-bridge"];
+    let programs = programs.iter().flat_map(|program| ["--bin", program]);
     command::run(workspace.cargo().arg("build").args(verify::EVERYTHING).args(programs))?;
     Ok(Command::new(workspace.target().join("debug/limen-campaign")))
 }

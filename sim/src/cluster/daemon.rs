@@ -21,8 +21,12 @@ pub struct Daemon {
     binary: PathBuf,
     config: PathBuf,
     metrics: Option<SocketAddr>,
+    environment: Environment,
     child: Child,
 }
+
+/// Variables that a process is started with beside this one's own.
+pub(super) type Environment = Vec<(&'static str, PathBuf)>;
 
 /// What a process has used since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -56,9 +60,11 @@ impl Daemon {
         name: &str,
         config: &Path,
         metrics: Option<SocketAddr>,
+        environment: Environment,
     ) -> Result<Self, ClusterError> {
-        let child = spawn(binary, name, config)?;
-        Ok(Self { name: name.to_owned(), binary: binary.to_path_buf(), config: config.to_path_buf(), metrics, child })
+        let child = spawn(binary, name, config, &environment)?;
+        let (name, binary, config) = (name.to_owned(), binary.to_path_buf(), config.to_path_buf());
+        Ok(Self { name, binary, config, metrics, environment, child })
     }
 
     /// The name in the charter.
@@ -80,8 +86,25 @@ impl Daemon {
 
     /// Starts it again after [`Daemon::kill`], with the same files.
     pub fn restart(&mut self) -> Result<(), ClusterError> {
-        self.child = spawn(&self.binary, &self.name, &self.config)?;
+        self.child = spawn(&self.binary, &self.name, &self.config, &self.environment)?;
         Ok(())
+    }
+
+    /// Sends it a signal by its name.
+    pub(super) fn signal(&self, name: &str) -> Result<(), ClusterError> {
+        let (pid, failed) = (self.child.id().to_string(), || ClusterError::io(format!("send {name} to {}", self.name)));
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().map_err(failed())?;
+        if sent.success() { Ok(()) } else { Err(failed()(std::io::Error::other(sent.to_string()))) }
+    }
+
+    /// How often it has refused something for this reason since its start, by its metrics.
+    pub async fn refusals(&self, reason: &str) -> Result<u64, ClusterError> {
+        Ok(sum_of(&self.metrics().await?, "limen_node_refusals_total", &format!("\"{reason}\"")))
+    }
+
+    async fn metrics(&self) -> Result<String, ClusterError> {
+        let Some(address) = self.metrics else { return Ok(String::new()) };
+        fetch(address).await.map_err(ClusterError::io(format!("read metrics of {}", self.name)))
     }
 
     /// Whether the process runs.
@@ -91,12 +114,7 @@ impl Daemon {
 
     /// What it has used since its start.
     pub async fn usage(&self) -> Result<Usage, ClusterError> {
-        let bytes_sent = match self.metrics {
-            Some(address) => {
-                sum_of(&fetch(address).await.map_err(ClusterError::io(format!("read metrics of {}", self.name)))?)
-            }
-            None => 0,
-        };
+        let bytes_sent = sum_of(&self.metrics().await?, "limen_node_frame_bytes_total", "\"sent\"");
         Ok(Usage { cpu: self.cpu()?, bytes_sent })
     }
 
@@ -115,13 +133,13 @@ impl Drop for Daemon {
     }
 }
 
-fn spawn(binary: &Path, name: &str, config: &Path) -> Result<Child, ClusterError> {
+fn spawn(binary: &Path, name: &str, config: &Path, environment: &Environment) -> Result<Child, ClusterError> {
     let log = files::log_file(config, name);
     let failed = || ClusterError::io(format!("start {}", binary.display()));
     let out = File::options().create(true).append(true).open(&log).map_err(failed())?;
     let err = out.try_clone().map_err(failed())?;
     let mut command = Command::new(binary);
-    command.arg("--config").arg(config).stdin(Stdio::null()).stdout(out).stderr(err);
+    command.arg("--config").arg(config).envs(environment.iter().cloned()).stdin(Stdio::null()).stdout(out).stderr(err);
     command.spawn().map_err(failed())
 }
 
@@ -141,10 +159,9 @@ async fn fetch(address: SocketAddr) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// The counter of bytes sent to peers, over all its labels.
-fn sum_of(metrics: &str) -> u64 {
-    const NAME: &str = "limen_node_frame_bytes_total";
-    let lines = metrics.lines().filter(|line| line.starts_with(NAME) && line.contains("\"sent\""));
+/// A counter over all of its lines with this label.
+fn sum_of(metrics: &str, name: &str, label: &str) -> u64 {
+    let lines = metrics.lines().filter(|line| line.starts_with(name) && line.contains(label));
     lines.filter_map(|line| line.rsplit_once(' ')).filter_map(|(_, value)| value.trim().parse::<u64>().ok()).sum()
 }
 
@@ -162,6 +179,6 @@ mod tests {
     fn a_counter_is_summed_over_its_labels() {
         let text = "# TYPE x counter\nlimen_node_frame_bytes_total{reason=\"sent\"} 15\n\
                     limen_node_frame_bytes_total{reason=\"received\"} 5\nother 7\n";
-        assert_eq!(sum_of(text), 15);
+        assert_eq!(sum_of(text, "limen_node_frame_bytes_total", "\"sent\""), 15);
     }
 }

@@ -1,5 +1,6 @@
 //! Every file that a cluster reads: charter, configurations, identities.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use limen_wire::keys::PublicKey;
 
 use super::identity::{Authority, Identity, write_private};
-use super::{ClusterError, ClusterPlan, Place};
+use super::{ClusterError, ClusterPlan, Place, TokenPlan, tokens};
 
 pub(super) const COORDINATOR: &str = "coordinator-1";
 const REQUESTER: &str = "backend";
@@ -112,13 +113,19 @@ fn signer_config(plan: &ClusterPlan, name: &str, place: &Place) -> String {
     let Place { listen, metrics, .. } = place;
     let trace =
         if plan.trace_partials { format!("danger_trace_partials = \"{name}.partials\"\n") } else { String::new() };
-    let limits: String = plan.node_limits.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+    let provider = match plan.tokens {
+        None => format!("[provider]\nkind = \"danger_software\"\nkey_file = \"{name}.wrap\"\n"),
+        Some(TokenPlan { hold_secs, timeout_ms }) => format!(
+            "[provider]\nkind = \"hsm_bridge\"\nsocket = \"{}\"\ntimeout_ms = {timeout_ms}\n\n[shares]\nhold_secs = {hold_secs}\n",
+            tokens::socket(name)
+        ),
+    };
+    let limits = lines(&plan.node_limits);
     format!(
         "node = \"{name}\"\nlisten = \"{listen}\"\nmetrics = \"{metrics}\"\ndata_dir = \"{name}.data\"\n\
          charter = \"charter.toml\"\ndanger_unlocked_memory = true\n{trace}\n\
          [identity]\ncertificate = \"{name}.crt\"\nkey = \"{name}.key\"\n\n\
-         [provider]\nkind = \"danger_software\"\nkey_file = \"{name}.wrap\"\n\n\
-         [limits]\n{limits}"
+         {provider}\n[limits]\n{limits}"
     )
 }
 
@@ -132,8 +139,13 @@ fn coordinator_config(plan: &ClusterPlan, place: &Place) -> String {
     format!(
         "id = \"{COORDINATOR}\"\ncharter = \"charter.toml\"\ndata_dir = \"{COORDINATOR}.data\"\nlisten = \"{listen}\"\n\
          metrics_listen = \"{metrics}\"\n\n\
-         [tls]\ncertificate = \"{COORDINATOR}.crt\"\nkey = \"{COORDINATOR}.key\"\nclient_authority = \"ca.crt\"\n{presign}"
+         [tls]\ncertificate = \"{COORDINATOR}.crt\"\nkey = \"{COORDINATOR}.key\"\nclient_authority = \"ca.crt\"\n\n[timing]\n{}{presign}",
+        lines(&plan.timing)
     )
+}
+
+fn lines(section: &BTreeMap<String, String>) -> String {
+    section.iter().map(|(key, value)| format!("{key} = {value}\n")).collect()
 }
 
 fn client_config(coordinator: &Place, keys: &[PublicKey]) -> String {

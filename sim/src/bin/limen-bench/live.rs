@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::report::Results;
-use crate::scenario::{Choice, Committee, intent};
+use crate::scenario::{Choice, Committee, Shares, intent};
 use crate::spread::Spread;
 use crate::{Args, pairs};
 
@@ -28,6 +28,8 @@ const WARM_UP: u32 = 5;
 #[derive(Debug, Serialize)]
 pub(crate) struct Live {
     pub(crate) protocol: String,
+    /// What the shares lie under.
+    pub(crate) shares: String,
     pub(crate) committee: String,
     pub(crate) rtt_ms: u64,
     pub(crate) presigned: bool,
@@ -56,11 +58,13 @@ struct Subject {
 
 pub(crate) async fn measure(args: &Args, results: &mut Results) -> Result<()> {
     for rtt_ms in &args.rtt_ms {
-        for (committee, choice) in pairs(args) {
-            eprintln!("bench: {choice} {committee}, round trip {rtt_ms} ms");
-            match measure_one(args, committee, choice, *rtt_ms).await {
+        let all = pairs(args).flat_map(|(committee, choice)| args.shares.iter().map(move |s| (committee, choice, *s)));
+        for (committee, choice, shares) in all {
+            let what = format!("{choice} {committee}, shares under {shares}, round trip {rtt_ms} ms");
+            eprintln!("bench: {what}");
+            match measure_one(args, (committee, choice, shares), *rtt_ms).await {
                 Ok(found) => results.live.push(found),
-                Err(error) => results.left_out(format!("{choice} {committee} at {rtt_ms} ms: {error:#}")),
+                Err(error) => results.left_out(format!("{what}: {error:#}")),
             }
         }
     }
@@ -68,13 +72,18 @@ pub(crate) async fn measure(args: &Args, results: &mut Results) -> Result<()> {
 }
 
 /// A cluster of its own for every key, so that nothing else asks for the processors.
-async fn measure_one(args: &Args, committee: Committee, choice: Choice, rtt_ms: u64) -> Result<Live> {
+async fn measure_one(
+    args: &Args,
+    (committee, choice, shares): (Committee, Choice, Shares),
+    rtt_ms: u64,
+) -> Result<Live> {
     let key = KeyId::new(choice.to_string())?;
-    let dir = args.results.join(format!("cluster-{choice}-{committee}-{rtt_ms}ms"));
+    let dir = args.results.join(format!("cluster-{choice}-{committee}-{shares}-{rtt_ms}ms"));
     if dir.exists() {
         std::fs::remove_dir_all(&dir).with_context(|| format!("could not remove {}", dir.display()))?;
     }
     let mut plan = ClusterPlan::new(&args.bin_dir, dir, committee.total);
+    plan.tokens = shares.plan();
     plan.distance = Distance::round_trip(Duration::from_millis(rtt_ms));
     plan.node_limits.insert("keygen_timeout_ms".to_owned(), args.keygen_timeout_secs.saturating_mul(1000).to_string());
     let presigned = choice == Choice::Cggmp24 && args.presignatures > 0;
@@ -108,6 +117,7 @@ async fn measure_one(args: &Args, committee: Committee, choice: Choice, rtt_ms: 
     let count = f64::from(u32::try_from(load.times.len()).unwrap_or(u32::MAX)).max(1.0);
     Ok(Live {
         protocol: choice.to_string(),
+        shares: shares.to_string(),
         committee: committee.to_string(),
         rtt_ms,
         presigned,

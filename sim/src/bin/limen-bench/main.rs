@@ -20,7 +20,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 
-use scenario::{Choice, Committee};
+use scenario::{Choice, Committee, Shares};
 
 /// Measure signatures: latency, throughput, bytes and processor time.
 #[derive(Debug, Parser)]
@@ -41,6 +41,9 @@ struct Args {
     /// Round-trip times between all daemons, in milliseconds; 0 is plain loopback. The caller is beside the coordinator.
     #[arg(long, value_delimiter = ',', default_values_t = [0_u64, 80])]
     rtt_ms: Vec<u64>,
+    /// What shares lie under: `file`, `token` (SoftHSM2, opened once a minute) or `token-each` (opened for each session).
+    #[arg(long, value_delimiter = ',', default_values_t = [Shares::File])]
+    shares: Vec<Shares>,
     /// Requests one after the other, for latency.
     #[arg(long, default_value_t = 100)]
     requests: u32,

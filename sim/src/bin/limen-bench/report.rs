@@ -113,7 +113,9 @@ impl Results {
         text.push_str("\n| cluster | signers | RTT ms | key generation s | p50 ms | p95 ms | p99 ms | signatures/s | p99 under load ms | CPU ms | of it not protocol | bytes per signer |\n");
         text.push_str("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n");
         for live in &self.live {
-            let name = if live.presigned { format!("{}, presigned", live.protocol) } else { live.protocol.clone() };
+            let presigned = if live.presigned { ", presigned" } else { "" };
+            let under = if live.shares == "file" { String::new() } else { format!(", {}", live.shares) };
+            let name = format!("{}{presigned}{under}", live.protocol);
             let [p50, p95, p99] = shown(live.latency.as_ref());
             let [_, _, loaded] = shown(live.loaded.as_ref());
             let Live { committee, rtt_ms, keygen_seconds, per_second, cpu_ms, bytes_per_signer, .. } = live;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 use limen_client::NewIntent;
+use limen_sim::cluster::TokenPlan;
 use limen_wire::effects::{Address, Amount, ChainId};
 use limen_wire::ids::{CommitteeSize, KeyId, Protocol, Scheme};
 
@@ -54,6 +55,46 @@ impl FromStr for Choice {
     fn from_str(word: &str) -> Result<Self> {
         let found = Self::ALL.iter().find(|(known, _)| *known == word).map(|(_, choice)| *choice);
         found.with_context(|| format!("`{word}` is none of dkls23, cggmp24, frost-ed25519, frost-bip340"))
+    }
+}
+
+/// What the signers' shares lie under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shares {
+    /// A wrapping key in a file: development only, for comparison.
+    File,
+    /// A SoftHSM2 token behind a bridge, asked once in a minute for each key.
+    Token,
+    /// The same, asked for every session.
+    TokenEach,
+}
+
+impl Shares {
+    const ALL: [(&'static str, Self); 3] =
+        [("file", Self::File), ("token", Self::Token), ("token-each", Self::TokenEach)];
+
+    /// For the signers' configurations.
+    pub(crate) const fn plan(self) -> Option<TokenPlan> {
+        match self {
+            Self::File => None,
+            Self::Token => Some(TokenPlan { hold_secs: 60, timeout_ms: 5000 }),
+            Self::TokenEach => Some(TokenPlan { hold_secs: 0, timeout_ms: 5000 }),
+        }
+    }
+}
+
+impl fmt::Display for Shares {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = Self::ALL.iter().find(|(_, shares)| shares == self).map_or("?", |(word, _)| word);
+        f.write_str(word)
+    }
+}
+
+impl FromStr for Shares {
+    type Err = anyhow::Error;
+    fn from_str(word: &str) -> Result<Self> {
+        let found = Self::ALL.iter().find(|(known, _)| *known == word).map(|(_, shares)| *shares);
+        found.with_context(|| format!("`{word}` is none of file, token, token-each"))
     }
 }
 

@@ -9,20 +9,20 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use limen_client::{Client, Error, NewIntent, NewKey};
+use limen_client::{Client, Error, NewKey};
 use limen_sim::Dice;
 use limen_sim::cluster::{Cluster, ClusterPlan};
 use limen_sim::faults::Found;
 use limen_sim::solver::{self, Seen};
-use limen_wire::effects::{Address, Amount, ChainId};
-use limen_wire::ids::{CommitteeSize, KeyId, NodeId, Protocol, Scheme};
+use limen_wire::ids::{KeyId, Protocol, Scheme};
 use serde::Deserialize;
-use sha3::{Digest as _, Keccak256};
 use tokio::task::JoinSet;
+
+use crate::calls::{Caller, Got, KEY_END, KEY_TRY_MS, first_keys, order};
 
 /// Kills of a round.
 pub(crate) const KILLS: u64 = 50;
@@ -30,35 +30,11 @@ pub(crate) const KILLS: u64 = 50;
 const COORDINATOR_EACH: u64 = 10;
 /// One round in so many makes presignatures: the primes of its key alone take minutes.
 const PRESIGN_EACH: u64 = 8;
-/// How long a request or a key may take.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long the order of a key may be tried, and one try.
-const KEY_LIFE: Duration = Duration::from_secs(60);
-const KEY_TRY_MS: u64 = 20_000;
 /// The same for a key of CGGMP24, with the search for its primes.
 const PRESIGNED: &str = "cggmp";
 const PRESIGNED_LIFE: Duration = Duration::from_secs(900);
 const PRESIGNED_TRY_MS: u64 = 600_000;
 const PRESIGNATURES: u32 = 16;
-/// When it must be there, or be known not to come.
-const KEY_END: Duration = Duration::from_secs(90);
-const CHAIN: &str = "eip155:31337";
-
-/// What callers got.
-#[derive(Default)]
-struct Got {
-    seen: Vec<Seen>,
-    outcomes: BTreeMap<String, u64>,
-    hanging: Vec<String>,
-}
-
-#[derive(Clone)]
-struct Caller {
-    client: Client,
-    keys: Vec<(KeyId, Scheme)>,
-    numbers: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
-}
 
 /// A line of a signer's trace of last messages.
 #[derive(Deserialize)]
@@ -69,23 +45,9 @@ struct Line {
     boot: String,
 }
 
-pub(crate) fn round(number: u64, bin_dir: &Path, dir: &Path) -> Found {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let played = runtime.context("no runtime").and_then(|runtime| runtime.block_on(play(number, bin_dir, dir)));
-    played.unwrap_or_else(|error| {
-        let mut found = Found::default();
-        found.violations.push(format!("the round did not end: {error:#}"));
-        found
-    })
-}
-
-async fn play(number: u64, bin_dir: &Path, dir: &Path) -> Result<Found> {
+pub(crate) async fn play(number: u64, bin_dir: &Path, dir: &Path) -> Result<Found> {
     let (mut found, mut dice) = (Found::default(), Dice::new(number));
-    let dir = dir.join(format!("kill-{number}"));
-    if dir.exists() {
-        std::fs::remove_dir_all(&dir)?;
-    }
-    let mut plan = ClusterPlan::new(bin_dir, &dir, 3);
+    let mut plan = ClusterPlan::new(bin_dir, dir, 3);
     (plan.trace_partials, plan.seed) = (true, number);
     let presigns = number % PRESIGN_EACH == PRESIGN_EACH - 1;
     let try_ms = if presigns { PRESIGNED_TRY_MS } else { KEY_TRY_MS };
@@ -95,11 +57,7 @@ async fn play(number: u64, bin_dir: &Path, dir: &Path) -> Result<Found> {
     }
     let mut cluster = Cluster::start(plan).await?;
     let client = cluster.client()?;
-    let kinds = [("frost", Scheme::EddsaEd25519, Protocol::Frost), ("dkls", Scheme::EcdsaSecp256k1, Protocol::Dkls23)];
-    let mut keys = Vec::new();
-    for (name, scheme, protocol) in kinds {
-        keys.push((first_key(&mut cluster, &client, name, (scheme, protocol)).await?, scheme));
-    }
+    let mut keys = first_keys(&mut cluster, &client).await?;
     if presigns {
         keys.push((presigned_key(&mut cluster, &client).await?, Scheme::EcdsaSecp256k1));
     }
@@ -145,27 +103,10 @@ async fn play(number: u64, bin_dir: &Path, dir: &Path) -> Result<Found> {
     }
     seen.extend(every_pair(&mut cluster, &Caller { keys, ..caller }, &mut found).await?);
     drop(cluster);
-    traces(&dir, &mut found)?;
+    traces(dir, &mut found)?;
     let findings = solver::solve(&seen);
     found.violations.extend(findings.into_iter().map(|finding| format!("{finding:?}")));
-    if found.violations.is_empty() {
-        std::fs::remove_dir_all(&dir)?;
-    }
     Ok(found)
-}
-
-/// Before anybody is killed a key comes about, at the latest at the third order: a machine may be too busy for the first.
-async fn first_key(cluster: &mut Cluster, client: &Client, name: &str, kind: (Scheme, Protocol)) -> Result<KeyId> {
-    let mut last = None;
-    for order_number in 1..=3 {
-        let key = KeyId::new(format!("{name}-{order_number}"))?;
-        client.create_key(&order(cluster, &key, kind)?).await?;
-        match client.wait_for_key(&key, KEY_END, |_| {}).await {
-            Ok(_) => return Ok(key),
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(last.context("no order")?.into())
 }
 
 async fn presigned_key(cluster: &mut Cluster, client: &Client) -> Result<KeyId> {
@@ -176,21 +117,11 @@ async fn presigned_key(cluster: &mut Cluster, client: &Client) -> Result<KeyId> 
     Ok(key)
 }
 
-fn order(cluster: &mut Cluster, key: &KeyId, (scheme, protocol): (Scheme, Protocol)) -> Result<NewKey> {
-    let nodes: Vec<NodeId> =
-        cluster.signers().iter().map(|daemon| NodeId::new(daemon.name())).collect::<Result<_, _>>()?;
-    let size = CommitteeSize::new(2, 3)?;
-    Ok(NewKey { key_id: key.clone(), scheme, protocol, size, nodes, expires_in: KEY_LIFE })
-}
-
 async fn kill_one(cluster: &mut Cluster, dice: &mut Dice, found: &mut Found) -> Result<()> {
     tokio::time::sleep(Duration::from_millis(dice.below(300))).await;
     let (a_coordinator, victim) = (dice.below(COORDINATOR_EACH) == 0, dice.index(3).unwrap_or(0));
-    let daemon = if a_coordinator {
-        cluster.coordinator()
-    } else {
-        cluster.signers().get_mut(victim).context("a signer")?
-    };
+    let daemon =
+        if a_coordinator { cluster.coordinator() } else { cluster.signers().get_mut(victim).context("a signer")? };
     daemon.kill()?;
     tokio::time::sleep(Duration::from_millis(dice.below(100))).await;
     let started = Instant::now();
@@ -224,67 +155,6 @@ async fn every_pair(cluster: &mut Cluster, caller: &Caller, found: &mut Found) -
         cluster.wait_until_ready().await?;
     }
     Ok(seen)
-}
-
-impl Caller {
-    /// Asks for one signature after the other until told to stop.
-    async fn ask(self) -> Got {
-        let mut got = Got::default();
-        while !self.stop.load(Ordering::Relaxed) {
-            for (key, scheme) in &self.keys {
-                self.one(key, *scheme, &mut got).await;
-            }
-        }
-        got
-    }
-
-    async fn one(&self, key: &KeyId, scheme: Scheme, got: &mut Got) {
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let Ok((intent, message)) = intent(key, scheme, number) else { return };
-        let signed = match self.client.sign_intent(intent) {
-            Ok(signed) => self.client.sign(&signed, PATIENCE).await,
-            Err(error) => Err(error),
-        };
-        let word = match signed {
-            Ok(signed) => {
-                got.seen.extend(seen(scheme, &signed.public_key, message, signed.signature));
-                "requests: signed".to_owned()
-            }
-            Err(Error::Api(error)) => format!("requests: {}", error.code.as_str()),
-            Err(error) => return got.hanging.push(format!("request {number} with key {key} has no end: {error}")),
-        };
-        *got.outcomes.entry(word).or_default() += 1;
-    }
-}
-
-/// A request, and what is signed for it.
-fn intent(key: &KeyId, scheme: Scheme, number: u64) -> Result<(NewIntent, Vec<u8>)> {
-    if scheme != Scheme::EcdsaSecp256k1 {
-        let message = format!("campaign message {number}").into_bytes();
-        return Ok((NewIntent::message(key.clone(), message.clone()), message));
-    }
-    let chain = ChainId::new(CHAIN).context("chain id")?;
-    let to = Address::from_canonical("0x70997970C51812dc3A010C7d01b50e0d17dc79C8").context("address")?;
-    let amount = Amount::from_units("1", 18).context("amount")?;
-    let transfer = limen_chain::evm::Transfer { chain: chain.clone(), to, amount };
-    let fees = limen_chain::evm::Eip1559Fees {
-        nonce: number,
-        gas_limit: 21_000,
-        max_fee_per_gas: 2_000_000_000,
-        max_priority_fee_per_gas: 1_000_000_000,
-    };
-    let bytes = limen_chain::evm::transfer(&transfer, &fees)?;
-    Ok((NewIntent::evm_transaction(key.clone(), chain, bytes.clone()), Keccak256::digest(&bytes).to_vec()))
-}
-
-fn seen(scheme: Scheme, key: &[u8], message: Vec<u8>, signature: [u8; 64]) -> Option<Seen> {
-    Some(match scheme {
-        Scheme::EcdsaSecp256k1 => {
-            Seen::Ecdsa { key: key.try_into().ok()?, digest: message.try_into().ok()?, signature }
-        }
-        Scheme::EddsaEd25519 => Seen::Ed25519 { key: key.try_into().ok()?, message, signature },
-        Scheme::SchnorrBip340 => Seen::Bip340 { key: key.try_into().ok()?, message, signature },
-    })
 }
 
 /// Of a session every signer lets one last message go to each receiver, and in one life of its process.

@@ -1,7 +1,9 @@
 //! `limen-campaign`: disks that are cut, refused, spoilt and put back. `cargo xtask campaign` builds and starts it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks on its standard streams")]
 
+mod calls;
 mod kill;
+mod token;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,7 +21,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Parser)]
 #[command(name = "limen-campaign")]
 struct Args {
-    /// crash-points, disk, bitrot, rollback or kill.
+    /// crash-points, disk, bitrot, rollback, kill or token.
     campaign: String,
     /// As many rounds as with every change. Without it, the long run.
     #[arg(long)]
@@ -33,7 +35,7 @@ struct Args {
     /// Go on where this file says, and keep it up to date. A file that is not there is begun.
     #[arg(long)]
     resume: Option<PathBuf>,
-    /// Where `limen-node` and `limen-coordinator` stand, for `kill`: beside this program if not given.
+    /// Where the daemons stand, for `kill` and `token`: beside this program if not given.
     #[arg(long)]
     bin_dir: Option<PathBuf>,
     /// Write the result here.
@@ -70,25 +72,31 @@ fn main() -> ExitCode {
 enum Play {
     /// Disks, in this process.
     Disks(Campaign),
-    /// Processes, from the programs in this folder.
+    /// Processes that are killed, from the programs in this folder.
     Kill(PathBuf),
+    /// Processes whose tokens fail.
+    Token(PathBuf),
 }
 
 impl Play {
     fn of(args: &Args) -> Result<Self> {
-        if args.campaign == "kill" {
-            let beside = std::env::current_exe()?.parent().map(Path::to_path_buf);
-            return Ok(Self::Kill(args.bin_dir.clone().or(beside).context("this program stands nowhere")?));
+        let beside = std::env::current_exe()?.parent().map(Path::to_path_buf);
+        let programs = args.bin_dir.clone().or(beside).context("this program stands nowhere")?;
+        match args.campaign.as_str() {
+            "kill" => return Ok(Self::Kill(programs)),
+            "token" => return Ok(Self::Token(programs)),
+            _ => {}
         }
         let names = Campaign::ALL.map(|(name, _)| name).join(", ");
         let found = Campaign::named(&args.campaign).map(Self::Disks);
-        found.with_context(|| format!("there is no campaign `{}`; there are {names}, kill", args.campaign))
+        found.with_context(|| format!("there is no campaign `{}`; there are {names}, kill, token", args.campaign))
     }
 
     const fn name(&self) -> &'static str {
         match self {
             Self::Disks(campaign) => campaign.name(),
             Self::Kill(_) => "kill",
+            Self::Token(_) => "token",
         }
     }
 
@@ -97,6 +105,8 @@ impl Play {
             (Self::Disks(campaign), long) => campaign.rounds(long),
             (Self::Kill(_), false) => 4,
             (Self::Kill(_), true) => 10_000 / kill::KILLS,
+            (Self::Token(_), false) => 2,
+            (Self::Token(_), true) => 5_000 / token::FAULTS,
         }
     }
 
@@ -108,12 +118,29 @@ impl Play {
     fn round(&self, number: u64) -> Found {
         match self {
             Self::Disks(campaign) => campaign.round(number),
-            Self::Kill(bin_dir) => {
-                let name = format!("limen-campaign-{}", std::process::id());
-                kill::round(number, bin_dir, &std::env::temp_dir().join(name))
-            }
+            Self::Kill(bin_dir) => processes(self, number, async |dir| kill::play(number, bin_dir, dir).await),
+            Self::Token(bin_dir) => processes(self, number, async |dir| token::play(number, bin_dir, dir).await),
         }
     }
+}
+
+/// A round with processes, in a folder that stays if something was broken.
+fn processes(campaign: &Play, number: u64, play: impl AsyncFnOnce(&Path) -> Result<Found>) -> Found {
+    let program = std::env::temp_dir().join(format!("limen-campaign-{}", std::process::id()));
+    let dir = program.join(format!("{}-{number}", campaign.name()));
+    let played = || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let found = runtime.block_on(play(&dir))?;
+        if found.violations.is_empty() {
+            std::fs::remove_dir_all(&dir)?;
+        }
+        Ok(found)
+    };
+    played().unwrap_or_else(|error: anyhow::Error| {
+        let mut found = Found::default();
+        found.violations.push(format!("the round did not end: {error:#}; see {}", dir.display()));
+        found
+    })
 }
 
 fn run(args: &Args) -> Result<bool> {
