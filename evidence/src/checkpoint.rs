@@ -14,7 +14,7 @@ use limen_wire::ids::{ClusterId, NodeId};
 use crate::merkle::{MAX_SIZE, TreeHash, empty_root};
 
 pub use committee::{Committee, CommitteeError, Cosignatures};
-pub use cosigner::{CosignatureError, Cosigner, P256_TYPE, SignError};
+pub use cosigner::{CosignatureError, Cosigner, P256_TYPE, SignError, UnsignedCosignature};
 pub use note::{MAX_NOTE_BYTES, MAX_NOTE_SIGNATURES, Note, NoteError, NoteSignature};
 pub use witness::{Consistent, FollowError, View};
 

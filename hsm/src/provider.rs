@@ -10,8 +10,8 @@ use crate::error::{HsmError, Kind};
 pub const MAX_SECRET: usize = 4096;
 /// Longest context.
 pub const MAX_CONTEXT: usize = 4096;
-/// Longest message that the identity signs.
-pub const MAX_MESSAGE: usize = 32 * 1024;
+/// Longest message that the identity signs: an envelope's payload with what its signature covers beside it.
+pub const MAX_MESSAGE: usize = limen_wire::limits::ENVELOPE_PAYLOAD_BYTES + 1024;
 /// Most random bytes in one call.
 pub const MAX_RANDOM: usize = 4096;
 

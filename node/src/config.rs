@@ -68,12 +68,12 @@ pub struct Config {
     /// Root of a forked log that this node shall forget, in hexadecimal: see docs/evidence.md.
     #[serde(default)]
     pub give_up_log: Option<String>,
-    /// Certificate and key.
+    /// By what peers know it.
     pub identity: Identity,
     /// The authority behind the certificates of people who hand stop records in; nobody does without it.
     #[serde(default)]
     pub client_authority: Option<PathBuf>,
-    /// What wraps the sealing key; a witness has none.
+    /// What wraps the sealing key, and keeps the identity if that is of kind hsm. A witness has one for its identity only.
     #[serde(default)]
     pub provider: Option<Provider>,
     /// How long opened shares stay in memory.
@@ -90,14 +90,50 @@ pub struct Config {
     pub log: Log,
 }
 
-/// Files of the node's identity.
-#[derive(Debug, Clone, Deserialize)]
+/// Where the key lies by which peers know the node.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "IdentityKeys")]
+pub enum Identity {
+    /// In files.
+    Files {
+        /// PEM certificate.
+        certificate: PathBuf,
+        /// PEM PKCS#8 key.
+        key: PathBuf,
+    },
+    /// In the token of the configuration's [`Provider`].
+    Hsm,
+}
+
+/// `[identity]` as it is written.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Identity {
-    /// PEM certificate.
-    pub certificate: PathBuf,
-    /// PEM PKCS#8 key.
-    pub key: PathBuf,
+struct IdentityKeys {
+    #[serde(default)]
+    kind: IdentityKind,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum IdentityKind {
+    #[default]
+    Files,
+    Hsm,
+}
+
+impl TryFrom<IdentityKeys> for Identity {
+    type Error = &'static str;
+
+    fn try_from(keys: IdentityKeys) -> Result<Self, Self::Error> {
+        match (keys.kind, keys.certificate, keys.key) {
+            (IdentityKind::Files, Some(certificate), Some(key)) => Ok(Self::Files { certificate, key }),
+            (IdentityKind::Files, ..) => Err("identity has `certificate` and `key`, or `kind = \"hsm\"` and neither"),
+            (IdentityKind::Hsm, None, None) => Ok(Self::Hsm),
+            (IdentityKind::Hsm, ..) => Err("an identity of kind hsm has no files: leave `certificate` and `key` out"),
+        }
+    }
 }
 
 /// What wraps the key that seals shares.
@@ -292,10 +328,11 @@ impl Config {
     pub fn parse(text: &str, base: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = toml::from_str(text)
             .map_err(|error| ConfigError::Parse { path: "text".to_owned(), reason: error.to_string() })?;
-        for path in
-            [&mut config.data_dir, &mut config.charter, &mut config.identity.certificate, &mut config.identity.key]
-        {
+        for path in [&mut config.data_dir, &mut config.charter] {
             *path = base.join(&path);
+        }
+        if let Identity::Files { certificate, key } = &mut config.identity {
+            (*certificate, *key) = (base.join(&certificate), base.join(&key));
         }
         match &mut config.provider {
             Some(Provider::DangerSoftware { key_file: path } | Provider::HsmBridge { socket: path, .. }) => {
@@ -318,10 +355,12 @@ impl Config {
                 "metrics are served without authentication, so the address must be a loopback address",
             );
         }
-        if self.witness == self.provider.is_some() {
+        let wanted = !self.witness || self.identity == Identity::Hsm;
+        if wanted != self.provider.is_some() {
             return value(
                 "provider",
-                "a signer needs one for its shares, and a witness, which has none, leaves it out",
+                "a signer needs one for its shares, and an identity of kind hsm needs one to lie in; a witness with its identity in \
+                 files leaves it out",
             );
         }
         if self.shares.hold_secs > MOST_HOLD_SECS {

@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use crate::guard::{KeyFacts, KeygenToken, KeygenVerdict, examine_order};
+use crate::identity::IdentityError;
 use crate::memory::leaving_no_trace;
 use crate::metrics::SessionLabels;
 use crate::sessions::{Drive, Ended, Inbox, OpenError, deadline_in, drive};
@@ -284,7 +285,10 @@ fn read_back(shared: &Shared, key: &KeyId) -> Result<(KeyFacts, Vec<u8>), VaultE
     let Recorded { order, order_id, phase, share } = recorded(key, row)?;
     let share = shared.vault.read(&view, key, &share)?;
     let statement = key_statement(share.public(), &order.nodes, order_id);
-    let envelope = statement.sign(&shared.me, &shared.identity);
+    // On a thread that may wait, as the share's opening is.
+    let unsigned = statement.unsigned();
+    let signature = shared.identity.sign(&unsigned.message()).map_err(IdentityError::into_hsm)?;
+    let envelope = unsigned.signed(shared.me.as_str(), &signature);
     let (public, me, active) = (share.public().clone(), share.index(), phase == KeyPhase::Active);
     Ok((KeyFacts { public, nodes: order.nodes, me, active }, envelope.encode_to_vec()))
 }

@@ -17,13 +17,13 @@ use limen_policy::charter::Charter;
 use limen_policy::ledger::{Closing, Entry, Hint, Member, Refusal};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CommitteeHash, NodeId};
-use limen_wire::keys::SigningKey;
 use limen_wire::{limits, pb};
 use prost::Message as _;
 
 use crate::clock::Now;
 use crate::decisions::Decisions;
 use crate::guard::Progress;
+use crate::identity::Identity;
 use crate::shared::Shared;
 use crate::store::{StoreError, Txn};
 use crate::{admission, approvals};
@@ -52,8 +52,8 @@ pub struct Keeper<'a> {
     pub ledgers: &'a Ledgers,
     /// Its name.
     pub me: &'a NodeId,
-    /// Signs what it promises.
-    pub identity: &'a SigningKey,
+    /// Signs what it promises, once that is durable: what it cannot sign now is asked for again, and answered alike.
+    pub identity: &'a Identity,
     /// Without enough of whom nothing is promised.
     pub peers: &'a dyn Peers,
 }
@@ -126,7 +126,10 @@ impl Keeper<'_> {
         let Promised { answer, head, news } = promising.await.map_err(failed)?;
         let mut response = pb::LedgerReserveResponse { head, ..pb::LedgerReserveResponse::default() };
         match answer {
-            Ok(entry) => response.acknowledgement = entry.map(|entry| entry.acknowledge(self.me, self.identity)),
+            Ok(Some(entry)) => {
+                response.acknowledgement = Some(self.identity.seal(entry.unsigned(), self.me).await?);
+            }
+            Ok(None) => {}
             Err(refusal) => response.refusal = Some(self.refusal(&kept, base, &refusal)?),
         }
         Ok(Reserved { response, news })
@@ -161,7 +164,7 @@ impl Keeper<'_> {
         let mut response = pb::LedgerCloseResponse { head, ..pb::LedgerCloseResponse::default() };
         match answer {
             Ok((closing, entries)) => {
-                response.closing = Some(closing.sign(&kept.committee, self.me, self.identity));
+                response.closing = Some(self.identity.seal(closing.unsigned(&kept.committee), self.me).await?);
                 response.entries = entries;
             }
             Err(refusal) => response.refusal = Some(self.refusal(&kept, through, &refusal)?),

@@ -25,6 +25,7 @@ pub mod entropy;
 pub mod exporter;
 pub mod freezes;
 pub mod guard;
+pub mod identity;
 pub mod keygen;
 pub mod ledger;
 pub mod log;

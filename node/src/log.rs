@@ -14,14 +14,18 @@ use limen_policy::charter::Charter;
 use limen_wire::envelope::pre_authentication_encoding;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::NodeId;
-use limen_wire::keys::{PublicKey, SigningKey};
+use limen_wire::keys::PublicKey;
 use limen_wire::{limits, pb};
 
 use crate::clock::Now;
+use crate::identity::{Identity, IdentityError};
 use crate::metrics::Metrics;
 use crate::shared::Shared;
 use crate::store::log::{LeafNumber, PendingLeaf, Tree};
 use crate::store::{self, Store, StoreError, Txn};
+
+/// Leaves that one call signs: a slow token shall have come further by its end.
+const SIGNED_AT_ONCE: usize = 64;
 
 fn failed(error: StoreError) -> ApiError {
     Shared::store_error(&error)
@@ -104,7 +108,7 @@ pub struct Follower<'a> {
     /// This node.
     pub me: &'a NodeId,
     /// Signs its leaves and cosignatures.
-    pub identity: &'a SigningKey,
+    pub identity: &'a Identity,
     /// Counters.
     pub metrics: &'a Metrics,
     /// The time.
@@ -213,7 +217,7 @@ impl Follower<'_> {
         self.settle(&request.checkpoint, tree).await?;
         let (pending, more) = self.pending().await?;
         let whole = request.cosign && tree.size == request.size;
-        let cosigned = if whole { self.cosign(before, tree)? } else { String::new() };
+        let cosigned = if whole { self.cosign(before, tree).await? } else { String::new() };
         self.metrics.log_size.set(i64::try_from(tree.size).unwrap_or(i64::MAX));
         let left = self.view()?.pending_leaf_count().map_err(failed)?;
         self.metrics.pending_leaves.set(i64::try_from(left).unwrap_or(i64::MAX));
@@ -284,12 +288,12 @@ impl Follower<'_> {
         let view = self.view()?;
         let (mut page, mut signed, mut room, mut more) = (Vec::new(), Vec::new(), limits::LOG_PAGE_BYTES, false);
         for (number, leaf) in view.pending_leaves().map_err(failed)? {
-            let whole = if leaf.whole { leaf.bytes.clone() } else { self.sign(&leaf) };
+            let whole = if leaf.whole { leaf.bytes.clone() } else { self.sign(&leaf).await? };
             let hash = leaf_hash(&whole);
             if view.log_place(&hash).map_err(failed)?.is_some() {
                 continue;
             }
-            if page.len() >= limits::LOG_PAGE || whole.len() > room {
+            if page.len() >= limits::LOG_PAGE || whole.len() > room || signed.len() >= SIGNED_AT_ONCE {
                 more = true;
                 break;
             }
@@ -309,20 +313,24 @@ impl Follower<'_> {
     }
 
     /// An authorization's body with this node's signature.
-    fn sign(&self, leaf: &PendingLeaf) -> Vec<u8> {
+    async fn sign(&self, leaf: &PendingLeaf) -> Result<Vec<u8>, IdentityError> {
         let message = pre_authentication_encoding(leaf::authorization::PAYLOAD_TYPE, &leaf.bytes);
-        [&leaf.bytes[..], &self.identity.sign(&message)].concat()
+        let signature = self.identity.sign_aside(message).await?;
+        Ok([&leaf.bytes[..], &signature].concat())
     }
 
     /// Cosigns what is durably held, as it grew out of what was.
-    fn cosign(&self, before: Tree, tree: Tree) -> Result<String, ApiError> {
+    async fn cosign(&self, before: Tree, tree: Tree) -> Result<String, ApiError> {
         let internal = |error: String| ApiError::new(Code::Internal, error);
         let proof = self.view()?.log_consistency(before.size, tree.size).map_err(failed)?;
         let (view, new) = (View::at(&self.checkpoint(before)?), self.checkpoint(tree)?);
         let consistent = view.follow(before.size, &proof, &new).map_err(|error| forked(error.to_string()))?;
         let name = cosigner_name(&self.charter.cluster, self.me);
         let secs = self.now.wall.as_secs().max(1);
-        let cosignature = consistent.cosign(&name, self.identity, secs).map_err(|error| internal(error.to_string()))?;
+        let unsigned = consistent.unsigned(&name, self.identity.public_key(), secs);
+        let unsigned = unsigned.map_err(|error| internal(error.to_string()))?;
+        let signature = self.identity.sign_aside(unsigned.message().to_vec()).await?;
+        let cosignature = unsigned.signed(&signature).map_err(|error| internal(error.to_string()))?;
         let note = SignedCheckpoint::new(new, vec![cosignature]).map_err(|error| internal(error.to_string()))?;
         Ok(note.to_note())
     }

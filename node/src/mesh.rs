@@ -7,6 +7,7 @@ mod inbound;
 mod link;
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::identity::IdentityError;
 use crate::metrics::{Metrics, Peer, Reason};
 pub use inbound::{PassedOn, PeerEvents, serve};
 
@@ -69,8 +71,11 @@ pub struct Health {
     pub round_trip_us: u64,
 }
 
+/// What a new link sends first, once it is signed.
+pub type Greeted = Pin<Box<dyn Future<Output = Result<Vec<pb::PeerMessage>, IdentityError>> + Send>>;
+
 /// Gives what a new link to a peer sends first.
-pub type Greeting = Arc<dyn Fn(&NodeId) -> Vec<pb::PeerMessage> + Send + Sync>;
+pub type Greeting = Arc<dyn Fn(&NodeId) -> Greeted + Send + Sync>;
 
 /// What a mesh is made from.
 pub struct Setup<'a> {

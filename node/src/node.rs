@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use limen_hsm::files::check_mode;
 use limen_hsm::{BridgeClient, DangerSoftware, HsmError};
 use limen_policy::charter::{Charter, CharterError};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CharterHash, NodeId};
+use limen_wire::keys::PublicKey;
 use limen_wire::limits::{GRPC_MESSAGE_BYTES, STOP_RECORD_BYTES};
 use limen_wire::pb;
 use limen_wire::pb::evidence_server::EvidenceServer;
@@ -31,10 +31,11 @@ use tonic::service::interceptor::InterceptedService;
 use crate::clock::{Clock, Running};
 use crate::config::{Config, Provider};
 use crate::crypto::CryptoPool;
+use crate::identity::{Credentials, Identity, IdentityError};
 use crate::ledger::Ledgers;
 use crate::log::LogAlarm;
 use crate::memory::{self, MemoryError};
-use crate::mesh::{Mesh, Setup};
+use crate::mesh::{Greeting, Mesh, Setup};
 use crate::metrics::Metrics;
 use crate::nonces::Nonces;
 use crate::presigning::Presignatures;
@@ -88,14 +89,29 @@ pub enum StartError {
         "the charter has no such signer node, or with `witness = true` no such witness, as {0}: check the configuration"
     )]
     NotInCharter(String),
-    /// The certificate's key is not the pinned one.
-    #[error("the identity key is not the one that the charter pins for {0}; peers would refuse this signer")]
-    OtherIdentity(String),
+    /// The identity key is not the pinned one.
+    #[error(
+        "the identity key is {found}, not {pinned}, which the charter pins for {node}; peers would refuse this node: put the \
+         right key or token in place, or have the charter changed"
+    )]
+    OtherIdentity {
+        /// This node.
+        node: NodeId,
+        /// The key in the file or token.
+        found: PublicKey,
+        /// The charter's.
+        pinned: PublicKey,
+    },
     /// Identity files.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The identity in a token, at a check.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// A signer without a provider.
-    #[error("a signer needs a [provider] that wraps the key of its share vault")]
+    #[error(
+        "a signer needs a [provider] that wraps the key of its share vault, and an identity of kind hsm needs one too"
+    )]
     NoProvider,
     /// The wrapping key or the mode of a secret file.
     #[error(transparent)]
@@ -158,7 +174,7 @@ pub(crate) fn read_charter(config: &Config) -> Result<(Charter, String), StartEr
 
 /// What seals the shares. A token is not asked yet: a signer whose token is away keeps ledgers and log, hears bad news, and says
 /// so when it is to sign.
-fn provider(config: &Config, charter: &Charter) -> Result<Arc<dyn limen_hsm::Provider>, StartError> {
+pub(crate) fn provider(config: &Config, charter: &Charter) -> Result<Arc<dyn limen_hsm::Provider>, StartError> {
     match config.provider.as_ref().ok_or(StartError::NoProvider)? {
         Provider::DangerSoftware { key_file } => {
             let provider = DangerSoftware::open(key_file, charter.is_development())?;
@@ -174,7 +190,7 @@ fn provider(config: &Config, charter: &Charter) -> Result<Arc<dyn limen_hsm::Pro
 /// Checks everything that can be checked without starting: files, charter, identity, provider.
 pub fn check(config: &Config) -> Result<(), StartError> {
     let (charter, _) = read_charter(config)?;
-    identity(config, &charter)?;
+    Credentials::read(config, &charter)?.check()?;
     if !config.witness {
         let limen_hsm::Description { kind, label, serial, mechanism, .. } = provider(config, &charter)?.describe()?;
         tracing::info!(kind, label, serial, mechanism = mechanism.name(), "what seals the shares works");
@@ -220,19 +236,6 @@ pub fn protect(config: &Config) -> Result<(), StartError> {
     Ok(memory::lock(config.danger_unlocked_memory, charter.is_development())?)
 }
 
-pub(crate) fn identity(
-    config: &Config,
-    charter: &Charter,
-) -> Result<(TlsIdentity, limen_wire::keys::SigningKey), StartError> {
-    check_mode(&config.identity.key)?;
-    let tls = TlsIdentity::from_pem_files(&config.identity.certificate, &config.identity.key)?;
-    let key = tls::read_signing_key(&config.identity.key)?;
-    if charter.machine(&config.node).map(|machine| machine.public_key) != Some(key.public_key()) {
-        return Err(StartError::OtherIdentity(config.node.to_string()));
-    }
-    Ok((tls, key))
-}
-
 pub(crate) fn pins(charter: &Charter) -> Pins {
     let coordinators =
         charter.coordinators.iter().map(|c| (caller_name(CallerKind::Coordinator, &c.id), &c.public_key));
@@ -260,7 +263,7 @@ impl Node {
     /// Starts on a port that is already open.
     pub async fn start_on(config: &Config, clock: Arc<dyn Clock>, listener: TcpListener) -> Result<Self, StartError> {
         let (file, text) = read_charter(config)?;
-        let (identity, key) = identity(config, &file)?;
+        let credentials = Credentials::present(config, &file).await?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
         let metrics = Arc::new(Metrics::default());
         let store = open_store(config, &file, &metrics).await?;
@@ -269,12 +272,12 @@ impl Node {
         let provider = provider(config, &charter)?;
         let hold = Duration::from_secs(config.shares.hold_secs.into());
         let vault = Vault::new(charter.cluster.clone(), config.node.clone(), provider, store.clone(), hold);
-        let shared = assemble(config, charter, clock, &identity, key, store, vault, metrics)?;
+        let shared = assemble(config, charter, clock, &credentials, store, vault, metrics)?;
         let key = shared.identity.public_key();
         log::give_up(&shared.store, key, &shared.charter(), config.give_up_log.as_deref(), shared.time()).await?;
         upkeep::begin(&shared, config.store.retention()).await?;
         keygen::load(&shared).await?;
-        witnesses::tell_all(&shared, &identity)?;
+        witnesses::tell_all(&shared, &credentials.dials)?;
         if config.limits.frost_nonces > 0 {
             upkeep::keep_pools_full(&shared);
         }
@@ -286,7 +289,7 @@ impl Node {
             None => None,
         };
         let server_stop = CancellationToken::new();
-        let server = serve(&shared, &identity, listener, server_stop.clone())?;
+        let server = serve(&shared, &credentials.serves, listener, server_stop.clone())?;
         tracing::info!(node = %shared.me, %address, boot = %hex::encode(shared.boot), "signer started");
         Ok(Self { shared, address, metrics_address, server, server_stop })
     }
@@ -363,8 +366,7 @@ fn assemble(
     config: &Config,
     charter: Arc<Charter>,
     clock: Arc<dyn Clock>,
-    identity: &TlsIdentity,
-    key: limen_wire::keys::SigningKey,
+    credentials: &Credentials,
     store: Store,
     vault: Vault,
     metrics: Arc<Metrics>,
@@ -375,21 +377,18 @@ fn assemble(
         None => None,
     };
     let (links, mesh_stop) = (TaskTracker::new(), CancellationToken::new());
-    let key = Arc::new(key);
-    let nonces =
-        Nonces::new(charter.cluster.clone(), config.node.clone(), boot, Arc::clone(&key), Arc::clone(&metrics));
+    let nonces = Nonces::new(charter.cluster.clone(), config.node.clone(), boot, Arc::clone(&metrics));
     let nonces = Arc::new(nonces);
-    let (kept, shared_ahead) = (store.clone(), Arc::clone(&nonces));
     let mesh = Mesh::start(&Setup {
         charter: &charter,
         me: &config.node,
-        identity,
+        identity: &credentials.dials,
         boot,
         queue: config.limits.peer_queue,
         metrics: Arc::clone(&metrics),
         stop: mesh_stop.clone(),
         tasks: &links,
-        greeting: Arc::new(move |peer| greeting(&kept, &shared_ahead, peer)),
+        greeting: greeting(&config.node, &store, &nonces, &credentials.signs),
     })?;
     let limits = &config.limits;
     let early_for = Duration::from_millis(limits.early_frames_ms.into());
@@ -399,7 +398,7 @@ fn assemble(
         in_force: RwLock::new(charter),
         limits: limits.clone(),
         client_authority: config.client_authority.clone(),
-        identity: key,
+        identity: Arc::clone(&credentials.signs),
         clock: Running::new(clock, store.view()?.uptime()?),
         boot,
         store,
@@ -432,16 +431,28 @@ fn assemble(
 
 /// What a new link begins with: every certificate, so that a signer that missed one catches up without a coordinator, every
 /// unused nonce commitment, and the question for stop records and versions of the charter that came meanwhile.
-fn greeting(store: &Store, nonces: &Nonces, peer: &NodeId) -> Vec<pb::PeerMessage> {
+fn greeting(me: &NodeId, store: &Store, nonces: &Arc<Nonces>, identity: &Arc<Identity>) -> Greeting {
+    let (me, store) = (me.clone(), store.clone());
+    let (nonces, identity) = (Arc::clone(nonces), Arc::clone(identity));
+    Arc::new(move |peer| {
+        let (me, store, peer) = (me.clone(), store.clone(), peer.clone());
+        let (nonces, identity) = (Arc::clone(&nonces), Arc::clone(&identity));
+        Box::pin(async move {
+            let mut kinds = certificates(&store);
+            for batch in nonces.greeting(&peer) {
+                kinds.push(pb::peer_message::Kind::NonceBatch(identity.seal(batch, &me).await?));
+            }
+            kinds.extend(exchange::question(&store, &peer).ok().map(pb::peer_message::Kind::StopsAfter));
+            Ok(kinds.into_iter().map(|kind| pb::PeerMessage { kind: Some(kind) }).collect())
+        })
+    })
+}
+
+fn certificates(store: &Store) -> Vec<pb::peer_message::Kind> {
     let keys = store.view().and_then(|view| view.keys()).unwrap_or_default();
     let certificates = keys.into_iter().filter(|(_, row)| !row.certificate.is_empty());
-    certificates
-        .filter_map(|(_, row)| pb::Envelope::decode(row.certificate.as_slice()).ok())
-        .map(pb::peer_message::Kind::KeyCertificate)
-        .chain(nonces.greeting(peer).into_iter().map(pb::peer_message::Kind::NonceBatch))
-        .chain(exchange::question(store, peer).ok().map(pb::peer_message::Kind::StopsAfter))
-        .map(|kind| pb::PeerMessage { kind: Some(kind) })
-        .collect()
+    let read = certificates.filter_map(|(_, row)| pb::Envelope::decode(row.certificate.as_slice()).ok());
+    read.map(pb::peer_message::Kind::KeyCertificate).collect()
 }
 
 /// Keeps clients out of what is for machines of the charter.

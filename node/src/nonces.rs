@@ -9,10 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use limen_mpc::{NonceCommitment, NoncePair, SignMode};
-use limen_wire::envelope::{self, PayloadType};
+use limen_wire::envelope::{self, PayloadType, Unsigned};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{ClusterId, Epoch, KeyId, NodeId, PartyIndex, Scheme, SignerSet};
-use limen_wire::keys::SigningKey;
 use limen_wire::{limits, pb};
 use prost::Message as _;
 
@@ -41,7 +40,6 @@ pub struct Nonces {
     cluster: ClusterId,
     me: NodeId,
     boot: Boot,
-    identity: Arc<SigningKey>,
     metrics: Arc<Metrics>,
     pools: Mutex<Pools>,
     /// Wakes whoever fills the pools up.
@@ -67,6 +65,12 @@ struct Theirs {
     boot: Boot,
     epoch: Epoch,
     commitments: BTreeMap<u64, NonceCommitment>,
+}
+
+/// Fresh pairs with their numbers, in no pool yet.
+pub struct Fresh {
+    first: u64,
+    pairs: Vec<NoncePair>,
 }
 
 /// A batch as its owner has signed it: read and checked.
@@ -137,9 +141,9 @@ pub fn check_batch(
 
 impl Nonces {
     /// Empty pools of this boot.
-    pub fn new(cluster: ClusterId, me: NodeId, boot: Boot, identity: Arc<SigningKey>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(cluster: ClusterId, me: NodeId, boot: Boot, metrics: Arc<Metrics>) -> Self {
         let (pools, low) = (Mutex::default(), tokio::sync::Notify::new());
-        Self { cluster, me, boot, identity, metrics, pools, low }
+        Self { cluster, me, boot, metrics, pools, low }
     }
 
     fn lock(&self) -> MutexGuard<'_, Pools> {
@@ -152,8 +156,17 @@ impl Nonces {
         if have.saturating_mul(2) < target { target.saturating_sub(have) } else { 0 }
     }
 
-    /// Adds fresh pairs; gives the signed batch for the peers.
-    pub fn add(&self, facts: &KeyFacts, fresh: Vec<NoncePair>, target: usize) -> pb::Envelope {
+    /// Numbers fresh pairs, and gives the batch that tells the peers of them. They are in no pool before the batch is signed: a
+    /// pair of which the peers do not know is of no use.
+    pub fn number(&self, facts: &KeyFacts, pairs: Vec<NoncePair>) -> (Fresh, Unsigned) {
+        let first = self.lock().own.get(&facts.public.key).map_or(0, |own| own.end);
+        let commitments = pairs.iter().map(|pair| pair.commitment().to_bytes().into()).collect();
+        let batch = self.batch(&facts.public.key, facts.public.epoch, first, commitments);
+        (Fresh { first, pairs }, batch)
+    }
+
+    /// Adds numbered pairs; `false`, and they are wiped, if their numbers were given to others meanwhile.
+    pub fn add(&self, facts: &KeyFacts, fresh: Fresh, target: usize) -> bool {
         let mut pools = self.lock();
         let own = pools.own.entry(facts.public.key.clone()).or_insert_with(|| Own {
             epoch: facts.public.epoch,
@@ -163,17 +176,18 @@ impl Nonces {
             target,
             passed_over: 0,
         });
-        let first = own.end;
-        let commitments = fresh.iter().map(|pair| pair.commitment().to_bytes().into()).collect();
-        for pair in fresh {
+        if own.end != fresh.first {
+            return false;
+        }
+        for pair in fresh.pairs {
             own.pairs.insert(own.end, pair);
             own.end = own.end.saturating_add(1);
         }
         self.metrics.nonces.set(count(&pools));
-        self.batch(&facts.public.key, facts.public.epoch, first, commitments)
+        true
     }
 
-    fn batch(&self, key: &KeyId, epoch: Epoch, first_index: u64, commitments: Vec<Bytes>) -> pb::Envelope {
+    fn batch(&self, key: &KeyId, epoch: Epoch, first_index: u64, commitments: Vec<Bytes>) -> Unsigned {
         let batch = pb::NonceBatch {
             version: 1,
             cluster: self.cluster.to_string(),
@@ -184,11 +198,11 @@ impl Nonces {
             first_index,
             commitments,
         };
-        envelope::seal(PayloadType::NonceBatch, batch.encode_to_vec(), self.me.as_str(), &self.identity)
+        Unsigned::new(PayloadType::NonceBatch, batch.encode_to_vec())
     }
 
-    /// Every unused commitment for a peer whose link is new.
-    pub fn greeting(&self, peer: &NodeId) -> Vec<pb::Envelope> {
+    /// Every unused commitment for a peer whose link is new, to be signed.
+    pub fn greeting(&self, peer: &NodeId) -> Vec<Unsigned> {
         let pools = self.lock();
         let mut batches = Vec::new();
         for (key, own) in pools.own.iter().filter(|(_, own)| own.members.contains(peer)) {

@@ -5,7 +5,6 @@
 use bytes::Bytes;
 use limen_wire::error::ApiError;
 use limen_wire::ids::NodeId;
-use limen_wire::keys::SigningKey;
 use limen_wire::pb;
 use limen_wire::pb::peer_message::Kind;
 use prost::Message as _;
@@ -13,6 +12,7 @@ use prost::Message as _;
 use crate::charters::{self, Follows, history};
 use crate::decisions::Heard;
 use crate::guard::KeyFacts;
+use crate::identity::Identity;
 use crate::log::LogAlarm;
 use crate::shared::Shared;
 use crate::standing::{Standings, talk};
@@ -116,7 +116,7 @@ pub trait Talks: Follows {
     /// Its name.
     fn me(&self) -> &NodeId;
     /// Signs what it says of itself.
-    fn identity(&self) -> &SigningKey;
+    fn identity(&self) -> &Identity;
     /// What peers have said of themselves.
     fn standings(&self) -> &Standings;
     /// Whether another log was shown than the one that was cosigned.
@@ -140,7 +140,7 @@ impl Talks for Shared {
     fn me(&self) -> &NodeId {
         &self.me
     }
-    fn identity(&self) -> &SigningKey {
+    fn identity(&self) -> &Identity {
         &self.identity
     }
     fn standings(&self) -> &Standings {
@@ -161,7 +161,7 @@ pub async fn read(host: &impl Talks, from: &NodeId, said: Talk) -> Result<(), Ap
         Talk::StopsAfter(question) => exchange::answer(host, from, &question),
         Talk::StopsPage(page) => exchange::read(host, from, page).await,
         Talk::CharterVersion(version) => Ok(charters::take(host, version).await.map(drop)?),
-        Talk::StandingCall(call) => talk::answer(host, from, &call),
+        Talk::StandingCall(call) => talk::answer(host, from, &call).await,
         Talk::Standing(said) => talk::hear(host, from, said).await,
         Talk::ChartersWanted(question) => history::answer(host, from, &question),
         Talk::CharterTexts(told) => history::read(host, from, told).await,

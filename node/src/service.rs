@@ -162,7 +162,7 @@ impl Signer for SignerService {
         let record = record.unwrap_or_default();
         let taking = records::take(self.shared.as_ref(), record.clone(), true).await;
         let possibly_signed = taking.map_err(|error| self.status(error))?;
-        let void = records::voided(self.shared.as_ref(), &record, intent.as_ref());
+        let void = records::voided(self.shared.as_ref(), &record, intent.as_ref()).await;
         let void = void.map_err(|error| self.status(error))?;
         Ok(Response::new(pb::StopResponse { possibly_signed, void }))
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use limen_policy::charter::Charter;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{KeyId, NodeId};
-use limen_wire::keys::SigningKey;
 use limen_wire::tls::Pins;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +18,7 @@ use crate::config::Limits;
 use crate::crypto::CryptoPool;
 use crate::decisions::{Decisions, Keys};
 use crate::guard::KeyFacts;
+use crate::identity::Identity;
 use crate::ledger::Ledgers;
 use crate::log::LogAlarm;
 use crate::memory::leaving_no_trace;
@@ -48,8 +48,8 @@ pub struct Shared {
     pub pins: Pins,
     /// Versions of the charter that were shown here and follow what is not known.
     pub orphans: Orphans,
-    /// Signs statements and nonce batches.
-    pub identity: Arc<SigningKey>,
+    /// Signs what this node says.
+    pub identity: Arc<Identity>,
     /// The time.
     pub clock: Running,
     /// Random per start.

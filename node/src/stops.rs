@@ -9,14 +9,13 @@ use std::sync::Arc;
 
 use limen_policy::approval::{Facts, verify};
 use limen_policy::freeze::{FreezeError, verify_freeze, verify_unfreeze};
-use limen_policy::ledger::void;
+use limen_policy::ledger::unsigned_void;
 use limen_wire::approval::{Approval, SignedApproval, Verdict};
-use limen_wire::envelope::PayloadType;
+use limen_wire::envelope::{PayloadType, Unsigned};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::freeze::{Freeze, Unfreeze};
-use limen_wire::ids::{FreezeEpoch, IntentId, NodeId, SliceHash};
+use limen_wire::ids::{FreezeEpoch, IntentId, SliceHash};
 use limen_wire::intent::{Cancellation, Intent, IntentError};
-use limen_wire::keys::SigningKey;
 use limen_wire::pb;
 use prost::Message as _;
 
@@ -108,22 +107,26 @@ pub(crate) async fn take(host: &impl Talks, record: pb::Envelope, pass_on: bool)
 
 /// What this signer says of a request that a record cancels, for the ledgers to give back what it takes. A store that was put
 /// back may have forgotten what it allowed: it says nothing before its peers have confirmed it.
-pub fn voided(
+pub async fn voided(
     host: &impl Talks,
     record: &pb::Envelope,
     intent: Option<&pb::Envelope>,
 ) -> Result<Option<pb::Envelope>, ApiError> {
     let Ok((cancellation, _)) = Cancellation::open(record) else { return Ok(None) };
-    let said = |decisions: &Decisions<'_>| match (decisions.row(&cancellation.intent_id)?, intent) {
-        (None, Some(intent)) => decisions.void_unseen(intent, host.me(), host.identity()),
-        _ => decisions.void(&cancellation.intent_id, host.me(), host.identity()),
-    };
-    match peers::stands(host, 1) {
-        Ok(()) => said(&host.decisions()),
-        Err(error) => {
-            tracing::info!(%error, "nothing is said of what was never allowed here");
-            Ok(None)
+    if let Err(error) = peers::stands(host, 1) {
+        tracing::info!(%error, "nothing is said of what was never allowed here");
+        return Ok(None);
+    }
+    let said = {
+        let decisions = host.decisions();
+        match (decisions.row(&cancellation.intent_id)?, intent) {
+            (None, Some(intent)) => decisions.void_unseen(intent)?,
+            _ => decisions.void(&cancellation.intent_id)?,
         }
+    };
+    match said {
+        Some(unsigned) => Ok(Some(host.identity().seal(unsigned, host.me()).await?)),
+        None => Ok(None),
     }
 }
 
@@ -172,25 +175,20 @@ impl Decisions<'_> {
     /// "Not allowed by me, and voided durably": this node's word on a request that it has never allowed and never will, since its
     /// requester has cancelled it, or nothing but a tombstone is left of it. `None` where that is not so, or the request is not
     /// known here.
-    pub fn void(&self, id: &IntentId, me: &NodeId, identity: &SigningKey) -> Result<Option<pb::Envelope>, ApiError> {
+    pub fn void(&self, id: &IntentId) -> Result<Option<Unsigned>, ApiError> {
         let voided = self.row(id)?.is_some_and(|row| !row.allowed && (row.stopped || row.live.is_none()));
-        Ok(voided.then(|| void(&self.charter.cluster, id, me, identity)))
+        Ok(voided.then(|| unsigned_void(&self.charter.cluster, id)))
     }
 
     /// The same of a request that has never come here. Whose it is its bytes tell, of which its id is the hash: a cancellation by
     /// anybody else stops nothing.
-    pub fn void_unseen(
-        &self,
-        intent: &pb::Envelope,
-        me: &NodeId,
-        identity: &SigningKey,
-    ) -> Result<Option<pb::Envelope>, ApiError> {
+    pub fn void_unseen(&self, intent: &pb::Envelope) -> Result<Option<Unsigned>, ApiError> {
         let Ok((intent, _)) = Intent::open(intent) else { return Ok(None) };
         let internal = |error: StoreError| ApiError::new(Code::Internal, error.to_string());
         let view = self.store.view().map_err(internal)?;
         let unseen = view.intent(&intent.id).map_err(internal)?.is_none();
         let stopped = view.stop(&intent.id, intent.requester.as_str()).map_err(internal)?.is_some();
-        Ok((unseen && stopped).then(|| void(&self.charter.cluster, &intent.id, me, identity)))
+        Ok((unseen && stopped).then(|| unsigned_void(&self.charter.cluster, &intent.id)))
     }
 
     /// A guardian's freeze: at once.

@@ -10,6 +10,7 @@ use limen_hsm::{Anchor, HsmError, Kind, Provider};
 use limen_wire::ids::KeyId;
 
 use crate::clock::Uptime;
+use crate::identity::IdentityError;
 use crate::keygen;
 use crate::ratelimit::WARNINGS;
 use crate::shared::Shared;
@@ -68,8 +69,9 @@ impl TokenWatch {
 
 /// One look. What was cut off while the token was away is made up for.
 pub async fn look(shared: &Arc<Shared>) {
-    let vault = Arc::clone(&shared.vault);
-    let Ok(found) = tokio::task::spawn_blocking(move || vault.provider().describe()).await else { return };
+    let (vault, identity) = (Arc::clone(&shared.vault), Arc::clone(&shared.identity));
+    let looking = move || vault.provider().describe().and_then(|_| identity.look().map_err(IdentityError::into_hsm));
+    let Ok(found) = tokio::task::spawn_blocking(looking).await else { return };
     shared.metrics.token_works.set(i64::from(found.is_ok()));
     match shared.token.note(found.as_ref().err().map(HsmError::to_string)) {
         Change::Works => tracing::info!("what seals the shares works"),

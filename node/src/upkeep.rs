@@ -9,6 +9,7 @@ use limen_wire::pb;
 
 use crate::clock::Millis;
 use crate::guard::KeyFacts;
+use crate::nonces::Fresh;
 use crate::shared::Shared;
 use crate::standing::talk;
 use crate::stops::{self, exchange};
@@ -137,14 +138,24 @@ async fn fill(shared: &Arc<Shared>, key: &Arc<KeyFacts>) {
         }
     };
     match shared.crypto.run(move || share.make_nonces(wanted)).await {
-        Ok(Ok(fresh)) => {
-            let batch = shared.nonces.add(key, fresh, target);
-            for node in key.nodes.iter().filter(|node| **node != shared.me) {
-                shared.mesh.send(node, pb::peer_message::Kind::NonceBatch(batch.clone()));
+        Ok(Ok(pairs)) => {
+            let (fresh, batch) = shared.nonces.number(key, pairs);
+            match shared.identity.seal(batch, &shared.me).await {
+                Ok(batch) => share_ahead(shared, key, fresh, &batch),
+                Err(error) => tracing::warn!(key = %key.public.key, %error, "fresh nonces are given up"),
             }
         }
         Ok(Err(error)) => tracing::warn!(key = %key.public.key, %error, "no nonces were made"),
         Err(error) => tracing::warn!(key = %key.public.key, %error, "no nonces were made"),
+    }
+}
+
+fn share_ahead(shared: &Shared, key: &KeyFacts, fresh: Fresh, batch: &pb::Envelope) {
+    if !shared.nonces.add(key, fresh, shared.limits.frost_nonces) {
+        return;
+    }
+    for node in key.nodes.iter().filter(|node| **node != shared.me) {
+        shared.mesh.send(node, pb::peer_message::Kind::NonceBatch(batch.clone()));
     }
 }
 

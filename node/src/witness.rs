@@ -9,7 +9,6 @@ use std::time::Duration;
 use limen_policy::charter::Charter;
 use limen_wire::error::ApiError;
 use limen_wire::ids::NodeId;
-use limen_wire::keys::SigningKey;
 use limen_wire::limits::GRPC_MESSAGE_BYTES;
 use limen_wire::pb;
 use limen_wire::pb::evidence_server::EvidenceServer;
@@ -25,10 +24,11 @@ use crate::clock::{Clock, Now, Running};
 use crate::config::Config;
 use crate::crypto::CryptoPool;
 use crate::decisions::{Decisions, Keys};
+use crate::identity::{Credentials, Identity};
 use crate::ledger::{Keeper, Ledgers, NoPeers};
 use crate::log::{Follower, LogAlarm};
 use crate::metrics::{Metrics, Reason};
-use crate::node::{StartError, callers, door, identity, open_store, pins, read_charter};
+use crate::node::{StartError, callers, door, open_store, pins, read_charter};
 use crate::recent::Recent;
 use crate::service::{EvidenceService, FollowsLog, Keeps, LedgerService, WitnessService};
 use crate::store::{Store, StoreError, compaction};
@@ -38,6 +38,8 @@ use crate::{entropy, exporter, log, stops, upkeep};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Looks between two times that the running time is written down.
 const UPTIME_EVERY: u32 = 10;
+/// Looks between two at the token of its identity, if that is in one.
+const TOKEN_EVERY: u32 = 5;
 /// Looks between two rounds of compaction.
 const COMPACT_EVERY: u32 = 600;
 /// Signatures under versions of the charter are checked one after the other.
@@ -50,7 +52,7 @@ struct Parts {
     me: NodeId,
     in_force: RwLock<Arc<Charter>>,
     pins: Pins,
-    identity: SigningKey,
+    identity: Arc<Identity>,
     clock: Running,
     store: Store,
     /// None: it holds no share of any.
@@ -128,7 +130,7 @@ impl Witness {
     /// Starts on a port that is already open.
     pub async fn start_on(config: &Config, clock: Arc<dyn Clock>, listener: TcpListener) -> Result<Self, StartError> {
         let (charter, text) = read_charter(config)?;
-        let (tls, identity) = identity(config, &charter)?;
+        let credentials = Credentials::present(config, &charter).await?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
         let metrics = Arc::new(Metrics::default());
         let store = open_store(config, &charter, &metrics).await?;
@@ -136,12 +138,12 @@ impl Witness {
         let (boot, now) = (*entropy::random::<16>(), clock.now());
         store.write(move |txn| upkeep::boot_record(txn, boot, now.wall)).await?;
         let charter = Arc::new(charters::begin(&store, charter, text, now).await?);
-        log::give_up(&store, identity.public_key(), &charter, config.give_up_log.as_deref(), now).await?;
+        log::give_up(&store, credentials.signs.public_key(), &charter, config.give_up_log.as_deref(), now).await?;
         let parts = Arc::new(Parts {
             me: config.node.clone(),
             pins: pins(&charter),
             in_force: RwLock::new(charter),
-            identity,
+            identity: Arc::clone(&credentials.signs),
             clock,
             store,
             keys: Keys::default(),
@@ -159,7 +161,7 @@ impl Witness {
             Some(address) => Some(exporter::serve(&parts.metrics, &stop, &tasks, address).await?),
             None => None,
         };
-        let server = serve(&parts, &tls, listener, (&stop, &tasks))?;
+        let server = serve(&parts, &credentials.serves, listener, (&stop, &tasks))?;
         tracing::info!(node = %parts.me, %address, "witness started");
         Ok(Self { address, metrics_address, server, stop, tasks })
     }
@@ -212,6 +214,9 @@ async fn look(parts: &Parts, round: u32, retention: Duration) -> Result<(), Stor
     charters::consider(parts).await?;
     stops::lift_due(parts).await?;
     let Now { uptime, wall } = parts.clock.now();
+    if round.is_multiple_of(TOKEN_EVERY) {
+        look_at_token(parts).await;
+    }
     if round.is_multiple_of(UPTIME_EVERY) {
         parts.store.write_later(move |txn| txn.put_uptime(uptime))?;
     }
@@ -220,6 +225,14 @@ async fn look(parts: &Parts, round: u32, retention: Duration) -> Result<(), Stor
         parts.store.write_later(move |txn| compaction::step(txn, before, wall).map(drop))?;
     }
     Ok(())
+}
+
+/// Whether its identity's token is there, for its alarm and its metrics.
+async fn look_at_token(parts: &Parts) {
+    let identity = Arc::clone(&parts.identity);
+    if let Ok(found) = tokio::task::spawn_blocking(move || identity.look()).await {
+        parts.metrics.token_works.set(i64::from(found.is_ok()));
+    }
 }
 
 fn serve(

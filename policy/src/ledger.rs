@@ -30,7 +30,7 @@ pub use entry::{Body, Claim, Entry, Price, Seal};
 pub use entry_wire::EntryError;
 pub use member::{CLOSE_AHEAD, Change, Durable, Head, Judge, Member, Refusal, Step};
 pub use proposal::{Proposal, ProposalError};
-pub use release::{KeySigners, Release, ReleaseError, void};
+pub use release::{KeySigners, Release, ReleaseError, unsigned_void, void};
 pub use scope::{Bound, Charges, Counts, Limit, LimitError, Passed, Scope, ScopeError};
 pub use sequencer::{Hint, Output, Sequencer, Wanted};
 pub use split::{NeedsCertificate, Signers, Spent, Uncertified};

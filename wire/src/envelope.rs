@@ -145,10 +145,40 @@ pub fn payload_id(payload_type: PayloadType, payload: &[u8]) -> IntentId {
     IntentId::new(Sha256::digest(pre_authentication_encoding(payload_type.as_str(), payload)).into())
 }
 
+/// A payload that is to be signed: by a key here, or by one that lies elsewhere and may refuse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "nothing is signed yet"]
+pub struct Unsigned {
+    payload_type: PayloadType,
+    payload: Vec<u8>,
+}
+
+impl Unsigned {
+    /// A payload of this type.
+    pub const fn new(payload_type: PayloadType, payload: Vec<u8>) -> Self {
+        Self { payload_type, payload }
+    }
+
+    /// What the signature covers.
+    pub fn message(&self) -> Vec<u8> {
+        pre_authentication_encoding(self.payload_type.as_str(), &self.payload)
+    }
+
+    /// Signs it by a key that is here.
+    pub fn sign(self, signer: &str, key: &SigningKey) -> pb::Envelope {
+        let signature = key.sign(&self.message());
+        self.signed(signer, &signature)
+    }
+
+    /// With a signature over its [`Self::message`] that was made elsewhere.
+    pub fn signed(self, signer: &str, signature: &[u8; 64]) -> pb::Envelope {
+        attach(self.payload_type, self.payload, signer, signature)
+    }
+}
+
 /// Wraps and signs a payload.
 pub fn seal(payload_type: PayloadType, payload: Vec<u8>, signer: &str, key: &SigningKey) -> pb::Envelope {
-    let signature = key.sign(&pre_authentication_encoding(payload_type.as_str(), &payload));
-    attach(payload_type, payload, signer, &signature)
+    Unsigned::new(payload_type, payload).sign(signer, key)
 }
 
 /// Wraps a payload together with a signature over its pre-authentication encoding that was made elsewhere.

@@ -128,6 +128,12 @@ fn verify_p256(key: &p256::ecdsa::VerifyingKey, message: &[u8], signature: &[u8]
     key.verify(message, signature).is_ok()
 }
 
+/// A P-256 signature `r ‖ s` as TLS and certificates write it: DER (RFC 3279, section 2.2.3). `None` for numbers that are in no
+/// signature.
+pub fn p256_signature_der(signature: &[u8; 64]) -> Option<Vec<u8>> {
+    p256::ecdsa::Signature::from_slice(signature).ok().map(|signature| signature.to_der().as_bytes().to_vec())
+}
+
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use prost::Message as _;
 
-use crate::envelope::{self, EnvelopeError, PayloadType};
+use crate::envelope::{self, EnvelopeError, PayloadType, Unsigned};
 use crate::ids::{ClusterId, CommitteeSize, Epoch, IdError, IntentId, KeyId, NodeId, Protocol, Scheme};
 use crate::intent::{self, IntentError};
 use crate::keys::{PublicKey, SigningKey};
@@ -102,9 +102,14 @@ impl KeyStatement {
         .encode_to_vec()
     }
 
+    /// The statement, to be signed by a node.
+    pub fn unsigned(&self) -> Unsigned {
+        Unsigned::new(PayloadType::KeyStatement, self.to_payload())
+    }
+
     /// This node's signed statement.
     pub fn sign(&self, node: &NodeId, key: &SigningKey) -> pb::Envelope {
-        envelope::seal(PayloadType::KeyStatement, self.to_payload(), node.as_str(), key)
+        self.unsigned().sign(node.as_str(), key)
     }
 
     /// Decodes without looking at signatures.

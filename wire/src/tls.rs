@@ -4,6 +4,7 @@
 //! no certificate authority has a say in that. Authorities serve clients only. Sessions are never resumed: a resumed
 //! session would check no certificate and use no identity key.
 
+mod remote;
 #[cfg(feature = "rpc")]
 mod rpc;
 
@@ -12,16 +13,20 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
-use rustls::{ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate, WantsServerCert, WebPkiClientVerifier};
+use rustls::{
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+};
 
 use crate::keys::{KeyError, PublicKey, SigningKey};
 
+pub use remote::{RemoteKey, RemoteKeyError};
 #[cfg(feature = "rpc")]
 pub use rpc::{Dial, ServerStream, caller, caller_key, incoming};
 
@@ -56,10 +61,14 @@ pub enum TlsError {
     Authority(String),
 }
 
-/// A machine's or client's certificate chain and private key, read from PEM files.
-pub struct TlsIdentity {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+/// A machine's or client's certificate chain and private key.
+pub struct TlsIdentity(Form);
+
+enum Form {
+    /// Both are here, read from PEM files.
+    Files { chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static> },
+    /// The key lies where it cannot be read.
+    Remote(Arc<remote::Resolver>),
 }
 
 impl TlsIdentity {
@@ -81,17 +90,36 @@ impl TlsIdentity {
         if chain.is_empty() {
             return Err("no certificate found".to_owned());
         }
-        Ok(Self { chain, key: PrivateKeyDer::from_pem_slice(key).map_err(|error| error.to_string())? })
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| error.to_string())?;
+        Ok(Self(Form::Files { chain, key }))
     }
 
-    fn parts(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-        (self.chain.clone(), self.key.clone_key())
+    /// By a P-256 key that signs elsewhere. A handshake at which it does not sign fails.
+    pub fn remote(key: Arc<dyn RemoteKey>) -> Self {
+        Self(Form::Remote(Arc::new(remote::Resolver::new(key))))
+    }
+
+    fn server(&self, builder: ConfigBuilder<ServerConfig, WantsServerCert>) -> Result<ServerConfig, rustls::Error> {
+        match &self.0 {
+            Form::Files { chain, key } => builder.with_single_cert(chain.clone(), key.clone_key()),
+            Form::Remote(resolver) => Ok(builder.with_cert_resolver(Arc::clone(resolver) as _)),
+        }
+    }
+
+    fn client(&self, builder: ConfigBuilder<ClientConfig, WantsClientCert>) -> Result<ClientConfig, rustls::Error> {
+        match &self.0 {
+            Form::Files { chain, key } => builder.with_client_auth_cert(chain.clone(), key.clone_key()),
+            Form::Remote(resolver) => Ok(builder.with_client_cert_resolver(Arc::clone(resolver) as _)),
+        }
     }
 }
 
 impl fmt::Debug for TlsIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TlsIdentity({} certificates)", self.chain.len())
+        match &self.0 {
+            Form::Files { chain, .. } => write!(f, "TlsIdentity({} certificates)", chain.len()),
+            Form::Remote(resolver) => write!(f, "TlsIdentity({resolver:?})"),
+        }
     }
 }
 
@@ -302,11 +330,10 @@ pub fn authority_server(identity: &TlsIdentity, authority: &Path) -> Result<Arc<
 }
 
 fn server(identity: &TlsIdentity, verifier: Arc<dyn ClientCertVerifier>) -> Result<Arc<ServerConfig>, TlsError> {
-    let (chain, key) = identity.parts();
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)?;
+        .with_client_cert_verifier(verifier);
+    let mut config = identity.server(builder)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -319,23 +346,19 @@ pub fn pinned_client(
     server_name: &str,
     server_key: &PublicKey,
 ) -> Result<Arc<ClientConfig>, TlsError> {
-    let (chain, key) = identity.parts();
-    let config = ClientConfig::builder_with_provider(provider())
+    let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(PinnedVerifier::new(Pins::default().with(server_name, server_key)))
-        .with_client_auth_cert(chain, key)?;
-    Ok(client(config))
+        .with_custom_certificate_verifier(PinnedVerifier::new(Pins::default().with(server_name, server_key)));
+    Ok(client(identity.client(builder)?))
 }
 
 /// Client side towards a server with a certificate of this authority.
 pub fn authority_client(identity: &TlsIdentity, authority: &Path) -> Result<Arc<ClientConfig>, TlsError> {
-    let (chain, key) = identity.parts();
-    let config = ClientConfig::builder_with_provider(provider())
+    let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_root_certificates(roots(authority)?)
-        .with_client_auth_cert(chain, key)?;
-    Ok(client(config))
+        .with_root_certificates(roots(authority)?);
+    Ok(client(identity.client(builder)?))
 }
 
 fn client(mut config: ClientConfig) -> Arc<ClientConfig> {

@@ -5,7 +5,7 @@
 //! types without a number (0xff and a name). The two differ in nothing else.
 
 use limen_wire::ids::{ClusterId, NodeId};
-use limen_wire::keys::{PublicKey, SigningKey};
+use limen_wire::keys::PublicKey;
 use sha2::{Digest, Sha256};
 
 use super::cosigner_name;
@@ -104,12 +104,33 @@ impl Cosigner {
         }
     }
 
-    /// Signs a checkpoint's text. Whoever calls has checked that it is consistent: see [`super::Consistent::cosign`].
-    pub(super) fn sign(name: &str, key: &SigningKey, secs: u64, text: &str) -> Result<NoteSignature, SignError> {
-        let cosigner = Self::new(name, key.public_key())?;
+    /// A checkpoint's text, to be signed. Whoever calls has checked that it is consistent: see [`super::Consistent::unsigned`].
+    pub(super) fn unsigned(self, secs: u64, text: &str) -> Result<UnsignedCosignature, SignError> {
         let secs = check_secs(secs)?;
-        let signature = key.sign(&message(&cosigner.key, secs, text));
-        Ok(NoteSignature::new(cosigner.name, cosigner.key_id, [&secs.to_be_bytes()[..], &signature].concat())?)
+        let message = message(&self.key, secs, text);
+        Ok(UnsignedCosignature { cosigner: self, secs, message })
+    }
+}
+
+/// A cosignature that lacks its signature: the key may lie where signing fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "nothing is signed yet"]
+pub struct UnsignedCosignature {
+    cosigner: Cosigner,
+    secs: u64,
+    message: Vec<u8>,
+}
+
+impl UnsignedCosignature {
+    /// What the signature covers.
+    pub fn message(&self) -> &[u8] {
+        &self.message
+    }
+
+    /// With the signature over its message by the key that it names.
+    pub fn signed(self, signature: &[u8; 64]) -> Result<NoteSignature, SignError> {
+        let Self { cosigner, secs, .. } = self;
+        Ok(NoteSignature::new(cosigner.name, cosigner.key_id, [&secs.to_be_bytes()[..], signature].concat())?)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The witness: cosigns only what continues what it has cosigned before.
 
-use limen_wire::keys::SigningKey;
+use limen_wire::keys::{PublicKey, SigningKey};
 
-use super::cosigner::{Cosigner, SignError};
+use super::cosigner::{Cosigner, SignError, UnsignedCosignature};
 use super::{Checkpoint, NoteSignature};
 use crate::merkle::{ConsistencyProof, ProofError, TreeHash, empty_root};
 
@@ -104,8 +104,16 @@ impl Consistent {
     pub const fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }
-    /// Signs under this key name (see [`super::cosigner_name`]) at this time, in seconds since 1970.
+    /// What a key that lies elsewhere signs under this key name (see [`super::cosigner_name`]) at this time, in seconds since
+    /// 1970.
+    pub fn unsigned(self, name: &str, key: PublicKey, at_secs: u64) -> Result<UnsignedCosignature, SignError> {
+        Cosigner::new(name, key)?.unsigned(at_secs, &self.checkpoint.to_text())
+    }
+
+    /// Signs under this key name at this time.
     pub fn cosign(self, name: &str, key: &SigningKey, at_secs: u64) -> Result<NoteSignature, SignError> {
-        Cosigner::sign(name, key, at_secs, &self.checkpoint.to_text())
+        let unsigned = self.unsigned(name, key.public_key(), at_secs)?;
+        let signature = key.sign(unsigned.message());
+        unsigned.signed(&signature)
     }
 }

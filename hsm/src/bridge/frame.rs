@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-/// Longest message.
-pub const MAX_FRAME: usize = 64 * 1024;
+/// Longest message: what the identity signs, and room for the rest of the call.
+pub const MAX_FRAME: usize = crate::provider::MAX_MESSAGE + 64 * 1024;
 
 /// A connection whose reads and writes have a last moment.
 pub trait Channel: Read + Write {

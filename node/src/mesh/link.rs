@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Greeting, LinkState, Queued};
 use crate::entropy;
+use crate::identity::IdentityError;
 use crate::metrics::Metrics;
 
 /// Messages in the hands of the transport.
@@ -48,6 +49,8 @@ enum LinkError {
     Dial(#[from] limen_wire::tls::TlsError),
     #[error("the link was refused or lost: {}", .0.message())]
     Status(#[from] tonic::Status),
+    #[error("the greeting is not signed: {0}")]
+    Identity(#[from] IdentityError),
     #[error("the peer closed the link")]
     Closed,
     #[error("no answer for {} s", SILENCE.as_secs())]
@@ -87,7 +90,7 @@ impl Dialler {
             .max_encoding_message_size(GRPC_MESSAGE_BYTES);
         let (pipe, messages) = mpsc::channel(PIPE);
         let mut answers = client.link(ReceiverStream::new(messages)).await?.into_inner();
-        for message in (self.greeting)(&self.peer) {
+        for message in (self.greeting)(&self.peer).await? {
             push(&pipe, message).await?;
         }
         let mut probe = Probe::new();

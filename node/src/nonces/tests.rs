@@ -1,6 +1,7 @@
 use limen_mpc::{KeyPublic, Point};
 use limen_wire::ids::{CommitteeSize, Protocol};
 use limen_wire::keys::PublicKey;
+use limen_wire::keys::SigningKey;
 use limen_wire::pb::Envelope;
 
 use super::*;
@@ -124,7 +125,7 @@ fn a_batch_counts_only_under_its_owners_signature() {
 }
 
 fn pools() -> Nonces {
-    Nonces::new(cluster(), node(1), [1; 16], Arc::new(signer(1)), Arc::new(Metrics::default()))
+    Nonces::new(cluster(), node(1), [1; 16], Arc::new(Metrics::default()))
 }
 
 fn known(pools: &Nonces, boot: u8, index: u64) -> bool {
@@ -210,7 +211,8 @@ fn a_pool_that_is_passed_over_is_made_anew_under_new_numbers() {
     let share = share();
     let facts = KeyFacts { public: share.public().clone(), ..KeyFacts::clone(&facts()) };
     let fresh = |seed| limen_mpc::nonce_batch(&share, 4, limen_mpc::Seed::new([seed; 32])).unwrap();
-    pools.add(&facts, fresh(1), 4);
+    let add = |pairs| pools.add(&facts, pools.number(&facts, pairs).0, 4);
+    assert!(add(fresh(1)));
     let numbers = || pools.pool(&key).map(|pool| (pool.next_index, pool.end_index)).unwrap();
     for _ in 1..PASSED_OVER {
         pools.pass_over(&key);
@@ -218,6 +220,8 @@ fn a_pool_that_is_passed_over_is_made_anew_under_new_numbers() {
     assert_eq!((numbers(), pools.wanted(&key, 4)), ((0, 4), 0), "some two-round sessions are normal");
     pools.pass_over(&key);
     assert_eq!((numbers(), pools.wanted(&key, 4)), ((4, 4), 4), "all pairs are dropped");
-    pools.add(&facts, fresh(2), 4);
+    let (late, _) = pools.number(&facts, fresh(3));
+    assert!(add(fresh(2)));
+    assert!(!pools.add(&facts, late, 4), "its numbers were given to others while it was signed");
     assert_eq!(numbers(), (4, 8), "no number comes twice");
 }

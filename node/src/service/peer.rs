@@ -13,12 +13,15 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::mesh::{self, PassedOn, PeerEvents};
+use crate::peers::Talk;
 use crate::shared::{CallerKind, Shared, parse_caller};
 use crate::{keygen, peers, upkeep};
 
 /// What one peer has passed on and nobody has read yet; more is dropped and counted.
 const WAITING: usize = 1024;
-/// The same in bytes.
+/// Questions how we stand that wait: a later one makes an earlier one old.
+const QUESTIONS: usize = 2;
+/// The same in bytes, of both.
 const WAITING_BYTES: usize = 8 << 20;
 
 /// The service for peers.
@@ -33,7 +36,7 @@ impl PeerService {
     pub fn new(shared: Arc<Shared>) -> Self {
         let charter = shared.charter();
         let peers = charter.nodes.iter().map(|node| &node.id).filter(|peer| **peer != shared.me);
-        let desks = peers.map(|peer| (peer.clone(), Desk::start(&shared, peer.clone()))).collect();
+        let desks = peers.map(|peer| (peer.clone(), Desk::start(&shared, peer))).collect();
         Self { shared, desks: Arc::new(desks) }
     }
 }
@@ -83,34 +86,41 @@ impl PeerEvents for Events {
 }
 
 /// What one peer has passed on is read here one after the other, so that it takes neither memory nor threads from what
-/// the other peers send, and a later batch never comes before an earlier one.
+/// the other peers send, and a later batch never comes before an earlier one. Questions how we stand have a line of their own:
+/// an answer is signed, perhaps by a token that takes its time, and bad news does not wait for that.
 #[derive(Debug)]
 struct Desk {
-    queue: mpsc::Sender<(PassedOn, OwnedSemaphorePermit)>,
+    queue: mpsc::Sender<Waiting>,
+    questions: mpsc::Sender<Waiting>,
     room: Arc<Semaphore>,
 }
 
+/// A message with its place.
+type Waiting = (PassedOn, OwnedSemaphorePermit);
+
 impl Desk {
-    fn start(shared: &Arc<Shared>, peer: NodeId) -> Self {
-        let (desk, mut waiting) = Self::new();
-        let (task, stop) = (Arc::clone(shared), shared.mesh_stop.clone());
-        shared.links.spawn(async move {
-            while let Some(Some((message, _room))) = stop.run_until_cancelled(waiting.recv()).await {
-                let what = message.name();
-                if let Err(error) = read(&task, &peer, message).await {
-                    task.metrics.drop_message(what);
-                    if let Some(count) = crate::ratelimit::WARNINGS.pass(what) {
-                        tracing::warn!(%peer, %error, what, count, "refused what a peer passed on");
+    fn start(shared: &Arc<Shared>, peer: &NodeId) -> Self {
+        let (desk, lines) = Self::new();
+        for mut waiting in lines {
+            let (task, stop, peer) = (Arc::clone(shared), shared.mesh_stop.clone(), peer.clone());
+            shared.links.spawn(async move {
+                while let Some(Some((message, _room))) = stop.run_until_cancelled(waiting.recv()).await {
+                    let what = message.name();
+                    if let Err(error) = read(&task, &peer, message).await {
+                        task.metrics.drop_message(what);
+                        if let Some(count) = crate::ratelimit::WARNINGS.pass(what) {
+                            tracing::warn!(%peer, %error, what, count, "refused what a peer passed on");
+                        }
                     }
                 }
-            }
-        });
+            });
+        }
         desk
     }
 
-    fn new() -> (Self, mpsc::Receiver<(PassedOn, OwnedSemaphorePermit)>) {
-        let (queue, waiting) = mpsc::channel(WAITING);
-        (Self { queue, room: Arc::new(Semaphore::new(WAITING_BYTES)) }, waiting)
+    fn new() -> (Self, [mpsc::Receiver<Waiting>; 2]) {
+        let ((queue, waiting), (questions, asked)) = (mpsc::channel(WAITING), mpsc::channel(QUESTIONS));
+        (Self { queue, questions, room: Arc::new(Semaphore::new(WAITING_BYTES)) }, [waiting, asked])
     }
 
     /// `false` if there is no room.
@@ -118,7 +128,11 @@ impl Desk {
         let bytes = u32::try_from(message.bytes()).unwrap_or(u32::MAX);
         let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(bytes) else { return false };
         message.detach();
-        self.queue.try_send((message, room)).is_ok()
+        let line = match &message {
+            PassedOn::Talk(Talk::StandingCall(_)) => &self.questions,
+            _ => &self.queue,
+        };
+        line.try_send((message, room)).is_ok()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Asking peers how they stand, telling them how we do, and listening.
 
 use bytes::Bytes;
-use limen_wire::envelope::{self, PayloadType};
+use limen_wire::envelope::{PayloadType, Unsigned};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::NodeId;
 use limen_wire::pb;
@@ -45,41 +45,45 @@ pub(crate) fn ask(host: &impl Talks) {
 }
 
 /// Answers a peer's question.
-pub(crate) fn answer(host: &impl Talks, from: &NodeId, call: &pb::StandingCall) -> Result<(), ApiError> {
+pub(crate) async fn answer(host: &impl Talks, from: &NodeId, call: &pb::StandingCall) -> Result<(), ApiError> {
     let nonce = <[u8; 32]>::try_from(call.nonce.as_ref());
     let nonce = nonce.map_err(|_| ApiError::new(Code::Malformed, "a question for standing has no 32 random bytes"))?;
     let Decisions { charter, store, now, .. } = host.decisions();
-    let view = store.view().map_err(failed)?;
-    let stops = view.stop_head().map_err(failed)?;
-    let standing = Standing {
-        cluster: charter.cluster.clone(),
-        node: host.me().clone(),
-        receiver: from.clone(),
-        nonce,
-        clock_ms: now.wall.0,
-        charter: charter.hash(),
-        stops: ChainHead { length: stops.length, hash: stops.hash },
-        journal: own_head(host, from, chain(view.head().map_err(failed)?)),
-        remembered: view.remembered(from).map_err(failed)?,
-        ledgers: Vec::new(),
-        log: logs::told(&view)?,
-        other_log: host.standings().has_other_log(from),
+    let (mut standing, head) = {
+        let view = store.view().map_err(failed)?;
+        let stops = view.stop_head().map_err(failed)?;
+        let standing = Standing {
+            cluster: charter.cluster.clone(),
+            node: host.me().clone(),
+            receiver: from.clone(),
+            nonce,
+            clock_ms: now.wall.0,
+            charter: charter.hash(),
+            stops: ChainHead { length: stops.length, hash: stops.hash },
+            journal: None,
+            remembered: view.remembered(from).map_err(failed)?,
+            ledgers: Vec::new(),
+            log: logs::told(&view)?,
+            other_log: host.standings().has_other_log(from),
+        };
+        (standing, chain(view.head().map_err(failed)?))
     };
-    let envelope = envelope::seal(PayloadType::Standing, standing.to_payload(), host.me().as_str(), host.identity());
-    host.send(from, Kind::Standing(envelope));
+    standing.journal = own_head(host, from, head).await?;
+    let unsigned = Unsigned::new(PayloadType::Standing, standing.to_payload());
+    host.send(from, Kind::Standing(host.identity().seal(unsigned, host.me()).await?));
     Ok(())
 }
 
 /// Our journal for a peer to keep. A store that was put back must not overwrite what the peer remembers of the better one: it
 /// gets nothing before it has confirmed.
-fn own_head(host: &impl Talks, peer: &NodeId, head: ChainHead) -> Option<pb::Envelope> {
+async fn own_head(host: &impl Talks, peer: &NodeId, head: ChainHead) -> Result<Option<pb::Envelope>, ApiError> {
     let standings = host.standings();
     if !standings.is_confirmed(peer) || standings.rolled_back().is_some() {
-        return None;
+        return Ok(None);
     }
     standings.tell(head);
     let head = JournalHead { cluster: host.charter().cluster.clone(), node: host.me().clone(), head };
-    Some(envelope::seal(PayloadType::JournalHead, head.to_payload(), host.me().as_str(), host.identity()))
+    Ok(Some(host.identity().seal(Unsigned::new(PayloadType::JournalHead, head.to_payload()), host.me()).await?))
 }
 
 /// Takes a peer's answer.

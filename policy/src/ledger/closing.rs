@@ -1,6 +1,6 @@
 //! A closing: a member gives numbers up and says what it had acknowledged at them.
 
-use limen_wire::envelope::{self, EnvelopeError, PayloadType};
+use limen_wire::envelope::{self, EnvelopeError, PayloadType, Unsigned};
 use limen_wire::ids::{CommitteeHash, EntryHash, IdError, NodeId};
 use limen_wire::keys::SigningKey;
 use limen_wire::pb;
@@ -43,8 +43,8 @@ pub enum ClosingError {
 }
 
 impl Closing {
-    /// The member's signed statement. Only for a closing that [`super::Member`] answered with.
-    pub fn sign(&self, committee: &Committee, member: &NodeId, key: &SigningKey) -> pb::Envelope {
+    /// The member's statement, to be signed by it. Only for a closing that [`super::Member`] answered with.
+    pub fn unsigned(&self, committee: &Committee) -> Unsigned {
         let named = |(number, hash): &(u64, EntryHash)| pb::LedgerNamed {
             number: *number,
             hash: hash.as_bytes().to_vec().into(),
@@ -59,7 +59,12 @@ impl Closing {
             acknowledged: self.acknowledged.iter().map(named).collect(),
             successor: self.successor.map(|hash| hash.as_bytes().to_vec().into()).unwrap_or_default(),
         };
-        envelope::seal(PayloadType::LedgerClosing, payload.encode_to_vec(), member.as_str(), key)
+        Unsigned::new(PayloadType::LedgerClosing, payload.encode_to_vec())
+    }
+
+    /// The member's signed statement.
+    pub fn sign(&self, committee: &Committee, member: &NodeId, key: &SigningKey) -> pb::Envelope {
+        self.unsigned(committee).sign(member.as_str(), key)
     }
 
     /// Verifies one member's statement. Returns who made it.

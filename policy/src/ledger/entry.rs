@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use limen_wire::effects::Asset;
-use limen_wire::envelope::{self, PayloadType};
+use limen_wire::envelope::{PayloadType, Unsigned};
 use limen_wire::ids::{CharterHash, ClusterId, CommitteeHash, CurrencyId, EntryHash, IntentId, LedgerId, NodeId};
 use limen_wire::keys::SigningKey;
 use limen_wire::{check, pb};
@@ -147,10 +147,14 @@ impl Entry {
         !self.claims.is_empty() || !self.releases.is_empty()
     }
 
-    /// The acknowledgement of a member: this entry under its signature. Only for an entry that [`super::Member`] answered
-    /// with.
+    /// This entry, to be signed by a member. Only for an entry that [`super::Member`] answered with.
+    pub fn unsigned(&self) -> Unsigned {
+        Unsigned::new(PayloadType::LedgerEntry, self.payload().to_vec())
+    }
+
+    /// The acknowledgement of a member: this entry under its signature.
     pub fn acknowledge(&self, member: &NodeId, key: &SigningKey) -> pb::Envelope {
-        envelope::seal(PayloadType::LedgerEntry, self.payload().to_vec(), member.as_str(), key)
+        self.unsigned().sign(member.as_str(), key)
     }
 }
 

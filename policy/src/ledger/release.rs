@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use limen_wire::envelope::{self, EnvelopeError, PayloadType};
+use limen_wire::envelope::{self, EnvelopeError, PayloadType, Unsigned};
 use limen_wire::ids::{ClusterId, IdError, IntentId, NodeId};
 use limen_wire::keys::{PublicKey, SigningKey};
 use limen_wire::pb;
@@ -64,11 +64,16 @@ pub enum ReleaseError {
     },
 }
 
-/// A signer's "not allowed by me, and voided durably". Only after the void is in its journal.
-pub fn void(cluster: &ClusterId, intent: &IntentId, node: &NodeId, key: &SigningKey) -> pb::Envelope {
+/// "Not allowed by me, and voided durably", to be signed by a signer. Only after the void is in its journal.
+pub fn unsigned_void(cluster: &ClusterId, intent: &IntentId) -> Unsigned {
     let intent_id = intent.as_bytes().to_vec().into();
     let payload = pb::LedgerVoid { version: 1, cluster: cluster.to_string(), intent_id };
-    envelope::seal(PayloadType::LedgerVoid, payload.encode_to_vec(), node.as_str(), key)
+    Unsigned::new(PayloadType::LedgerVoid, payload.encode_to_vec())
+}
+
+/// A signer's signed word that it has voided a request.
+pub fn void(cluster: &ClusterId, intent: &IntentId, node: &NodeId, key: &SigningKey) -> pb::Envelope {
+    unsigned_void(cluster, intent).sign(node.as_str(), key)
 }
 
 impl Release {

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use limen_node::identity::Identity;
 use limen_wire::keys::SigningKey;
 use zeroize::Zeroizing;
 
@@ -16,15 +17,23 @@ fn keys() -> &'static [SigningKey] {
 /// How many machines have a key: members of the ledger, and the coordinator last.
 pub(crate) const MACHINES: u8 = 6;
 
-/// What a machine signs with: a small multiple of P-256's generator, counted from 1.
+/// A small multiple of P-256's generator, counted from 1.
+fn scalar(index: u8) -> SigningKey {
+    let mut scalar = [0; 32];
+    scalar[31] = index;
+    SigningKey::P256(p256::ecdsa::SigningKey::from_slice(&scalar).expect("a scalar"))
+}
+
+/// What a machine signs with.
 pub(crate) fn machine_key(index: u8) -> &'static SigningKey {
     static KEYS: OnceLock<Vec<SigningKey>> = OnceLock::new();
-    let key = |index: u8| {
-        let mut scalar = [0; 32];
-        scalar[31] = index;
-        SigningKey::P256(p256::ecdsa::SigningKey::from_slice(&scalar).expect("a scalar"))
-    };
-    &KEYS.get_or_init(|| (1..=MACHINES).map(key).collect())[usize::from(index) - 1]
+    &KEYS.get_or_init(|| (1..=MACHINES).map(scalar).collect())[usize::from(index) - 1]
+}
+
+/// The same as its node holds it.
+pub(crate) fn machine(index: u8) -> &'static Identity {
+    static IDENTITIES: OnceLock<Vec<Identity>> = OnceLock::new();
+    &IDENTITIES.get_or_init(|| (1..=MACHINES).map(|index| scalar(index).into()).collect())[usize::from(index) - 1]
 }
 
 /// A requester's.

@@ -14,6 +14,7 @@ use limen_node::clock::{Clock, Millis, Now, Running, Uptime};
 use limen_node::crypto::CryptoPool;
 use limen_node::decisions::{Decisions, Keys};
 use limen_node::guard::KeyFacts;
+use limen_node::identity::Identity;
 use limen_node::ledger::{Keeper, Ledgers, NoPeers};
 use limen_node::log::{Follower, LogAlarm};
 use limen_node::peers::{self, Talk};
@@ -24,7 +25,6 @@ use limen_node::{charters, freezes, upkeep};
 use limen_policy::charter::Charter;
 use limen_wire::error::ApiError;
 use limen_wire::ids::{ClusterId, IntentId, NodeId, RequesterId};
-use limen_wire::keys::SigningKey;
 use limen_wire::pb;
 
 use crate::Dice;
@@ -75,7 +75,7 @@ pub(crate) struct Signer {
     files: Arc<Files>,
     process: Option<Process>,
     node: NodeId,
-    identity: &'static SigningKey,
+    identity: &'static Identity,
     boots: u64,
     /// A write failed: the daemon would have ended itself.
     dead: Arc<AtomicBool>,
@@ -90,7 +90,7 @@ impl Signer {
     /// With an empty store that has been opened once. `facts` are of the one key; a witness has no share of it.
     pub(crate) fn new(
         node: NodeId,
-        identity: &'static SigningKey,
+        identity: &'static Identity,
         facts: Option<KeyFacts>,
         files: Arc<Files>,
         wall_ms: u64,
@@ -182,7 +182,8 @@ impl Signer {
 
     /// Its word that a request which it never allowed is cancelled here, if that is so.
     pub(crate) fn void(&self, id: &IntentId) -> Option<pb::Envelope> {
-        self.decisions()?.void(id, &self.node, self.identity).ok().flatten()
+        let unsigned = self.decisions()?.void(id).ok().flatten()?;
+        wait(self.identity.seal(unsigned, &self.node)).ok()
     }
 
     /// Which version of the charter is in force here, if it runs.

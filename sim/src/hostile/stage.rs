@@ -122,7 +122,7 @@ impl Stage {
         let started = |index: u8, has_share: bool| {
             let facts = has_share.then(|| shares.facts(&plan, index));
             let name = NodeId::new(plan.member_name(index)).expect("a name");
-            let mut signer = Signer::new(name, people::machine_key(index), facts, Arc::clone(&files), BEGIN_MS);
+            let mut signer = Signer::new(name, people::machine(index), facts, Arc::clone(&files), BEGIN_MS);
             recording.into_iter().for_each(|recording| signer.record(recording));
             signer.start(0);
             signer

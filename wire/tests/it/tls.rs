@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use limen_wire::keys::SigningKey;
-use limen_wire::tls::{self, Dial, Pins, TlsIdentity};
+use limen_wire::tls::{self, Dial, Pins, RemoteKey, RemoteKeyError, TlsIdentity};
+use rustls::pki_types::CertificateDer;
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt as _;
 
@@ -20,6 +21,31 @@ fn machine(name: &str) -> Machine {
         tls: TlsIdentity::from_pem(certificate.pem().as_bytes(), pem.as_bytes()).unwrap(),
         key: SigningKey::from_pkcs8_pem(&pem).unwrap(),
     }
+}
+
+/// A key that "signs elsewhere": by this one here, under that one's certificate, or not at all.
+#[derive(Debug)]
+struct Elsewhere {
+    certificate: CertificateDer<'static>,
+    signs: Option<SigningKey>,
+}
+
+impl RemoteKey for Elsewhere {
+    fn certificate(&self) -> Result<CertificateDer<'static>, RemoteKeyError> {
+        Ok(self.certificate.clone())
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], RemoteKeyError> {
+        self.signs.as_ref().map(|key| key.sign(message)).ok_or_else(|| "the token is away".into())
+    }
+}
+
+/// Shows one key and signs by what `signs` makes of it.
+fn elsewhere(signs: impl FnOnce(SigningKey) -> Option<SigningKey>) -> Machine {
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let certificate = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&pair).unwrap().der().clone();
+    let key = || SigningKey::from_pkcs8_pem(&pair.serialize_pem()).unwrap();
+    Machine { tls: TlsIdentity::remote(Arc::new(Elsewhere { certificate, signs: signs(key()) })), key: key() }
 }
 
 /// Connects once; gives what the server accepted (the caller's name) and refused.
@@ -54,6 +80,33 @@ async fn a_pinned_machine_gets_in_under_its_name() {
     let pins = Pins::default().with("signer-2", &caller.key.public_key());
     let (name, refused) = meet(&server, &caller, pins, &server.key).await;
     assert_eq!((name.as_deref(), refused), (Some("signer-2"), 0));
+}
+
+#[tokio::test]
+async fn a_key_that_lies_elsewhere_serves_and_calls() {
+    let (server, caller) = (elsewhere(Some), elsewhere(Some));
+    let pins = Pins::default().with("signer-2", &caller.key.public_key());
+    let (name, refused) = meet(&server, &caller, pins, &server.key).await;
+    assert_eq!((name.as_deref(), refused), (Some("signer-2"), 0));
+}
+
+#[tokio::test]
+async fn a_signature_by_another_key_than_the_certificates_gets_nowhere() {
+    let other = || elsewhere(|_| Some(machine("a").key));
+    let (right, wrong) = (elsewhere(Some), other());
+    let pins = Pins::default().with("signer-2", &wrong.key.public_key());
+    assert_eq!(meet(&right, &wrong, pins, &right.key).await, (None, 1), "a caller");
+    let pins = Pins::default().with("signer-2", &right.key.public_key());
+    assert_eq!(meet(&wrong, &right, pins, &wrong.key).await.0, None, "a server");
+}
+
+#[tokio::test]
+async fn a_key_that_does_not_sign_ends_the_handshake() {
+    let (right, away) = (elsewhere(Some), elsewhere(|_| None));
+    let pins = Pins::default().with("signer-2", &away.key.public_key());
+    assert_eq!(meet(&right, &away, pins, &right.key).await, (None, 1), "a caller");
+    let pins = Pins::default().with("signer-2", &right.key.public_key());
+    assert_eq!(meet(&away, &right, pins, &away.key).await, (None, 1), "a server");
 }
 
 #[tokio::test]

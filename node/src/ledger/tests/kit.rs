@@ -7,6 +7,7 @@ use limen_policy::ledger::{Certificate, Claim, Committee, Durable, Hint, Limit, 
 use limen_wire::envelope::{PayloadType, payload_id};
 use limen_wire::ids::{ClusterId, CommitteeSize, Epoch, IntentId, KeyId, PartyIndex, Protocol, Scheme, SessionId};
 use limen_wire::intent::seal_intent;
+use limen_wire::keys::SigningKey;
 use limen_wire::statement::{KeyStatement, combine};
 
 use super::super::read::{claimed_in, released_in};
@@ -15,6 +16,7 @@ use crate::clock::{Millis, Uptime};
 use crate::decisions::Keys;
 use crate::guard::tests::pin_text;
 use crate::guard::{self, KeyFacts, Reservations, SignToken, Verdict};
+use crate::identity::Identity;
 use crate::recent::Recent;
 use crate::store::{Options, Store};
 
@@ -30,6 +32,7 @@ pub(super) const SPARE: usize = 4;
 pub(super) struct Machine {
     pub(super) id: NodeId,
     pub(super) key: SigningKey,
+    identity: Identity,
     pub(super) folder: tempfile::TempDir,
     pub(super) store: Option<Store>,
     keys: Keys,
@@ -66,6 +69,14 @@ impl Peers for Standing {
 
 fn p256() -> SigningKey {
     SigningKey::from_pkcs8_pem(&rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap()
+}
+
+/// The same key, as a node holds it.
+fn identity(key: &SigningKey) -> Identity {
+    match key {
+        SigningKey::P256(key) => SigningKey::P256(key.clone()).into(),
+        SigningKey::Ed25519(key) => SigningKey::Ed25519(key.clone()).into(),
+    }
 }
 
 fn text(keys: &[SigningKey], backend: &SigningKey, (top, limit): (&str, &str)) -> String {
@@ -154,7 +165,7 @@ impl World {
     }
 
     pub(super) fn keeper(&self, member: usize) -> Keeper<'_> {
-        let Machine { id, key, store, keys, recent, ledgers, .. } = &self.machines[member];
+        let Machine { id, identity, store, keys, recent, ledgers, .. } = &self.machines[member];
         let now = Now { wall: Millis(self.now_ms), uptime: Uptime(self.now_ms - NOW) };
         let store = store.as_ref().unwrap();
         pin_text(store, &self.charter, &self.text);
@@ -162,7 +173,7 @@ impl World {
             decisions: Decisions { charter: Arc::clone(&self.charter), store, keys, recent, now },
             ledgers,
             me: id,
-            identity: key,
+            identity,
             peers: &self.standing,
         }
     }
@@ -328,7 +339,8 @@ impl Machine {
             keys.write().unwrap().insert(held.public.key.clone(), Arc::new(held));
         }
         let (recent, ledgers) = (Recent::default(), Ledgers::default());
-        Self { id, key, folder, store, keys, recent, ledgers, down: false }
+        let identity = identity(&key);
+        Self { id, key, identity, folder, store, keys, recent, ledgers, down: false }
     }
 }
 

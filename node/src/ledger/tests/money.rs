@@ -6,6 +6,7 @@ use limen_wire::check::Check;
 use limen_wire::effects::{Amount, Asset, ChainId};
 use limen_wire::envelope::payload_id;
 use limen_wire::error::Code;
+use limen_wire::keys::SigningKey;
 
 use super::*;
 

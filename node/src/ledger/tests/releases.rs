@@ -12,9 +12,11 @@ async fn cancelled(world: &World, id: &IntentId, honest: &[usize]) -> Vec<pb::En
     let mut said = Vec::new();
     for signer in honest {
         let keeper = world.keeper(*signer);
-        assert!(keeper.decisions.void(id, keeper.me, keeper.identity).unwrap().is_none(), "nothing has stopped it yet");
+        assert!(keeper.decisions.void(id).unwrap().is_none(), "nothing has stopped it yet");
         keeper.decisions.stop(world.cancellation(id)).await.answer.unwrap();
-        said.extend(keeper.decisions.void(id, keeper.me, keeper.identity).unwrap());
+        for unsigned in keeper.decisions.void(id).unwrap() {
+            said.push(keeper.identity.seal(unsigned, keeper.me).await.unwrap());
+        }
     }
     said
 }
@@ -57,10 +59,10 @@ async fn a_signer_that_never_saw_a_request_voids_it_too() {
     world.machines[2].down = false;
     let id = world.claim(&request).intent;
     let keeper = world.keeper(2);
-    let unseen = |intent: &pb::Envelope| keeper.decisions.void_unseen(intent, keeper.me, keeper.identity).unwrap();
+    let unseen = |intent: &pb::Envelope| keeper.decisions.void_unseen(intent).unwrap();
     assert!(unseen(&request).is_none(), "nobody has cancelled it");
     keeper.decisions.stop(world.cancellation(&id)).await.answer.unwrap();
-    assert!(keeper.decisions.void(&id, keeper.me, keeper.identity).unwrap().is_none());
+    assert!(keeper.decisions.void(&id).unwrap().is_none());
     assert!(unseen(&world.request(2)).is_none(), "another one is not cancelled");
     // Of others' bytes under the same signature it says nothing: they are another request, or none.
     let mut raw = pb::Intent::decode(request.payload.clone()).unwrap();
@@ -70,7 +72,7 @@ async fn a_signer_that_never_saw_a_request_voids_it_too() {
     assert!(unseen(&pb::Envelope::default()).is_none());
     let own = unseen(&request).unwrap();
     let mut said = cancelled(&world, &id, &[0, 1]).await;
-    said.push(own);
+    said.push(keeper.identity.seal(own, keeper.me).await.unwrap());
     // It keeps its word.
     world.now_ms += 1;
     let refused = world.sign(2, &request, &[]).await.unwrap_err();

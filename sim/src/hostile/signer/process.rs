@@ -6,6 +6,7 @@ use limen_node::charters::{Follows, Orphans};
 use limen_node::clock::Running;
 use limen_node::crypto::CryptoPool;
 use limen_node::decisions::{Decisions, Keys};
+use limen_node::identity::Identity;
 use limen_node::ledger::Ledgers;
 use limen_node::log::LogAlarm;
 use limen_node::metrics::Metrics;
@@ -15,13 +16,12 @@ use limen_node::standing::Standings;
 use limen_node::store::Store;
 use limen_policy::charter::Charter;
 use limen_wire::ids::NodeId;
-use limen_wire::keys::SigningKey;
 use limen_wire::pb::peer_message::Kind;
 
 /// A process that runs: what the daemon has beside its sockets.
 pub(crate) struct Process {
     pub(super) me: NodeId,
-    pub(super) identity: &'static SigningKey,
+    pub(super) identity: &'static Identity,
     pub(super) keys: Arc<Keys>,
     pub(super) store: Store,
     pub(super) recent: Recent,
@@ -60,7 +60,7 @@ impl Talks for Process {
     fn me(&self) -> &NodeId {
         &self.me
     }
-    fn identity(&self) -> &SigningKey {
+    fn identity(&self) -> &Identity {
         self.identity
     }
     fn standings(&self) -> &Standings {

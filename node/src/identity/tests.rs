@@ -1,0 +1,278 @@
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::{Condvar, MutexGuard};
+
+use limen_hsm::{Anchor, DangerSoftware, Description};
+use limen_wire::envelope::{self, PayloadType};
+use limen_wire::ids::KekId;
+use limen_wire::limits::ENVELOPE_PAYLOAD_BYTES;
+use limen_wire::tls::{Pins, RemoteKey as _, pinned_client, pinned_server};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, ServerConnection};
+use zeroize::Zeroizing;
+
+use super::*;
+
+/// A slot: the token in it can be taken out, and another one put in.
+struct Slot {
+    _folder: tempfile::TempDir,
+    tokens: [DangerSoftware; 2],
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Which token is in; `None` for none.
+    token: Option<usize>,
+    /// Signs only when it is told to.
+    silent: bool,
+    /// Calls that are in it now.
+    inside: usize,
+    calls: usize,
+}
+
+impl Slot {
+    fn with(token: Option<usize>) -> Arc<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let token_of = |name: &str, digits: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, digits.repeat(32)).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            DangerSoftware::open(&path, true).unwrap()
+        };
+        let tokens = [token_of("one", "ab"), token_of("two", "cd")];
+        let state = Mutex::new(State { token, ..State::default() });
+        Arc::new(Self { _folder: folder, tokens, state, changed: Condvar::new() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn put(&self, token: Option<usize>) {
+        self.state().token = token;
+    }
+
+    fn be_silent(&self, silent: bool) {
+        self.state().silent = silent;
+        self.changed.notify_all();
+    }
+
+    /// Waits until so many calls are in the token.
+    fn until_inside(&self, calls: usize) {
+        drop(self.changed.wait_while(self.state(), |state| state.inside < calls).unwrap());
+    }
+
+    fn token(&self) -> Result<&DangerSoftware, HsmError> {
+        let mut state = self.state();
+        state.inside += 1;
+        state.calls += 1;
+        self.changed.notify_all();
+        let mut state = self.changed.wait_while(state, |state| state.silent).unwrap();
+        state.inside -= 1;
+        state
+            .token
+            .map(|token| &self.tokens[token])
+            .ok_or_else(|| HsmError::new(Kind::Gone, "test", "the slot is empty"))
+    }
+
+    fn key(&self, token: usize) -> PublicKey {
+        self.tokens[token].identity().unwrap()
+    }
+}
+
+macro_rules! through {
+    ($($name:ident($($arg:ident: $of:ty),*) -> $answer:ty;)*) => {
+        $(fn $name(&self, $($arg: $of),*) -> Result<$answer, HsmError> {
+            self.token()?.$name($($arg),*)
+        })*
+    };
+}
+
+impl Provider for Slot {
+    through! {
+        describe() -> Description;
+        create_kek(kek: &KekId) -> ();
+        destroy_kek(kek: &KekId) -> ();
+        keks() -> Vec<KekId>;
+        seal(kek: &KekId, context: &[u8], secret: &[u8]) -> Vec<u8>;
+        unseal(kek: &KekId, context: &[u8], sealed: &[u8]) -> Zeroizing<Vec<u8>>;
+        identity() -> PublicKey;
+        sign_identity(message: &[u8]) -> [u8; 64];
+        random(count: usize) -> Zeroizing<Vec<u8>>;
+        anchor_read() -> Option<Anchor>;
+        anchor_advance(to: &Anchor) -> ();
+    }
+}
+
+fn me() -> NodeId {
+    NodeId::new("n1").unwrap()
+}
+
+/// The identity that is pinned for the first token, whatever is in the slot.
+fn of(slot: &Arc<Slot>) -> Identity {
+    Identity::in_token(Arc::clone(slot) as Arc<dyn Provider>, slot.key(0))
+}
+
+#[tokio::test]
+async fn a_token_seals_as_a_file_does_up_to_the_longest_payload() {
+    let slot = Slot::with(Some(0));
+    let file = SigningKey::from_pkcs8_pem(&rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    for identity in [of(&slot), file.into()] {
+        for length in [0, 1, ENVELOPE_PAYLOAD_BYTES] {
+            let unsigned = Unsigned::new(PayloadType::NonceBatch, vec![7; length]);
+            let sealed = identity.seal(unsigned, &me()).await.unwrap();
+            let opened = envelope::open(&sealed, PayloadType::NonceBatch).unwrap();
+            opened.verify("n1", &identity.public_key()).unwrap();
+        }
+        let signature = identity.sign(b"message").unwrap();
+        assert!(identity.public_key().verify(b"message", &signature));
+        identity.look().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_away_signs_nothing_and_goes_on_when_it_is_back() {
+    let slot = Slot::with(None);
+    let identity = of(&slot);
+    assert_eq!(identity.look().unwrap_err().kind(), Kind::Gone);
+    let error = identity.sign_aside(b"message".to_vec()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Gone);
+    let told = ApiError::from(error);
+    assert_eq!(told.code, Code::HsmUnavailable);
+    assert!(told.message.contains("token_gone"), "{}", told.message);
+    slot.put(Some(0));
+    identity.sign_aside(b"message".to_vec()).await.unwrap();
+    identity.look().unwrap();
+}
+
+#[test]
+fn another_token_is_refused_by_name_although_it_signs() {
+    let slot = Slot::with(Some(1));
+    let identity = of(&slot);
+    for error in [identity.sign(b"message").unwrap_err(), identity.look().unwrap_err()] {
+        assert_eq!(error.kind(), Kind::OtherKey);
+        let words = error.to_string();
+        assert!(words.contains(&slot.key(0).to_string()) && words.contains(&slot.key(1).to_string()), "{words}");
+    }
+    slot.put(Some(0));
+    identity.sign(b"message").unwrap();
+}
+
+#[tokio::test]
+async fn no_more_signatures_are_in_the_token_than_a_bridge_bears() {
+    let slot = Slot::with(Some(0));
+    slot.be_silent(true);
+    let identity = Arc::new(of(&slot));
+    let signing: Vec<_> = (0..PLACES + 4)
+        .map(|number| {
+            let identity = Arc::clone(&identity);
+            tokio::spawn(async move { identity.sign_aside(vec![u8::try_from(number).unwrap()]).await })
+        })
+        .collect();
+    let watched = Arc::clone(&slot);
+    let most = tokio::task::spawn_blocking(move || {
+        watched.until_inside(PLACES);
+        watched.state().inside
+    });
+    assert_eq!(most.await.unwrap(), PLACES);
+    slot.be_silent(false);
+    for one in signing {
+        one.await.unwrap().unwrap();
+    }
+}
+
+/// Speaks until both have nothing more to say.
+fn shake(server: &mut ServerConnection, client: &mut ClientConnection) -> Result<(), rustls::Error> {
+    while server.is_handshaking() || client.is_handshaking() {
+        let mut bytes = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut bytes).unwrap();
+        }
+        server.read_tls(&mut bytes.as_slice()).unwrap();
+        server.process_new_packets()?;
+        let mut bytes = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut bytes).unwrap();
+        }
+        client.read_tls(&mut bytes.as_slice()).unwrap();
+        client.process_new_packets()?;
+    }
+    Ok(())
+}
+
+/// Between two nodes: as it ends for whoever notices first.
+fn meet(server: &Identity, client: &Identity) -> Result<(), rustls::Error> {
+    let pins = Pins::default().with("client", &client.public_key());
+    let serves = pinned_server(&server.handshakes(&me()).unwrap(), pins).unwrap();
+    let dials = pinned_client(&client.handshakes(&me()).unwrap(), "server", &server.public_key()).unwrap();
+    let mut server = ServerConnection::new(serves).unwrap();
+    let mut client = ClientConnection::new(dials, ServerName::try_from("server").unwrap()).unwrap();
+    shake(&mut server, &mut client)
+}
+
+#[test]
+fn tokens_shake_hands_in_either_role_and_only_the_right_ones() {
+    let (here, there) = (Slot::with(Some(0)), Slot::with(Some(0)));
+    let (server, client) = (of(&here), of(&there));
+    meet(&server, &client).unwrap();
+    for (slot, what) in [(&here, "the server's"), (&there, "the client's")] {
+        slot.put(None);
+        assert!(meet(&server, &client).is_err(), "{what} token is away");
+        slot.put(Some(1));
+        assert!(meet(&server, &client).is_err(), "{what} token is another one");
+        slot.put(Some(0));
+        meet(&server, &client).unwrap();
+    }
+}
+
+#[test]
+fn a_certificate_is_made_when_the_token_is_there_and_kept() {
+    let slot = Slot::with(None);
+    let identity = of(&slot);
+    let Place::Token(token) = &identity.place else { panic!("it is in a token") };
+    let handshakes = Handshakes::new(Arc::clone(token), &me());
+    assert!(handshakes.certificate().unwrap_err().to_string().contains("token_gone"));
+    slot.put(Some(0));
+    let certificate = handshakes.certificate().unwrap();
+    slot.put(None);
+    assert_eq!(Handshakes::new(Arc::clone(token), &me()).certificate().unwrap(), certificate);
+    let pins = Pins::default().with("n1", &slot.key(0));
+    assert_eq!(pins.name_of(&certificate), Some("n1"));
+}
+
+#[test]
+fn handshakes_that_crowd_a_silent_token_fail_and_leave_room_for_the_other_role() {
+    let slot = Slot::with(Some(0));
+    slot.be_silent(true);
+    let identity = of(&slot);
+    let Place::Token(token) = &identity.place else { panic!("it is in a token") };
+    let (serves, dials) = (Handshakes::new(Arc::clone(token), &me()), Handshakes::new(Arc::clone(token), &me()));
+    std::thread::scope(|scope| {
+        let strangers = [scope.spawn(|| serves.sign(b"one").is_ok()), scope.spawn(|| serves.sign(b"two").is_ok())];
+        slot.until_inside(2);
+        assert!(serves.sign(b"three").unwrap_err().to_string().contains("busy"));
+        let own = scope.spawn(|| dials.sign(b"four").is_ok());
+        slot.until_inside(3);
+        slot.be_silent(false);
+        assert!(strangers.into_iter().all(|stranger| stranger.join().unwrap()) && own.join().unwrap());
+    });
+    assert_eq!(slot.state().calls, 3, "what waited in vain was never in the token");
+    serves.sign(b"five").unwrap();
+}
+
+/// The multi-threaded runtime goes on while a handshake waits in the token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_handshake_in_a_silent_token_holds_no_task_up() {
+    let slot = Slot::with(Some(0));
+    slot.be_silent(true);
+    let identity = of(&slot);
+    let Place::Token(token) = &identity.place else { panic!("it is in a token") };
+    let handshakes = Handshakes::new(Arc::clone(token), &me());
+    let waits = tokio::spawn(async move { handshakes.sign(b"message").is_ok() });
+    let watched = Arc::clone(&slot);
+    tokio::task::spawn_blocking(move || watched.until_inside(1)).await.unwrap();
+    tokio::spawn(async { tokio::task::yield_now().await }).await.unwrap();
+    slot.be_silent(false);
+    assert!(waits.await.unwrap());
+}
