@@ -7,6 +7,7 @@ use limen_wire::ids::RequesterId;
 
 use super::charter::CHAIN_NUMBER;
 use super::hsm;
+use super::identities;
 use super::layout::{COORDINATOR, Layout, Machine, REQUESTER, State};
 
 /// Nobody watches a story for half a minute: signers are asked soon whether people or a lifted freeze have changed anything.
@@ -23,7 +24,8 @@ pub(crate) struct Wishes {
 pub(crate) fn write(layout: &Layout, state: &State, charter: &Charter, wishes: Wishes) -> Result<ClientConfig> {
     for signer in state.signers() {
         let path = format!("{}/config.toml", signer.name);
-        layout.write_private(&path, node(&signer, state.hsm, wishes).as_bytes())?;
+        let in_token = identities::in_token(layout, state, &signer);
+        layout.write_private(&path, node(&signer, [state.hsm, in_token], wishes).as_bytes())?;
     }
     for machine in state.witnesses() {
         layout.write_private(&format!("{}/config.toml", machine.name), witness(&machine).as_bytes())?;
@@ -34,18 +36,23 @@ pub(crate) fn write(layout: &Layout, state: &State, charter: &Charter, wishes: W
     Ok(ClientConfig::from_file(&layout.client_config())?)
 }
 
-fn node(signer: &Machine, by_token: bool, wishes: Wishes) -> String {
+/// Whether a token seals its shares, and whether its identity lies there.
+fn node(signer: &Machine, [by_token, in_token]: [bool; 2], wishes: Wishes) -> String {
     let Machine { name, port, metrics } = signer;
     let provider = match by_token {
         true => format!("kind = \"hsm_bridge\"\nsocket = \"{}\"", hsm::SOCKET),
         false => "kind = \"danger_software\"\nkey_file = \"share-wrapping.key\"".to_owned(),
+    };
+    let identity = match in_token {
+        true => "kind = \"hsm\"",
+        false => "certificate = \"node.crt\"\nkey = \"node.key\"",
     };
     let trace = if wishes.trace_partials { "danger_trace_partials = \"partials.jsonl\"\n" } else { "" };
     format!(
         "# Written by `limen dev up` at each start; changes are lost.\n\
          node = \"{name}\"\nlisten = \"127.0.0.1:{port}\"\nmetrics = \"127.0.0.1:{metrics}\"\n\
          data_dir = \"data\"\ncharter = \"../charter.toml\"\nclient_authority = \"../ca/ca.crt\"\ndanger_unlocked_memory = true\n{trace}\
-         \n[identity]\ncertificate = \"node.crt\"\nkey = \"node.key\"\n\
+         \n[identity]\n{identity}\n\
          \n[provider]\n{provider}\n\
          \n[limits]\nprime_sets = {}\n",
         wishes.prime_sets

@@ -3,7 +3,7 @@
 //! Token and PIN lie beside the signer, so this shows how signers work with tokens and protects nothing.
 
 use std::io::{BufRead as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -11,6 +11,7 @@ use clap::Args;
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::session::UserType;
 use cryptoki::types::AuthPin;
+use limen_wire::keys::PublicKey;
 use zeroize::Zeroizing;
 
 use super::layout::{Layout, Machine};
@@ -40,8 +41,47 @@ pub(crate) fn config(layout: &Layout, signer: &Machine) -> PathBuf {
 /// The socket that a signer's configuration names, relative to its folder.
 pub(crate) const SOCKET: &str = "hsm/run/bridge.sock";
 
-/// Makes a signer's token where there is none, and writes the configuration of its bridge.
-pub(crate) fn prepare(layout: &Layout, signer: &Machine) -> Result<()> {
+/// The program that owns a token.
+pub(crate) const BRIDGE: &str = "limen-hsm-bridge";
+
+/// Makes a signer's token with its identity where there is none, and writes the configuration of its bridge.
+pub(crate) fn prepare(layout: &Layout, signer: &Machine, bridge: &Path) -> Result<()> {
+    prepare_token(layout, signer)?;
+    let file = identity_file(signer);
+    if layout.path(&file).exists() {
+        return Ok(());
+    }
+    let identity = make_identity(layout, signer, bridge)?;
+    layout.write_private(&file, identity.to_string().as_bytes())
+}
+
+fn identity_file(signer: &Machine) -> String {
+    format!("{}/hsm/identity", signer.name)
+}
+
+/// The public key of the identity in a signer's token, as it was made.
+pub(crate) fn identity(layout: &Layout, signer: &Machine) -> Result<PublicKey> {
+    let path = layout.path(&identity_file(signer));
+    let text = std::fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
+    text.trim().parse().with_context(|| format!("{} holds no public key", path.display()))
+}
+
+/// As an operator does: the bridge makes the identity inside the token where there is none, and says its public key.
+fn make_identity(layout: &Layout, signer: &Machine, bridge: &Path) -> Result<PublicKey> {
+    let mut command = Command::new(bridge);
+    command.arg("--config").arg(config(layout, signer)).arg("init").envs(environment(layout, signer));
+    let done = command.output().with_context(|| format!("could not run {}", bridge.display()))?;
+    // Not by its status: see `make_token`.
+    let said = String::from_utf8_lossy(&done.stdout);
+    let key = said.lines().find_map(|line| line.strip_prefix("identity "));
+    let key = key.with_context(|| {
+        let why = String::from_utf8_lossy(&done.stderr);
+        format!("the identity of {} was not made in its token: {}", signer.name, why.trim())
+    })?;
+    key.trim().parse().with_context(|| format!("{} printed no public key: {key:?}", bridge.display()))
+}
+
+fn prepare_token(layout: &Layout, signer: &Machine) -> Result<()> {
     let name = &signer.name;
     let socket = layout.path(&format!("{name}/{SOCKET}"));
     if socket.as_os_str().len() > SOCKET_PATH {

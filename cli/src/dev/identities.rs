@@ -11,6 +11,7 @@ use rcgen::{
 };
 use zeroize::Zeroizing;
 
+use super::hsm;
 use super::layout::{COORDINATOR, Layout, Machine, REQUESTER, State};
 use super::people::{self, PEOPLE};
 
@@ -27,7 +28,7 @@ pub(crate) struct Identities {
     pub(crate) requester: PublicKey,
 }
 
-/// Makes what is missing.
+/// Makes what is missing; tokens are made before.
 pub(crate) fn prepare(layout: &Layout, state: &State) -> Result<Identities> {
     let authority = Authority::prepare(layout)?;
     for signer in state.signers().filter(|_| !state.hsm) {
@@ -36,7 +37,7 @@ pub(crate) fn prepare(layout: &Layout, state: &State) -> Result<Identities> {
             layout.write_private(&format!("{}/share-wrapping.key", signer.name), hex::encode(random()?).as_bytes())?;
         }
     }
-    for machine in state.signers().chain(state.witnesses()) {
+    for machine in state.signers().filter(|_| !state.hsm).chain(state.witnesses()) {
         node(layout, &machine)?;
     }
     let usages = [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
@@ -49,12 +50,23 @@ pub(crate) fn prepare(layout: &Layout, state: &State) -> Result<Identities> {
     let key_of = |path: &str| public_key(&layout.path(path));
     let node_key = |machine: Machine| key_of(&node_key_file(&machine));
     Ok(Identities {
-        signers: state.signers().map(node_key).collect::<Result<_>>()?,
+        signers: state
+            .signers()
+            .map(|signer| match in_token(layout, state, &signer) {
+                true => hsm::identity(layout, &signer),
+                false => node_key(signer),
+            })
+            .collect::<Result<_>>()?,
         witnesses: state.witnesses().map(node_key).collect::<Result<_>>()?,
         people: PEOPLE.iter().map(|person| key_of(&people::key_file(person))).collect::<Result<_>>()?,
         coordinator: key_of(&format!("{COORDINATOR}/tls.key"))?,
         requester: key_of("client/envelope.key")?,
     })
+}
+
+/// Whether a signer's identity lies in its token. Those of clusters from before that was so keep their files: charters pin them.
+pub(crate) fn in_token(layout: &Layout, state: &State, signer: &Machine) -> bool {
+    state.hsm && !layout.path(&node_key_file(signer)).exists()
 }
 
 fn node_key_file(machine: &Machine) -> String {

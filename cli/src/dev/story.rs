@@ -23,7 +23,7 @@ pub(crate) fn greeting(output: Output, layout: &Layout, state: &State, keepers: 
     let keys = if state.hsm { "PINs of its tokens" } else { "software-held sealing keys" };
     output.line(&format!("  DANGER     development only: unsigned charter, {keys} and identities in plain files"));
     if state.hsm {
-        output.line("  tokens     shares are sealed by a SoftHSM2 token under each signer, behind limen-hsm-bridge");
+        output.line("  tokens     a SoftHSM2 token under each signer, behind limen-hsm-bridge, seals its shares and is its identity");
     }
     Ok(())
 }

@@ -81,10 +81,11 @@ fn prepare(layout: Layout, args: &UpArgs) -> Result<Prepared> {
         bail!("--protocol {} makes no ECDSA signatures: choose dkls23 or cggmp24", args.protocol);
     }
     let state = State::load_or_make(&layout, args.signers, args.required, args.hsm)?;
-    let identities = identities::prepare(&layout, &state)?;
     if state.hsm {
-        state.signers().try_for_each(|signer| hsm::prepare(&layout, &signer))?;
+        let bridge = daemon(args, hsm::BRIDGE)?;
+        state.signers().try_for_each(|signer| hsm::prepare(&layout, &signer, &bridge))?;
     }
+    let identities = identities::prepare(&layout, &state)?;
     let charter = charter::prepare(&layout, &state, &identities)?;
     let prime_sets = u8::from(args.protocol == Protocol::Cggmp24);
     let wishes = Wishes { trace_partials: args.danger_trace_partials, prime_sets };
@@ -200,22 +201,10 @@ async fn stay_up(output: Output, prepared: &Prepared, keys: &VaultKeys) -> Resul
 
 impl Running {
     fn start(&mut self, args: &UpArgs, output: Output, prepared: &Prepared) -> Result<()> {
-        let folder = match &args.bin_dir {
-            Some(folder) => folder.clone(),
-            None => beside_this_program()?,
-        };
         let daemon = |program: &str, name: &str, config: PathBuf, environment| -> Result<Process> {
-            let program = folder.join(program);
-            if !program.is_file() {
-                bail!(
-                    "{} is missing: build it with `cargo build -p limen-node -p limen-coordinator -p limen-hsm-bridge`, or name its \
-                     folder by --bin-dir",
-                    program.display()
-                );
-            }
             let program = Program {
                 name: name.to_owned(),
-                program,
+                program: daemon(args, program)?,
                 args: vec!["--config".to_owned(), config.display().to_string()],
                 environment,
                 log: prepared.layout.log_of(name),
@@ -227,7 +216,7 @@ impl Running {
         let Prepared { layout, state, .. } = prepared;
         for signer in state.signers().filter(|_| state.hsm) {
             let (name, config) = (format!("{}-hsm", signer.name), hsm::config(layout, &signer));
-            self.bridges.push(daemon("limen-hsm-bridge", &name, config, hsm::environment(layout, &signer))?);
+            self.bridges.push(daemon(hsm::BRIDGE, &name, config, hsm::environment(layout, &signer))?);
         }
         for node in state.signers().chain(state.witnesses()) {
             self.nodes.push(daemon("limen-node", &node.name, layout.config_of(&node.name), Vec::new())?);
@@ -254,6 +243,23 @@ impl Running {
         }
         output.line(&format!("stopped everything ({:.1} s)", started.elapsed().as_secs_f64()));
     }
+}
+
+/// A program of the cluster.
+fn daemon(args: &UpArgs, name: &str) -> Result<PathBuf> {
+    let folder = match &args.bin_dir {
+        Some(folder) => folder.clone(),
+        None => beside_this_program()?,
+    };
+    let program = folder.join(name);
+    if !program.is_file() {
+        bail!(
+            "{} is missing: build it with `cargo build -p limen-node -p limen-coordinator -p limen-hsm-bridge`, or name its folder by \
+             --bin-dir",
+            program.display()
+        );
+    }
+    Ok(program)
 }
 
 fn beside_this_program() -> Result<PathBuf> {

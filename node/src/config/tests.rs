@@ -27,7 +27,8 @@ fn an_unknown_key_is_refused_wherever_it_stands() {
 
 #[test]
 fn a_token_stands_behind_a_socket() {
-    let software = SAMPLE.split_once("\nkind = ").unwrap().1.split_once("[limits]").unwrap().0;
+    let provider = SAMPLE.split_once("[provider]").unwrap().1;
+    let software = provider.split_once("\nkind = ").unwrap().1.split_once("[limits]").unwrap().0;
     let parse = |bridge: &str| Config::parse(&SAMPLE.replace(software, bridge), Path::new("/etc/limen"));
     match parse("\"hsm_bridge\"\nsocket = \"bridge.sock\"\n\n").unwrap().provider {
         Some(Provider::HsmBridge { socket, timeout_ms: 5_000, anchor_secs: 300 }) => {
@@ -76,6 +77,38 @@ fn a_witness_has_no_provider_and_a_signer_has_one() {
     for text in [without, witness(SAMPLE)] {
         assert!(matches!(Config::parse(&text, Path::new(".")), Err(ConfigError::Value { key: "provider", .. })));
     }
+}
+
+#[test]
+fn an_identity_lies_in_files_or_in_the_token_of_the_provider() {
+    let files = SAMPLE.split_once("[identity]\n").unwrap().1.split_once("[provider]").unwrap().0;
+    let parse = |identity: &str| Config::parse(&SAMPLE.replace(files, identity), Path::new("/etc/limen"));
+    let (certificate, key) = ("certificate = \"node.crt\"\n", "key = \"node.key\"\n");
+    let here = Identity::Files { certificate: "/etc/limen/node.crt".into(), key: "/etc/limen/node.key".into() };
+    for kind in ["", "kind = \"files\"\n"] {
+        assert_eq!(parse(&format!("{kind}{certificate}{key}")).unwrap().identity, here);
+    }
+    assert_eq!(parse("kind = \"hsm\"\n").unwrap().identity, Identity::Hsm);
+    for (keys, words) in [
+        (String::new(), "`kind = \"hsm\"`"),
+        (certificate.to_owned(), "`certificate` and `key`"),
+        (format!("kind = \"hsm\"\n{key}"), "leave `certificate` and `key` out"),
+        ("kind = \"token\"\n".to_owned(), "unknown variant `token`"),
+        ("kind = \"hsm\"\nlabel = \"x\"\n".to_owned(), "unknown field `label`"),
+    ] {
+        let Err(ConfigError::Parse { reason, .. }) = parse(&keys) else { panic!("{keys}") };
+        assert!(reason.contains(words), "{keys}: {reason}");
+    }
+}
+
+#[test]
+fn a_witness_has_a_provider_for_its_identity_only() {
+    let files = SAMPLE.split_once("[identity]\n").unwrap().1.split_once("[provider]").unwrap().0;
+    let text = SAMPLE.replace("witness = false", "witness = true").replace(files, "kind = \"hsm\"\n");
+    assert!(Config::parse(&text, Path::new(".")).unwrap().provider.is_some());
+    let provider = text.split_once("\n[provider]\n").unwrap().1.split_once("[limits]").unwrap().0;
+    let without = text.replace(&format!("[provider]\n{provider}"), "");
+    assert!(matches!(Config::parse(&without, Path::new(".")), Err(ConfigError::Value { key: "provider", .. })));
 }
 
 #[test]

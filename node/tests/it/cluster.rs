@@ -13,7 +13,7 @@ use limen_policy::charter::Charter;
 use limen_wire::envelope::{PayloadType, seal};
 use limen_wire::ids::{CharterHash, IntentId, Protocol, Scheme};
 use limen_wire::intent::{protocol_to_wire, scheme_to_wire, seal_intent};
-use limen_wire::keys::SigningKey;
+use limen_wire::keys::{PublicKey, SigningKey};
 use limen_wire::pb;
 use limen_wire::pb::signer_client::SignerClient;
 use limen_wire::statement::combine;
@@ -86,6 +86,8 @@ pub(crate) struct Cluster {
     pub(crate) ledger: String,
     /// Shares are sealed behind bridges.
     bridged: bool,
+    /// Identities lie there too.
+    identified: bool,
     /// For how long those stay in memory once they were opened.
     pub(crate) hold_secs: u32,
 }
@@ -135,6 +137,21 @@ impl Cluster {
         cluster.begin(listeners, Arc::new(SystemClock)).await
     }
 
+    /// The same with the identities there: those that are served.
+    pub(crate) async fn start_in_devices(total: usize, required: u32, serve: impl Fn(&Path) -> PublicKey) -> Self {
+        let (mut cluster, listeners) = Self::prepared(total, required, ["", ""], String::new()).await;
+        (cluster.bridged, cluster.identified) = (true, true);
+        for index in 0..total {
+            let socket = cluster.socket(index);
+            let machine = &mut cluster.machines[index];
+            machine.public = serve(&socket).to_string();
+            std::fs::remove_file(&machine.key).unwrap();
+            std::fs::remove_file(&machine.certificate).unwrap();
+        }
+        std::fs::write(cluster.path("charter.toml"), cluster.charter()).unwrap();
+        cluster.begin(listeners, Arc::new(SystemClock)).await
+    }
+
     /// Where a signer's bridge listens.
     pub(crate) fn socket(&self, index: usize) -> PathBuf {
         self.path(&format!("b{}.sock", index + 1))
@@ -180,6 +197,7 @@ impl Cluster {
             top_config: config[1].to_owned(),
             ledger,
             bridged: false,
+            identified: false,
             hold_secs: 0,
         };
         authority(cluster.folder.path());
@@ -248,6 +266,10 @@ impl Cluster {
             }
             false => format!("kind = \"danger_software\"\nkey_file = \"n{n}.wrap\""),
         };
+        let identity = match self.identified {
+            true => "kind = \"hsm\"".to_owned(),
+            false => format!("certificate = \"n{n}.crt\"\nkey = \"n{n}.key\""),
+        };
         // Nobody keeps a log here.
         let patience = match self.top_config.contains("danger_leaf_patience_secs") {
             true => "",
@@ -256,7 +278,7 @@ impl Cluster {
         format!(
             "{}{patience}node = \"n{n}\"\nlisten = \"{}\"\ndata_dir = \"n{n}\"\ncharter = \"charter.toml\"\ndanger_trace_partials = \"n{n}.partials\"\n\
              client_authority = \"ca.crt\"\n\
-             [identity]\ncertificate = \"n{n}.crt\"\nkey = \"n{n}.key\"\n\
+             [identity]\n{identity}\n\
              [provider]\n{provider}\n[limits]\n{}\n",
             self.top_config, self.addresses[index], self.extra_config
         )

@@ -43,7 +43,7 @@ impl Clock for Hand {
     }
 }
 
-fn client_as(cluster: &Cluster, index: usize, who: &Machine) -> EvidenceClient<Channel> {
+pub(crate) fn client_as(cluster: &Cluster, index: usize, who: &Machine) -> EvidenceClient<Channel> {
     let identity = TlsIdentity::from_pem_files(&who.certificate, &who.key).unwrap();
     let server = cluster.machines[index].public.parse().unwrap();
     let config = tls::pinned_client(&identity, "n", &server).unwrap();

@@ -79,7 +79,7 @@ fn rejection(intent_id: IntentId, nonce: u8) -> pb::Envelope {
     SignedApproval { approval, proof }.to_envelope()
 }
 
-fn cancellation(cluster: &Cluster, id: IntentId) -> pb::Envelope {
+pub(crate) fn cancellation(cluster: &Cluster, id: IntentId) -> pb::Envelope {
     let record = pb::Cancellation {
         version: 1,
         cluster: "test".to_owned(),

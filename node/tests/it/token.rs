@@ -26,7 +26,7 @@ use crate::cluster::{
 
 /// What a device does with every call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub(crate) enum Mode {
     Works,
     Refuses(Kind),
     /// Says that it works, and opens everything as 32 zeros.
@@ -35,11 +35,14 @@ enum Mode {
     Babbles,
     /// Answers nothing until it is told otherwise.
     Silent,
+    /// Another one is in its place.
+    Another,
 }
 
 /// A device behind a socket.
-struct Device {
-    software: DangerSoftware,
+pub(crate) struct Device {
+    pub(crate) software: DangerSoftware,
+    another: DangerSoftware,
     mode: Mutex<Mode>,
     told: Condvar,
     /// Calls that it answers before it goes away.
@@ -50,14 +53,17 @@ struct Device {
 
 impl Device {
     /// Serves at this socket from now on; the byte is what its key file holds.
-    fn serve(socket: &Path, key: u8) -> Arc<Self> {
+    pub(crate) fn serve(socket: &Path, key: u8) -> Arc<Self> {
         let key_file = socket.with_extension("key");
         if !key_file.exists() {
             write_private(&key_file, &hex::encode([key; 32]));
         }
         let software = DangerSoftware::open(&key_file, true).unwrap();
+        let another = socket.with_extension("another");
+        write_private(&another, &hex::encode([key.wrapping_add(1); 32]));
         let device = Arc::new(Self {
             software,
+            another: DangerSoftware::open(&another, true).unwrap(),
             mode: Mutex::new(Mode::Works),
             told: Condvar::new(),
             left: AtomicU64::new(u64::MAX),
@@ -81,7 +87,7 @@ impl Device {
         device
     }
 
-    fn set(&self, mode: Mode) {
+    pub(crate) fn set(&self, mode: Mode) {
         *self.mode.lock().unwrap() = mode;
         self.told.notify_all();
     }
@@ -96,13 +102,17 @@ impl Device {
             mode => Ok(mode),
         }
     }
+
+    /// The one that is there.
+    fn device(&self) -> Result<&DangerSoftware, HsmError> {
+        Ok(if self.check()? == Mode::Another { &self.another } else { &self.software })
+    }
 }
 
 macro_rules! through {
     ($($name:ident($($arg:ident: $of:ty),*) -> $answer:ty;)*) => {
         $(fn $name(&self, $($arg: $of),*) -> Result<$answer, HsmError> {
-            self.check()?;
-            self.software.$name($($arg),*)
+            self.device()?.$name($($arg),*)
         })*
     };
 }
@@ -126,6 +136,7 @@ impl Provider for Device {
         match self.check()? {
             Mode::Lies => Ok(vec![0; 32].into()),
             Mode::Babbles => Ok(vec![7; 4096].into()),
+            Mode::Another => self.another.unseal(kek, context, sealed),
             _ => self.software.unseal(kek, context, sealed),
         }
     }

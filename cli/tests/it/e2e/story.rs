@@ -136,6 +136,10 @@ fn value_moves_with_a_token_under_each_signer() {
     for index in 1..=3 {
         let signer = folder.path().join(format!("signer-{index}"));
         assert!(!signer.join("share-wrapping.key").exists(), "nothing seals by software");
+        assert!(!signer.join("node.key").exists() && !signer.join("node.crt").exists(), "its identity is in its token");
+        let identity = std::fs::read_to_string(signer.join("hsm/identity")).unwrap();
+        let charter = std::fs::read_to_string(folder.path().join("charter.toml")).unwrap();
+        assert!(charter.contains(&format!("public_key = \"{identity}\"")), "{identity}");
         let log = std::fs::read_to_string(folder.path().join(format!("logs/signer-{index}.log"))).unwrap();
         assert!(log.contains("what seals the shares works") && !log.contains("DANGER: shares"), "{log}");
     }
@@ -153,7 +157,9 @@ fn value_moves_with_a_token_under_each_signer() {
     for index in 1..=2 {
         let log = folder.path().join(format!("logs/signer-{index}.log"));
         let started = Instant::now();
-        while !std::fs::read_to_string(&log).unwrap().contains("what seals the shares does not work: nothing is signed")
+        let says = |words: &str| std::fs::read_to_string(&log).unwrap().contains(words);
+        while !says("what seals the shares does not work: nothing is signed")
+            || !says("ALARM: starting without the token of this node's identity")
         {
             assert!(started.elapsed() < PATIENCE, "{}", std::fs::read_to_string(&log).unwrap());
             std::thread::yield_now();

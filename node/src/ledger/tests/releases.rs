@@ -14,7 +14,7 @@ async fn cancelled(world: &World, id: &IntentId, honest: &[usize]) -> Vec<pb::En
         let keeper = world.keeper(*signer);
         assert!(keeper.decisions.void(id).unwrap().is_none(), "nothing has stopped it yet");
         keeper.decisions.stop(world.cancellation(id)).await.answer.unwrap();
-        for unsigned in keeper.decisions.void(id).unwrap() {
+        if let Some(unsigned) = keeper.decisions.void(id).unwrap() {
             said.push(keeper.identity.seal(unsigned, keeper.me).await.unwrap());
         }
     }
