@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::charters::{self, Follows, Orphans};
 use crate::clock::{Clock, Now, Running};
-use crate::config::Config;
+use crate::config::{Config, Identity as Place};
 use crate::crypto::CryptoPool;
 use crate::decisions::{Decisions, Keys};
 use crate::identity::{Credentials, Identity};
@@ -38,8 +38,8 @@ use crate::{entropy, exporter, log, stops, upkeep};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Looks between two times that the running time is written down.
 const UPTIME_EVERY: u32 = 10;
-/// Looks between two at the token of its identity, if that is in one.
-const TOKEN_EVERY: u32 = 5;
+/// Time between two looks at the token of its identity, if that is in one.
+const TOKEN_EVERY: Duration = Duration::from_secs(5);
 /// Looks between two rounds of compaction.
 const COMPACT_EVERY: u32 = 600;
 /// Signatures under versions of the charter are checked one after the other.
@@ -157,6 +157,9 @@ impl Witness {
         charters::consider(parts.as_ref()).await?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(look_after(Arc::clone(&parts), config.store.retention(), stop.clone()));
+        if config.identity == Place::Hsm {
+            tasks.spawn(watch_token(Arc::clone(&parts), stop.clone()));
+        }
         let metrics_address = match config.metrics {
             Some(address) => Some(exporter::serve(&parts.metrics, &stop, &tasks, address).await?),
             None => None,
@@ -214,9 +217,6 @@ async fn look(parts: &Parts, round: u32, retention: Duration) -> Result<(), Stor
     charters::consider(parts).await?;
     stops::lift_due(parts).await?;
     let Now { uptime, wall } = parts.clock.now();
-    if round.is_multiple_of(TOKEN_EVERY) {
-        look_at_token(parts).await;
-    }
     if round.is_multiple_of(UPTIME_EVERY) {
         parts.store.write_later(move |txn| txn.put_uptime(uptime))?;
     }
@@ -227,11 +227,15 @@ async fn look(parts: &Parts, round: u32, retention: Duration) -> Result<(), Stor
     Ok(())
 }
 
-/// Whether its identity's token is there, for its alarm and its metrics.
-async fn look_at_token(parts: &Parts) {
-    let identity = Arc::clone(&parts.identity);
-    if let Ok(found) = tokio::task::spawn_blocking(move || identity.look()).await {
-        parts.metrics.token_works.set(i64::from(found.is_ok()));
+/// Looks whether its identity's token is there, for its alarm and its metrics. By itself: a silent token holds nothing else up.
+async fn watch_token(parts: Arc<Parts>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(TOKEN_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let identity = Arc::clone(&parts.identity);
+        if let Ok(found) = tokio::task::spawn_blocking(move || identity.look()).await {
+            parts.metrics.token_works.set(i64::from(found.is_ok()));
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use limen_node::config::{Config, Provider};
+use limen_node::config::{Config, Identity, Provider};
 use limen_policy::charter::Charter;
 
 fn deploy() -> PathBuf {
@@ -34,6 +34,7 @@ fn sample_signers_and_the_sample_witness_are_those_of_the_sample_charter() {
         assert_eq!(config.listen.to_string(), machine.address);
         assert_eq!(config.witness, charter.witness(&config.node).is_some());
         assert_eq!(config.witness, config.client_authority.is_none(), "people bring bad news to signers");
+        assert_eq!(config.identity == Identity::Hsm, !config.witness, "{}", config.node);
         match &config.provider {
             None => assert!(config.witness),
             Some(Provider::HsmBridge { socket, .. }) => {

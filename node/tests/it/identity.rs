@@ -86,7 +86,7 @@ async fn what_an_absent_device_does_not_sign_is_refused_by_name_and_signed_when_
     let mut coordinator = cluster.client(0);
     coordinator.status(pb::StatusRequest {}).await.unwrap();
     let mut keeper = evidence::client_as(&cluster, 0, &cluster.coordinator);
-    let held = keeper.show(pb::ShowLogRequest::default()).await.unwrap().into_inner();
+    let held = keeper.show_log(pb::ShowLogRequest::default()).await.unwrap().into_inner();
     assert_eq!(held.size, 0);
 
     device.set(Mode::Refuses(Kind::Gone));
