@@ -43,7 +43,7 @@ const UP_EXAMPLES: &str = "Examples:
   limen dev up --once --json           the same, then stop; results in .dev/up.json
   limen dev up --dir /tmp/five --signers 5 --required 3
   limen dev up --protocol cggmp24      the hot vault's key by CGGMP24 instead of DKLs23
-  limen dev up --dir /tmp/t --hsm      shares sealed by a SoftHSM2 token under each signer
+  limen dev up --dir /tmp/t --hsm      shares sealed, and identity kept, by a SoftHSM2 token under each signer
 
 State stays in the folder: a second `up` goes on where the first one ended. To begin anew, delete the folder.
 For development only: all keys lie in plain files on this machine.";
@@ -59,7 +59,8 @@ pub(crate) struct UpArgs {
     /// How many of them must take part; as the folder was made with, else a majority
     #[arg(long, value_name = "M")]
     pub(crate) required: Option<u16>,
-    /// Seal shares by a SoftHSM2 token under each signer, behind limen-hsm-bridge; as the folder was made with, else by software
+    /// A SoftHSM2 token under each signer, behind limen-hsm-bridge, seals its shares and is its identity; as the folder was made with, else
+    /// software and files
     #[arg(long)]
     pub(crate) hsm: bool,
     /// Protocol of the hot vault's key: dkls23 or cggmp24; the cold vault's is made by dkls23
