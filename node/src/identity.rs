@@ -219,7 +219,7 @@ impl Credentials {
         if found == pinned {
             return Ok(());
         }
-        Err(StartError::OtherIdentity { node: self.node.clone(), found, pinned })
+        Err(StartError::OtherIdentity { node: self.node.clone(), found: found.into(), pinned: pinned.into() })
     }
 }
 

@@ -98,9 +98,9 @@ pub enum StartError {
         /// This node.
         node: NodeId,
         /// The key in the file or token.
-        found: PublicKey,
+        found: Box<PublicKey>,
         /// The charter's.
-        pinned: PublicKey,
+        pinned: Box<PublicKey>,
     },
     /// Identity files.
     #[error(transparent)]
@@ -361,7 +361,6 @@ fn open_private(folder: &Path, options: Options) -> Result<Store, StoreError> {
     Store::open(folder, options)
 }
 
-#[expect(clippy::too_many_arguments, reason = "the one place where the parts meet")]
 fn assemble(
     config: &Config,
     charter: Arc<Charter>,
