@@ -27,7 +27,7 @@ fn an_unknown_key_is_refused_wherever_it_stands() {
 
 #[test]
 fn a_token_stands_behind_a_socket() {
-    let provider = SAMPLE.split_once("[provider]").unwrap().1;
+    let provider = SAMPLE.split_once("\n[provider]\n").unwrap().1;
     let software = provider.split_once("\nkind = ").unwrap().1.split_once("[limits]").unwrap().0;
     let parse = |bridge: &str| Config::parse(&SAMPLE.replace(software, bridge), Path::new("/etc/limen"));
     match parse("\"hsm_bridge\"\nsocket = \"bridge.sock\"\n\n").unwrap().provider {
@@ -81,7 +81,7 @@ fn a_witness_has_no_provider_and_a_signer_has_one() {
 
 #[test]
 fn an_identity_lies_in_files_or_in_the_token_of_the_provider() {
-    let files = SAMPLE.split_once("[identity]\n").unwrap().1.split_once("[provider]").unwrap().0;
+    let files = SAMPLE.split_once("[identity]\n").unwrap().1.split_once("\n[provider]\n").unwrap().0;
     let parse = |identity: &str| Config::parse(&SAMPLE.replace(files, identity), Path::new("/etc/limen"));
     let (certificate, key) = ("certificate = \"node.crt\"\n", "key = \"node.key\"\n");
     let here = Identity::Files { certificate: "/etc/limen/node.crt".into(), key: "/etc/limen/node.key".into() };
@@ -103,7 +103,7 @@ fn an_identity_lies_in_files_or_in_the_token_of_the_provider() {
 
 #[test]
 fn a_witness_has_a_provider_for_its_identity_only() {
-    let files = SAMPLE.split_once("[identity]\n").unwrap().1.split_once("[provider]").unwrap().0;
+    let files = SAMPLE.split_once("[identity]\n").unwrap().1.split_once("\n[provider]\n").unwrap().0;
     let text = SAMPLE.replace("witness = false", "witness = true").replace(files, "kind = \"hsm\"\n");
     assert!(Config::parse(&text, Path::new(".")).unwrap().provider.is_some());
     let provider = text.split_once("\n[provider]\n").unwrap().1.split_once("[limits]").unwrap().0;
