@@ -6,7 +6,7 @@ use cryptoki::mechanism::MechanismType;
 use cryptoki::object::ObjectClass;
 use limen_hsm::{HsmError, Mechanism};
 
-use crate::provider::{Pkcs11Provider, Token, examine};
+use crate::provider::{Pkcs11Provider, Token, examine, kinds};
 use crate::token::{Fail, Open, module, objects};
 
 /// What Limen uses, where it is there.
@@ -95,6 +95,8 @@ fn examine_one(open: &mut Open<'_>) -> Result<Vec<Finding>, Fail> {
         Err(Fail::Said(error)) => findings.push(finding(Weight::Bad, error.to_string())),
         Err(other) => return Err(other),
     }
+    let kinds: Vec<_> = kinds(open)?.into_iter().map(limen_hsm::HeldKind::name).collect();
+    findings.push(finding(Weight::Note, format!("could hold keys that live in it alone: {}", kinds.join(", "))));
     findings.extend(dangers(open)?);
     Ok(findings)
 }

@@ -1,5 +1,6 @@
 //! The PKCS#11 provider: [`limen_hsm::Provider`] over one token, or over several that hold the same keys.
 
+mod held;
 mod one;
 mod sealing;
 
@@ -7,9 +8,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use limen_hsm::held::check_input;
 use limen_hsm::provider::{Anchor, Description, Provider, check_random, check_seal, check_sign, check_unseal};
-use limen_hsm::{HsmError, Kind};
-use limen_wire::ids::KekId;
+use limen_hsm::{HeldKind, HeldPublic, HsmError, Kind};
+use limen_wire::ids::{HeldId, KekId};
 use limen_wire::keys::PublicKey;
 use zeroize::Zeroizing;
 
@@ -18,6 +20,7 @@ use crate::pin;
 use crate::token::module;
 use crate::token::state::StateDir;
 
+pub(crate) use held::kinds;
 pub(crate) use one::Token;
 pub(crate) use sealing::examine;
 
@@ -93,6 +96,26 @@ impl Pkcs11Provider {
         Err(first.unwrap_or_else(|| HsmError::new(Kind::Gone, "ask a token", "none is configured")))
     }
 
+    /// Destroys something at every token, or it is not destroyed.
+    fn everywhere(&self, destroy: impl Fn(&Token) -> Result<(), HsmError>) -> Result<(), HsmError> {
+        let (mut destroyed, mut failed) = (0, None);
+        for token in &self.tokens {
+            match destroy(token) {
+                Ok(()) => destroyed += 1,
+                Err(error) => {
+                    // That it is nowhere weighs less than that it may still be somewhere.
+                    if failed.as_ref().is_none_or(|failed: &HsmError| failed.kind() == Kind::Missing) {
+                        failed = Some(error);
+                    }
+                }
+            }
+        }
+        match failed {
+            Some(error) if error.kind() != Kind::Missing || destroyed == 0 => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// The same key, whichever token answers.
     fn same_identity(&self, token: &Token, key: PublicKey) -> Result<PublicKey, HsmError> {
         match self.identity.get() {
@@ -123,22 +146,7 @@ impl Provider for Pkcs11Provider {
 
     /// At every token, or it is not destroyed.
     fn destroy_kek(&self, kek: &KekId) -> Result<(), HsmError> {
-        let (mut destroyed, mut failed) = (0, None);
-        for token in &self.tokens {
-            match token.destroy_kek(kek) {
-                Ok(()) => destroyed += 1,
-                Err(error) => {
-                    // That it is nowhere weighs less than that it may still be somewhere.
-                    if failed.as_ref().is_none_or(|failed: &HsmError| failed.kind() == Kind::Missing) {
-                        failed = Some(error);
-                    }
-                }
-            }
-        }
-        match failed {
-            Some(error) if error.kind() != Kind::Missing || destroyed == 0 => Err(error),
-            _ => Ok(()),
-        }
+        self.everywhere(|token| token.destroy_kek(kek))
     }
 
     fn keks(&self) -> Result<Vec<KekId>, HsmError> {
@@ -201,5 +209,36 @@ impl Provider for Pkcs11Provider {
             }
         }
         moved
+    }
+
+    /// Of the token that answers.
+    fn held_kinds(&self) -> Result<Vec<HeldKind>, HsmError> {
+        self.any(Token::held_kinds)
+    }
+
+    /// At the first token only: it lives there.
+    fn create_held(&self, name: &HeldId, kind: HeldKind) -> Result<HeldPublic, HsmError> {
+        match self.tokens.first() {
+            Some(token) => token.create_held(name, kind),
+            None => Err(HsmError::new(Kind::Gone, "make a held key", "no token is configured")),
+        }
+    }
+
+    fn held(&self, name: &HeldId) -> Result<HeldPublic, HsmError> {
+        self.any(|token| token.held(name))
+    }
+
+    fn held_names(&self) -> Result<Vec<HeldId>, HsmError> {
+        self.any(Token::held_names)
+    }
+
+    fn sign_held(&self, name: &HeldId, kind: HeldKind, input: &[u8]) -> Result<[u8; 64], HsmError> {
+        check_input(kind, input)?;
+        self.any(|token| token.sign_held(name, kind, input))
+    }
+
+    /// At every token, or it is not destroyed.
+    fn destroy_held(&self, name: &HeldId) -> Result<(), HsmError> {
+        self.everywhere(|token| token.destroy_held(name))
     }
 }

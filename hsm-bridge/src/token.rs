@@ -5,6 +5,7 @@
 
 pub mod cipher;
 pub(crate) mod failure;
+pub(crate) mod held;
 pub(crate) mod login;
 pub(crate) mod module;
 pub(crate) mod objects;

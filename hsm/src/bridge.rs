@@ -15,11 +15,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use limen_wire::ids::KekId;
+use limen_wire::ids::{HeldId, KekId};
 use limen_wire::keys::PublicKey;
 use zeroize::Zeroizing;
 
 use crate::error::{HsmError, Kind};
+use crate::held::{self, HeldKind, HeldPublic};
 use crate::provider::{Anchor, Description, MAX_SECRET, Provider, check_random, check_seal, check_sign, check_unseal};
 use crate::sealed::MAX_SEALED;
 use frame::Channel;
@@ -265,6 +266,36 @@ impl Provider for BridgeClient {
 
     fn anchor_advance(&self, to: &Anchor) -> Result<(), HsmError> {
         expect!(self, Call::AdvanceAnchor(to), Answer::Done => Some(()))
+    }
+
+    fn held_kinds(&self) -> Result<Vec<HeldKind>, HsmError> {
+        expect!(self, Call::HeldKinds, Answer::Names(names) => {
+            names.iter().map(|name| HeldKind::from_name(name)).collect::<Option<Vec<_>>>()
+        })
+    }
+
+    fn create_held(&self, name: &HeldId, kind: HeldKind) -> Result<HeldPublic, HsmError> {
+        expect!(self, Call::CreateHeld(name, kind), Answer::Held(key) => (key.kind() == kind).then_some(key))
+    }
+
+    fn held(&self, name: &HeldId) -> Result<HeldPublic, HsmError> {
+        expect!(self, Call::Held(name), Answer::Held(key) => Some(key))
+    }
+
+    fn held_names(&self) -> Result<Vec<HeldId>, HsmError> {
+        expect!(self, Call::ListHeld, Answer::Names(names) => {
+            names.into_iter().map(|name| HeldId::new(name).ok()).collect::<Option<Vec<_>>>()
+        })
+    }
+
+    fn sign_held(&self, name: &HeldId, kind: HeldKind, input: &[u8]) -> Result<[u8; 64], HsmError> {
+        held::check_input(kind, input)?;
+        let call = Call::SignHeld { name, kind, input };
+        expect!(self, call, Answer::Bytes(bytes) => <[u8; 64]>::try_from(bytes.as_slice()).ok())
+    }
+
+    fn destroy_held(&self, name: &HeldId) -> Result<(), HsmError> {
+        expect!(self, Call::DestroyHeld(name), Answer::Done => Some(()))
     }
 }
 

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test suite: a broken promise ends it, by name")]
 
+mod held;
+
 use limen_wire::ids::KekId;
 use limen_wire::keys::PublicKey;
 
@@ -35,6 +37,7 @@ pub fn run(open: Factory<'_>) {
     the_identity_signs(open);
     randomness_differs(&*open());
     the_anchor_never_goes_back(open);
+    held::keys_sign_where_they_are(open);
     many_at_once(&*open());
 }
 

@@ -81,6 +81,10 @@ kinds! {
     DoesNotOpen = "does_not_open", Data, "restore the record from where it was sealed; with another token or key it never opens";
     /// Neither of the mechanisms that we accept works on the token.
     Unsupported = "mechanism_unsupported", Operator, "use a token with AES-256-GCM, or with AES-256-CBC and HMAC-SHA-256: `limen-hsm-bridge doctor` tells what it has";
+    /// The token cannot hold and use a key of this kind.
+    HeldUnsupported = "held_kind_unsupported", Operator, "use a token that can (`limen-hsm-bridge doctor` tells which kinds this one holds), or a key of another scheme";
+    /// A signature of the token's that is none of its key's over what it was given.
+    WrongSignature = "wrong_signature", Token, "take this token out of service: what it signs does not verify under the key that it shows";
     /// The anchor never goes back.
     AnchorBack = "anchor_back", Data, "do not start from this disk: it is older than what the token remembers, or a copy";
     /// Outside the bounds.

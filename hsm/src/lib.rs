@@ -9,6 +9,7 @@ pub mod bridge;
 pub mod conformance;
 pub mod error;
 pub mod files;
+pub mod held;
 #[cfg(feature = "pin")]
 pub mod pin;
 pub mod provider;
@@ -18,5 +19,6 @@ pub mod software;
 
 pub use bridge::BridgeClient;
 pub use error::{Fault, HsmError, Kind};
+pub use held::{HeldKind, HeldPublic};
 pub use provider::{Anchor, Description, Mechanism, Provider};
 pub use software::DangerSoftware;

@@ -1,10 +1,11 @@
 //! The trait that a signer sees of whatever keeps its keys.
 
-use limen_wire::ids::KekId;
+use limen_wire::ids::{HeldId, KekId};
 use limen_wire::keys::PublicKey;
 use zeroize::Zeroizing;
 
 use crate::error::{HsmError, Kind};
+use crate::held::{HeldKind, HeldPublic};
 
 /// Longest secret that is sealed: data keys and seeds, not documents.
 pub const MAX_SECRET: usize = 4096;
@@ -155,6 +156,28 @@ pub trait Provider: Send + Sync {
     /// Moves it forward, durably before this returns. The same place again is fine; [`Kind::AnchorBack`] for an earlier place,
     /// and for another head at the same place.
     fn anchor_advance(&self, to: &Anchor) -> Result<(), HsmError>;
+
+    /// The kinds of key that the device can hold and use, increasing: each was tried with a key that ended at once.
+    fn held_kinds(&self) -> Result<Vec<HeldKind>, HsmError>;
+
+    /// Makes a key that signs and never leaves the device, and proves it by a signature before its name counts. [`Kind::Exists`]
+    /// if the name is taken, whoever took it and whenever: nobody makes a second key by asking twice.
+    /// [`Kind::HeldUnsupported`] if the device cannot.
+    fn create_held(&self, name: &HeldId, kind: HeldKind) -> Result<HeldPublic, HsmError>;
+
+    /// The public part of one, after the device has shown that it signs. [`Kind::Missing`] if there is none.
+    fn held(&self, name: &HeldId) -> Result<HeldPublic, HsmError>;
+
+    /// All names, sorted.
+    fn held_names(&self) -> Result<Vec<HeldId>, HsmError>;
+
+    /// Signs [`crate::held::check_input`]'s digest or message by a held key, which must be of the kind. 64 bytes as the device
+    /// gave them: they verify under [`Self::held`], and an ECDSA signature may have either S. Nobody should believe that
+    /// without looking.
+    fn sign_held(&self, name: &HeldId, kind: HeldKind, input: &[u8]) -> Result<[u8; 64], HsmError>;
+
+    /// Destroys one: nothing is signed by it again. [`Kind::Missing`] if there is none.
+    fn destroy_held(&self, name: &HeldId) -> Result<(), HsmError>;
 }
 
 fn bounded(tried: &str, what: &str, least: usize, most: usize, found: usize) -> Result<(), HsmError> {

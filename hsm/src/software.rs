@@ -8,14 +8,17 @@ use std::sync::{Mutex, PoisonError};
 
 use aes_gcm::aead::{Aead as _, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit as _};
-use limen_wire::ids::{KekId, tagged_hash};
+use limen_wire::ids::{HeldId, KekId, tagged_hash};
 use limen_wire::keys::{PublicKey, SigningKey};
 use zeroize::Zeroizing;
 
 use crate::error::{HsmError, Kind};
 use crate::files::{self, Replace};
+use crate::held::{HeldKind, HeldPublic};
 use crate::provider::{Anchor, Description, Mechanism, Provider, check_random, check_seal, check_sign, check_unseal};
 use crate::sealed;
+
+mod held;
 
 const IDENTITY: &str = "identity";
 const ANCHOR: &str = "anchor";
@@ -79,6 +82,23 @@ impl DangerSoftware {
             Some(key) => cipher(&key),
             None => Err(missing(tried, kek)),
         }
+    }
+
+    /// What the names of files say after a beginning, sorted.
+    fn names<T: Ord>(&self, beginning: &str, read: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, HsmError> {
+        let failed = |cause| HsmError::file("list the keys", &self.folder, cause);
+        let entries = match std::fs::read_dir(&self.folder) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(failed)?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(failed)?.file_name();
+            // Half-written ones carry an ending with capitals and parentheses, which no name has.
+            names.extend(name.to_str().and_then(|name| read(name.strip_prefix(beginning)?)));
+        }
+        names.sort();
+        Ok(names)
     }
 
     fn signing_key(&self) -> Result<SigningKey, HsmError> {
@@ -164,19 +184,7 @@ impl Provider for DangerSoftware {
     }
 
     fn keks(&self) -> Result<Vec<KekId>, HsmError> {
-        let failed = |cause| HsmError::file("list the wrapping keys", &self.folder, cause);
-        let entries = match std::fs::read_dir(&self.folder) {
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other.map_err(failed)?,
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(failed)?.file_name();
-            // Half-written ones carry an ending with capitals and parentheses, which no name has.
-            names.extend(name.to_str().and_then(|name| KekId::new(name.strip_prefix(KEK)?).ok()));
-        }
-        names.sort();
-        Ok(names)
+        self.names(KEK, |name| KekId::new(name).ok())
     }
 
     fn seal(&self, kek: &KekId, context: &[u8], secret: &[u8]) -> Result<Vec<u8>, HsmError> {
@@ -224,6 +232,30 @@ impl Provider for DangerSoftware {
             return Ok(());
         }
         self.store(ANCHOR, &[&to.sequence.to_be_bytes()[..], &to.head].concat(), Replace::Yes)
+    }
+
+    fn held_kinds(&self) -> Result<Vec<HeldKind>, HsmError> {
+        Ok(HeldKind::ALL.to_vec())
+    }
+
+    fn create_held(&self, name: &HeldId, kind: HeldKind) -> Result<HeldPublic, HsmError> {
+        self.make_held(name, kind)
+    }
+
+    fn held(&self, name: &HeldId) -> Result<HeldPublic, HsmError> {
+        self.held_public(name)
+    }
+
+    fn held_names(&self) -> Result<Vec<HeldId>, HsmError> {
+        self.all_held()
+    }
+
+    fn sign_held(&self, name: &HeldId, kind: HeldKind, input: &[u8]) -> Result<[u8; 64], HsmError> {
+        self.sign_by_held(name, kind, input)
+    }
+
+    fn destroy_held(&self, name: &HeldId) -> Result<(), HsmError> {
+        self.remove_held(name)
     }
 }
 

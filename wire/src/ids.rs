@@ -170,6 +170,10 @@ name!(
     /// Names a wrapping key of a signer: one for a node and an epoch group, one for each cold key.
     KekId, "wrapping key", 96
 );
+name!(
+    /// Names a key that lives wholly in one token.
+    HeldId, "held key", 96
+);
 
 macro_rules! hash32 {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {

@@ -16,7 +16,7 @@ use crate::config::{self, Config};
 use crate::token::failure::may_be_tamper;
 use crate::token::module::{self, Wanted};
 use crate::token::state::StateDir;
-use crate::token::{Fail, Login, Open, Workers, objects};
+use crate::token::{Fail, Login, Open, Workers, held, objects};
 
 /// Wrapping keys of which a description opens the known record.
 const LOOKED_AT: usize = 4;
@@ -41,7 +41,8 @@ impl Token {
         };
         let module = module::load(&token.module)?;
         let seen = state.canaries()?.into_iter().map(|kek| format!("{}{kek}", objects::KEK));
-        let seen: Vec<_> = seen.chain(state.identity()?.map(|_| objects::IDENTITY.to_owned())).collect();
+        let held = state.held_names()?.into_iter().map(|name| held::label(&name));
+        let seen: Vec<_> = seen.chain(held).chain(state.identity()?.map(|_| objects::IDENTITY.to_owned())).collect();
         let login = Login::new(module, wanted, pin, state, config.sealing.wanted());
         seen.iter().for_each(|label| login.saw(label));
         let login = Arc::new(login);

@@ -28,7 +28,7 @@ pub(crate) fn find(session: &Session, class: ObjectClass, label: &str) -> Result
 }
 
 /// The only object of this name.
-fn only(session: &Session, class: ObjectClass, label: &str) -> Result<ObjectHandle, Fail> {
+pub(crate) fn only(session: &Session, class: ObjectClass, label: &str) -> Result<ObjectHandle, Fail> {
     match find(session, class, label)?.as_slice() {
         [] => Err(Fail::Absent(label.to_owned())),
         [one] => Ok(*one),
@@ -146,7 +146,7 @@ pub(crate) fn kek(session: &Session, kek: &KekId) -> Result<Keys<ObjectHandle>, 
     }
 }
 
-fn refuse_dangers(session: &Session, key: ObjectHandle, label: &str) -> Result<(), Fail> {
+pub(crate) fn refuse_dangers(session: &Session, key: ObjectHandle, label: &str) -> Result<(), Fail> {
     let dangers = dangers(session, key)?;
     if dangers.is_empty() {
         return Ok(());

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use limen_hsm::files::{self, Replace};
 use limen_hsm::sealed::MAX_SEALED;
-use limen_hsm::{HsmError, Kind, Mechanism};
-use limen_wire::ids::KekId;
+use limen_hsm::{HeldKind, HeldPublic, HsmError, Kind, Mechanism};
+use limen_wire::ids::{HeldId, KekId};
 use limen_wire::keys::PublicKey;
 
 /// The folder.
@@ -46,14 +46,57 @@ impl StateDir {
 
     /// Wrapping keys that have one: a token that does not show these is not the token that it was.
     pub(crate) fn canaries(&self) -> Result<Vec<KekId>, HsmError> {
-        let failed = |cause| HsmError::file("list the known records", &self.0, cause);
-        let mut keks = Vec::new();
+        self.names("known-", ".sealed", |kek| KekId::new(kek).ok())
+    }
+
+    fn names<T>(&self, start: &str, end: &str, read: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, HsmError> {
+        let failed = |cause| HsmError::file("list what is known of the token", &self.0, cause);
+        let mut names = Vec::new();
         for entry in std::fs::read_dir(&self.0).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
-            let kek = name.to_str().and_then(|name| name.strip_prefix("known-")?.strip_suffix(".sealed"));
-            keks.extend(kek.and_then(|kek| KekId::new(kek).ok()));
+            let name = name.to_str().and_then(|name| name.strip_prefix(start)?.strip_suffix(end));
+            names.extend(name.and_then(&read));
         }
-        Ok(keks)
+        Ok(names)
+    }
+
+    fn held_path(&self, name: &HeldId) -> PathBuf {
+        self.0.join(format!("held-{name}.public"))
+    }
+
+    /// The public part of a held key, as the token showed it first.
+    pub(crate) fn held(&self, name: &HeldId) -> Result<Option<HeldPublic>, HsmError> {
+        let path = self.held_path(name);
+        let Some(bytes) = files::read(&path, 256)? else { return Ok(None) };
+        let read = |text: &str| {
+            let (kind, point) = text.trim().split_once(':')?;
+            HeldPublic::new(HeldKind::from_name(kind)?, &hex::decode(point).ok()?)
+        };
+        let key = std::str::from_utf8(&bytes).ok().and_then(read);
+        let damaged = || HsmError::new(Kind::File, "read a held key", format!("{} is damaged", path.display()));
+        key.map(Some).ok_or_else(damaged)
+    }
+
+    /// Keeps it; another thread may have been first with `Replace::No`.
+    pub(crate) fn keep_held(&self, name: &HeldId, key: &HeldPublic, replace: Replace) -> Result<(), HsmError> {
+        let text = format!("{}:{}", key.kind(), hex::encode(key.to_bytes()));
+        match files::write(&self.held_path(name), text.as_bytes(), replace) {
+            Err(error) if error.kind() == Kind::Exists => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Forgets it.
+    pub(crate) fn forget_held(&self, name: &HeldId) -> Result<(), HsmError> {
+        match files::remove(&self.held_path(name)) {
+            Err(error) if error.kind() == Kind::Missing => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Held keys that were seen: a token that does not show these is not the token that it was.
+    pub(crate) fn held_names(&self) -> Result<Vec<HeldId>, HsmError> {
+        self.names("held-", ".public", |name| HeldId::new(name).ok())
     }
 
     /// The identity that a token showed once.

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
 use limen_hsm::{HsmError, Kind};
-use limen_wire::ids::KekId;
+use limen_wire::ids::{HeldId, KekId};
 
 use super::cipher::Keys;
 use super::failure::{may_be_stale, verdict};
+use super::held::Held as HeldKey;
 use super::module::Held;
 use super::objects::{self, Identity};
 use super::{Fail, Login};
@@ -138,6 +139,7 @@ struct Handles {
     objects: u64,
     keks: HashMap<KekId, Keys<ObjectHandle>>,
     identity: Option<Identity>,
+    held: HashMap<HeldId, HeldKey>,
 }
 
 struct Worker {
@@ -246,6 +248,20 @@ impl Open<'_> {
         let keys = find(self)?;
         self.handles.keks.insert(kek.clone(), keys);
         Ok(keys)
+    }
+
+    /// A held key; `find` looks it up and examines it if it is not known.
+    pub(crate) fn held(
+        &mut self,
+        name: &HeldId,
+        find: impl FnOnce(&Self) -> Result<HeldKey, Fail>,
+    ) -> Result<HeldKey, Fail> {
+        if let Some(key) = self.handles.held.get(name) {
+            return Ok(*key);
+        }
+        let key = find(self)?;
+        self.handles.held.insert(name.clone(), key);
+        Ok(key)
     }
 
     /// The identity.

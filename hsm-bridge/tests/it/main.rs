@@ -9,6 +9,7 @@
 mod daemon;
 mod deploy;
 mod failover;
+mod held;
 mod promises;
 mod soft;
 mod traps;

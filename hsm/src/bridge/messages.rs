@@ -1,12 +1,13 @@
 //! Calls and answers, to and from `limen/v1/hsm.proto`. Frames that hold secrets are wiped once they were read or sent.
 
 use bytes::Bytes;
-use limen_wire::ids::KekId;
+use limen_wire::ids::{HeldId, KekId};
 use limen_wire::keys::PublicKey;
 use limen_wire::pb::{self, hsm_answer, hsm_request};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::error::{HsmError, Kind};
+use crate::held::{HeldKind, HeldPublic};
 use crate::provider::{Anchor, Description, Mechanism, Provider};
 
 /// A call of the trait, as it is sent.
@@ -24,6 +25,12 @@ pub enum Call<'a> {
     Random(usize),
     ReadAnchor,
     AdvanceAnchor(&'a Anchor),
+    HeldKinds,
+    CreateHeld(&'a HeldId, HeldKind),
+    Held(&'a HeldId),
+    ListHeld,
+    SignHeld { name: &'a HeldId, kind: HeldKind, input: &'a [u8] },
+    DestroyHeld(&'a HeldId),
 }
 
 impl Call<'_> {
@@ -41,17 +48,24 @@ impl Call<'_> {
             Self::Random(_) => "draw random bytes",
             Self::ReadAnchor => "read the anchor",
             Self::AdvanceAnchor(_) => "advance the anchor",
+            Self::HeldKinds => "ask which keys the token can hold",
+            Self::CreateHeld(..) => "make a held key",
+            Self::Held(_) => "read a held key",
+            Self::ListHeld => "list the held keys",
+            Self::SignHeld { .. } => "sign with a held key",
+            Self::DestroyHeld(_) => "destroy a held key",
         }
     }
 
-    /// Whether it does no harm if the bridge carries it out twice.
+    /// Whether it does no harm if the bridge carries it out twice. A second signature over the same bytes says nothing new.
     pub const fn may_repeat(&self) -> bool {
-        !matches!(self, Self::CreateKek(_) | Self::DestroyKek(_))
+        !matches!(self, Self::CreateKek(_) | Self::DestroyKek(_) | Self::CreateHeld(..) | Self::DestroyHeld(_))
     }
 
     fn to_pb(self) -> hsm_request::Call {
         use hsm_request::Call as To;
         let name = |kek: &KekId| kek.as_str().to_owned();
+        let held = |name: &HeldId| name.as_str().to_owned();
         let bytes = Bytes::copy_from_slice;
         match self {
             Self::Describe => To::Describe(pb::HsmDescribe {}),
@@ -69,6 +83,16 @@ impl Call<'_> {
             Self::Random(count) => To::Random(pb::HsmRandom { count: u32::try_from(count).unwrap_or(u32::MAX) }),
             Self::ReadAnchor => To::ReadAnchor(pb::HsmReadAnchor {}),
             Self::AdvanceAnchor(to) => To::AdvanceAnchor(pb::HsmAdvanceAnchor { to: Some(anchor_to_pb(Some(to))) }),
+            Self::HeldKinds => To::HeldKinds(pb::HsmHeldKinds {}),
+            Self::CreateHeld(name, kind) => {
+                To::CreateHeld(pb::HsmCreateHeld { name: held(name), kind: kind.name().to_owned() })
+            }
+            Self::Held(name) => To::Held(pb::HsmHeld { name: held(name) }),
+            Self::ListHeld => To::ListHeld(pb::HsmListHeld {}),
+            Self::SignHeld { name, kind, input } => {
+                To::SignHeld(pb::HsmSignHeld { name: held(name), kind: kind.name().to_owned(), input: bytes(input) })
+            }
+            Self::DestroyHeld(name) => To::DestroyHeld(pb::HsmDestroyHeld { name: held(name) }),
         }
     }
 }
@@ -116,6 +140,8 @@ pub enum Answer {
     Bytes(Zeroizing<Vec<u8>>),
     Identity(PublicKey),
     Anchor(Option<Anchor>),
+    Names(Vec<String>),
+    Held(HeldPublic),
 }
 
 /// Reads an answer: its id, and what it says. The error says what is wrong with it.
@@ -150,6 +176,11 @@ fn answer_from_pb(result: hsm_answer::Result) -> Result<Answer, String> {
             Answer::Identity(PublicKey::from_p256_sec1(&point).map_err(|error| error.to_string())?)
         }
         From::Anchor(anchor) => Answer::Anchor(anchor_from_pb(&anchor)?),
+        From::Names(names) => Answer::Names(names.names),
+        From::Held(held) => {
+            let key = HeldKind::from_name(&held.kind).and_then(|kind| HeldPublic::new(kind, &held.point));
+            Answer::Held(key.ok_or("a held key of a kind or a point that is not known here")?)
+        }
     })
 }
 
@@ -200,6 +231,38 @@ fn malformed(why: impl Into<String>) -> HsmError {
     HsmError::new(Kind::Protocol, "read the call", why)
 }
 
+/// The calls about held keys.
+fn ask_held(provider: &dyn Provider, call: hsm_request::Call) -> Result<hsm_answer::Result, HsmError> {
+    use hsm_answer::Result as To;
+    use hsm_request::Call as From;
+    let name = |name: String| {
+        HeldId::new(name).map_err(|error| HsmError::new(Kind::Input, "read a held key's name", error.to_string()))
+    };
+    let kind = |kind: &str| {
+        let unknown = || HsmError::new(Kind::HeldUnsupported, "read a held key's kind", format!("{kind:?} is none"));
+        HeldKind::from_name(kind).ok_or_else(unknown)
+    };
+    let names = |names: Vec<String>| To::Names(pb::HsmNames { names });
+    let public = |key: HeldPublic| {
+        To::Held(pb::HsmHeldPublic { kind: key.kind().name().to_owned(), point: key.to_bytes().into() })
+    };
+    match call {
+        From::HeldKinds(_) => {
+            let kinds = provider.held_kinds()?;
+            Ok(names(kinds.into_iter().map(|kind| kind.name().to_owned()).collect()))
+        }
+        From::CreateHeld(asked) => provider.create_held(&name(asked.name)?, kind(&asked.kind)?).map(public),
+        From::Held(asked) => provider.held(&name(asked.name)?).map(public),
+        From::ListHeld(_) => Ok(names(provider.held_names()?.into_iter().map(String::from).collect())),
+        From::SignHeld(asked) => {
+            let signature = provider.sign_held(&name(asked.name)?, kind(&asked.kind)?, &asked.input)?;
+            Ok(To::Bytes(Bytes::copy_from_slice(&signature)))
+        }
+        From::DestroyHeld(asked) => provider.destroy_held(&name(asked.name)?).map(|()| To::Done(pb::HsmDone {})),
+        _ => Err(malformed("it is not about a held key")),
+    }
+}
+
 fn ask(provider: &dyn Provider, call: hsm_request::Call) -> Result<hsm_answer::Result, HsmError> {
     use hsm_answer::Result as To;
     use hsm_request::Call as From;
@@ -233,5 +296,6 @@ fn ask(provider: &dyn Provider, call: hsm_request::Call) -> Result<hsm_answer::R
             let to = to.ok_or_else(|| malformed("no anchor to go to"))?;
             provider.anchor_advance(&to).map(done)
         }
+        held => ask_held(provider, held),
     }
 }
