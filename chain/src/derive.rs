@@ -50,6 +50,9 @@ pub enum DeriveError {
     /// This index has no child (probability below 2^-127): take the next.
     #[error("deriving a child key: index {0} has no child, take the next one")]
     NoChild(u32),
+    /// The parent is a key without a chain code.
+    #[error("deriving a child key: the key has no chain code and so no children: only the empty path names it")]
+    NoChildren,
     /// The parent is not a point of its curve.
     #[error("deriving a child key: the parent is not a public key")]
     BadParent,
@@ -131,6 +134,10 @@ pub struct ChildKey {
 
 /// Follows a path from a public key and chain code.
 pub fn derive_public(key: &Point, chain_code: &[u8; 32], path: &DerivationPath) -> Result<ChildKey, DeriveError> {
+    // How a key is written that has no children: the one that lives in a token.
+    if *chain_code == [0; 32] && !path.steps().is_empty() {
+        return Err(DeriveError::NoChildren);
+    }
     match key {
         Point::Secp256k1(bytes) => derive_secp256k1(bytes, chain_code, path),
         Point::Ed25519(bytes) => derive_ed25519(bytes, chain_code, path),

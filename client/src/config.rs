@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use limen_wire::ids::{ClusterId, NodeId, RequesterId};
+use limen_wire::ids::{ClusterId, KeyId, NodeId, RequesterId};
 use limen_wire::keys::PublicKey;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,9 @@ pub struct ClientConfig {
     pub min_signers_required: u8,
     /// The signers with the public keys we have been given for them, out of band.
     pub nodes: Vec<PinnedNode>,
+    /// Keys that live in one token, outside the cluster's promise: only those named here are believed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hsm_keys: Vec<HsmKey>,
     /// Chains that this client talks to itself, by CAIP-2 name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub chains: BTreeMap<String, ChainAccess>,
@@ -55,6 +58,16 @@ pub struct PinnedNode {
     /// Where it listens, as `host:port`: stop records go there directly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+}
+
+/// A key that lives in one token, and whose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HsmKey {
+    /// The key.
+    pub id: KeyId,
+    /// The signer whose token holds it.
+    pub node: NodeId,
 }
 
 /// How to reach a chain.
@@ -91,6 +104,7 @@ impl ClientConfig {
             cluster: self.cluster.clone(),
             nodes: self.nodes.iter().map(|node| (node.id.clone(), node.public_key)).collect(),
             min_signers_required: self.min_signers_required,
+            hsm_keys: self.hsm_keys.iter().map(|key| (key.id.clone(), key.node.clone())).collect(),
         }
     }
 }

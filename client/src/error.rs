@@ -111,6 +111,15 @@ pub enum Untrue {
         /// What it should say.
         expected: String,
     },
+    /// A key in one token that this client's owner has not named.
+    #[error(
+        "key {key} lives in one token, outside the cluster's promise: whoever holds that token or its signer signs alone; name it \
+         and its signer under [[hsm_keys]] of this client's configuration if that is meant"
+    )]
+    OutsideThePromise {
+        /// Which key.
+        key: KeyId,
+    },
     /// Fewer signers than this client's owner wants behind any key.
     #[error("key {key} needs only {found} signers; this client trusts keys of at least {least}")]
     TooFewRequired {

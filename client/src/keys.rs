@@ -27,6 +27,8 @@ pub struct KeyTrust {
     pub nodes: BTreeMap<NodeId, PublicKey>,
     /// Keys that fewer signers than this can use are not believed: a few corrupt nodes could state any such key.
     pub min_signers_required: u8,
+    /// Keys that live in one token, by their signer: that one signer's word is believed of these, and of no others.
+    pub hsm_keys: BTreeMap<KeyId, NodeId>,
 }
 
 /// Verified key statements, remembered by name.
@@ -77,6 +79,17 @@ impl KeyDirectory {
         }
         if statement.cluster != self.trust.cluster {
             return other("cluster", statement.cluster.to_string(), self.trust.cluster.to_string());
+        }
+        if !statement.protocol.is_threshold() {
+            // Every signer could state such a key, of any name.
+            return match self.trust.hsm_keys.get(key) {
+                Some(node) if statement.nodes == [node.clone()] => Ok(statement),
+                _ => Err(Untrue::OutsideThePromise { key: key.clone() }),
+            };
+        }
+        if let Some(node) = self.trust.hsm_keys.get(key) {
+            let expected = format!("hsm, in the token of {node}");
+            return other("protocol", statement.protocol.to_string(), expected);
         }
         let (found, least) = (statement.size.signers_required(), self.trust.min_signers_required);
         if found < least {

@@ -75,11 +75,30 @@ impl KeyPublic {
         if !self.protocol.supports(self.scheme) {
             return Err(ImportError::SchemeMismatch);
         }
+        if !self.protocol.is_threshold() {
+            return self.validate_alone();
+        }
+        if self.size == CommitteeSize::ALONE {
+            return Err(ImportError::Committee(total));
+        }
         let indices = self.verifying_shares.keys().map(|party| party.as_u8());
         if !indices.eq(1..=total) {
             return Err(ImportError::Committee(total));
         }
         polynomial::check(self.scheme, self.size, &self.public_key, &self.verifying_shares)
+    }
+    /// A key in one token: the whole key is its one member's, and it has no children.
+    fn validate_alone(&self) -> Result<(), ImportError> {
+        let of_scheme = matches!(
+            (self.scheme, &self.public_key),
+            (Scheme::EcdsaSecp256k1, Point::Secp256k1(_)) | (Scheme::EddsaEd25519, Point::Ed25519(_))
+        );
+        if !of_scheme || self.chain_code != [0; 32] {
+            return Err(ImportError::SchemeMismatch);
+        }
+        let alone =
+            self.verifying_shares.iter().map(|(party, point)| (party.as_u8(), point)).eq([(1, &self.public_key)]);
+        if self.size != CommitteeSize::ALONE || !alone { Err(ImportError::Committee(1)) } else { Ok(()) }
     }
     /// The public share of one signer.
     pub fn verifying_share(&self, party: PartyIndex) -> Option<&Point> {
@@ -149,6 +168,8 @@ impl KeyShare {
             Protocol::Cggmp24 => ProtocolSetup::Cggmp24(Some(Box::new(cggmp24::Setup::decode(setup)?))),
             Protocol::Frost if setup.is_empty() => ProtocolSetup::None,
             Protocol::Frost => return Err(ImportError::Encoding("set-up")),
+            // There are no shares of it.
+            Protocol::Hsm => return Err(ImportError::SchemeMismatch),
         };
         Self::assemble(public, core, setup)
     }

@@ -184,6 +184,7 @@ impl Session {
             Protocol::Dkls23 => crate::dkls23::keygen(&binding, me, seed)?,
             Protocol::Cggmp24 => crate::cggmp24::keygen(&binding, me, seed)?,
             Protocol::Frost => frost::keygen(&binding, me, seed)?,
+            Protocol::Hsm => return Err(unsupported(binding.params())),
         };
         Ok(Self::start(binding, me, started)?)
     }
@@ -201,7 +202,7 @@ impl Session {
         let binding = Binding::new(params, Purpose::Keygen, tagged_hash("limen mpc whole key context v1", []));
         let started = match binding.params().protocol {
             Protocol::Cggmp24 => crate::cggmp24::whole_key(&binding, me, primes, seed)?,
-            Protocol::Dkls23 | Protocol::Frost => return Err(unsupported(binding.params())),
+            Protocol::Dkls23 | Protocol::Frost | Protocol::Hsm => return Err(unsupported(binding.params())),
         };
         Ok(Self::start(binding, me, started)?)
     }
@@ -220,7 +221,7 @@ impl Session {
         let binding = Binding::new(params, Purpose::AuxInfo, key.public().digest());
         let started = match binding.params().protocol {
             Protocol::Cggmp24 => crate::cggmp24::aux_info(&binding, me, key, primes, seed)?,
-            Protocol::Dkls23 | Protocol::Frost => return Err(unsupported(binding.params())),
+            Protocol::Dkls23 | Protocol::Frost | Protocol::Hsm => return Err(unsupported(binding.params())),
         };
         Ok(Self::start(binding, me, started)?)
     }
@@ -241,7 +242,7 @@ impl Session {
         let binding = Binding::new(params, Purpose::Presign, context);
         let started = match binding.params().protocol {
             Protocol::Cggmp24 => crate::cggmp24::presign(&binding, me, key, path, boots, seed)?,
-            Protocol::Dkls23 | Protocol::Frost => return Err(unsupported(binding.params())),
+            Protocol::Dkls23 | Protocol::Frost | Protocol::Hsm => return Err(unsupported(binding.params())),
         };
         Ok(Self::start(binding, me, started)?)
     }
@@ -277,7 +278,8 @@ impl Session {
                 }
                 crate::cggmp24::sign_with_presignature(&binding, me, &key, input, *presignature)?
             }
-            (Protocol::Dkls23 | Protocol::Cggmp24, SignMode::Shared { .. })
+            (Protocol::Hsm, _)
+            | (Protocol::Dkls23 | Protocol::Cggmp24, SignMode::Shared { .. })
             | (Protocol::Dkls23 | Protocol::Frost, SignMode::Presignature { .. }) => {
                 return Err(unsupported(binding.params()));
             }

@@ -111,6 +111,23 @@ pub enum VerifyError {
 }
 
 impl Signature {
+    /// The signature that a token claims to have made by the key it holds, in the form in which signatures leave here: S in the
+    /// lower half, the recovery id found by trying. `r ‖ s` or `R ‖ s`, believed as far as it verifies.
+    pub fn of_token(key: &Point, input: &SignInput, claimed: &[u8; 64]) -> Result<Self, VerifyError> {
+        let signature = match key {
+            Point::Ed25519(_) => Self::Ed25519(*claimed),
+            Point::Secp256k1(key) => {
+                let digest = input.ecdsa_digest().ok_or(VerifyError::SchemeMismatch)?;
+                let key = k256::ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| VerifyError::Invalid)?;
+                let found = k256::ecdsa::Signature::from_slice(claimed).map_err(|_| VerifyError::Invalid)?;
+                let low = found.normalize_s().unwrap_or(found);
+                let id = k256::ecdsa::RecoveryId::trial_recovery_from_prehash(&key, &digest, &low);
+                let (r, s) = low.split_bytes();
+                Self::Ecdsa { r: r.into(), s: s.into(), recovery_id: id.map_err(|_| VerifyError::Invalid)?.to_byte() }
+            }
+        };
+        signature.verify(key, input).map(|()| signature)
+    }
     /// Checks the signature with a library that took no part in making it: `k256` or `ed25519-dalek`.
     pub fn verify(&self, key: &Point, input: &SignInput) -> Result<(), VerifyError> {
         match (self, key, input) {

@@ -212,10 +212,10 @@ pub fn sign(
 }
 
 /// A leaf that must come into the log, cosigned by as many nodes as the key needs signers, or as make the log final: a key
-/// that needs many must not stop all others when one of them is away.
+/// that needs many must not stop all others when one of them is away. Of a key in one token another node must know too.
 fn pending(charter: &Charter, token: &SignToken, (bytes, whole): (Vec<u8>, bool), time: Now) -> PendingLeaf {
     let quorum = u8::try_from(charter.log_committee().quorum).unwrap_or(u8::MAX);
-    let required = token.key().public.size.signers_required().min(quorum);
+    let required = token.key().public.size.signers_required().max(2).min(quorum);
     PendingLeaf { bytes, whole, since: time.uptime.0, required }
 }
 

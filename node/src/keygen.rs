@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limen_mpc::{KeyPublic, KeyShare, Output, Primes, Seed, Session, StartError, Step};
+use limen_policy::charter::index_in;
 use limen_wire::envelope::{self, PayloadType};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{Epoch, IntentId, KeyId, NodeId, PartyIndex, Protocol, SessionId};
@@ -93,7 +94,21 @@ struct Making<'a> {
     deadline: Instant,
 }
 
+/// Makes a key in the token, or takes up the one that an attempt of this order made before it was cut off.
+async fn make_in_token(shared: &Arc<Shared>, token: &KeygenToken) -> Result<pb::Envelope, ApiError> {
+    let (vault, order) = (Arc::clone(&shared.vault), token.order().clone());
+    let making = tokio::task::spawn_blocking(move || SealedShare::in_token(&vault.make_in_token(&order)?));
+    let made = making.await.map_err(|_| stopping())?.map_err(|error| vault_error(&error));
+    let outcome = if made.is_ok() { "done" } else { "aborted" };
+    let labels = SessionLabels { protocol: token.order().protocol.as_str(), purpose: "keygen", outcome };
+    shared.metrics.sessions.get_or_create(&labels).inc();
+    keep(shared, token, (made?, u64::from_be_bytes(*entropy::random::<8>()))).await
+}
+
 async fn run(shared: &Arc<Shared>, token: KeygenToken, deadline: Instant) -> Result<pb::Envelope, Refusal> {
+    if !token.order().protocol.is_threshold() {
+        return Ok(make_in_token(shared, &token).await?);
+    }
     let members: HashMap<NodeId, PartyIndex> = token
         .nodes()
         .iter()
@@ -116,6 +131,7 @@ async fn run(shared: &Arc<Shared>, token: KeygenToken, deadline: Instant) -> Res
             let primes = making.primes().await?;
             making.drive(inbox, move || Session::keygen_with_primes(params, me, primes, seed)).await?
         }
+        Protocol::Hsm => return Err(ApiError::new(Code::Internal, "a key in the token has no session").into()),
     };
     let sealed = seal(shared, share, group, deadline).await?;
     Ok(keep(shared, &token, sealed).await?)
@@ -282,14 +298,21 @@ fn recorded(key: &KeyId, row: KeyRow) -> Result<Recorded, VaultError> {
 fn read_back(shared: &Shared, key: &KeyId) -> Result<(KeyFacts, Vec<u8>), VaultError> {
     let view = shared.store.view()?;
     let row = view.key(key)?.ok_or_else(|| VaultError::NoShare(key.clone()))?;
-    let Recorded { order, order_id, phase, share } = recorded(key, row)?;
-    let share = shared.vault.read(&view, key, &share)?;
-    let statement = key_statement(share.public(), &order.nodes, order_id);
+    let Recorded { order, order_id, phase, share } = recorded(key, row.clone())?;
+    let (public, me) = if order.protocol.is_threshold() {
+        let share = shared.vault.read(&view, key, &share)?;
+        (share.public().clone(), share.index())
+    } else {
+        let damaged = || VaultError::Public(key.clone());
+        let me = index_in(&order.nodes, &shared.me).ok_or_else(damaged)?;
+        (shared.vault.read_in_token(key, &row)?, me)
+    };
+    let statement = key_statement(&public, &order.nodes, order_id);
     // On a thread that may wait, as the share's opening is.
     let unsigned = statement.unsigned();
     let signature = shared.identity.sign(&unsigned.message()).map_err(IdentityError::into_hsm)?;
     let envelope = unsigned.signed(shared.me.as_str(), &signature);
-    let (public, me, active) = (share.public().clone(), share.index(), phase == KeyPhase::Active);
+    let active = phase == KeyPhase::Active;
     Ok((KeyFacts { public, nodes: order.nodes, me, active }, envelope.encode_to_vec()))
 }
 
@@ -305,9 +328,8 @@ fn facts(shared: &Shared, key: &KeyId, row: KeyRow) -> Result<KeyFacts, VaultErr
     if public.key != *key || opened.payload() != key_statement(&public, &order.nodes, order_id).to_payload() {
         return Err(damaged());
     }
-    let place = order.nodes.iter().position(|node| *node == shared.me).ok_or_else(damaged)?;
-    let me = u16::try_from(place.saturating_add(1)).ok().and_then(|index| PartyIndex::new(index).ok());
-    Ok(KeyFacts { public, nodes: order.nodes, me: me.ok_or_else(damaged)?, active: phase == KeyPhase::Active })
+    let me = index_in(&order.nodes, &shared.me).ok_or_else(damaged)?;
+    Ok(KeyFacts { public, nodes: order.nodes, me, active: phase == KeyPhase::Active })
 }
 
 /// What every member states alike.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use limen_mpc::{Abort, Action, Blame, Output, Seed, Session, SignMode, Signature};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{KeyId, NodeId, PartyIndex, SessionId};
+use limen_wire::ids::{KeyId, NodeId, PartyIndex, Protocol, SessionId};
 use limen_wire::intent::Payload;
 use limen_wire::pb;
 use prost::Message as _;
@@ -87,6 +87,10 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     let inbox = open(&shared, &call, &members)?;
     // Before the decision, so that a token that is away costs the intent none of its sessions.
     let share = shared.open_share(&examined.key().public.key).await.map_err(|error| unusable(&error))?;
+    share.check_input(examined.input()).map_err(|error| error.to_api())?;
+    if share.is_in_token() && !(nonces.is_empty() && presignature.is_none()) {
+        return Err(ApiError::new(Code::NonceUnavailable, "a key in the token uses nothing shared ahead").into());
+    }
     let papers = Papers { approvals: &authorization.approvals, checks: &authorization.external_checks };
     let examined = shared.decisions().priced(examined, &papers);
     let mut shown = show(&shared, &examined, &papers)?;
@@ -182,6 +186,9 @@ struct Run {
 
 /// The only place where a share signs: it takes the permission and uses it up.
 async fn run_session(shared: &Arc<Shared>, token: SignToken, run: Run) -> Result<pb::SignatureResult, Refusal> {
+    if run.share.is_in_token() {
+        return sign_in_token(shared, &token, run).await;
+    }
     let share = shared.vault.to_sign(&run.share, &token).map_err(|error| error.to_api())?;
     let (mode, input) = match (run.nonces.as_slice(), run.presignature) {
         (_, Some(id)) => presigning::take(shared, token.examined(), token.call(), &id)?,
@@ -213,6 +220,37 @@ async fn run_session(shared: &Arc<Shared>, token: SignToken, run: Run) -> Result
     finish(shared, &token, ended).await
 }
 
+/// The other place: the token signs alone, once for this permission. Whatever it answers, only what verifies leaves here.
+async fn sign_in_token(shared: &Arc<Shared>, token: SignToken, run: Run) -> Result<pb::SignatureResult, Refusal> {
+    let count = |outcome| {
+        let labels = SessionLabels { protocol: Protocol::Hsm.as_str(), purpose: "sign", outcome };
+        shared.metrics.sessions.get_or_create(&labels).inc();
+    };
+    let (vault, opened) = (Arc::clone(&shared.vault), run.share);
+    let signing = tokio::task::spawn_blocking(move || {
+        let signed = vault.sign_in_token(&opened, &token);
+        (token, signed)
+    });
+    let lost = || ApiError::new(Code::SessionAborted, "the token's call ended without a result");
+    let (token, signed) = signing.await.map_err(|_| lost())?;
+    match signed {
+        Ok(signature) => {
+            count("done");
+            complete(shared, &token, &signature)
+        }
+        Err(error) => {
+            count("aborted");
+            tracing::error!(%error, session = %token.session(), "a token did not sign what was allowed");
+            // The permission is durable, so nobody may take this for a refusal before it: the token may have signed.
+            let code = match error.to_api().code {
+                Code::HsmWrongAnswer => Code::HsmWrongAnswer,
+                _ => Code::SessionAborted,
+            };
+            Err(ApiError::new(code, error.to_string()).into())
+        }
+    }
+}
+
 async fn finish(shared: &Arc<Shared>, token: &SignToken, ended: Ended) -> Result<pb::SignatureResult, Refusal> {
     let key = token.key();
     let labels = |outcome| SessionLabels { protocol: key.public.protocol.as_str(), purpose: "sign", outcome };
@@ -222,13 +260,21 @@ async fn finish(shared: &Arc<Shared>, token: &SignToken, ended: Ended) -> Result
         shared.metrics.sessions.get_or_create(&labels(outcome)).inc();
         return Err(refusal);
     };
+    let done = complete(shared, token, &signature);
+    if done.is_ok() {
+        shared.metrics.sessions.get_or_create(&labels("done")).inc();
+    }
+    done
+}
+
+/// Keeps a signature and makes the answer of it.
+fn complete(shared: &Shared, token: &SignToken, signature: &Signature) -> Result<pb::SignatureResult, Refusal> {
     // Every signature is checked again under the derived key, whatever the protocol has checked.
     signature.verify(&token.examined().child_key(), token.input()).map_err(|error| {
         tracing::error!(%error, session = %token.session(), "a finished signature does not verify");
         ApiError::new(Code::SessionAborted, error.to_string())
     })?;
-    shared.metrics.sessions.get_or_create(&labels("done")).inc();
-    let stored = stored(token, &signature);
+    let stored = stored(token, signature);
     let result = result_of(token.examined(), &stored)?;
     keep_result(shared, token, stored);
     Ok(result)

@@ -6,6 +6,7 @@
 
 mod held;
 mod sealed;
+mod token_key;
 mod wrapping;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::store::{Store, StoreError, View};
 
 use held::Held;
 use sealed::Place;
+use token_key::TokenKey;
 pub use wrapping::{Group, Rotated};
 
 const CORE: &str = "core";
@@ -85,6 +87,14 @@ pub enum VaultError {
     /// The public part's encoding.
     #[error("the public part of key {0} is damaged")]
     Public(KeyId),
+    /// The token shows another key, or signs something else, than it was asked for.
+    #[error("the token's answer about key {key} is refused: {why}; nothing of it leaves this signer")]
+    WrongAnswer {
+        /// Which key.
+        key: KeyId,
+        /// What is wrong.
+        why: String,
+    },
     /// The protocol made no nonces.
     #[error("no nonces for key {key}: {error}")]
     Nonces {
@@ -117,6 +127,8 @@ impl VaultError {
             Self::Provider(error) => {
                 let code = match error.kind() {
                     Kind::DoesNotOpen => Code::ShareDamaged,
+                    Kind::WrongSignature => Code::HsmWrongAnswer,
+                    Kind::HeldUnsupported | Kind::Input => Code::WrongScheme,
                     _ => Code::HsmUnavailable,
                 };
                 ApiError::new(code, self.to_string())
@@ -124,6 +136,7 @@ impl VaultError {
             Self::Store(error) => crate::shared::Shared::store_error(error),
             Self::PutBack(_) => ApiError::new(Code::NoStanding, self.to_string()),
             Self::NoShare(_) => ApiError::new(Code::KeyNotActive, self.to_string()),
+            Self::WrongAnswer { .. } => ApiError::new(Code::HsmWrongAnswer, self.to_string()),
             Self::Nonces { .. } => ApiError::new(Code::Internal, self.to_string()),
             Self::Sealed { .. } | Self::Missing { .. } | Self::Import { .. } | Self::Public(_) => {
                 ApiError::new(Code::ShareDamaged, self.to_string())
@@ -141,56 +154,74 @@ pub struct Vault {
     held: Held,
 }
 
-/// Both sealed records of a share.
+/// Both sealed records of a share; none of a key in the token.
 pub struct SealedShare {
     /// Encoded public part.
     pub public: Vec<u8>,
-    core: Vec<u8>,
-    setup: Vec<u8>,
+    records: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl SealedShare {
-    /// SHA-256 over both records, for the journal.
-    pub fn hash(&self) -> [u8; 32] {
-        Sha256::new().chain_update(&self.core).chain_update(&self.setup).finalize().into()
+    /// Of a key in the token: all that there is of it here.
+    pub fn in_token(public: &KeyPublic) -> Result<Self, VaultError> {
+        Ok(Self { public: encode_public(public)?, records: Vec::new() })
     }
-    /// Puts both records into a transaction.
+    /// SHA-256 over both records, or over the public part where there is nothing else, for the journal.
+    pub fn hash(&self) -> [u8; 32] {
+        if self.records.is_empty() {
+            return Sha256::digest(&self.public).into();
+        }
+        self.records.iter().fold(Sha256::new(), |hash, (_, record)| hash.chain_update(record)).finalize().into()
+    }
+    /// Puts the records into a transaction.
     pub fn put(
         &self,
         txn: &mut crate::store::Txn<'_>,
         key: &KeyId,
         epoch: limen_wire::ids::Epoch,
     ) -> Result<(), StoreError> {
-        txn.put_share(key, epoch, CORE, &self.core)?;
-        txn.put_share(key, epoch, SETUP, &self.setup)
+        self.records.iter().try_for_each(|(purpose, record)| txn.put_share(key, epoch, purpose, record))
     }
 }
 
-/// A share that was opened, out of reach until a permission of the guard is shown.
+/// A share that was opened, out of reach until a permission of the guard is shown; or a key that the token has shown.
 pub struct Opened {
-    share: Arc<KeyShare>,
+    what: What,
     at: Uptime,
+}
+
+enum What {
+    Share(Arc<KeyShare>),
+    InToken(Box<TokenKey>),
 }
 
 impl Opened {
     /// The share, if it is the one that the guard has judged, in every part that is public.
     fn of(&self, public: &KeyPublic) -> Result<Arc<KeyShare>, VaultError> {
-        if self.share.public() == public {
-            return Ok(Arc::clone(&self.share));
+        match &self.what {
+            What::Share(share) if share.public() == public => Ok(Arc::clone(share)),
+            _ => Err(VaultError::NoShare(public.key.clone())),
         }
-        Err(VaultError::NoShare(public.key.clone()))
+    }
+
+    fn public(&self) -> &KeyPublic {
+        match &self.what {
+            What::Share(share) => share.public(),
+            What::InToken(key) => &key.public,
+        }
     }
 
     /// Makes nonces for signatures to come. They sign nothing by themselves: using one takes a [`SignToken`].
     pub fn make_nonces(&self, count: usize) -> Result<Vec<NoncePair>, VaultError> {
-        let failed = |error| VaultError::Nonces { key: self.share.public().key.clone(), error };
-        nonce_batch(&self.share, count, Seed::new(*entropy::random())).map_err(failed)
+        let failed = |error| VaultError::Nonces { key: self.public().key.clone(), error };
+        let What::Share(share) = &self.what else { return Err(VaultError::NoShare(self.public().key.clone())) };
+        nonce_batch(share, count, Seed::new(*entropy::random())).map_err(failed)
     }
 }
 
 impl std::fmt::Debug for Opened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Opened({}, redacted)", self.share.public().key)
+        write!(f, "Opened({}, redacted)", self.public().key)
     }
 }
 
@@ -227,8 +258,10 @@ impl Vault {
         };
         Ok(SealedShare {
             public: encode_public(public)?,
-            core: seal(CORE, &share.export_core())?,
-            setup: seal(SETUP, &share.export_setup().map_err(damaged)?)?,
+            records: vec![
+                (CORE, seal(CORE, &share.export_core())?),
+                (SETUP, seal(SETUP, &share.export_setup().map_err(damaged)?)?),
+            ],
         })
     }
 
@@ -280,13 +313,18 @@ impl Vault {
             return Ok(opened);
         }
         let view = self.store.view()?;
-        let row = view.key(key)?.and_then(|row| row.share).ok_or_else(|| VaultError::NoShare(key.clone()))?;
-        Ok(Opened { share: Arc::new(self.read(&view, key, &row)?), at: now })
+        let row = view.key(key)?.ok_or_else(|| VaultError::NoShare(key.clone()))?;
+        let share = row.share.as_ref().ok_or_else(|| VaultError::NoShare(key.clone()))?;
+        let what = match decode_public(key, &share.public)?.protocol.is_threshold() {
+            true => What::Share(Arc::new(self.read(&view, key, share)?)),
+            false => What::InToken(Box::new(self.find_in_token(key, &row)?)),
+        };
+        Ok(Opened { what, at: now })
     }
 
     /// The share of a key, if it is in memory.
     pub fn held(&self, key: &KeyId, now: Uptime) -> Option<Opened> {
-        self.held.get(key, now).map(|(share, at)| Opened { share, at })
+        self.held.get(key, now).map(|(share, at)| Opened { what: What::Share(share), at })
     }
 
     /// For the session that the guard has allowed. Kept in memory from now on for what is left of the configured time.

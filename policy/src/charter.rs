@@ -7,6 +7,7 @@
 pub mod assets;
 mod file;
 pub mod governance;
+pub mod held;
 pub mod hours;
 mod ledger;
 pub mod log;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 
 use limen_wire::effects::{Address, Asset, ChainId};
 use limen_wire::ids::{
-    CharterHash, CheckerId, ClusterId, CurrencyId, IdError, LedgerId, LimitId, NodeId, PartyIndex, PersonId,
+    CharterHash, CheckerId, ClusterId, CurrencyId, IdError, KeyId, LedgerId, LimitId, NodeId, PartyIndex, PersonId,
     RequesterId, VaultId,
 };
 use limen_wire::keys::{KeyError, PublicKey};
@@ -30,6 +31,7 @@ use sha2::{Digest as _, Sha256};
 use crate::ledger::Committee;
 use assets::{AssetGroup, Assets};
 use governance::Governance;
+use held::HeldKey;
 use people::Roster;
 use rule::Rule;
 use vault::{Book, Limit, Vaults};
@@ -211,6 +213,8 @@ pub struct Charter {
     pub checkers: BTreeMap<CheckerId, Checker>,
     /// Where value is.
     pub vaults: Vaults,
+    /// Keys that live in one token, outside the cluster's promise.
+    pub hsm_keys: BTreeMap<KeyId, HeldKey>,
     /// Where it may go.
     pub book: Book,
     /// How fast, and how much a vault may come to hold.

@@ -165,6 +165,21 @@ fn some_rule_stops_by_entry(rules: &[Rule]) -> bool {
     })
 }
 
+/// A key that one machine signs with alone is more that can happen, wherever it is; one less signs nothing more.
+fn held_keys(changes: &mut Changes, old: &Charter, new: &Charter) {
+    use Direction::{Loosens, Tightens};
+    for key in new.hsm_keys.values().filter(|key| !old.hsm_keys.contains_key(&key.id)) {
+        let (id, node) = (&key.id, &key.node);
+        let what =
+            format!("key {id} lives in the token of {node}, which signs alone: it is outside the cluster's promise");
+        changes.add(Loosens, what);
+    }
+    changes.named("hsm key", (&old.hsm_keys, &new.hsm_keys), (Loosens, Tightens), |changes, old, new| {
+        changes.same(&format!("the signer whose token holds key {}", new.id), &old.node, &new.node);
+        changes.same(&format!("the scheme of hsm key {}", new.id), &old.scheme, &new.scheme);
+    });
+}
+
 fn places(changes: &mut Changes, old: &Charter, new: &Charter) {
     use Direction::{Loosens, Tightens};
     // Which token standard a contract follows decides how its calls are read.
@@ -181,6 +196,7 @@ fn places(changes: &mut Changes, old: &Charter, new: &Charter) {
             changes.add(Loosens, format!("{what} changes its tier from {:?} to {:?}", old.tier, new.tier));
         }
     });
+    held_keys(changes, old, new);
     let entries = |charter: &Charter| -> BTreeMap<String, BookEntry> {
         charter.book.entries().map(|entry| (entry.id.to_string(), entry.clone())).collect()
     };

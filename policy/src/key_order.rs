@@ -3,6 +3,7 @@
 use limen_wire::ids::NodeId;
 use limen_wire::intent::KeyGeneration;
 
+use crate::charter::held::HeldKeyError;
 use crate::charter::{Charter, Duty};
 
 /// Why a key order is refused.
@@ -22,6 +23,9 @@ pub enum KeyOrderError {
     /// A member that the charter does not know.
     #[error("node {0} is not in the charter")]
     UnknownNode(NodeId),
+    /// The charter says something else of keys in tokens.
+    #[error(transparent)]
+    Held(#[from] HeldKeyError),
 }
 
 /// Checks everything but the signature, the expiry and whether the name is free: those need state or time.
@@ -35,6 +39,6 @@ pub fn check(charter: &Charter, order: &KeyGeneration) -> Result<(), KeyOrderErr
     }
     match order.nodes.iter().find(|node| charter.node(node).is_none()) {
         Some(unknown) => Err(KeyOrderError::UnknownNode(unknown.clone())),
-        None => Ok(()),
+        None => Ok(charter.check_held(&order.key_id, order.protocol, order.scheme, &order.nodes)?),
     }
 }

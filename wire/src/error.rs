@@ -114,6 +114,12 @@ table! {
     KeyNotActive, "key_not_active", FailedPrecondition, true, "Wait until key generation has finished on every member; `limen key show` tells.";
     /// What seals the signer's shares does not serve.
     HsmUnavailable, "hsm_unavailable", Unavailable, true, "Bring the named signer's token or its bridge back: docs/hsm.md has a line for each code. Other signers serve meanwhile, and it resumes by itself.";
+    /// What a token signed is no signature of its key.
+    HsmWrongAnswer, "hsm_wrong_answer", FailedPrecondition, false, "Take the named signer's token out of service: it signed something else, or by another key, and nothing of it left the signer. See docs/hsm.md.";
+    /// The charter does not say of this key what the order or the key itself says.
+    HsmKeyRefused, "hsm_key_refused", FailedPrecondition, false, "See what the charter says of the key under [[hsm_keys]]: its node, its scheme, and its vault, which must be cold. docs/hsm.md has the rules.";
+    /// A key without children was asked for one.
+    NoChildKeys, "no_child_keys", InvalidArgument, false, "Leave the derivation path empty: a key that lives in one token has no children.";
     /// A signer's share does not open.
     ShareDamaged, "share_damaged", FailedPrecondition, false, "Look at the named signer's disk, and restore its share by a ceremony, never from an old copy. Other signers serve meanwhile.";
     /// The key's name is taken.

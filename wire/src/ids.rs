@@ -378,6 +378,22 @@ struct RawCommittee {
 }
 
 impl CommitteeSize {
+    /// The one signer whose token holds a key of [`Protocol::Hsm`]: 1-of-1, which no threshold key has.
+    pub const ALONE: Self = Self { total: 1, required: 1 };
+
+    /// The size that fits a protocol: [`Self::ALONE`] and nothing else for a key in one token, [`Self::new`] for every other.
+    pub fn of(protocol: Protocol, signers_required: u16, signers_total: u16) -> Result<Self, IdError> {
+        if protocol.is_threshold() {
+            return Self::new(signers_required, signers_total);
+        }
+        for (what, found) in [("signers_total", signers_total), ("signers_required", signers_required)] {
+            if found != 1 {
+                return Err(IdError::OutOfRange { what, min: 1, max: 1, found: found.into() });
+            }
+        }
+        Ok(Self::ALONE)
+    }
+
     /// Checks `2 ≤ required ≤ total ≤ 32`. One signer alone is not a threshold; more than 32 is outside what was measured.
     pub fn new(signers_required: u16, signers_total: u16) -> Result<Self, IdError> {
         let range = |what, min: u16, max: u16, found: u16| match u8::try_from(found) {
@@ -405,6 +421,10 @@ impl fmt::Display for CommitteeSize {
 impl TryFrom<RawCommittee> for CommitteeSize {
     type Error = IdError;
     fn try_from(raw: RawCommittee) -> Result<Self, IdError> {
+        // Whether it fits the protocol is seen where both stand.
+        if (raw.signers_required, raw.signers_total) == (1, 1) {
+            return Ok(Self::ALONE);
+        }
         Self::new(raw.signers_required, raw.signers_total)
     }
 }
@@ -420,12 +440,13 @@ impl From<CommitteeSize> for RawCommittee {
 pub struct SignerSet(Vec<PartyIndex>);
 
 impl SignerSet {
-    /// Checks that there are 2 to 32 parties, strictly increasing.
+    /// Checks that there are 1 to 32 parties, strictly increasing. One alone fits no threshold key, whose sessions and guard
+    /// ask for exactly as many as it needs.
     pub fn new(parties: Vec<PartyIndex>) -> Result<Self, IdError> {
-        if !(2..=32).contains(&parties.len()) {
+        if !(1..=32).contains(&parties.len()) {
             return Err(IdError::OutOfRange {
                 what: "size of a signer set",
-                min: 2,
+                min: 1,
                 max: 32,
                 found: parties.len() as u64,
             });
@@ -451,7 +472,7 @@ impl SignerSet {
     pub fn len(&self) -> usize {
         self.0.len()
     }
-    /// Never: a set holds at least two.
+    /// Never: a set holds at least one.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -513,7 +534,7 @@ impl FromStr for Scheme {
     }
 }
 
-/// Which threshold protocol a key uses: one at a time, for the whole life of an epoch.
+/// How a key signs, by which threshold protocol or none: one at a time, for the whole life of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Protocol {
@@ -523,6 +544,8 @@ pub enum Protocol {
     Cggmp24,
     /// FROST (RFC 9591): threshold Schnorr.
     Frost,
+    /// None: the key lives wholly in the token of one signer, which signs alone. Outside the cluster's promise.
+    Hsm,
 }
 
 impl Protocol {
@@ -532,6 +555,7 @@ impl Protocol {
             Self::Dkls23 => "dkls23",
             Self::Cggmp24 => "cggmp24",
             Self::Frost => "frost",
+            Self::Hsm => "hsm",
         }
     }
     /// Whether the protocol can make this kind of signature.
@@ -539,7 +563,12 @@ impl Protocol {
         match self {
             Self::Dkls23 | Self::Cggmp24 => matches!(scheme, Scheme::EcdsaSecp256k1),
             Self::Frost => matches!(scheme, Scheme::EddsaEd25519 | Scheme::SchnorrBip340),
+            Self::Hsm => matches!(scheme, Scheme::EcdsaSecp256k1 | Scheme::EddsaEd25519),
         }
+    }
+    /// Whether no single signer can sign: what the cluster promises of its keys.
+    pub const fn is_threshold(self) -> bool {
+        !matches!(self, Self::Hsm)
     }
 }
 impl fmt::Display for Protocol {
@@ -550,10 +579,10 @@ impl fmt::Display for Protocol {
 impl FromStr for Protocol {
     type Err = UnknownWord;
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        [Self::Dkls23, Self::Cggmp24, Self::Frost]
+        [Self::Dkls23, Self::Cggmp24, Self::Frost, Self::Hsm]
             .into_iter()
             .find(|protocol| protocol.as_str() == text)
-            .ok_or_else(|| UnknownWord::new("protocol", text, "dkls23, cggmp24, frost"))
+            .ok_or_else(|| UnknownWord::new("protocol", text, "dkls23, cggmp24, frost, hsm"))
     }
 }
 

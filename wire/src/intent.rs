@@ -279,7 +279,7 @@ impl KeyGeneration {
         if !protocol.supports(scheme) {
             return Err(invalid("protocol", format!("{protocol} cannot make {scheme} signatures")));
         }
-        let (size, nodes) = committee_from_wire(raw.signers_required, raw.nodes)?;
+        let (size, nodes) = committee_from_wire(protocol, raw.signers_required, raw.nodes)?;
         if raw.expires_at_secs == 0 {
             return Err(invalid("expires_at_secs", "an order must expire"));
         }
@@ -347,12 +347,13 @@ impl Cancellation {
 }
 
 pub(crate) fn committee_from_wire(
+    protocol: Protocol,
     required: u32,
     nodes: Vec<String>,
 ) -> Result<(CommitteeSize, Vec<NodeId>), IntentError> {
     let total = u16::try_from(nodes.len()).unwrap_or(u16::MAX);
-    let size =
-        CommitteeSize::new(u16::try_from(required).unwrap_or(u16::MAX), total).map_err(field("signers_required"))?;
+    let size = CommitteeSize::of(protocol, u16::try_from(required).unwrap_or(u16::MAX), total)
+        .map_err(field("signers_required"))?;
     let nodes: Vec<NodeId> = nodes.into_iter().map(NodeId::new).collect::<Result<_, _>>().map_err(field("nodes"))?;
     let distinct: std::collections::BTreeSet<_> = nodes.iter().collect();
     if distinct.len() != nodes.len() {
@@ -386,6 +387,7 @@ pub fn protocol_from_wire(raw: i32) -> Result<Protocol, IntentError> {
         Ok(pb::Protocol::Dkls23) => Ok(Protocol::Dkls23),
         Ok(pb::Protocol::Cggmp24) => Ok(Protocol::Cggmp24),
         Ok(pb::Protocol::Frost) => Ok(Protocol::Frost),
+        Ok(pb::Protocol::Hsm) => Ok(Protocol::Hsm),
         Ok(pb::Protocol::Unspecified) | Err(_) => Err(invalid("protocol", format!("{raw} is not a known protocol"))),
     }
 }
@@ -396,5 +398,6 @@ pub const fn protocol_to_wire(protocol: Protocol) -> i32 {
         Protocol::Dkls23 => pb::Protocol::Dkls23 as i32,
         Protocol::Cggmp24 => pb::Protocol::Cggmp24 as i32,
         Protocol::Frost => pb::Protocol::Frost as i32,
+        Protocol::Hsm => pb::Protocol::Hsm as i32,
     }
 }

@@ -129,17 +129,23 @@ impl KeyStatement {
             let found = format!("{} bytes", raw.public_key.len());
             return Err(IdError::BadBytes { what: "public key", expected: length, found }.into());
         }
-        let (size, nodes) = intent::committee_from_wire(raw.signers_required, raw.nodes)?;
+        let protocol = intent::protocol_from_wire(raw.protocol)?;
+        let (size, nodes) = intent::committee_from_wire(protocol, raw.signers_required, raw.nodes)?;
+        let chain_code = *IntentId::from_slice(&raw.chain_code)?.as_bytes();
+        if !protocol.is_threshold() && chain_code != [0; 32] {
+            let reason = "a key that lives in one token has no children, and a chain code of zeros".to_owned();
+            return Err(IntentError::Invalid { field: "chain_code", reason }.into());
+        }
         Ok(Self {
             cluster: ClusterId::new(raw.cluster)?,
             key_id: KeyId::new(raw.key_id)?,
             scheme,
-            protocol: intent::protocol_from_wire(raw.protocol)?,
+            protocol,
             epoch: Epoch(raw.epoch),
             size,
             nodes,
             public_key: raw.public_key.to_vec(),
-            chain_code: *IntentId::from_slice(&raw.chain_code)?.as_bytes(),
+            chain_code,
             verifying_shares_hash: *IntentId::from_slice(&raw.verifying_shares_hash)?.as_bytes(),
             generation_id: IntentId::from_slice(&raw.generation_id)?,
         })

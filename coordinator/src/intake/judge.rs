@@ -1,7 +1,7 @@
 //! Reading and judging an intent, and checking the signature that comes of it: the same code that every signer runs.
 
 use limen_chain::evm;
-use limen_mpc::{DerivationPath, Point, SignInput, Signature, derive_public};
+use limen_mpc::{DerivationPath, DeriveError, Point, SignInput, Signature, derive_public};
 use limen_policy::charter::Charter;
 use limen_policy::decide::{Decision, When, decide};
 use limen_wire::effects::{Address, ChainId, Effects};
@@ -56,7 +56,10 @@ fn child_key(key: &KeyStatement, path: &[u32]) -> Result<Point, ApiError> {
     let path = DerivationPath::new(path.to_vec()).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
     derive_public(&root, &key.chain_code, &path)
         .map(|child| child.public_key)
-        .map_err(|error| ApiError::new(Code::Malformed, error.to_string()))
+        .map_err(|error| {
+            let code = if error == DeriveError::NoChildren { Code::NoChildKeys } else { Code::Malformed };
+            ApiError::new(code, error.to_string())
+        })
 }
 
 impl Judged {

@@ -120,7 +120,7 @@ impl Driver {
         self.feed(KeyEvent::AttemptStarted).await?;
         let timing = &self.core.timing;
         let bound = match self.order.protocol {
-            Protocol::Dkls23 | Protocol::Frost => timing.keygen_timeout,
+            Protocol::Dkls23 | Protocol::Frost | Protocol::Hsm => timing.keygen_timeout,
             Protocol::Cggmp24 => timing.keygen_timeout.saturating_add(timing.primes_timeout),
         };
         let request = pb::GenerateKeyRequest {

@@ -22,6 +22,7 @@ pub(crate) fn checked(core: &Core, envelope: &pb::Envelope) -> Result<KeyGenerat
             KeyOrderError::WrongCluster { .. } => Code::WrongCluster,
             KeyOrderError::NotPermitted(_) => Code::NotPermitted,
             KeyOrderError::UnknownNode(_) => Code::Malformed,
+            KeyOrderError::Held(_) => Code::HsmKeyRefused,
         };
         ApiError::new(code, error.to_string())
     })?;

@@ -22,7 +22,9 @@ pub(super) async fn take_over(
     // A certificate of all members speaks for itself, whoever may order keys today.
     let certified = KeyGeneration::open(envelope).ok().and_then(|(order, _)| {
         let key = ActiveKey::from_certificate(share.certificate.as_ref()?, &core.charter()).ok()?;
-        fits(&key.statement, &order).then_some((order, key))
+        // One signer's word is all there is of a key in its token: the charter must know of it.
+        let marked = core.charter().check_held(&order.key_id, order.protocol, order.scheme, &order.nodes).is_ok();
+        (marked && fits(&key.statement, &order)).then_some((order, key))
     });
     let (order, key) = match certified {
         Some((order, key)) => (order, Some(key)),

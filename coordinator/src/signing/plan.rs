@@ -116,7 +116,7 @@ impl Driver {
                 Protocol::Cggmp24 => {
                     presignature = self.core.presignatures.take(&key.key_id, &judged.intent.path, &signers);
                 }
-                Protocol::Dkls23 => {}
+                Protocol::Dkls23 | Protocol::Hsm => {}
             }
         }
         let session = OpenSession { id: SessionId::new(random_bytes()?), signers };

@@ -265,5 +265,7 @@ pub(super) const fn speaks_for_itself(code: Code) -> bool {
             | Code::NonceConflict
             | Code::UnknownKey
             | Code::WrongScheme
+            | Code::HsmKeyRefused
+            | Code::NoChildKeys
     )
 }

@@ -139,6 +139,7 @@ pub(crate) const fn of_cluster(code: Code) -> CK_RV {
         | C::BadSignature
         | C::WrongCluster
         | C::Rejected
+        | C::HsmKeyRefused
         | C::ApprovalLapsed
         | C::Stopped => CKR_FUNCTION_REJECTED,
         C::ApprovalsMissing
@@ -148,7 +149,7 @@ pub(crate) const fn of_cluster(code: Code) -> CK_RV {
         | C::ReservationMissing
         | C::CharterChanged
         | C::Expired => CKR_FUNCTION_CANCELED,
-        C::Malformed | C::Undecodable | C::ExpiryTooFar => CKR_DATA_INVALID,
+        C::Malformed | C::Undecodable | C::ExpiryTooFar | C::NoChildKeys => CKR_DATA_INVALID,
         C::UnknownKey | C::KeyNotActive => CKR_KEY_HANDLE_INVALID,
         C::WrongScheme => CKR_KEY_FUNCTION_NOT_PERMITTED,
         C::ShuttingDown => CKR_DEVICE_REMOVED,
@@ -157,6 +158,7 @@ pub(crate) const fn of_cluster(code: Code) -> CK_RV {
         | C::LogForked
         | C::CharterFork
         | C::HsmUnavailable
+        | C::HsmWrongAnswer
         | C::ShareDamaged
         | C::TooFewSigners
         | C::SessionTimeout

@@ -196,6 +196,10 @@ fn check_facts(charter: &Charter, examined: &Examined, now: Millis) -> Result<()
         let message = format!("key {} belongs to another cluster", examined.intent.key_id);
         return Err(ApiError::new(Code::WrongCluster, message));
     }
+    let key = &examined.key.public;
+    charter
+        .check_held(&key.key, key.protocol, key.scheme, &examined.key.nodes)
+        .map_err(|error| ApiError::new(Code::HsmKeyRefused, error.to_string()))?;
     if !examined.decision.allowed {
         return Err(ApiError::new(Code::PolicyDenied, examined.decision.reasons.join("; ")));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use limen_chain::{Decoded, SigningInput};
-use limen_mpc::{ChildKey, DerivationPath, Point, SignInput, derive_public};
+use limen_mpc::{ChildKey, DerivationPath, DeriveError, Point, SignInput, derive_public};
 use limen_policy::charter::{Charter, Duty};
 use limen_policy::check::Quotes;
 use limen_policy::decide::{Decision, When, decide};
@@ -165,8 +165,10 @@ fn judge(
     let scheme = key.public.scheme;
     let path =
         DerivationPath::new(intent.path.clone()).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
-    let child = derive_public(&key.public.public_key, &key.public.chain_code, &path)
-        .map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
+    let child = derive_public(&key.public.public_key, &key.public.chain_code, &path).map_err(|error| {
+        let code = if error == DeriveError::NoChildren { Code::NoChildKeys } else { Code::Malformed };
+        ApiError::new(code, error.to_string())
+    })?;
     let chain = intent.chain.clone().unwrap_or_else(ChainId::offchain);
     let account = limen_chain::address(&chain, scheme, child.public_key.to_key(scheme))
         .map_err(|error| ApiError::new(Code::WrongScheme, error.to_string()))?;

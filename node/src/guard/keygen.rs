@@ -45,6 +45,7 @@ pub fn examine_order(charter: &Charter, me: &NodeId, envelope: &pb::Envelope) ->
             KeyOrderError::WrongCluster { .. } => Code::WrongCluster,
             KeyOrderError::NotPermitted(_) => Code::NotPermitted,
             KeyOrderError::UnknownNode(_) => Code::BadSignerSet,
+            KeyOrderError::Held(_) => Code::HsmKeyRefused,
         };
         ApiError::new(code, error.to_string())
     })?;

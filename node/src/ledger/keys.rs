@@ -38,6 +38,10 @@ impl Overseen {
         }
         let statement = KeyStatement::from_certificate(certificate, &|node| charter.node_key(node))
             .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
+        // One signer's word is enough for a key in its token: only the charter can say that there is one.
+        charter
+            .check_held(&statement.key_id, statement.protocol, statement.scheme, &statement.nodes)
+            .map_err(|error| ApiError::new(Code::HsmKeyRefused, error.to_string()))?;
         let facts = facts(statement)?;
         let mut overseen = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if overseen.len() >= limits::KEY_SHARES {

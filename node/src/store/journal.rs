@@ -132,7 +132,7 @@ pub enum Event {
         epoch: u64,
         /// Generation number of the sealed records.
         generation: u64,
-        /// SHA-256 over the sealed records.
+        /// SHA-256 over the sealed records; over the public part of a key that the token holds.
         sealed_hash: [u8; 32],
     },
     /// The share was read back and stated to the others.

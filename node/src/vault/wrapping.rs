@@ -220,6 +220,10 @@ impl Vault {
         let mut lying = Vec::new();
         for (key, row) in view.keys()? {
             let Some(row) = row.share else { continue };
+            // The token holds the whole key, and nothing is wrapped.
+            if decode_public(&key, &row.public).is_ok_and(|public| !public.protocol.is_threshold()) {
+                continue;
+            }
             let mut records = Vec::new();
             for purpose in PURPOSES {
                 let record = view.share(&key, Epoch(row.epoch), purpose)?;

@@ -15,6 +15,7 @@ use super::{Bounds, Charter, CharterError, Checker, Coordinator, Currency, Duty,
 mod assets;
 mod ceilings;
 mod governance;
+mod held;
 mod hours;
 mod ledgers;
 mod people;
@@ -51,6 +52,9 @@ struct File {
     checkers: Vec<FileChecker>,
     #[serde(default)]
     vaults: Vec<vaults::FileVault>,
+    /// Keys that live in one token.
+    #[serde(default)]
+    hsm_keys: Vec<held::FileHeldKey>,
     #[serde(default)]
     address_book: Vec<vaults::FileBookEntry>,
     #[serde(default)]
@@ -162,6 +166,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
     let roster = people::read(file.people, file.groups)?;
     let requesters = requesters(file.requesters, &roster)?;
     let vaults = vaults::vaults(file.vaults)?;
+    let hsm_keys = held::read(file.hsm_keys, &nodes)?;
     let currencies = assets::currencies(file.currencies)?;
     let checkers = checkers(file.checkers, (&requesters, &roster), &vaults, &currencies)?;
     let assets = assets::assets(file.assets)?;
@@ -183,7 +188,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
     let bounds = bounds(&file.bounds)?;
     ceilings::distinct(&limits, &rules)?;
     let governance = file.governance.map(|raw| governance::read(raw, &roster, &bounds)).transpose()?;
-    Ok(Charter {
+    let charter = Charter {
         hash: Charter::hash_of(text),
         cluster,
         nodes,
@@ -196,6 +201,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
         roster,
         checkers,
         vaults,
+        hsm_keys,
         book,
         limits,
         ledgers,
@@ -203,7 +209,11 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
         governance,
         rules,
         bounds,
-    })
+    };
+    for key in charter.hsm_keys.keys() {
+        charter.check_cold(key).map_err(|error| invalid(format!("hsm key {:?}", key.as_str()), error.to_string()))?;
+    }
+    Ok(charter)
 }
 
 fn bounds(raw: &FileBounds) -> Result<Bounds, CharterError> {

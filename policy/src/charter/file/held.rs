@@ -1,0 +1,51 @@
+//! Keys that live in one token, in the text form.
+
+use std::collections::BTreeMap;
+
+use limen_wire::ids::{KeyId, NodeId, Protocol, Scheme};
+use serde::Deserialize;
+
+use super::{invalid, name};
+use crate::charter::held::HeldKey;
+use crate::charter::{CharterError, Node};
+
+/// Most such keys of a charter.
+const MAX_KEYS: usize = 256;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileHeldKey {
+    id: String,
+    node: String,
+    scheme: Scheme,
+    /// Written out, so that whoever signs the charter has read it.
+    #[serde(default)]
+    outside_the_promise: bool,
+}
+
+pub(super) fn read(raw: Vec<FileHeldKey>, nodes: &[Node]) -> Result<BTreeMap<KeyId, HeldKey>, CharterError> {
+    if raw.len() > MAX_KEYS {
+        return Err(invalid("hsm_keys", format!("{} keys, at most {MAX_KEYS} are possible", raw.len())));
+    }
+    let mut keys = BTreeMap::new();
+    for raw in raw {
+        let place = format!("hsm key {:?}", raw.id);
+        let (id, node) = (name(&place, KeyId::new(raw.id))?, name(&place, NodeId::new(raw.node))?);
+        if !raw.outside_the_promise {
+            let reason = "the key lives in one token, and whoever holds that or its signer signs alone: write \
+                          `outside_the_promise = true` if that is meant";
+            return Err(invalid(place, reason));
+        }
+        if !nodes.iter().any(|known| known.id == node) {
+            return Err(invalid(place, format!("there is no signer node {node}")));
+        }
+        if !Protocol::Hsm.supports(raw.scheme) {
+            return Err(invalid(place, format!("no token makes {} signatures", raw.scheme)));
+        }
+        let key = HeldKey { id: id.clone(), node, scheme: raw.scheme };
+        if keys.insert(id, key).is_some() {
+            return Err(invalid(place, "named twice"));
+        }
+    }
+    Ok(keys)
+}
