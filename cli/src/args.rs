@@ -10,7 +10,7 @@ mod stop;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use limen_wire::ids::{IntentId, KeyId, Protocol, Scheme};
+use limen_wire::ids::{IntentId, KeyId, NodeId, Protocol, Scheme};
 
 use crate::dev::DevCommand;
 
@@ -194,16 +194,21 @@ pub(crate) enum KeyCommand {
         #[arg(long, default_value = "m")]
         path: String,
     },
-    /// Order a key from all signers that this client knows
+    /// Order a key from all signers that this client knows, or from one whose token is to hold it alone
+    #[command(alias = "generate")]
     Create {
         /// Name of the key, never used before
         key: KeyId,
         /// ecdsa-secp256k1, eddsa-ed25519 or schnorr-bip340
         #[arg(long, default_value = "ecdsa-secp256k1")]
         scheme: Scheme,
-        /// dkls23, cggmp24 or frost; by the scheme if not given
+        /// dkls23, cggmp24 or frost; by the scheme if not given. hsm makes a key that lives in one signer's token, OUTSIDE THE
+        /// CLUSTER'S PROMISE: charter and configuration must name it under [[hsm_keys]]
         #[arg(long)]
         protocol: Option<Protocol>,
+        /// With --protocol hsm: the signer whose token is to hold the key
+        #[arg(long)]
+        node: Option<NodeId>,
         /// How many signers must take part; min_signers_required of the configuration if not given
         #[arg(long)]
         required: Option<u16>,

@@ -8,7 +8,7 @@ mod encode;
 mod verify;
 
 use limen_chain::{AddressError, DecodeError, DeriveError};
-use limen_wire::ids::{ClusterId, NodeId};
+use limen_wire::ids::{ClusterId, KeyId, NodeId};
 use limen_wire::intent::IntentError;
 use limen_wire::pb;
 use limen_wire::statement::StatementError;
@@ -60,6 +60,15 @@ pub enum ReceiptError {
     /// Not a receipt, or of another version.
     #[error("reading the receipt: it does not begin as a receipt of version {VERSION} does")]
     NotAReceipt,
+    /// A key in one token that was not pinned as one, or the reverse.
+    #[error(
+        "verifying the receipt: key {key} is in one token by its statement and not by what is pinned, or the reverse; pin such a key \
+         under [[hsm_keys]] with its signer, as `limen charter trust` writes it, if the charter marks it"
+    )]
+    OutsideThePromise {
+        /// Which key.
+        key: KeyId,
+    },
     /// Not in its one encoding.
     #[error("reading the receipt: {0}")]
     Malformed(#[from] Malformed),

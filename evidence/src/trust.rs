@@ -18,7 +18,7 @@
 
 use std::collections::BTreeMap;
 
-use limen_wire::ids::{ClusterId, IdError, NodeId};
+use limen_wire::ids::{ClusterId, IdError, KeyId, NodeId};
 use limen_wire::keys::{KeyError, PublicKey};
 use serde::Deserialize;
 
@@ -76,6 +76,8 @@ pub struct Trust {
     cluster: ClusterId,
     nodes: BTreeMap<NodeId, PublicKey>,
     committee: Committee,
+    /// Keys that live in one token, by their signer.
+    hsm_keys: BTreeMap<KeyId, NodeId>,
 }
 
 #[derive(Deserialize)]
@@ -85,6 +87,15 @@ struct File {
     cluster: String,
     committee: FileCommittee,
     nodes: Vec<FileNode>,
+    #[serde(default)]
+    hsm_keys: Vec<FileHsmKey>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileHsmKey {
+    id: String,
+    node: String,
 }
 
 #[derive(Deserialize)]
@@ -124,7 +135,19 @@ impl Trust {
             members.push((node, *key));
         }
         let committee = Committee::new(&cluster, members, quorum, max_corrupt)?;
-        Ok(Self { cluster, nodes: pinned, committee })
+        Ok(Self { cluster, nodes: pinned, committee, hsm_keys: BTreeMap::new() })
+    }
+
+    /// Believes these keys, which live in one token each, by the word of that one signer. Every signer could state such a key of
+    /// any name, so receipts of no others are taken.
+    #[must_use]
+    pub fn with_hsm_keys(self, keys: impl IntoIterator<Item = (KeyId, NodeId)>) -> Self {
+        Self { hsm_keys: keys.into_iter().collect(), ..self }
+    }
+
+    /// The signer whose token holds this key.
+    pub fn hsm_key(&self, key: &KeyId) -> Option<&NodeId> {
+        self.hsm_keys.get(key)
     }
 
     /// Reads a trust file.
@@ -144,7 +167,9 @@ impl Trust {
         }
         let FileCommittee { members, quorum, max_corrupt } = file.committee;
         let members: Result<Vec<NodeId>, IdError> = members.into_iter().map(NodeId::new).collect();
-        Self::new(ClusterId::new(file.cluster)?, nodes, members?, quorum, max_corrupt)
+        let trust = Self::new(ClusterId::new(file.cluster)?, nodes, members?, quorum, max_corrupt)?;
+        let keys = file.hsm_keys.into_iter().map(|key| Ok((KeyId::new(key.id)?, NodeId::new(key.node)?)));
+        Ok(trust.with_hsm_keys(keys.collect::<Result<Vec<_>, IdError>>()?))
     }
 
     /// The file that [`Trust::from_toml`] reads.
@@ -159,6 +184,9 @@ impl Trust {
         );
         for (node, key) in &self.nodes {
             text.push_str(&format!("\n[[nodes]]\nid = \"{node}\"\npublic_key = \"{key}\"\n"));
+        }
+        for (key, node) in &self.hsm_keys {
+            text.push_str(&format!("\n[[hsm_keys]]\nid = \"{key}\"\nnode = \"{node}\"\n"));
         }
         text
     }

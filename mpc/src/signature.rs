@@ -180,3 +180,6 @@ fn verify_ecdsa(key: &[u8; 33], digest: &[u8; 32], (r, s): (&[u8; 32], &[u8; 32]
     let verifies = key.verify_prehash(digest, &signature).is_ok();
     Err(if verifies { VerifyError::WrongRecoveryId } else { VerifyError::Invalid })
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,7 +187,7 @@ struct Run {
 /// The only place where a share signs: it takes the permission and uses it up.
 async fn run_session(shared: &Arc<Shared>, token: SignToken, run: Run) -> Result<pb::SignatureResult, Refusal> {
     if run.share.is_in_token() {
-        return sign_in_token(shared, &token, run).await;
+        return sign_in_token(shared, token, run).await;
     }
     let share = shared.vault.to_sign(&run.share, &token).map_err(|error| error.to_api())?;
     let (mode, input) = match (run.nonces.as_slice(), run.presignature) {

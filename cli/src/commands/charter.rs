@@ -79,7 +79,8 @@ fn trust(file: &Path, output: Output) -> Result<()> {
     let nodes = charter.machines().map(|machine| (machine.id.clone(), machine.public_key));
     let (quorum, max_corrupt) = (committee.quorum, committee.max_corrupt);
     let trust = Trust::new(charter.cluster.clone(), nodes, committee.members, quorum, max_corrupt)?;
-    output.raw(&trust.to_toml());
+    let hsm_keys = charter.hsm_keys.values().map(|key| (key.id.clone(), key.node.clone()));
+    output.raw(&trust.with_hsm_keys(hsm_keys).to_toml());
     Ok(())
 }
 

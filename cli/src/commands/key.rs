@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use limen_client::{KeyInfo, NewKey};
 use limen_wire::effects::ChainId;
-use limen_wire::ids::{CommitteeSize, KeyId, Protocol, Scheme};
+use limen_wire::ids::{CommitteeSize, KeyId, NodeId, Protocol, Scheme};
 use limen_wire::statement::KeyStatement;
 use serde_json::{Value, json};
 
@@ -20,8 +20,9 @@ pub(crate) async fn run(session: &Session, command: &KeyCommand) -> Result<()> {
         KeyCommand::List => list(session).await,
         KeyCommand::Show { key } => show(session, key).await,
         KeyCommand::Address { key, chain, path } => address(session, key, chain, path).await,
-        KeyCommand::Create { key, scheme, protocol, required } => {
-            create(session, key, *scheme, *protocol, *required).await
+        KeyCommand::Create { key, scheme, protocol, node, required } => {
+            let order = order(session, key, *scheme, *protocol, (node.as_ref(), *required))?;
+            create(session, &order).await
         }
     }
 }
@@ -48,13 +49,18 @@ fn row(info: &KeyInfo, verified: &Result<KeyStatement, limen_client::Error>) -> 
         info.key_id.to_string(),
         info.state_word().to_owned(),
         words(|key| key.scheme.to_string()),
-        words(|key| key.protocol.to_string()),
+        words(protocol),
         words(|key| key.size.to_string()),
         match verified {
             Ok(_) => "yes, verified here".to_owned(),
             Err(error) => format!("no: {error}"),
         },
     ]
+}
+
+/// A key that one token holds carries its mark wherever its protocol is shown.
+fn protocol(key: &KeyStatement) -> String {
+    if key.protocol.is_threshold() { key.protocol.to_string() } else { format!("{}, OUTSIDE THE PROMISE", key.protocol) }
 }
 
 fn key_json(info: &KeyInfo, verified: Result<&KeyStatement, &limen_client::Error>) -> Value {
@@ -66,6 +72,7 @@ fn key_json(info: &KeyInfo, verified: Result<&KeyStatement, &limen_client::Error
         "refused": refused,
         "scheme": key.map(|key| key.scheme.as_str()),
         "protocol": key.map(|key| key.protocol.as_str()),
+        "outside_the_promise": key.map(|key| !key.protocol.is_threshold()),
         "signers_required": key.map(|key| key.size.signers_required()),
         "signers_total": key.map(|key| key.size.signers_total()),
         "epoch": key.map(|key| key.epoch.0),
@@ -101,13 +108,19 @@ async fn show(session: &Session, key: &KeyId) -> Result<()> {
 }
 
 fn key_text(info: &KeyInfo, key: &KeyStatement) -> String {
+    let alone = match key.nodes.as_slice() {
+        [node] if !key.protocol.is_threshold() => {
+            format!("\nOUTSIDE THE PROMISE: it lives in the token of {node}; whoever holds that token or its signer signs alone")
+        }
+        _ => String::new(),
+    };
     let nodes: Vec<&str> = key.nodes.iter().map(limen_wire::ids::NodeId::as_str).collect();
     format!(
-        "key         {}\nstate       {}\nscheme      {}\nprotocol    {}\nsigners     {} required of {} ({})\nepoch       {}\npublic key  {}\nchain code  {}\nattested by its signers, verified here",
+        "key         {}\nstate       {}\nscheme      {}\nprotocol    {}\nsigners     {} required of {} ({})\nepoch       {}\npublic key  {}\nchain code  {}\nattested by its signers, verified here{alone}",
         key.key_id,
         info.state_word(),
         key.scheme,
-        key.protocol,
+        protocol(key),
         key.size.signers_required(),
         key.size.signers_total(),
         nodes.join(", "),
@@ -127,22 +140,45 @@ async fn address(session: &Session, key: &KeyId, chain: &str, path: &str) -> Res
     session.output.result(&json, || address.to_string())
 }
 
-async fn create(
+fn order(
     session: &Session,
     key: &KeyId,
     scheme: Scheme,
     protocol: Option<Protocol>,
-    required: Option<u16>,
-) -> Result<()> {
+    (node, required): (Option<&NodeId>, Option<u16>),
+) -> Result<NewKey> {
     let protocol = protocol.unwrap_or(match scheme {
         Scheme::EcdsaSecp256k1 => Protocol::Dkls23,
         Scheme::EddsaEd25519 | Scheme::SchnorrBip340 => Protocol::Frost,
     });
-    let nodes: Vec<_> = session.config.nodes.iter().map(|node| node.id.clone()).collect();
-    let total = u16::try_from(nodes.len())?;
-    let size = CommitteeSize::new(required.unwrap_or(session.config.min_signers_required.into()), total)?;
-    let order = NewKey { key_id: key.clone(), scheme, protocol, size, nodes, expires_in: MADE_WITHIN };
-    session.client.create_key(&order).await?;
+    let (size, nodes) = match (protocol.is_threshold(), node) {
+        (true, None) => {
+            let nodes: Vec<_> = session.config.nodes.iter().map(|node| node.id.clone()).collect();
+            let required = required.unwrap_or(session.config.min_signers_required.into());
+            (CommitteeSize::new(required, u16::try_from(nodes.len())?)?, nodes)
+        }
+        (true, Some(_)) => bail!("--node is for --protocol hsm: a {protocol} key is made by all signers"),
+        (false, None) => bail!("--protocol hsm needs --node: the signer whose token is to hold the key"),
+        (false, Some(_)) if required.is_some_and(|required| required != 1) => {
+            bail!("a key in one token needs one signer: leave --required out")
+        }
+        (false, Some(node)) => {
+            // Not first after it was made and its name is used.
+            if !session.config.hsm_keys.iter().any(|known| known.id == *key && known.node == *node) {
+                bail!(
+                    "a key in the token of {node} would be outside the cluster's promise: whoever holds that token or its signer signs \
+                     alone. If that is meant, name it under [[hsm_keys]] in this client's configuration: id = \"{key}\", node = \"{node}\""
+                );
+            }
+            (CommitteeSize::ALONE, vec![node.clone()])
+        }
+    };
+    Ok(NewKey { key_id: key.clone(), scheme, protocol, size, nodes, expires_in: MADE_WITHIN })
+}
+
+async fn create(session: &Session, order: &NewKey) -> Result<()> {
+    let key = &order.key_id;
+    session.client.create_key(order).await?;
     let mut last = String::new();
     let statement = session.client.wait_for_key(key, MADE_WITHIN, |info| {
         if info.progress != last {

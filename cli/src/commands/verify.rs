@@ -110,6 +110,7 @@ fn receipt_json(verified: &Verified, trust: &Trust) -> Value {
         "signers": signature.signers.parties().iter().map(|party| party.as_u8()).collect::<Vec<_>>(),
         "authorizations": verified.authorizations.iter().map(authorization_json).collect::<Vec<_>>(),
         "max_corrupt": verified.max_corrupt,
+        "outside_the_promise": verified.is_outside_the_promise(),
         "max_corrupt_lowered": verified.max_corrupt_is_lowered(),
         "honest_at_least": verified.honest_at_least(),
     })
@@ -154,12 +155,16 @@ fn receipt_text(verified: &Verified, trust: &Trust) -> String {
     lines.push(format!("public key   {}", hex::encode(signature.account_key.as_bytes())));
     lines
         .push(format!("allowed by   {}", names(&mut verified.authorizations.iter().map(|leaf| leaf.node.to_string()))));
-    lines.push(format!(
-        "             of {} participants; with at most {} corrupt, {} of these are honest at least",
-        signature.signers.len(),
-        verified.max_corrupt,
-        verified.honest_at_least()
-    ));
+    lines.push(if verified.is_outside_the_promise() {
+        "             ALONE: the key lives in one token, OUTSIDE THE CLUSTER'S PROMISE; its signer's word is all there is".to_owned()
+    } else {
+        format!(
+            "             of {} participants; with at most {} corrupt, {} of these are honest at least",
+            signature.signers.len(),
+            verified.max_corrupt,
+            verified.honest_at_least()
+        )
+    });
     if verified.max_corrupt_is_lowered() {
         let usual = key.size.signers_required().saturating_sub(1);
         lines.push(format!(

@@ -101,6 +101,7 @@ fn client(state: &State, charter: &Charter) -> Result<ClientConfig> {
                 address: Some(node.address.clone()),
             })
             .collect(),
+        hsm_keys: Vec::new(),
         chains: [(format!("eip155:{CHAIN_NUMBER}"), chain)].into(),
     })
 }

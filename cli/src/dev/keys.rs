@@ -33,7 +33,7 @@ impl Vault {
     pub(crate) fn key_names(self, protocol: Protocol) -> Vec<String> {
         match protocol {
             Protocol::Cggmp24 => names(&format!("{}-{protocol}", self.as_str())),
-            Protocol::Dkls23 | Protocol::Frost => names(self.as_str()),
+            Protocol::Dkls23 | Protocol::Frost | Protocol::Hsm => names(self.as_str()),
         }
     }
 }

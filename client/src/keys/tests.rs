@@ -139,3 +139,30 @@ fn addresses_are_spelled_by_the_chain() {
 fn hardened_steps_do_not_exist() {
     assert!(matches!(child_public_key(&statement(), &[1 << 31]).unwrap_err(), Untrue::Derive(_)));
 }
+
+/// Every signer could state such a key, of any name: its owner's word is needed.
+#[test]
+fn a_key_in_one_token_is_believed_where_its_owner_names_it() {
+    let alone = KeyStatement {
+        protocol: Protocol::Hsm,
+        size: CommitteeSize::ALONE,
+        nodes: vec![node(1)],
+        chain_code: [0; 32],
+        ..statement()
+    };
+    let key = KeyId::new("treasury").unwrap();
+    let error = admit(&signed_by(&alone, &[1])).unwrap_err();
+    assert!(matches!(error, Untrue::OutsideThePromise { .. }), "{error}");
+    assert!(error.to_string().contains("signs alone"), "{error}");
+    let named = |index| {
+        let mut directory = directory();
+        directory.trust.hsm_keys.insert(key.clone(), node(index));
+        directory
+    };
+    assert_eq!(named(1).admit(&key, &signed_by(&alone, &[1])).unwrap(), alone);
+    assert!(matches!(named(2).admit(&key, &signed_by(&alone, &[1])), Err(Untrue::OutsideThePromise { .. })));
+    let threshold = named(1).admit(&key, &signed_by(&statement(), &[1, 2]));
+    assert!(matches!(threshold, Err(Untrue::OtherKey { what: "protocol", .. })), "{threshold:?}");
+    assert!(child_public_key(&alone, &[1]).is_err(), "it has no children");
+    assert_eq!(child_public_key(&alone, &[]).unwrap(), alone.public_key);
+}

@@ -21,7 +21,9 @@ use crate::store::NoteKind;
 pub(super) fn trust(charter: &Charter) -> Result<Trust, TrustError> {
     let committee = charter.log_committee();
     let nodes = charter.machines().map(|machine| (machine.id.clone(), machine.public_key));
+    let hsm_keys = charter.hsm_keys.values().map(|key| (key.id.clone(), key.node.clone()));
     Trust::new(charter.cluster.clone(), nodes, committee.members, committee.quorum, committee.max_corrupt)
+        .map(|trust| trust.with_hsm_keys(hsm_keys))
 }
 
 fn not_ready(why: &str) -> ApiError {

@@ -60,8 +60,16 @@ impl Verified {
     pub const fn max_corrupt_is_lowered(&self) -> bool {
         self.max_corrupt < self.key.size.signers_required().saturating_sub(1)
     }
+    /// Whether the key lives in one token: then whoever held that or its signer could sign alone.
+    pub const fn is_outside_the_promise(&self) -> bool {
+        !self.key.protocol.is_threshold()
+    }
     /// How many of the authorizations are by honest signers at least, while no more than `f` are corrupt.
+    /// None of a key that lives in one token: its one signer was believed.
     pub fn honest_at_least(&self) -> usize {
+        if self.is_outside_the_promise() {
+            return 0;
+        }
         self.authorizations.len().saturating_sub(usize::from(self.max_corrupt))
     }
 }
@@ -154,6 +162,10 @@ impl Receipt {
         }
         if key.key_id != signature.key {
             return differ("key");
+        }
+        let alone = trust.hsm_key(&key.key_id);
+        if key.protocol.is_threshold() == alone.is_some() || alone.is_some_and(|node| key.nodes != [node.clone()]) {
+            return Err(ReceiptError::OutsideThePromise { key: key.key_id });
         }
         if key.epoch != signature.epoch {
             return differ("epoch");

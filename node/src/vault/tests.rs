@@ -1,5 +1,5 @@
-use limen_hsm::{Anchor, DangerSoftware, Description};
-use limen_wire::ids::{Epoch, KekId};
+use limen_hsm::{Anchor, DangerSoftware, Description, HeldKind, HeldPublic};
+use limen_wire::ids::{Epoch, HeldId, KekId};
 use zeroize::Zeroizing;
 
 use super::sealed::{Place, open, rewrap, seal};
@@ -159,6 +159,12 @@ impl Provider for Away {
         random(count: usize) -> Zeroizing<Vec<u8>>;
         anchor_read() -> Option<Anchor>;
         anchor_advance(to: &Anchor) -> ();
+        held_kinds() -> Vec<HeldKind>;
+        create_held(name: &HeldId, kind: HeldKind) -> HeldPublic;
+        held(name: &HeldId) -> HeldPublic;
+        held_names() -> Vec<HeldId>;
+        sign_held(name: &HeldId, kind: HeldKind, input: &[u8]) -> [u8; 64];
+        destroy_held(name: &HeldId) -> ();
     }
 }
 

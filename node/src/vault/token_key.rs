@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use limen_hsm::held::{check_input, proof_input};
-use limen_hsm::{HeldKind, HeldPublic, HsmError, Kind, Provider};
+use limen_hsm::{HeldKind, HeldPublic, HsmError, Kind};
 use limen_mpc::{KeyPublic, Point, SignInput, Signature};
 use limen_wire::ids::{
     ClusterId, CommitteeSize, Epoch, HeldId, IntentId, KeyId, NodeId, PartyIndex, Scheme, tagged_hash,

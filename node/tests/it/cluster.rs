@@ -131,7 +131,17 @@ impl Cluster {
 
     /// With a bridge at each signer's socket.
     pub(crate) async fn start_behind_bridges(total: usize, required: u32, serve: impl Fn(&Path)) -> Self {
-        let (mut cluster, listeners) = Self::prepared(total, required, ["", ""], String::new()).await;
+        Self::start_behind_bridges_under(total, required, String::new(), serve).await
+    }
+
+    /// The same with more in the charter.
+    pub(crate) async fn start_behind_bridges_under(
+        total: usize,
+        required: u32,
+        more: String,
+        serve: impl Fn(&Path),
+    ) -> Self {
+        let (mut cluster, listeners) = Self::prepared(total, required, ["", ""], more).await;
         cluster.bridged = true;
         (0..total).for_each(|index| serve(&cluster.socket(index)));
         cluster.begin(listeners, Arc::new(SystemClock)).await

@@ -15,6 +15,7 @@ mod doors;
 mod drift;
 mod evidence;
 mod failures;
+mod held;
 mod identity;
 mod ledger;
 mod people;

@@ -8,13 +8,13 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use limen_hsm::bridge::{frame, messages};
-use limen_hsm::{Anchor, DangerSoftware, Description, HsmError, Kind, Provider};
+use limen_hsm::{Anchor, DangerSoftware, Description, HeldKind, HeldPublic, HsmError, Kind, Provider};
 use limen_node::clock::{SystemClock, Uptime};
 use limen_node::config::Config;
 use limen_node::node::{self, Act};
 use limen_node::store::{Options, Store};
 use limen_node::vault::{Rotated, Vault, VaultError};
-use limen_wire::ids::{KekId, KeyId, Protocol, Scheme};
+use limen_wire::ids::{HeldId, KekId, KeyId, Protocol, Scheme};
 use limen_wire::keys::PublicKey;
 use limen_wire::pb;
 use zeroize::Zeroizing;
@@ -37,6 +37,14 @@ pub(crate) enum Mode {
     Silent,
     /// Another one is in its place.
     Another,
+    /// Signs by held keys with the greater S.
+    HighS,
+    /// Signs something else than it is given.
+    SignsOther,
+    /// Answers with 64 bytes that are no signature.
+    SignsNothing,
+    /// Shows another key under each name of a held one.
+    ShowsOther,
 }
 
 /// A device behind a socket.
@@ -46,7 +54,7 @@ pub(crate) struct Device {
     mode: Mutex<Mode>,
     told: Condvar,
     /// Calls that it answers before it goes away.
-    left: AtomicU64,
+    pub(crate) left: AtomicU64,
     /// What it was asked to open.
     opened: AtomicU64,
 }
@@ -129,6 +137,34 @@ impl Provider for Device {
         random(count: usize) -> Zeroizing<Vec<u8>>;
         anchor_read() -> Option<Anchor>;
         anchor_advance(to: &Anchor) -> ();
+        held_kinds() -> Vec<HeldKind>;
+        create_held(name: &HeldId, kind: HeldKind) -> HeldPublic;
+        held_names() -> Vec<HeldId>;
+        destroy_held(name: &HeldId) -> ();
+    }
+
+    fn held(&self, name: &HeldId) -> Result<HeldPublic, HsmError> {
+        let key = self.software.held(name)?;
+        if self.check()? != Mode::ShowsOther {
+            return Ok(key);
+        }
+        let other = HeldId::new(format!("{}.other", key.kind())).unwrap();
+        self.software.create_held(&other, key.kind()).or_else(|_| self.software.held(&other))
+    }
+
+    fn sign_held(&self, name: &HeldId, kind: HeldKind, input: &[u8]) -> Result<[u8; 64], HsmError> {
+        let by = |input: &[u8]| self.software.sign_held(name, kind, input);
+        match self.check()? {
+            Mode::SignsNothing => Ok([7; 64]),
+            Mode::SignsOther => by(&[9; 32]),
+            Mode::HighS => {
+                let low = k256::ecdsa::Signature::from_slice(&by(input)?).unwrap();
+                let high = k256::ecdsa::Signature::from_scalars(*low.r(), -*low.s()).unwrap();
+                assert!(high.normalize_s().is_some(), "it is the greater one");
+                Ok(high.to_bytes().into())
+            }
+            _ => by(input),
+        }
     }
 
     fn unseal(&self, kek: &KekId, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, HsmError> {

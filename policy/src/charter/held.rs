@@ -93,3 +93,6 @@ impl Charter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

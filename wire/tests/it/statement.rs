@@ -71,3 +71,42 @@ fn neither_outsiders_nor_repetition_count() {
     let good = signed_by(&statement(), &[1, 2]);
     assert!(matches!(KeyStatement::from_attestation(&good, &unpinned), Err(StatementError::NotPinned { .. })));
 }
+
+/// A key in one token: one member, one signature, no children; and nothing in between.
+#[test]
+fn a_key_in_one_token_has_one_member_and_no_children() {
+    let alone = KeyStatement {
+        protocol: Protocol::Hsm,
+        size: CommitteeSize::ALONE,
+        nodes: vec![node(1)],
+        chain_code: [0; 32],
+        ..statement()
+    };
+    assert_eq!(KeyStatement::from_certificate(&signed_by(&alone, &[1]), &pinned).unwrap(), alone);
+    let refused = [
+        KeyStatement { chain_code: [8; 32], ..alone.clone() },
+        KeyStatement { protocol: Protocol::Dkls23, ..alone.clone() },
+        KeyStatement { protocol: Protocol::Hsm, ..statement() },
+        KeyStatement { size: CommitteeSize::new(2, 2).unwrap(), ..alone.clone() },
+    ];
+    for other in refused {
+        let signed = signed_by(&other, &[1]);
+        assert!(KeyStatement::decode(&signed).is_err(), "{other:?}");
+        assert!(KeyStatement::from_certificate(&signed, &pinned).is_err());
+    }
+}
+
+#[test]
+fn one_signer_is_a_committee_of_a_token_alone() {
+    assert_eq!(CommitteeSize::of(Protocol::Hsm, 1, 1).unwrap(), CommitteeSize::ALONE);
+    for (required, total) in [(1, 2), (2, 2), (0, 1), (1, 0)] {
+        assert!(CommitteeSize::of(Protocol::Hsm, required, total).is_err(), "{required} of {total}");
+    }
+    for protocol in [Protocol::Dkls23, Protocol::Cggmp24, Protocol::Frost] {
+        assert!(CommitteeSize::of(protocol, 1, 1).is_err());
+        assert!(protocol.is_threshold());
+    }
+    assert!(CommitteeSize::new(1, 1).is_err());
+    assert!(!Protocol::Hsm.supports(Scheme::SchnorrBip340));
+    assert_eq!("hsm".parse::<Protocol>().unwrap(), Protocol::Hsm);
+}

@@ -9,6 +9,7 @@ use limen_policy::charter::vault::Tier;
 use limen_policy::decide::Requirement;
 use limen_wire::approval::{Approval, Verdict};
 use limen_wire::effects::{Address, AllowanceChange, Amount, Asset, Effect};
+use limen_wire::ids::NodeId;
 
 use super::case::Case;
 
@@ -79,6 +80,9 @@ impl Card {
         let vault = case.charter.vaults.of_key(&intent.key_id);
         let vault = vault.map_or_else(String::new, |vault| format!(", vault {} ({})", vault.id, tier(vault.tier)));
         self.say("key", format!("{} m{path}{vault}", intent.key_id));
+        if let Some(key) = case.charter.hsm_keys.get(&intent.key_id) {
+            self.alarm("", outside_the_promise(&key.node));
+        }
         self.say("account", grouped(&case.effects.account));
         let nonce = case.effects.nonce.map_or_else(String::new, |nonce| format!(", number {nonce}"));
         self.say("on", format!("{}{nonce}", case.effects.chain));
@@ -202,6 +206,14 @@ impl Card {
         };
         self.say(label, text);
     }
+}
+
+/// What an approver must know of a key that lives in one token.
+fn outside_the_promise(node: &NodeId) -> String {
+    format!(
+        "OUTSIDE THE PROMISE: this key lives in one token, at {node}; whoever holds that token or its signer signs alone, \
+         whatever anybody approves"
+    )
 }
 
 /// Why this person's approval adds nothing to what a rule asks for.

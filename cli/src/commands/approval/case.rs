@@ -90,6 +90,7 @@ fn certificate(envelope: &pb::Envelope, charter: &Charter, intent: &Intent) -> R
         let (found, cluster) = (&statement.key_id, &statement.cluster);
         bail!("it is for key {found} of cluster {cluster}, the intent for {} of {}", intent.key_id, intent.cluster);
     }
+    charter.check_held(&statement.key_id, statement.protocol, statement.scheme, &statement.nodes)?;
     Ok(statement)
 }
 

@@ -86,7 +86,8 @@ impl History {
         let statement =
             |certificate| KeyStatement::from_certificate(certificate, &|node: &NodeId| charter.node_key(node));
         let held = certificates.filter_map(|certificate| statement(certificate).ok());
-        held.filter(|key| key.cluster == charter.cluster).map(|key| (key.key_id.clone(), key)).collect()
+        let marked = |key: &KeyStatement| charter.check_held(&key.key_id, key.protocol, key.scheme, &key.nodes).is_ok();
+        held.filter(|key| key.cluster == charter.cluster && marked(key)).map(|key| (key.key_id.clone(), key)).collect()
     }
 }
 

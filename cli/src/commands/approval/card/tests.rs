@@ -17,6 +17,12 @@ fn text_from_outside_cannot_move_hide_or_reorder() {
 }
 
 #[test]
+fn a_key_in_one_token_is_marked() {
+    let text = super::outside_the_promise(&"signer-1".parse().unwrap());
+    assert!(text.contains("OUTSIDE THE PROMISE") && text.contains("signer-1") && text.contains("alone"), "{text}");
+}
+
+#[test]
 fn spans_are_short() {
     assert_eq!(span(0), "0 s");
     assert_eq!(span(59), "59 s");
