@@ -9,6 +9,7 @@ mod deciding;
 mod doctor;
 mod freezes;
 mod handover;
+mod held;
 mod insider;
 mod memory;
 pub(crate) mod needles;

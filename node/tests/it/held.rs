@@ -289,6 +289,7 @@ async fn a_key_that_a_later_charter_does_not_mark_signs_no_more() {
     let hot = ("tier = \"cold\"", "tier = \"hot\"");
     let hot = version(&cluster, &[unmarked.hash], 4, &[(&words, ""), (&coins, ""), hot]);
     take(&cluster, 0, &hot.envelope).await.unwrap();
+    stands(&cluster, hot.hash, pb::CharterState::Waiting).await;
     clock.run_for(HOUR_MS);
     stands(&cluster, hot.hash, pb::CharterState::InForce).await;
     let answer = sign(&cluster, &transfer(&cluster, "coins", 1).1).await;

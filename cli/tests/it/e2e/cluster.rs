@@ -101,9 +101,23 @@ impl Cluster {
         Self::make(signers, required, edit, witnesses).await
     }
 
+    /// With a token and a bridge under each signer, under an edited charter. The client's configuration gets these lines more.
+    pub(crate) async fn start_on_tokens(edit: impl FnOnce(&str) -> String, client: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        prepare_with(folder.path(), 3, 2, &["--hsm"]);
+        let path = folder.path().join("client.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text + client).unwrap();
+        Self::make_in(folder, |text| edit(&plain(text)), 0, true).await
+    }
+
     async fn make(signers: u16, required: u16, edit: impl FnOnce(&str) -> String, witnesses: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         prepare(folder.path(), signers, required);
+        Self::make_in(folder, edit, witnesses, false).await
+    }
+
+    async fn make_in(folder: TempDir, edit: impl FnOnce(&str) -> String, witnesses: usize, on_tokens: bool) -> Self {
         let charter = folder.path().join("charter.toml");
         let text = std::fs::read_to_string(&charter).unwrap();
         std::fs::write(&charter, edit(&text)).unwrap();
@@ -111,6 +125,9 @@ impl Cluster {
         let patient = Retry { deadline: PATIENCE, ..Retry::default() };
         let client = Client::connect(&config).unwrap().with_retry(patient);
         let mut cluster = Self { folder, witnesses, running: BTreeMap::new(), client, config };
+        for index in (1..=cluster.config.nodes.len()).filter(|_| on_tokens) {
+            cluster.start_bridge(index);
+        }
         cluster.start_all();
         cluster.wait_linked().await;
         cluster
@@ -133,14 +150,27 @@ impl Cluster {
         self.names().iter().filter(|name| *name != other).for_each(|name| self.start_one(name));
     }
 
+    /// The bridge of a signer, by the name `SIGNER-hsm`.
+    pub(crate) fn start_bridge(&mut self, index: usize) {
+        let name = signer(index);
+        let folder = self.path().join(&name).join("hsm");
+        let command = ("limen-hsm-bridge", folder.join("bridge.toml"));
+        self.spawn(&format!("{name}-hsm"), command, &[("SOFTHSM2_CONF", folder.join("softhsm2.conf"))]);
+    }
+
     pub(crate) fn start_one(&mut self, name: &str) {
         let program = if name == COORDINATOR { "limen-coordinator" } else { "limen-node" };
+        self.spawn(name, (program, self.path().join(name).join("config.toml")), &[]);
+    }
+
+    fn spawn(&mut self, name: &str, (program, config): (&str, PathBuf), environment: &[(&str, PathBuf)]) {
         let logs = self.path().join("logs");
         std::fs::create_dir_all(&logs).unwrap();
         let log = File::options().create(true).append(true).open(logs.join(format!("{name}.log"))).unwrap();
         let child = Command::new(binaries().join(program))
             .arg("--config")
-            .arg(self.path().join(name).join("config.toml"))
+            .arg(config)
+            .envs(environment.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -293,10 +323,15 @@ pub(crate) fn message_of(client: &Client, key: &KeyId, text: &str) -> SignedInte
 
 /// The files of a cluster, nothing started.
 pub(crate) fn prepare(folder: &Path, signers: u16, required: u16) {
+    prepare_with(folder, signers, required, &[]);
+}
+
+fn prepare_with(folder: &Path, signers: u16, required: u16, more: &[&str]) {
     let status = Command::new(env!("CARGO_BIN_EXE_limen"))
         .args(["dev", "up", "--prepare-only", "--danger-trace-partials", "--dir"])
         .arg(folder)
         .args(["--signers", &signers.to_string(), "--required", &required.to_string()])
+        .args(more)
         .stdout(Stdio::null())
         .status()
         .unwrap();

@@ -1,0 +1,119 @@
+//! A key that lives in one signer's SoftHSM2 token, through the real bridge, signer and coordinator, by the commands that people use.
+
+use std::process::{Command, Output};
+
+use limen_client::NewKey;
+use limen_evidence::receipt::Receipt;
+use limen_evidence::trust::Trust;
+use limen_wire::ids::{CommitteeSize, KeyId, Protocol, Scheme};
+use serde_json::Value;
+
+use super::cluster::{Cluster, signer};
+use super::receipts::{receipt, sign};
+
+const MARKS: &str = "
+[[vaults]]
+id = \"deep\"
+tier = \"cold\"
+keys = [\"coins\", \"words\"]
+
+[[hsm_keys]]
+id = \"coins\"
+node = \"signer-2\"
+scheme = \"ecdsa-secp256k1\"
+outside_the_promise = true
+
+[[hsm_keys]]
+id = \"words\"
+node = \"signer-2\"
+scheme = \"eddsa-ed25519\"
+outside_the_promise = true
+";
+
+fn limen(cluster: &Cluster, args: &[&str]) -> Output {
+    let config = cluster.path().join("client.toml");
+    Command::new(env!("CARGO_BIN_EXE_limen")).arg("--config").arg(config).args(args).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn refused(cluster: &Cluster, args: &[&str], words: &str) {
+    let output = limen(cluster, args);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && error.contains(words), "{args:?}: {words:?} is missing in {error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_in_one_token_signs_is_marked_everywhere_and_comes_back_with_its_token() {
+    if limen_hsm::conformance::softhsm().is_none() {
+        return;
+    }
+    let named = "\n[[hsm_keys]]\nid = \"coins\"\nnode = \"signer-2\"\n";
+    let mut cluster = Cluster::start_on_tokens(|text| text.to_owned() + MARKS, named).await;
+    orders_are_refused(&cluster).await;
+
+    let made = said(&limen(&cluster, &["key", "create", "coins", "--protocol", "hsm", "--node", "signer-2"]));
+    for words in
+        ["OUTSIDE THE PROMISE", "1 required of 1 (signer-2)", "whoever holds that token or its signer signs alone"]
+    {
+        assert!(made.contains(words), "{made}");
+    }
+    assert!(said(&limen(&cluster, &["key", "list"])).contains("hsm, OUTSIDE THE PROMISE"));
+    let shown: Value =
+        serde_json::from_str(&said(&limen(&cluster, &["--output", "json", "key", "show", "coins"]))).unwrap();
+    assert_eq!((&shown["protocol"], &shown["outside_the_promise"]), (&"hsm".into(), &true.into()));
+    refused(&cluster, &["key", "address", "coins", "--path", "m/1"], "has no chain code");
+
+    // The client verifies what it is given under the key that the signer states.
+    let key = KeyId::new("coins").unwrap();
+    let first = sign(&cluster, &key, "first").await;
+    let bytes = receipt(&cluster, first).await;
+    let charter = cluster.path().join("charter.toml");
+    let trust = said(&limen(&cluster, &["charter", "trust", charter.to_str().unwrap()]));
+    let trust = Trust::from_toml(&trust).unwrap();
+    let verified = Receipt::decode(&bytes).unwrap().verify(&trust).unwrap();
+    assert!(verified.is_outside_the_promise());
+    assert_eq!((verified.authorizations.len(), verified.honest_at_least()), (1, 0));
+    let unnamed = trust.with_hsm_keys([]);
+    let error = Receipt::decode(&bytes).unwrap().verify(&unnamed).unwrap_err();
+    assert!(error.to_string().contains("in one token"), "{error}");
+
+    // Without its token the key waits, and goes on by itself.
+    let bridge = format!("{}-hsm", signer(2));
+    cluster.kill(&bridge);
+    let waiting = cluster.message(&key, "second");
+    cluster.client.submit(&waiting).await.unwrap();
+    let stands = |request: &limen_client::Request| {
+        request.error.as_ref().is_some_and(|error| error.message.contains("bridge_unreachable"))
+    };
+    cluster.until(waiting.id(), stands).await;
+    cluster.start_bridge(2);
+    cluster.in_state(waiting.id(), limen_client::RequestState::Signed).await;
+    receipt(&cluster, waiting.id()).await;
+}
+
+/// By the client that knows better, and by the cluster where it does not.
+async fn orders_are_refused(cluster: &Cluster) {
+    let create = ["key", "create", "coins", "--protocol", "hsm"];
+    refused(cluster, &create, "needs --node");
+    refused(cluster, &[&create[..], &["--node", "signer-1"]].concat(), "[[hsm_keys]]");
+    refused(cluster, &[&create[..], &["--node", "signer-2", "--required", "2"]].concat(), "needs one signer");
+    let words = ["key", "create", "words", "--scheme", "eddsa-ed25519", "--protocol", "hsm", "--node", "signer-2"];
+    refused(cluster, &words, "outside the cluster's promise");
+    refused(cluster, &["key", "create", "other", "--node", "signer-2"], "--node is for --protocol hsm");
+    // A threshold key has not the name of one in a token.
+    refused(cluster, &["key", "create", "coins"], "hsm_key_refused");
+    let order = NewKey {
+        key_id: KeyId::new("unmarked").unwrap(),
+        scheme: Scheme::EcdsaSecp256k1,
+        protocol: Protocol::Hsm,
+        size: CommitteeSize::ALONE,
+        nodes: vec![signer(2).parse().unwrap()],
+        expires_in: std::time::Duration::from_secs(60),
+    };
+    let error = cluster.client.create_key(&order).await.unwrap_err();
+    assert!(error.to_string().contains("hsm_key_refused"), "{error}");
+}
