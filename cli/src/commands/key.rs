@@ -60,7 +60,11 @@ fn row(info: &KeyInfo, verified: &Result<KeyStatement, limen_client::Error>) -> 
 
 /// A key that one token holds carries its mark wherever its protocol is shown.
 fn protocol(key: &KeyStatement) -> String {
-    if key.protocol.is_threshold() { key.protocol.to_string() } else { format!("{}, OUTSIDE THE PROMISE", key.protocol) }
+    if key.protocol.is_threshold() {
+        key.protocol.to_string()
+    } else {
+        format!("{}, OUTSIDE THE PROMISE", key.protocol)
+    }
 }
 
 fn key_json(info: &KeyInfo, verified: Result<&KeyStatement, &limen_client::Error>) -> Value {
@@ -110,7 +114,9 @@ async fn show(session: &Session, key: &KeyId) -> Result<()> {
 fn key_text(info: &KeyInfo, key: &KeyStatement) -> String {
     let alone = match key.nodes.as_slice() {
         [node] if !key.protocol.is_threshold() => {
-            format!("\nOUTSIDE THE PROMISE: it lives in the token of {node}; whoever holds that token or its signer signs alone")
+            format!(
+                "\nOUTSIDE THE PROMISE: it lives in the token of {node}; whoever holds that token or its signer signs alone"
+            )
         }
         _ => String::new(),
     };

@@ -40,7 +40,12 @@ fn signed_by(statement: &KeyStatement, signers: &[u8]) -> pb::Envelope {
 
 fn directory() -> KeyDirectory {
     let nodes = (1..=3).map(|index| (node(index), node_key(index).public_key())).collect();
-    KeyDirectory::new(KeyTrust { cluster: ClusterId::new("test").unwrap(), nodes, min_signers_required: 2, hsm_keys: BTreeMap::new() })
+    KeyDirectory::new(KeyTrust {
+        cluster: ClusterId::new("test").unwrap(),
+        nodes,
+        min_signers_required: 2,
+        hsm_keys: BTreeMap::new(),
+    })
 }
 
 fn admit(certificate: &pb::Envelope) -> Result<KeyStatement, Untrue> {
@@ -95,7 +100,12 @@ fn a_certificate_of_another_key_or_cluster_is_refused() {
 #[test]
 fn a_key_that_fewer_signers_can_use_is_refused() {
     let nodes = (1..=3).map(|index| (node(index), node_key(index).public_key())).collect();
-    let trust = KeyTrust { cluster: ClusterId::new("test").unwrap(), nodes, min_signers_required: 3, hsm_keys: BTreeMap::new() };
+    let trust = KeyTrust {
+        cluster: ClusterId::new("test").unwrap(),
+        nodes,
+        min_signers_required: 3,
+        hsm_keys: BTreeMap::new(),
+    };
     let error = KeyDirectory::new(trust).admit(&statement().key_id, &signed_by(&statement(), &[1, 2, 3])).unwrap_err();
     assert!(matches!(error, Untrue::TooFewRequired { found: 2, least: 3, .. }));
 }

@@ -54,12 +54,10 @@ fn child_key(key: &KeyStatement, path: &[u32]) -> Result<Point, ApiError> {
     let broken = |why: String| ApiError::new(Code::Internal, format!("the certified key {}: {why}", key.key_id));
     let root = Point::of_key(key.scheme, &key.public_key).map_err(|error| broken(error.to_string()))?;
     let path = DerivationPath::new(path.to_vec()).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
-    derive_public(&root, &key.chain_code, &path)
-        .map(|child| child.public_key)
-        .map_err(|error| {
-            let code = if error == DeriveError::NoChildren { Code::NoChildKeys } else { Code::Malformed };
-            ApiError::new(code, error.to_string())
-        })
+    derive_public(&root, &key.chain_code, &path).map(|child| child.public_key).map_err(|error| {
+        let code = if error == DeriveError::NoChildren { Code::NoChildKeys } else { Code::Malformed };
+        ApiError::new(code, error.to_string())
+    })
 }
 
 impl Judged {

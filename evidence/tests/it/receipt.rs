@@ -5,7 +5,7 @@ use limen_evidence::leaf::{AccountKey, Leaf, LeafError, Signed};
 use limen_evidence::merkle::InclusionProof;
 use limen_evidence::receipt::{Finality, MAGIC, Receipt, ReceiptError, VERSION, Verified};
 use limen_evidence::trust::Trust;
-use limen_wire::ids::{ClusterId, CommitteeSize, Epoch, KeyId, PartyIndex, Scheme, SessionId, SignerSet};
+use limen_wire::ids::{ClusterId, CommitteeSize, Epoch, KeyId, PartyIndex, Protocol, Scheme, SessionId, SignerSet};
 use limen_wire::statement::StatementError;
 use proptest::prelude::*;
 
@@ -200,7 +200,7 @@ fn every_leaf_speaks_of_the_intent() {
 fn the_key_is_the_one_that_its_members_attest() {
     assert_eq!(mismatch(|story| story.statement.key_id = KeyId::new("other").unwrap()), "key");
     assert_eq!(mismatch(|story| story.statement.epoch = Epoch(5)), "epoch");
-    assert_eq!(mismatch(|story| story.statement.chain_code = [0; 32]), "public key");
+    assert_eq!(mismatch(|story| story.statement.chain_code = [1; 32]), "public key");
     let three = |story: &mut Story| story.statement.size = CommitteeSize::new(3, 3).unwrap();
     assert_eq!(mismatch(three), "number of signers");
     let scheme = |story: &mut Story| {
@@ -212,6 +212,32 @@ fn the_key_is_the_one_that_its_members_attest() {
     let error = refused(|story| story.attesting = vec![0, 1, 3]);
     assert!(matches!(error, ReceiptError::Key(StatementError::NotMember { .. })), "{error}");
     assert!(verify(&Story { attesting: vec![1, 2], ..story() }).is_ok(), "signers_required members are enough");
+}
+
+/// Every signer could state such a key, of any name.
+#[test]
+fn a_key_in_one_token_is_believed_only_where_it_is_pinned() {
+    let alone = |story: &mut Story| {
+        story.statement.protocol = Protocol::Hsm;
+        story.statement.size = CommitteeSize::ALONE;
+        story.statement.nodes.truncate(1);
+        story.statement.chain_code = [0; 32];
+        story.attesting = vec![0];
+    };
+    let error = refused(alone);
+    assert!(matches!(error, ReceiptError::OutsideThePromise { .. }), "{error}");
+    let pinned =
+        |node: usize| trust().with_hsm_keys([(story().statement.key_id, story().statement.nodes[node].clone())]);
+    let mut other = story();
+    alone(&mut other);
+    let error = other.receipt().verify(&pinned(1)).unwrap_err();
+    assert!(matches!(error, ReceiptError::OutsideThePromise { .. }), "of another signer: {error}");
+    let error = other.receipt().verify(&pinned(0)).unwrap_err();
+    assert!(!matches!(error, ReceiptError::OutsideThePromise { .. }), "what two signers signed is none of it: {error}");
+    let error = story().receipt().verify(&pinned(0)).unwrap_err();
+    assert!(matches!(error, ReceiptError::OutsideThePromise { .. }), "a threshold key of a pinned name: {error}");
+    let file = pinned(0).to_toml();
+    assert_eq!(Trust::from_toml(&file), Ok(pinned(0)), "{file}");
 }
 
 #[test]

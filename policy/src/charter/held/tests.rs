@@ -27,7 +27,8 @@ fn nodes(names: &[&str]) -> Vec<NodeId> {
 #[test]
 fn a_marked_key_is_read() {
     let charter = Charter::from_toml(&marked()).unwrap();
-    let known = HeldKey { id: key("old-reserve"), node: nodes(&["signer-1"]).remove(0), scheme: Scheme::EcdsaSecp256k1 };
+    let known =
+        HeldKey { id: key("old-reserve"), node: nodes(&["signer-1"]).remove(0), scheme: Scheme::EcdsaSecp256k1 };
     assert_eq!(charter.hsm_keys.into_values().collect::<Vec<_>>(), [known]);
     assert!(Charter::from_toml(&sample()).unwrap().hsm_keys.is_empty());
 }
