@@ -166,7 +166,6 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
     let roster = people::read(file.people, file.groups)?;
     let requesters = requesters(file.requesters, &roster)?;
     let vaults = vaults::vaults(file.vaults)?;
-    let hsm_keys = held::read(file.hsm_keys, &nodes)?;
     let currencies = assets::currencies(file.currencies)?;
     let checkers = checkers(file.checkers, (&requesters, &roster), &vaults, &currencies)?;
     let assets = assets::assets(file.assets)?;
@@ -188,8 +187,9 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
     let bounds = bounds(&file.bounds)?;
     ceilings::distinct(&limits, &rules)?;
     let governance = file.governance.map(|raw| governance::read(raw, &roster, &bounds)).transpose()?;
-    let charter = Charter {
+    Ok(Charter {
         hash: Charter::hash_of(text),
+        hsm_keys: held::read(file.hsm_keys, &nodes, &vaults)?,
         cluster,
         nodes,
         witnesses,
@@ -201,7 +201,6 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
         roster,
         checkers,
         vaults,
-        hsm_keys,
         book,
         limits,
         ledgers,
@@ -209,11 +208,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
         governance,
         rules,
         bounds,
-    };
-    for key in charter.hsm_keys.keys() {
-        charter.check_cold(key).map_err(|error| invalid(format!("hsm key {:?}", key.as_str()), error.to_string()))?;
-    }
-    Ok(charter)
+    })
 }
 
 fn bounds(raw: &FileBounds) -> Result<Bounds, CharterError> {

@@ -3,7 +3,7 @@
 use limen_wire::ids::{KeyId, NodeId, Protocol, Scheme, VaultId};
 
 use super::Charter;
-use super::vault::Tier;
+use super::vault::{Tier, Vaults};
 
 /// A key that one signer's token holds, which therefore signs alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,15 +82,15 @@ impl Charter {
         if scheme != marked.scheme {
             return Err(HeldKeyError::OtherScheme { key: key.clone(), expected: marked.scheme, found: scheme });
         }
-        self.check_cold(key)
+        check_cold(&self.vaults, key)
     }
+}
 
-    /// Whether the key belongs to a cold vault.
-    pub(super) fn check_cold(&self, key: &KeyId) -> Result<(), HeldKeyError> {
-        match self.vaults.of_key(key) {
-            Some(vault) if vault.tier == Tier::Cold => Ok(()),
-            vault => Err(HeldKeyError::NotCold { key: key.clone(), vault: vault.map(|vault| vault.id.clone()) }),
-        }
+/// Whether the key belongs to a cold vault.
+pub(super) fn check_cold(vaults: &Vaults, key: &KeyId) -> Result<(), HeldKeyError> {
+    match vaults.of_key(key) {
+        Some(vault) if vault.tier == Tier::Cold => Ok(()),
+        vault => Err(HeldKeyError::NotCold { key: key.clone(), vault: vault.map(|vault| vault.id.clone()) }),
     }
 }
 

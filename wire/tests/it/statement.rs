@@ -87,7 +87,7 @@ fn a_key_in_one_token_has_one_member_and_no_children() {
         KeyStatement { chain_code: [8; 32], ..alone.clone() },
         KeyStatement { protocol: Protocol::Dkls23, ..alone.clone() },
         KeyStatement { protocol: Protocol::Hsm, ..statement() },
-        KeyStatement { size: CommitteeSize::new(2, 2).unwrap(), ..alone.clone() },
+        KeyStatement { size: CommitteeSize::new(2, 2).unwrap(), ..alone },
     ];
     for other in refused {
         let signed = signed_by(&other, &[1]);

@@ -7,6 +7,8 @@ use serde::Deserialize;
 
 use super::{invalid, name};
 use crate::charter::held::HeldKey;
+use crate::charter::held::check_cold;
+use crate::charter::vault::Vaults;
 use crate::charter::{CharterError, Node};
 
 /// Most such keys of a charter.
@@ -23,7 +25,11 @@ pub(super) struct FileHeldKey {
     outside_the_promise: bool,
 }
 
-pub(super) fn read(raw: Vec<FileHeldKey>, nodes: &[Node]) -> Result<BTreeMap<KeyId, HeldKey>, CharterError> {
+pub(super) fn read(
+    raw: Vec<FileHeldKey>,
+    nodes: &[Node],
+    vaults: &Vaults,
+) -> Result<BTreeMap<KeyId, HeldKey>, CharterError> {
     if raw.len() > MAX_KEYS {
         return Err(invalid("hsm_keys", format!("{} keys, at most {MAX_KEYS} are possible", raw.len())));
     }
@@ -42,6 +48,7 @@ pub(super) fn read(raw: Vec<FileHeldKey>, nodes: &[Node]) -> Result<BTreeMap<Key
         if !Protocol::Hsm.supports(raw.scheme) {
             return Err(invalid(place, format!("no token makes {} signatures", raw.scheme)));
         }
+        check_cold(vaults, &id).map_err(|error| invalid(&place, error.to_string()))?;
         let key = HeldKey { id: id.clone(), node, scheme: raw.scheme };
         if keys.insert(id, key).is_some() {
             return Err(invalid(place, "named twice"));
