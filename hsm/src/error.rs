@@ -105,6 +105,11 @@ impl Kind {
         Self::ALL.iter().copied().find(|kind| kind.code() == code)
     }
 
+    /// Whether the same call may succeed a little later, by itself.
+    pub const fn may_pass(self) -> bool {
+        self.is_of_the_token() || matches!(self, Self::Unreachable | Self::Busy)
+    }
+
     /// Whether another token that holds the same keys could do better.
     pub const fn is_of_the_token(self) -> bool {
         use Kind::{Device, Gone, NotLoggedIn, OtherKey, PinLastTry, PinLocked, PinUnset, PinWrong, TimedOut};

@@ -172,6 +172,7 @@ const fn anchor_secs() -> u32 {
     300
 }
 
+const MOST_TIMEOUT_MS: u32 = 30_000;
 const MOST_HOLD_SECS: u32 = 24 * 3600;
 
 const fn bridge_timeout_ms() -> u32 {
@@ -366,8 +367,10 @@ impl Config {
         if self.shares.hold_secs > MOST_HOLD_SECS {
             return value("shares.hold_secs", "a share is held in memory for a day at most");
         }
-        if matches!(self.provider, Some(Provider::HsmBridge { timeout_ms: 0, .. })) {
-            return value("provider.timeout_ms", "it must be at least 1");
+        if let Some(Provider::HsmBridge { timeout_ms, .. }) = self.provider
+            && !(1..=MOST_TIMEOUT_MS).contains(&timeout_ms)
+        {
+            return value("provider.timeout_ms", "a call to the bridge takes between 1 and 30000 milliseconds");
         }
         let limits = &self.limits;
         let positive = [

@@ -199,6 +199,10 @@ impl Credentials {
         let pinned = asked.public_key();
         match tokio::task::spawn_blocking(move || asked.found()).await {
             Ok(Ok(found)) => credentials.is_pinned(found, pinned)?,
+            // Waiting mends none of these.
+            Ok(Err(error)) if matches!(error.kind(), Kind::OtherKey | Kind::Missing | Kind::Dangerous) => {
+                return Err(error.into());
+            }
             Ok(Err(error)) => tracing::error!(
                 %error,
                 "ALARM: starting without the token of this node's identity: nobody can be talked to until it is there"

@@ -208,7 +208,7 @@ async fn seal(
             Ok(sealed) => return Ok((sealed, generation)),
             Err(error) => error,
         };
-        let may_pass = matches!(&error, VaultError::Provider(error) if error.kind().is_of_the_token());
+        let may_pass = matches!(&error, VaultError::Provider(error) if error.kind().may_pass());
         let again = deadline_in(SEAL_AGAIN);
         if !may_pass || again > deadline {
             return Err(vault_error(&error));

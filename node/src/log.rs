@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use limen_evidence::checkpoint::{Checkpoint, Committee, MAX_NOTE_BYTES, SignedCheckpoint, View, cosigner_name};
 use limen_evidence::leaf;
@@ -24,8 +25,10 @@ use crate::shared::Shared;
 use crate::store::log::{LeafNumber, PendingLeaf, Tree};
 use crate::store::{self, Store, StoreError, Txn};
 
-/// Leaves that one call signs: a slow token shall have come further by its end.
-const SIGNED_AT_ONCE: usize = 64;
+/// How long one call signs leaves: whoever asks gives up after a few seconds, and what was signed by then shall count.
+const SIGNING_AT_MOST: Duration = Duration::from_secs(1);
+/// What is added to a body.
+const SIGNATURE_BYTES: usize = 64;
 
 fn failed(error: StoreError) -> ApiError {
     Shared::store_error(&error)
@@ -217,7 +220,14 @@ impl Follower<'_> {
         self.settle(&request.checkpoint, tree).await?;
         let (pending, more) = self.pending().await?;
         let whole = request.cosign && tree.size == request.size;
-        let cosigned = if whole { self.cosign(before, tree).await? } else { String::new() };
+        let cosigned = match if whole { self.cosign(before, tree).await } else { Ok(String::new()) } {
+            // What is durable leaves although the identity does not sign now: its cosignature comes with the next call.
+            Err(error) if error.code == Code::HsmUnavailable && !pending.is_empty() => {
+                tracing::warn!(%error, "a checkpoint waits for this node's identity");
+                String::new()
+            }
+            cosigned => cosigned?,
+        };
         self.metrics.log_size.set(i64::try_from(tree.size).unwrap_or(i64::MAX));
         let left = self.view()?.pending_leaf_count().map_err(failed)?;
         self.metrics.pending_leaves.set(i64::try_from(left).unwrap_or(i64::MAX));
@@ -283,33 +293,52 @@ impl Follower<'_> {
         Ok((size, counted.by.len()))
     }
 
-    /// Own leaves that the log lacks, whole; those that were not signed yet are signed, and that is durable before they leave.
+    /// Own leaves that the log lacks, whole; those that were not signed yet are signed, and that is durable before they leave. A
+    /// token that is slow or fails in the middle ends the page: the next call goes on from what is durable.
     async fn pending(&self) -> Result<(Vec<bytes::Bytes>, bool), ApiError> {
-        let view = self.view()?;
         let (mut page, mut signed, mut room, mut more) = (Vec::new(), Vec::new(), limits::LOG_PAGE_BYTES, false);
-        for (number, leaf) in view.pending_leaves().map_err(failed)? {
-            let whole = if leaf.whole { leaf.bytes.clone() } else { self.sign(&leaf).await? };
-            let hash = leaf_hash(&whole);
-            if view.log_place(&hash).map_err(failed)?.is_some() {
-                continue;
-            }
-            if page.len() >= limits::LOG_PAGE || whole.len() > room || signed.len() >= SIGNED_AT_ONCE {
+        let started = Instant::now();
+        for (number, leaf) in self.view()?.pending_leaves().map_err(failed)? {
+            let length = leaf.bytes.len().saturating_add(if leaf.whole { 0 } else { SIGNATURE_BYTES });
+            let is_late = !signed.is_empty() && started.elapsed() > SIGNING_AT_MOST;
+            if page.len().saturating_add(signed.len()) >= limits::LOG_PAGE || length > room || is_late {
                 more = true;
                 break;
             }
-            room = room.saturating_sub(whole.len());
-            if !leaf.whole {
-                signed.push((number, leaf.bytes, whole.clone()));
+            if leaf.whole {
+                if self.view()?.log_place(&leaf_hash(&leaf.bytes)).map_err(failed)?.is_none() {
+                    room = room.saturating_sub(length);
+                    page.push(bytes::Bytes::from(leaf.bytes));
+                }
+                continue;
             }
-            page.push(bytes::Bytes::from(whole));
+            match self.sign(&leaf).await {
+                Ok(whole) => signed.push((number, leaf.bytes, whole)),
+                Err(error) if page.is_empty() && signed.is_empty() => return Err(error.into()),
+                Err(error) => {
+                    tracing::warn!(%error, "leaves wait for this node's identity");
+                    more = true;
+                    break;
+                }
+            }
+            room = room.saturating_sub(length);
         }
-        if !signed.is_empty() {
-            let kept = move |txn: &mut Txn<'_>| {
-                signed.iter().try_for_each(|(number, body, whole)| txn.complete_leaf(*number, body, whole))
-            };
-            self.store.write(kept).await.map_err(failed)?;
-        }
+        page.extend(self.complete(signed).await?);
         Ok((page, more))
+    }
+
+    /// Makes signed leaves durable, and gives them as they stand there then.
+    async fn complete(&self, signed: Vec<(LeafNumber, Vec<u8>, Vec<u8>)>) -> Result<Vec<bytes::Bytes>, ApiError> {
+        if signed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let kept = move |txn: &mut Txn<'_>| {
+            let complete =
+                |(number, body, whole): &(LeafNumber, Vec<u8>, Vec<u8>)| txn.complete_leaf(*number, body, whole);
+            signed.iter().map(complete).collect::<Result<Vec<_>, _>>()
+        };
+        let kept = self.store.write(kept).await.map_err(failed)?;
+        Ok(kept.into_iter().flatten().map(bytes::Bytes::from).collect())
     }
 
     /// An authorization's body with this node's signature.

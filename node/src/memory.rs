@@ -50,12 +50,19 @@ pub fn lock(unlocked: bool, development: bool) -> Result<(), MemoryError> {
 /// How deep below its caller a step may leave something.
 const STACK: usize = 256 * 1024;
 
-/// Runs a step that works with secrets, and overwrites what it leaves on its thread's stack: copies that compilers and
-/// libraries make of numbers they compute with, and that no destructor knows of.
+/// Runs a step that works with secrets, and overwrites what it leaves on its thread's stack, 256 KiB deep, also if it panics: copies
+/// that compilers and libraries make of numbers they compute with, and that no destructor knows of.
 pub fn leaving_no_trace<T>(step: impl FnOnce() -> T) -> T {
-    let result = in_a_frame_of_its_own(step);
-    overwrite_stack();
-    result
+    let _overwriting = Overwriting;
+    in_a_frame_of_its_own(step)
+}
+
+struct Overwriting;
+
+impl Drop for Overwriting {
+    fn drop(&mut self) {
+        overwrite_stack();
+    }
 }
 
 #[inline(never)]

@@ -438,10 +438,10 @@ fn greeting(me: &NodeId, store: &Store, nonces: &Arc<Nonces>, identity: &Arc<Ide
         let (nonces, identity) = (Arc::clone(&nonces), Arc::clone(&identity));
         Box::pin(async move {
             let mut kinds = certificates(&store);
+            kinds.extend(exchange::question(&store, &peer).ok().map(pb::peer_message::Kind::StopsAfter));
             for batch in nonces.greeting(&peer) {
                 kinds.push(pb::peer_message::Kind::NonceBatch(identity.seal(batch, &me).await?));
             }
-            kinds.extend(exchange::question(&store, &peer).ok().map(pb::peer_message::Kind::StopsAfter));
             Ok(kinds.into_iter().map(|kind| pb::PeerMessage { kind: Some(kind) }).collect())
         })
     })

@@ -226,19 +226,25 @@ async fn sign_in_token(shared: &Arc<Shared>, token: SignToken, run: Run) -> Resu
         let labels = SessionLabels { protocol: Protocol::Hsm.as_str(), purpose: "sign", outcome };
         shared.metrics.sessions.get_or_create(&labels).inc();
     };
-    let (vault, opened) = (Arc::clone(&shared.vault), run.share);
+    let (vault, opened, deadline) = (Arc::clone(&shared.vault), run.share, run.deadline);
+    let is_late = move || Instant::now() >= deadline;
     let signing = tokio::task::spawn_blocking(move || {
-        let signed = vault.sign_in_token(&opened, &token);
+        // What covers the signature holds until the session's end, and a token may have kept others waiting.
+        let signed = (!is_late()).then(|| vault.sign_in_token(&opened, &token));
         (token, signed)
     });
     let lost = || ApiError::new(Code::SessionAborted, "the token's call ended without a result");
     let (token, signed) = signing.await.map_err(|_| lost())?;
-    match signed {
-        Ok(signature) => {
+    match signed.filter(|_| !is_late()) {
+        None => {
+            count("timeout");
+            Err(ApiError::new(Code::SessionTimeout, "the token did not sign within the session's time").into())
+        }
+        Some(Ok(signature)) => {
             count("done");
             complete(shared, &token, &signature)
         }
-        Err(error) => {
+        Some(Err(error)) => {
             count("aborted");
             tracing::error!(%error, session = %token.session(), "a token did not sign what was allowed");
             // The permission is durable, so nobody may take this for a refusal before it: the token may have signed.

@@ -47,7 +47,8 @@ pub struct Word {
 
 #[derive(Debug, Default)]
 struct Peer {
-    questions: VecDeque<([u8; 32], Uptime)>,
+    /// Nonce, when, and how many of its stop records had been read then.
+    questions: VecDeque<([u8; 32], Uptime, u64)>,
     word: Option<Word>,
     /// It has confirmed our journal since the start.
     confirmed: bool,
@@ -141,22 +142,23 @@ impl Standings {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a question to a peer.
-    pub fn asked(&self, peer: &NodeId, nonce: [u8; 32], now: Uptime) {
+    /// Notes a question to a peer, of whose stop records so many have been read.
+    pub fn asked(&self, peer: &NodeId, nonce: [u8; 32], now: Uptime, read: u64) {
         let mut state = self.state();
         let questions = &mut state.peers.entry(peer.clone()).or_default().questions;
         if questions.len() >= QUESTIONS {
             questions.pop_front();
         }
-        questions.push_back((nonce, now));
+        questions.push_back((nonce, now, read));
     }
 
-    /// When the question was asked that an answer names; `None` if it never was, or was answered.
-    pub fn answered(&self, peer: &NodeId, nonce: &[u8; 32]) -> Option<Uptime> {
+    /// When the question was asked that an answer names, and what had been read of the peer then; `None` if it never was, or was
+    /// answered.
+    pub fn answered(&self, peer: &NodeId, nonce: &[u8; 32]) -> Option<(Uptime, u64)> {
         let mut state = self.state();
         let questions = &mut state.peers.get_mut(peer)?.questions;
-        let place = questions.iter().position(|(asked, _)| asked == nonce)?;
-        questions.remove(place).map(|(_, at)| at)
+        let place = questions.iter().position(|(asked, ..)| asked == nonce)?;
+        questions.remove(place).map(|(_, at, read)| (at, read))
     }
 
     /// Takes a peer's word, and how far its stop records have been read. True if some have not.

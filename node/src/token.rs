@@ -174,7 +174,7 @@ async fn open_all(shared: &Arc<Shared>) -> bool {
         match shared.open_share(&key).await {
             Ok(_) => {}
             Err(VaultError::Store(StoreError::Stopped)) => return false,
-            Err(VaultError::Provider(error)) if error.kind().is_of_the_token() => return false,
+            Err(VaultError::Provider(error)) if error.kind().may_pass() => return false,
             // A wrapping key that is missing or another one is damage too: the token works, and this share does not open.
             Err(error) => {
                 damaged = damaged.saturating_add(1);

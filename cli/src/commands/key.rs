@@ -142,8 +142,13 @@ async fn address(session: &Session, key: &KeyId, chain: &str, path: &str) -> Res
     let statement = session.client.key(key).await?;
     let chain = if statement.scheme == Scheme::EcdsaSecp256k1 { chain } else { ChainId::offchain() };
     let address = session.client.address(key, &steps, &chain).await?;
-    let json = json!({ "key_id": key.as_str(), "chain": chain.as_str(), "path": path, "address": address.as_str() });
-    session.output.result(&json, || address.to_string())
+    let alone = !statement.protocol.is_threshold();
+    let json = json!({
+        "key_id": key.as_str(), "chain": chain.as_str(), "path": path, "address": address.as_str(),
+        "outside_the_promise": alone,
+    });
+    let mark = if alone { "\nOUTSIDE THE PROMISE: one token alone signs for what comes here" } else { "" };
+    session.output.result(&json, || format!("{address}{mark}"))
 }
 
 fn order(

@@ -42,6 +42,7 @@ impl Token {
                     // A key that the token did not make as it was told, or that does not sign, has no name.
                     held::destroy(open.session, &name)?;
                     open.login.objects_changed();
+                    open.login.forget(&held::label(&name));
                     Err(error.into())
                 }
                 Err(other) => Err(other),

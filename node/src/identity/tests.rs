@@ -1,9 +1,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Condvar, MutexGuard};
 
-use limen_hsm::{Anchor, DangerSoftware, Description};
+use limen_hsm::{Anchor, DangerSoftware, Description, HeldKind, HeldPublic};
 use limen_wire::envelope::{self, PayloadType};
-use limen_wire::ids::KekId;
+use limen_wire::ids::{HeldId, KekId};
 use limen_wire::limits::ENVELOPE_PAYLOAD_BYTES;
 use limen_wire::tls::{Pins, RemoteKey as _, pinned_client, pinned_server};
 use rustls::pki_types::ServerName;
@@ -102,6 +102,12 @@ impl Provider for Slot {
         random(count: usize) -> Zeroizing<Vec<u8>>;
         anchor_read() -> Option<Anchor>;
         anchor_advance(to: &Anchor) -> ();
+        held_kinds() -> Vec<HeldKind>;
+        create_held(name: &HeldId, kind: HeldKind) -> HeldPublic;
+        held(name: &HeldId) -> HeldPublic;
+        held_names() -> Vec<HeldId>;
+        sign_held(name: &HeldId, kind: HeldKind, input: &[u8]) -> [u8; 64];
+        destroy_held(name: &HeldId) -> ();
     }
 }
 

@@ -19,8 +19,8 @@ use crate::{keygen, peers, upkeep};
 
 /// What one peer has passed on and nobody has read yet; more is dropped and counted.
 const WAITING: usize = 1024;
-/// Questions how we stand that wait: a later one makes an earlier one old.
-const QUESTIONS: usize = 2;
+/// Questions how we stand that wait: a later one makes an earlier one old, so only the latest is answered.
+const QUESTIONS: usize = 64;
 /// The same in bytes, of both.
 const WAITING_BYTES: usize = 8 << 20;
 
@@ -101,10 +101,13 @@ type Waiting = (PassedOn, OwnedSemaphorePermit);
 impl Desk {
     fn start(shared: &Arc<Shared>, peer: &NodeId) -> Self {
         let (desk, lines) = Self::new();
-        for mut waiting in lines {
+        for (mut waiting, only_latest) in lines.into_iter().zip([false, true]) {
             let (task, stop, peer) = (Arc::clone(shared), shared.mesh_stop.clone(), peer.clone());
             shared.links.spawn(async move {
-                while let Some(Some((message, _room))) = stop.run_until_cancelled(waiting.recv()).await {
+                while let Some(Some((mut message, mut _room))) = stop.run_until_cancelled(waiting.recv()).await {
+                    while only_latest && let Ok(later) = waiting.try_recv() {
+                        (message, _room) = later;
+                    }
                     let what = message.name();
                     if let Err(error) = read(&task, &peer, message).await {
                         task.metrics.drop_message(what);

@@ -27,10 +27,10 @@ const fn chain(head: Head) -> ChainHead {
     ChainHead { length: head.length, hash: head.hash }
 }
 
-/// A question for a peer.
-pub fn question(standings: &Standings, peer: &NodeId, now: Uptime) -> pb::StandingCall {
+/// A question for a peer, of whose stop records so many have been read.
+pub fn question(standings: &Standings, peer: &NodeId, now: Uptime, read: u64) -> pb::StandingCall {
     let nonce = *entropy::random::<32>();
-    standings.asked(peer, nonce, now);
+    standings.asked(peer, nonce, now, read);
     pb::StandingCall { nonce: Bytes::copy_from_slice(&nonce) }
 }
 
@@ -38,7 +38,9 @@ pub fn question(standings: &Standings, peer: &NodeId, now: Uptime) -> pb::Standi
 pub(crate) fn ask(host: &impl Talks) {
     let (now, peers) = (host.decisions().now.uptime, host.peers());
     for node in &peers {
-        host.send(node, Kind::StandingCall(question(host.standings(), node, now)));
+        // Nothing read is the safe guess: a store that does not answer is told of elsewhere.
+        let read = host.decisions().store.view().and_then(|view| view.cursor(node)).map_or(0, |cursor| cursor.length);
+        host.send(node, Kind::StandingCall(question(host.standings(), node, now, read)));
     }
     let well = host.standings().shown(peers.iter(), now).iter().filter(|one| one.trouble.is_none()).count();
     host.metrics().standing.set(i64::try_from(well).unwrap_or(i64::MAX));
@@ -48,11 +50,14 @@ pub(crate) fn ask(host: &impl Talks) {
 pub(crate) async fn answer(host: &impl Talks, from: &NodeId, call: &pb::StandingCall) -> Result<(), ApiError> {
     let nonce = <[u8; 32]>::try_from(call.nonce.as_ref());
     let nonce = nonce.map_err(|_| ApiError::new(Code::Malformed, "a question for standing has no 32 random bytes"))?;
-    let Decisions { charter, store, now, .. } = host.decisions();
-    let (mut standing, head) = {
+    let head = host.decisions().store.view().and_then(|view| view.head()).map_err(failed)?;
+    let journal = own_head(host, from, chain(head)).await?;
+    let standing = {
+        // After the first signature, so that as little as possible grows old while the second is made.
+        let Decisions { charter, store, now, .. } = host.decisions();
         let view = store.view().map_err(failed)?;
         let stops = view.stop_head().map_err(failed)?;
-        let standing = Standing {
+        Standing {
             cluster: charter.cluster.clone(),
             node: host.me().clone(),
             receiver: from.clone(),
@@ -60,15 +65,13 @@ pub(crate) async fn answer(host: &impl Talks, from: &NodeId, call: &pb::Standing
             clock_ms: now.wall.0,
             charter: charter.hash(),
             stops: ChainHead { length: stops.length, hash: stops.hash },
-            journal: None,
+            journal,
             remembered: view.remembered(from).map_err(failed)?,
             ledgers: Vec::new(),
             log: logs::told(&view)?,
             other_log: host.standings().has_other_log(from),
-        };
-        (standing, chain(view.head().map_err(failed)?))
+        }
     };
-    standing.journal = own_head(host, from, head).await?;
     let unsigned = Unsigned::new(PayloadType::Standing, standing.to_payload());
     host.send(from, Kind::Standing(host.identity().seal(unsigned, host.me()).await?));
     Ok(())
@@ -99,7 +102,8 @@ pub async fn hear(host: &impl Talks, from: &NodeId, said: pb::Envelope) -> Resul
     }
     let standings = host.standings();
     let asked = standings.answered(from, &standing.nonce);
-    let asked = asked.ok_or_else(|| malformed("the standing answers no question of this signer".to_owned()))?;
+    let (asked, read_then) =
+        asked.ok_or_else(|| malformed("the standing answers no question of this signer".to_owned()))?;
     if let Some(words) = contradiction(host, from, standing.remembered.clone()).await? {
         standings.roll_back(words, host.metrics());
         return Ok(());
@@ -109,8 +113,11 @@ pub async fn hear(host: &impl Talks, from: &NodeId, said: pb::Envelope) -> Resul
     remember(host, from, standing.journal.clone())?;
     let read = store.view().and_then(|view| view.cursor(from)).map_err(failed)?;
     let skew_ms = standing.clock_ms.abs_diff(now.wall.0);
-    let word = Word { asked, skew_ms, stops: standing.stops };
-    if standings.heard(from, word, ChainHead { length: read.length, hash: read.hash }, now.uptime) {
+    let read = ChainHead { length: read.length, hash: read.hash };
+    // An answer takes its time to be signed, and more may have been read of the peer since: that is none of fewer records.
+    let is_overtaken = (read_then..read.length).contains(&standing.stops.length);
+    let word = Word { asked, skew_ms, stops: if is_overtaken { read } else { standing.stops } };
+    if standings.heard(from, word, read, now.uptime) {
         host.send(from, Kind::StopsAfter(exchange::question(store, from).map_err(failed)?));
     }
     Ok(())

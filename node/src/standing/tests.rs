@@ -166,13 +166,13 @@ fn an_answer_needs_its_question_and_serves_once() {
     let peer = node("b");
     assert_eq!(standings.answered(&peer, &[1; 32]), None);
     for number in 1..=5 {
-        standings.asked(&peer, [number; 32], after(u64::from(number)));
+        standings.asked(&peer, [number; 32], after(u64::from(number)), 7);
     }
     assert_eq!(standings.answered(&peer, &[1; 32]), None, "the oldest of too many is forgotten");
-    assert_eq!(standings.answered(&peer, &[3; 32]), Some(after(3)));
+    assert_eq!(standings.answered(&peer, &[3; 32]), Some((after(3), 7)));
     assert_eq!(standings.answered(&peer, &[3; 32]), None, "once");
     assert_eq!(standings.answered(&node("c"), &[4; 32]), None, "another peer's");
-    assert_eq!(standings.answered(&peer, &[5; 32]), Some(after(5)));
+    assert_eq!(standings.answered(&peer, &[5; 32]), Some((after(5), 7)));
 }
 
 #[test]

@@ -183,15 +183,25 @@ impl Txn<'_> {
         self.put_uptime(Uptime(leaf.since))
     }
 
-    /// Puts the whole leaf in the place of its body, if that is still there.
-    pub fn complete_leaf(&mut self, number: LeafNumber, body: &[u8], whole: &[u8]) -> Result<(), StoreError> {
+    /// Puts the whole leaf in the place of its body, and gives what is whole there now: an earlier signature of the same body stays.
+    /// `None` if the leaf has gone.
+    pub fn complete_leaf(
+        &mut self,
+        number: LeafNumber,
+        body: &[u8],
+        whole: &[u8],
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         let found = ok(self.pending_leaves.get(number))?.map(|bytes| decode("pending leaves", bytes.value()));
-        let Some(mut row): Option<PendingLeaf> = found.transpose()? else { return Ok(()) };
-        if row.whole || row.bytes != body {
-            return Ok(());
+        let Some(mut row): Option<PendingLeaf> = found.transpose()? else { return Ok(None) };
+        if row.whole {
+            return Ok(row.bytes.starts_with(body).then_some(row.bytes));
+        }
+        if row.bytes != body {
+            return Ok(None);
         }
         (row.bytes, row.whole) = (whole.to_vec(), true);
-        ok(self.pending_leaves.insert(number, encode(&row)?.as_slice())).map(drop)
+        ok(self.pending_leaves.insert(number, encode(&row)?.as_slice()))?;
+        Ok(Some(row.bytes))
     }
 
     /// Forgets own leaves that are safely in the log: exactly these, since a number can be another leaf's meanwhile.

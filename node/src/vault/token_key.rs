@@ -31,7 +31,7 @@ pub(super) struct TokenKey {
 /// order made is never taken for this one's.
 fn name(cluster: &ClusterId, node: &NodeId, key: &KeyId, order: &IntentId) -> Result<HeldId, HsmError> {
     let parts = [cluster.as_str().as_bytes(), node.as_str().as_bytes(), key.as_str().as_bytes(), order.as_bytes()];
-    let hash = hex::encode(tagged_hash("limen node held key v1", parts).split_at(8).0);
+    let hash = hex::encode(tagged_hash("limen node held key v1", parts).split_at(15).0);
     HeldId::new(format!("{key}.{hash}"))
         .map_err(|error| HsmError::new(Kind::Input, "name a held key", error.to_string()))
 }
@@ -113,7 +113,9 @@ impl Vault {
     pub(super) fn find_in_token(&self, key: &KeyId, row: &KeyRow) -> Result<TokenKey, VaultError> {
         let share = row.share.as_ref().ok_or_else(|| VaultError::NoShare(key.clone()))?;
         let public = decode_public(key, &share.public)?;
-        if public.key != *key || public.epoch.0 != share.epoch || public.cluster != self.cluster {
+        let is_here =
+            public.epoch.0 == share.epoch && public.cluster == self.cluster && !public.protocol.is_threshold();
+        if public.key != *key || !is_here {
             return Err(VaultError::Public(key.clone()));
         }
         public.validate().map_err(|source| VaultError::Import { key: key.clone(), source })?;

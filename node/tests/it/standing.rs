@@ -6,6 +6,7 @@ use std::sync::Arc;
 use limen_node::clock::{Clock, Millis, SystemClock};
 use limen_node::metrics::Reason;
 use limen_node::peers::Talks as _;
+use limen_node::store::stops::StopHead;
 use limen_wire::envelope::{PayloadType, seal};
 use limen_wire::freeze::Freeze;
 use limen_wire::ids::{IntentId, NodeId, Protocol, Scheme};
@@ -135,6 +136,44 @@ async fn a_signer_with_a_wrong_clock_signs_nothing() {
     assert_eq!(signature(&answers[0]), signature(&answers[1]));
 }
 
+/// A word that was signed slowly and overtaken by the peer's own stop records is not that of a store that was put back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_that_its_own_records_have_overtaken_is_no_old_store() {
+    let mut cluster = words().await;
+    // Nobody else says anything meanwhile.
+    cluster.stop(1).await;
+    cluster.stop(2).await;
+    let shared = cluster.node(0).shared();
+    let (peer, now) = (NodeId::new("n2").unwrap(), shared.time());
+    let key = limen_wire::tls::read_signing_key(&cluster.machines[1].key).unwrap();
+    let read = StopHead { length: 6, hash: [6; 32] };
+    let (of, cursor) = (peer.clone(), read);
+    shared.store.write(move |txn| txn.put_cursor(&of, &cursor)).await.unwrap();
+    let told = |nonce: u8, read_then: u64| {
+        shared.standings.asked(&peer, [nonce; 32], now.uptime, read_then);
+        let said = Standing {
+            cluster: "test".parse().unwrap(),
+            node: peer.clone(),
+            receiver: shared.me.clone(),
+            nonce: [nonce; 32],
+            clock_ms: now.wall.0,
+            charter: shared.charter().hash(),
+            stops: ChainHead { length: 5, hash: [5; 32] },
+            journal: None,
+            remembered: None,
+            ledgers: Vec::new(),
+            log: None,
+            other_log: false,
+        };
+        seal(PayloadType::Standing, said.to_payload(), "n2", &key)
+    };
+    let why = || shared.standings.check([&peer].into_iter(), 1, now.uptime).map_err(|error| error.message);
+    limen_node::standing::talk::hear(shared.as_ref(), &peer, told(1, 4)).await.unwrap();
+    assert_eq!(why(), Ok(()), "it held five when four were read, and six were read of it since");
+    limen_node::standing::talk::hear(shared.as_ref(), &peer, told(2, 6)).await.unwrap();
+    assert!(why().unwrap_err().contains("stop records"), "six were read before it was asked, and it holds five");
+}
+
 /// Every part of a peer's word is spoiled once: it does not count, and is counted as refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spoiled_word_counts_for_nothing() {
@@ -143,7 +182,7 @@ async fn a_spoiled_word_counts_for_nothing() {
     let (peer, now) = (NodeId::new("n2").unwrap(), shared.time());
     let key = limen_wire::tls::read_signing_key(&cluster.machines[1].key).unwrap();
     let good = |nonce: u8| {
-        shared.standings.asked(&peer, [nonce; 32], now.uptime);
+        shared.standings.asked(&peer, [nonce; 32], now.uptime, 0);
         Standing {
             cluster: "test".parse().unwrap(),
             node: peer.clone(),

@@ -25,7 +25,7 @@ fn questions_how_we_stand_hold_nothing_else_up() {
     let question = || PassedOn::Talk(Talk::StandingCall(pb::StandingCall { nonce: vec![1; 32].into() }));
     let (desk, [mut waiting, mut asked]) = Desk::new();
     assert!((0..QUESTIONS).all(|_| desk.put(question())));
-    assert!(!desk.put(question()), "those before it are not answered yet");
+    assert!(!desk.put(question()), "as many wait as may");
     assert!(desk.put(PassedOn::Talk(Talk::StopRecord(pb::Envelope::default()))));
     assert_eq!(waiting.try_recv().unwrap().0.name(), "stop_record");
     assert_eq!(asked.try_recv().unwrap().0.name(), "standing_call");

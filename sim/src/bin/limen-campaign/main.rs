@@ -191,7 +191,13 @@ fn play(campaign: &Play, state: &Mutex<State>, file: Option<&Path>, seconds: imp
         });
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         for (round, found) in found {
-            let Ok(found) = found else { bail!("round {round} ended its thread") };
+            let found = found.unwrap_or_else(|panic| {
+                let words = panic.downcast_ref::<String>().map(String::as_str);
+                let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word");
+                let mut found = Found::default();
+                found.violations.push(format!("it panicked: {words}"));
+                found
+            });
             state.found.add(round, found);
         }
         (state.next, state.seconds) = (end, seconds());
