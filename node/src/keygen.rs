@@ -149,7 +149,7 @@ impl Making<'_> {
         &self,
         inbox: Inbox,
         start: impl FnOnce() -> Result<(Session, Step), StartError> + Send + 'static,
-    ) -> Result<KeyShare, Refusal> {
+    ) -> Result<Box<KeyShare>, Refusal> {
         let context = Drive {
             inbox,
             members: self.members.clone(),
@@ -171,7 +171,7 @@ impl Making<'_> {
             return Err(session_error(self.shared, self.token.nodes(), self.token.session().as_bytes(), ended).await);
         };
         count("done");
-        Ok(*share)
+        Ok(share)
     }
 
     /// The safe primes of this node's own that a CGGMP24 key's Paillier set-up is made from.
@@ -194,12 +194,12 @@ fn stopping() -> ApiError {
 /// Seals a new share. A token that is away for a moment is waited for: the other members may have stored theirs already.
 async fn seal(
     shared: &Arc<Shared>,
-    share: KeyShare,
+    share: Box<KeyShare>,
     group: Group,
     deadline: Instant,
 ) -> Result<(SealedShare, u64), ApiError> {
     let generation = u64::from_be_bytes(*entropy::random::<8>());
-    let (share, group) = (Arc::new(share), Arc::new(group));
+    let (share, group): (Arc<KeyShare>, _) = (Arc::from(share), Arc::new(group));
     loop {
         let (vault, share, group) = (Arc::clone(&shared.vault), Arc::clone(&share), Arc::clone(&group));
         let sealing =

@@ -58,9 +58,9 @@ pub fn deadline_in(timeout: std::time::Duration) -> Instant {
     now.checked_add(timeout).unwrap_or(now)
 }
 
-/// A session between two steps.
+/// A session between two steps. Boxed: to hand it on leaves no copy of its secrets on the stacks of those who do.
 struct Running {
-    session: Session,
+    session: Box<Session>,
     lost: BTreeSet<PartyIndex>,
 }
 
@@ -69,6 +69,7 @@ pub async fn drive(
     mut context: Drive,
     start: impl FnOnce() -> Result<(Session, Step), StartError> + Send + 'static,
 ) -> Ended {
+    let start = move || start().map(|(session, step)| (Box::new(session), step));
     let (session, step) = match context.guarded(start, |_| None).await {
         Ok(Ok(started)) => started,
         Ok(Err(error)) => return Ended::NotStarted(error),

@@ -25,9 +25,19 @@ impl Needles {
 
     /// The name and spelling of the first secret in the content.
     pub(crate) fn find(&self, content: &[u8]) -> Option<&str> {
+        self.first(content).map(|(_, name)| name)
+    }
+
+    /// Where it begins.
+    pub(crate) fn place(&self, content: &[u8]) -> Option<usize> {
+        self.first(content).map(|(at, _)| at)
+    }
+
+    fn first(&self, content: &[u8]) -> Option<(usize, &str)> {
         content.windows(HEAD).enumerate().find_map(|(at, head)| {
             let candidates = self.by_head.get(head)?;
-            candidates.iter().find(|(pattern, _)| content[at..].starts_with(pattern)).map(|(_, name)| name.as_str())
+            let found = candidates.iter().find(|(pattern, _)| content[at..].starts_with(pattern));
+            found.map(|(_, name)| (at, name.as_str()))
         })
     }
 }

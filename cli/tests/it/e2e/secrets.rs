@@ -101,8 +101,10 @@ async fn check_forgotten(cluster: &mut Cluster, keys: &[Key]) {
         let file = cluster.path().join(name).join("config.toml");
         let config = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, format!("{config}\n[shares]\nhold_secs = 0\n")).unwrap();
-        cluster.start_one(name);
     }
+    // What the coordinator knows of the old processes is not taken for the new ones.
+    cluster.wait_for(|up, _| up == 0, "all signers gone").await;
+    cluster.start_all_but(COORDINATOR);
     cluster.wait_linked().await;
     let mut keys = keys.to_vec();
     keys.extend(make_and_use_keys(cluster, "late-").await);
@@ -126,10 +128,14 @@ async fn check_forgotten(cluster: &mut Cluster, keys: &[Key]) {
         let has_name = |content: &Vec<u8>| content.windows(13).any(|window| window == b"late-messages");
         assert!(dump.iter().any(|(_, content)| has_name(content)), "signer {index}: not its memory");
         for (region, content) in dump {
-            assert_eq!(needles.find(&content), None, "signer {index} has not forgotten it: {region}");
+            // How far from the end of the region: on a stack, how deep.
+            let place = || content.len() - needles.place(&content).unwrap_or_default();
+            assert_eq!(needles.find(&content), None, "signer {index} has not forgotten it: {region}, {}", place());
         }
     }
+    cluster.wait_for(|up, _| up == 0, "all signers gone").await;
     cluster.start_all_but(COORDINATOR);
+    cluster.wait_linked().await;
 }
 
 /// A signer that aborts, for whatever reason, leaves no core dump where another process leaves one.
@@ -149,6 +155,7 @@ async fn check_core_dumps(cluster: &mut Cluster) {
     let line = allowed(&format!("exec {} --config {name}/config.toml", node.display()));
     let mut commands = shell(line);
     cluster.kill(&name);
+    cluster.wait_for(|up, _| up == usize::from(SIGNERS) - 1, "one signer gone").await;
     let mut child = commands.spawn().unwrap();
     cluster.wait_linked().await;
     let pid = rustix::process::Pid::from_child(&child);
