@@ -95,10 +95,6 @@ pub(crate) async fn play(number: u64, bin_dir: &Path, dir: &Path) -> Result<Foun
         kill_one(&mut cluster, &mut dice, &mut found).await?;
     }
     stop.store(true, Ordering::Relaxed);
-    let late: u64 = ["signers", "coordinators"].iter().filter_map(|whose| found.outcomes.get(&late(whose))).sum();
-    if late > MOST_LATE {
-        found.violations.push(format!("{late} of {KILLS} processes were back later than {BACK_WITHIN:?}"));
-    }
     let mut seen = Vec::new();
     while let Some(got) = callers.join_next().await {
         let Got { seen: signatures, outcomes, hanging } = got?;
@@ -116,11 +112,7 @@ pub(crate) async fn play(number: u64, bin_dir: &Path, dir: &Path) -> Result<Foun
     seen.extend(every_pair(&mut cluster, &Caller { keys, ..caller }, &mut found).await?);
     drop(cluster);
     traces(dir, &mut found)?;
-    for what in ["last messages", "requests: signed"] {
-        if !found.outcomes.contains_key(what) {
-            found.violations.push(format!("nothing was tried: no {what}"));
-        }
-    }
+    count(&mut found);
     let findings = solver::solve(&seen);
     found.violations.extend(findings.into_iter().map(|finding| format!("{finding:?}")));
     Ok(found)
@@ -172,6 +164,19 @@ async fn every_pair(cluster: &mut Cluster, caller: &Caller, found: &mut Found) -
         cluster.wait_until_ready().await?;
     }
     Ok(seen)
+}
+
+/// Who was back too late, and whether there was anything to break.
+fn count(found: &mut Found) {
+    let late: u64 = ["signers", "coordinators"].iter().filter_map(|whose| found.outcomes.get(&late(whose))).sum();
+    if late > MOST_LATE {
+        found.violations.push(format!("{late} of {KILLS} processes were back later than {BACK_WITHIN:?}"));
+    }
+    for what in ["last messages", "requests: signed"] {
+        if !found.outcomes.contains_key(what) {
+            found.violations.push(format!("nothing was tried: no {what}"));
+        }
+    }
 }
 
 /// Of a session every signer lets one last message go to each receiver, and in one life of its process.
