@@ -203,7 +203,7 @@ pub(crate) enum KeyCommand {
         #[arg(long, default_value = "ecdsa-secp256k1")]
         scheme: Scheme,
         /// dkls23, cggmp24 or frost; by the scheme if not given. hsm makes a key that lives in one signer's token, OUTSIDE THE
-        /// CLUSTER'S PROMISE: charter and configuration must name it under [[hsm_keys]]
+        /// CLUSTER'S PROMISE: charter and configuration must name it under `hsm_keys`
         #[arg(long)]
         protocol: Option<Protocol>,
         /// With --protocol hsm: the signer whose token is to hold the key
