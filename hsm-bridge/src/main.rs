@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use limen_hsm::HsmError;
 use limen_hsm_bridge::config::{Config, Log, LogFormat};
 use limen_hsm_bridge::doctor::{Weight, examine_all};
 use limen_hsm_bridge::pin;
 use limen_hsm_bridge::provider::Pkcs11Provider;
 use limen_hsm_bridge::serve::Listening;
-use limen_wire::ids::KekId;
+use limen_wire::ids::{HeldId, KekId};
 
 /// What is freed is overwritten: PINs, and data keys on their way.
 #[global_allocator]
@@ -45,6 +46,16 @@ enum Command {
     },
     /// Examine the tokens: what they can do, and what on them is dangerous. Exit code 1 if anything is bad.
     Doctor,
+    /// Print name, kind and public key of every key that lives in the tokens and signs there.
+    Held,
+    /// Destroy such a key at every token, for ever: there is no copy. No signer can ask for this. Restart the bridge afterwards.
+    DestroyHeld {
+        /// As `held` prints it.
+        name: HeldId,
+        /// The same name once more.
+        #[arg(long, value_name = "NAME")]
+        confirm: HeldId,
+    },
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -60,6 +71,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Serve => serve(&config),
         Command::Init { kek } => init(&config, &kek),
         Command::Doctor => doctor(&config),
+        Command::Held => held(&config),
+        Command::DestroyHeld { name, confirm } => destroy_held(&config, &name, &confirm),
     }
 }
 
@@ -101,6 +114,29 @@ fn doctor(config: &Config) -> anyhow::Result<ExitCode> {
     print(&findings.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let is_bad = findings.iter().any(|finding| finding.weight == Weight::Bad);
     Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn held(config: &Config) -> anyhow::Result<ExitCode> {
+    use limen_hsm::Provider as _;
+    let provider = open(config)?;
+    let line = |name: &HeldId| {
+        let key = provider.held(name)?;
+        Ok(format!("{name} {} {}", key.kind(), hex::encode(key.to_bytes())))
+    };
+    let lines = provider.held_names().and_then(|names| names.iter().map(line).collect::<Result<Vec<_>, HsmError>>());
+    provider.close();
+    print(&lines?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn destroy_held(config: &Config, name: &HeldId, confirm: &HeldId) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(name == confirm, "--confirm says {confirm}, not {name}: nothing was destroyed");
+    let provider = open(config)?;
+    let destroyed = provider.destroy_held(name);
+    provider.close();
+    destroyed?;
+    print(&[format!("{name} is destroyed")])?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn print(lines: &[String]) -> anyhow::Result<()> {

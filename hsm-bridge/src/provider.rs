@@ -96,6 +96,12 @@ impl Pkcs11Provider {
         Err(first.unwrap_or_else(|| HsmError::new(Kind::Gone, "ask a token", "none is configured")))
     }
 
+    /// Destroys a held key at every token: nothing is signed by it again. For the operator at the bridge; no signer can ask for it.
+    /// [`Kind::Missing`] if there is none.
+    pub fn destroy_held(&self, name: &HeldId) -> Result<(), HsmError> {
+        self.everywhere(|token| token.destroy_held(name))
+    }
+
     /// Destroys something at every token, or it is not destroyed.
     fn everywhere(&self, destroy: impl Fn(&Token) -> Result<(), HsmError>) -> Result<(), HsmError> {
         let (mut destroyed, mut failed) = (0, None);
@@ -235,10 +241,5 @@ impl Provider for Pkcs11Provider {
     fn sign_held(&self, name: &HeldId, kind: HeldKind, input: &[u8]) -> Result<[u8; 64], HsmError> {
         check_input(kind, input)?;
         self.any(|token| token.sign_held(name, kind, input))
-    }
-
-    /// At every token, or it is not destroyed.
-    fn destroy_held(&self, name: &HeldId) -> Result<(), HsmError> {
-        self.everywhere(|token| token.destroy_held(name))
     }
 }

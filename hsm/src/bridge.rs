@@ -293,10 +293,6 @@ impl Provider for BridgeClient {
         let call = Call::SignHeld { name, kind, input };
         expect!(self, call, Answer::Bytes(bytes) => <[u8; 64]>::try_from(bytes.as_slice()).ok())
     }
-
-    fn destroy_held(&self, name: &HeldId) -> Result<(), HsmError> {
-        expect!(self, Call::DestroyHeld(name), Answer::Done => Some(()))
-    }
 }
 
 impl std::fmt::Debug for BridgeClient {

@@ -6,6 +6,7 @@
 
 mod held;
 
+pub use held::held_keys_end;
 use limen_wire::ids::KekId;
 use limen_wire::keys::PublicKey;
 

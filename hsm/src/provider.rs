@@ -175,9 +175,6 @@ pub trait Provider: Send + Sync {
     /// gave them: they verify under [`Self::held`], and an ECDSA signature may have either S. Nobody should believe that
     /// without looking.
     fn sign_held(&self, name: &HeldId, kind: HeldKind, input: &[u8]) -> Result<[u8; 64], HsmError>;
-
-    /// Destroys one: nothing is signed by it again. [`Kind::Missing`] if there is none.
-    fn destroy_held(&self, name: &HeldId) -> Result<(), HsmError>;
 }
 
 fn bounded(tried: &str, what: &str, least: usize, most: usize, found: usize) -> Result<(), HsmError> {

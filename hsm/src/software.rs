@@ -253,10 +253,6 @@ impl Provider for DangerSoftware {
     fn sign_held(&self, name: &HeldId, kind: HeldKind, input: &[u8]) -> Result<[u8; 64], HsmError> {
         self.sign_by_held(name, kind, input)
     }
-
-    fn destroy_held(&self, name: &HeldId) -> Result<(), HsmError> {
-        self.remove_held(name)
-    }
 }
 
 impl std::fmt::Debug for DangerSoftware {

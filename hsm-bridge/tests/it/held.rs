@@ -162,3 +162,38 @@ fn logged_out_behind_its_back() {
         assert_eq!(provider.held_kinds().unwrap(), HeldKind::ALL);
     });
 }
+
+/// By the people at the bridge, who must mean it; whoever asks the daemon cannot.
+#[test]
+fn people_list_and_destroy_held_keys_by_command() {
+    let Some(soft) = Soft::new() else { return };
+    soft.init();
+    {
+        let _daemon = soft.daemon();
+        for held in ["one", "two"] {
+            soft.client().create_held(&name(held), HeldKind::EcdsaP256).unwrap();
+        }
+    }
+    let said = |args: &[&str]| {
+        let done = soft.run(args);
+        (done.status.success(), format!("{}{}", text(&done.stdout), text(&done.stderr)))
+    };
+    let (_, listed) = said(&["held"]);
+    assert!(listed.contains("one ecdsa-p256 0") && listed.contains("two ecdsa-p256 0"), "{listed}");
+    for (args, words) in [
+        (&["destroy-held", "one"][..], "--confirm"),
+        (&["destroy-held", "one", "--confirm", "two"], "nothing was destroyed"),
+        (&["destroy-held", "three", "--confirm", "three"], "object_missing"),
+    ] {
+        let (done, answer) = said(args);
+        assert!(!done && answer.contains(words), "{args:?}: {answer}");
+    }
+    let (done, answer) = said(&["destroy-held", "one", "--confirm", "one"]);
+    assert!(done && answer.contains("one is destroyed"), "{answer}");
+    let (_, listed) = said(&["held"]);
+    assert!(!listed.contains("one ecdsa") && listed.contains("two ecdsa-p256 0"), "{listed}");
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -51,6 +51,20 @@ fn kryoptic_keeps_every_promise_without_gcm() {
 }
 
 #[test]
+fn a_held_key_ends_at_softhsm() {
+    Soft::within("promises::a_held_key_ends_at_softhsm", |soft| {
+        conformance::held_keys_end(&|| Box::new(open(soft)), &|name| open(soft).destroy_held(name));
+    });
+}
+
+#[test]
+fn a_held_key_ends_at_kryoptic() {
+    Soft::within_kryoptic("promises::a_held_key_ends_at_kryoptic", |soft| {
+        conformance::held_keys_end(&|| Box::new(open(soft)), &|name| open(soft).destroy_held(name));
+    });
+}
+
+#[test]
 fn every_promise_holds_through_the_daemon_at_kryoptic() {
     Soft::within_kryoptic("promises::every_promise_holds_through_the_daemon_at_kryoptic", |soft| {
         soft.init();

@@ -30,7 +30,6 @@ pub enum Call<'a> {
     Held(&'a HeldId),
     ListHeld,
     SignHeld { name: &'a HeldId, kind: HeldKind, input: &'a [u8] },
-    DestroyHeld(&'a HeldId),
 }
 
 impl Call<'_> {
@@ -53,13 +52,12 @@ impl Call<'_> {
             Self::Held(_) => "read a held key",
             Self::ListHeld => "list the held keys",
             Self::SignHeld { .. } => "sign with a held key",
-            Self::DestroyHeld(_) => "destroy a held key",
         }
     }
 
     /// Whether it does no harm if the bridge carries it out twice. A second signature over the same bytes says nothing new.
     pub const fn may_repeat(&self) -> bool {
-        !matches!(self, Self::CreateKek(_) | Self::DestroyKek(_) | Self::CreateHeld(..) | Self::DestroyHeld(_))
+        !matches!(self, Self::CreateKek(_) | Self::DestroyKek(_) | Self::CreateHeld(..))
     }
 
     fn to_pb(self) -> hsm_request::Call {
@@ -92,7 +90,6 @@ impl Call<'_> {
             Self::SignHeld { name, kind, input } => {
                 To::SignHeld(pb::HsmSignHeld { name: held(name), kind: kind.name().to_owned(), input: bytes(input) })
             }
-            Self::DestroyHeld(name) => To::DestroyHeld(pb::HsmDestroyHeld { name: held(name) }),
         }
     }
 }
@@ -258,7 +255,6 @@ fn ask_held(provider: &dyn Provider, call: hsm_request::Call) -> Result<hsm_answ
             let signature = provider.sign_held(&name(asked.name)?, kind(&asked.kind)?, &asked.input)?;
             Ok(To::Bytes(Bytes::copy_from_slice(&signature)))
         }
-        From::DestroyHeld(asked) => provider.destroy_held(&name(asked.name)?).map(|()| To::Done(pb::HsmDone {})),
         _ => Err(malformed("it is not about a held key")),
     }
 }

@@ -3,7 +3,7 @@
 use limen_wire::ids::HeldId;
 
 use super::{Factory, refused};
-use crate::error::Kind;
+use crate::error::{HsmError, Kind};
 use crate::held::{HeldKind, HeldPublic};
 use crate::provider::{MAX_MESSAGE, Provider};
 
@@ -18,7 +18,6 @@ pub(super) fn keys_sign_where_they_are(open: Factory<'_>) {
     let nobody = name("conformance.nobody");
     refused(open().held(&nobody), Kind::Missing, "a held key that is not there");
     refused(open().sign_held(&nobody, HeldKind::EcdsaP256, &[1; 32]), Kind::Missing, "signing with it");
-    refused(open().destroy_held(&nobody), Kind::Missing, "destroying it");
     for kind in HeldKind::ALL {
         if kinds.contains(&kind) {
             a_kind_is_held(open, kind);
@@ -52,12 +51,22 @@ fn a_kind_is_held(open: Factory<'_>, kind: HeldKind) {
         it_signs(&*provider, &one, (&key, &other));
     }
     assert!(!open().keks().unwrap().iter().any(|kek| kek.as_str() == one.as_str()), "it is no wrapping key");
-    open().destroy_held(&one).unwrap();
+}
+
+/// What whoever has the device can do, and no signer can ask for: `destroy` ends a held key.
+pub fn held_keys_end(open: Factory<'_>, destroy: &dyn Fn(&HeldId) -> Result<(), HsmError>) {
+    refused(destroy(&name("conformance.nobody")), Kind::Missing, "destroying what is not there");
+    let (one, two, kind) = (name("conformance.one"), name("conformance.two"), HeldKind::EcdsaP256);
+    let first = open().create_held(&one, kind).unwrap();
+    let other = open().create_held(&two, kind).unwrap();
+    destroy(&one).unwrap();
     refused(open().held(&one), Kind::Missing, "a destroyed key");
+    refused(open().sign_held(&one, kind, &[1; 32]), Kind::Missing, "signing with it");
+    assert_eq!(open().held_names().unwrap(), [two.clone()]);
     assert_eq!(open().held(&two).unwrap(), other, "another one stays");
-    assert_ne!(open().create_held(&one, kind).unwrap(), key, "a new key of an old name is a new key");
-    open().destroy_held(&one).unwrap();
-    open().destroy_held(&two).unwrap();
+    assert_ne!(open().create_held(&one, kind).unwrap(), first, "a new key of an old name is a new key");
+    destroy(&one).unwrap();
+    destroy(&two).unwrap();
 }
 
 fn it_signs(provider: &dyn Provider, held: &HeldId, (key, other): (&HeldPublic, &HeldPublic)) {

@@ -98,7 +98,9 @@ impl DangerSoftware {
         secret.sign(input).ok_or_else(|| HsmError::new(Kind::Device, tried, "the library refused"))
     }
 
-    pub(super) fn remove_held(&self, name: &HeldId) -> Result<(), HsmError> {
+    /// Destroys a held key: nothing is signed by it again. For whoever has the device; no signer asks for it. [`Kind::Missing`] if
+    /// there is none.
+    pub fn destroy_held(&self, name: &HeldId) -> Result<(), HsmError> {
         files::remove(&self.path(&file(name))).map_err(|error| match error.kind() {
             Kind::Missing => missing("destroy a held key", name),
             _ => error,

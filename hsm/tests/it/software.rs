@@ -23,6 +23,14 @@ fn software_keeps_every_promise() {
 }
 
 #[test]
+fn a_held_key_ends_where_it_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = key_file(folder.path(), &"ab".repeat(32), 0o600);
+    let open = || DangerSoftware::open(&path, true).unwrap();
+    conformance::held_keys_end(&|| Box::new(open()), &|name| open().destroy_held(name));
+}
+
+#[test]
 fn it_is_for_development_only_and_shows_no_key() {
     let folder = tempfile::tempdir().unwrap();
     let path = key_file(folder.path(), &"ab".repeat(32), 0o600);

@@ -92,13 +92,9 @@ impl Part {
 /// This signer's share of a limit.
 pub(super) fn share(charter: &Charter, limit: &Limit) -> Bound {
     let total = charter.nodes.len() as u64;
-    let signers = if charter.hsm_keys.is_empty() {
-        // The least favourable committee: what holds for two signers of which one may be corrupt holds for every other.
-        Signers { total, required: 2, corrupt: 1 }
-    } else {
-        // A key in one token signs by one signer, whose share alone counts it.
-        Signers { total, required: 1, corrupt: 0 }
-    };
+    // The least favourable committee: what holds for two signers of which one may be corrupt holds for every other. A key in one
+    // token uses no shares.
+    let signers = Signers { total, required: 2, corrupt: 1 };
     let amount = if limit.max_amount.is_none() { Amount::MAX } else { limit.split_amount };
     let count = if limit.max_count.is_none() { u64::MAX } else { limit.split_count };
     let share = signers.share(Bound { amount, count });

@@ -70,8 +70,9 @@ pub(super) struct Cover {
     pub(super) certificate: Option<[u8; 32]>,
 }
 
-/// Finds for what counts once a reservation, and for every charge a reservation or a place in this signer's share. What a share took over in an earlier session
-/// stays there; a reservation is asked for again in every session, because it ends.
+/// Finds for what counts once a reservation, and for every charge a reservation or a place in this signer's share. What a share
+/// took over in an earlier session stays there; a reservation is asked for again in every session, because it ends. A key that
+/// lives in one token has reservations only: no other signer records what it signs.
 pub(super) fn cover<V: JournalView>(
     view: &V,
     charter: &Charter,
@@ -98,7 +99,8 @@ pub(super) fn cover<V: JournalView>(
         if let Err(error) = below_ceiling(charter, charge, attested) {
             return Ok(Err(error));
         }
-        if known.metered.contains(&charge.limit) {
+        let has_share = examined.key().public.protocol.is_threshold();
+        if has_share && known.metered.contains(&charge.limit) {
             continue;
         }
         let ledger = charter.limits.get(&charge.limit).and_then(|limit| limit.ledger.as_ref());
@@ -111,6 +113,10 @@ pub(super) fn cover<V: JournalView>(
             Some(Err(why)) => Some(why),
             None => None,
         };
+        if !has_share {
+            let why = missing.unwrap_or_else(|| format!("no ledger certifies limit {}", charge.limit));
+            return Ok(Err(ApiError::new(Code::ReservationMissing, why)));
+        }
         match (fits(charter, charge, &view.meter(charge)?, time.uptime), missing) {
             (Ok(()), _) => cover.metered.push(charge.clone()),
             (Err(error), None) => return Ok(Err(error)),

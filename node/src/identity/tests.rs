@@ -107,7 +107,6 @@ impl Provider for Slot {
         held(name: &HeldId) -> HeldPublic;
         held_names() -> Vec<HeldId>;
         sign_held(name: &HeldId, kind: HeldKind, input: &[u8]) -> [u8; 64];
-        destroy_held(name: &HeldId) -> ();
     }
 }
 

@@ -164,7 +164,6 @@ impl Provider for Away {
         held(name: &HeldId) -> HeldPublic;
         held_names() -> Vec<HeldId>;
         sign_held(name: &HeldId, kind: HeldKind, input: &[u8]) -> [u8; 64];
-        destroy_held(name: &HeldId) -> ();
     }
 }
 

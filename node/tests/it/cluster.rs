@@ -230,7 +230,10 @@ impl Cluster {
     }
 
     pub(crate) fn charter(&self) -> String {
-        let mut text = "version = 1\ncluster = \"test\"\ndanger_development = true\n[bounds]\nmax_sessions = 8\nmax_expiry_secs = 3600\n".to_owned();
+        let claims = if self.ledger.contains("[[hsm_keys]]") { "claims = \"main\"\n" } else { "" };
+        let mut text = format!(
+            "version = 1\ncluster = \"test\"\ndanger_development = true\n{claims}[bounds]\nmax_sessions = 8\nmax_expiry_secs = 3600\n"
+        );
         for (n, (machine, address)) in self.machines.iter().zip(&self.addresses).enumerate() {
             let n = n + 1;
             text +=

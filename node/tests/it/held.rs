@@ -15,6 +15,7 @@ use limen_wire::statement::combine;
 use prost::Message as _;
 
 use crate::charters::{HOUR_MS, TestClock, stands, take, version};
+use crate::claims;
 use crate::cluster::{Cluster, evm_transfer, message_intent, raw_message, refusal, session, sign_request, signature};
 use crate::token::{Device, Mode};
 
@@ -26,7 +27,7 @@ fn marks() -> String {
             "[[hsm_keys]]\nid = \"{id}\"\nnode = \"n1\"\nscheme = \"{scheme}\"\noutside_the_promise = true # {id}\n"
         )
     };
-    VAULT.to_owned() + &mark("coins", "ecdsa-secp256k1") + &mark("words", "eddsa-ed25519")
+    claims::CHARTER.to_owned() + VAULT + &mark("coins", "ecdsa-secp256k1") + &mark("words", "eddsa-ed25519")
 }
 
 /// Two signers with a device each under a charter with both keys; the first one's device.
@@ -66,8 +67,15 @@ async fn make(cluster: &Cluster, key: &str, scheme: Scheme) -> Vec<u8> {
     said.public_key.to_vec()
 }
 
+/// By a certificate where there is one: what is refused for another reason is refused before anybody asks for it.
 async fn sign(cluster: &Cluster, intent: &pb::Envelope) -> pb::SignResponse {
-    cluster.sign(intent, &[1]).await.remove(0)
+    sign_by(cluster, intent, claims::certify(cluster, intent).await.ok()).await
+}
+
+async fn sign_by(cluster: &Cluster, intent: &pb::Envelope, certificate: Option<pb::Envelope>) -> pb::SignResponse {
+    let mut request = sign_request(intent, &[1], session());
+    request.authorization.get_or_insert_default().reservations.extend(certificate);
+    cluster.client(0).sign(request).await.unwrap().into_inner()
 }
 
 fn transfer(cluster: &Cluster, key: &str, nonce: u64) -> (pb::Intent, pb::Envelope) {
@@ -294,4 +302,28 @@ async fn a_key_that_a_later_charter_does_not_mark_signs_no_more() {
     stands(&cluster, hot.hash, pb::CharterState::InForce).await;
     let answer = sign(&cluster, &transfer(&cluster, "coins", 1).1).await;
     assert_eq!(refusal(&answer).code, "hsm_key_refused", "{answer:?}");
+}
+
+/// No other signer takes part, so none of them would notice a second signature: an old disk of the one that holds the key must
+/// not decide alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_signed_that_others_have_not_certified() {
+    let (cluster, _device) = begin().await;
+    make(&cluster, "coins", Scheme::EcdsaSecp256k1).await;
+    make(&cluster, "words", Scheme::EddsaEd25519).await;
+    let ((_, first), (_, words)) = (transfer(&cluster, "coins", 0), message_intent(&cluster, "words", "m", "hello"));
+    for intent in [&first, &words] {
+        assert_eq!(refusal(&sign_by(&cluster, intent, None).await).code, "reservation_missing");
+    }
+    let certificate = claims::certify(&cluster, &first).await.unwrap();
+    let other = sign_by(&cluster, &words, Some(certificate.clone())).await;
+    assert_eq!(refusal(&other).code, "reservation_missing", "another's certificate");
+    let mut spoiled = certificate.clone();
+    spoiled.signatures.truncate(1);
+    assert_eq!(refusal(&sign_by(&cluster, &first, Some(spoiled)).await).code, "reservation_missing", "by one member");
+    signature(&sign_by(&cluster, &first, Some(certificate)).await);
+    // Who holds the other half of the ledger does not give the number away again.
+    let (_, second) = seal_intent(&evm_transfer("coins", "second", 0, 2), &cluster.backend).unwrap();
+    let refused = claims::certify(&cluster, &second).await.unwrap_err();
+    assert!(refused[1].contains("is held by"), "{refused:?}");
 }

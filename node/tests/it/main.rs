@@ -9,6 +9,7 @@
 
 mod ages;
 mod charters;
+mod claims;
 mod cluster;
 mod deploy;
 mod doors;

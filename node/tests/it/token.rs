@@ -140,7 +140,6 @@ impl Provider for Device {
         held_kinds() -> Vec<HeldKind>;
         create_held(name: &HeldId, kind: HeldKind) -> HeldPublic;
         held_names() -> Vec<HeldId>;
-        destroy_held(name: &HeldId) -> ();
     }
 
     fn held(&self, name: &HeldId) -> Result<HeldPublic, HsmError> {

@@ -184,12 +184,15 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
         book: &book,
     };
     let rules = rules::read(file.rules, &known)?;
+    let hsm_keys = held::read(file.hsm_keys, &nodes, &vaults)?;
+    let claims = claims_ledger.as_ref().and_then(|id| ledgers.get(id)).map(AsRef::as_ref);
+    held::check_certified(&hsm_keys, claims, limits.values(), &vaults)?;
     let bounds = bounds(&file.bounds)?;
     ceilings::distinct(&limits, &rules)?;
     let governance = file.governance.map(|raw| governance::read(raw, &roster, &bounds)).transpose()?;
     Ok(Charter {
         hash: Charter::hash_of(text),
-        hsm_keys: held::read(file.hsm_keys, &nodes, &vaults)?,
+        hsm_keys,
         cluster,
         nodes,
         witnesses,

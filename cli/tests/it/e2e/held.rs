@@ -11,7 +11,14 @@ use serde_json::Value;
 use super::cluster::{Cluster, signer};
 use super::receipts::{receipt, sign};
 
+/// All three signers certify, of whom one may be corrupt: nobody else signs along.
 const MARKS: &str = "
+[[ledgers]]
+id = \"main\"
+members = [\"signer-1\", \"signer-2\", \"signer-3\"]
+quorum = 3
+corrupt = 1
+
 [[vaults]]
 id = \"deep\"
 tier = \"cold\"
@@ -52,7 +59,11 @@ async fn a_key_in_one_token_signs_is_marked_everywhere_and_comes_back_with_its_t
         return;
     }
     let named = "\n[[hsm_keys]]\nid = \"coins\"\nnode = \"signer-2\"\n";
-    let mut cluster = Cluster::start_on_tokens(|text| text.to_owned() + MARKS, named).await;
+    let charter = |text: &str| {
+        let claims = "danger_development = true\nclaims = \"main\"\n";
+        text.replacen("danger_development = true\n", claims, 1) + MARKS
+    };
+    let mut cluster = Cluster::start_on_tokens(charter, named).await;
     orders_are_refused(&cluster).await;
 
     let made = said(&limen(&cluster, &["key", "create", "coins", "--protocol", "hsm", "--node", "signer-2"]));

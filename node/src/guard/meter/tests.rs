@@ -1,10 +1,9 @@
 use std::collections::BTreeSet;
 
 use limen_policy::charter::assets::Assets;
-use limen_policy::charter::held::HeldKey;
 use limen_policy::charter::vault::Per;
 use limen_wire::effects::{Asset, ChainId};
-use limen_wire::ids::{KeyId, LimitId, Scheme};
+use limen_wire::ids::LimitId;
 
 use super::*;
 use crate::guard::tests::charter;
@@ -43,17 +42,6 @@ fn charge(value: u128) -> Charge {
 
 fn fits(charter: &Charter, charge: &Charge, meter: &Meter, now: Uptime) -> Result<(), ApiError> {
     super::fits(charter, charge, meter, now)
-}
-
-#[test]
-fn a_key_in_one_token_makes_every_share_smaller() {
-    let mut charter = charter();
-    let (id, node) = (KeyId::new("alone").unwrap(), charter.nodes[0].id.clone());
-    let held = HeldKey { id: id.clone(), node, scheme: Scheme::EddsaEd25519 };
-    charter.hsm_keys.insert(id, held);
-    let found = share(&charter, &limit(Some(60), 101, Some(7)));
-    // One signer signs by it alone, so all shares together may not be more than the limit.
-    assert_eq!((found.amount, found.count), (amount(33), 2));
 }
 
 #[test]

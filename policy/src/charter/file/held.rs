@@ -6,10 +6,10 @@ use limen_wire::ids::{KeyId, NodeId, Protocol, Scheme};
 use serde::Deserialize;
 
 use super::{invalid, name};
-use crate::charter::held::HeldKey;
-use crate::charter::held::check_cold;
-use crate::charter::vault::Vaults;
+use crate::charter::held::{HeldKey, check_cold};
+use crate::charter::vault::{Limit, Vaults};
 use crate::charter::{CharterError, Node};
+use crate::ledger::Committee;
 
 /// Most such keys of a charter.
 const MAX_KEYS: usize = 256;
@@ -55,4 +55,35 @@ pub(super) fn read(
         }
     }
     Ok(keys)
+}
+
+/// Others must have certified whatever such a key signs, because no other signer takes part in it: what counts once, and every
+/// limit on its vault. Two quorums have to share somebody beside the key's own signer, whose disk may be an old one.
+pub(super) fn check_certified<'a>(
+    keys: &BTreeMap<KeyId, HeldKey>,
+    claims: Option<&Committee>,
+    limits: impl Iterator<Item = &'a Limit>,
+    vaults: &Vaults,
+) -> Result<(), CharterError> {
+    let Some(first) = keys.values().next() else { return Ok(()) };
+    let place = |id: &KeyId| format!("hsm key \"{id}\"");
+    let Some(committee) = claims else {
+        let reason = "one signer signs by it, so others must have certified each request: name a ledger in claims";
+        return Err(invalid(place(&first.id), reason));
+    };
+    if committee.corrupt() == 0 {
+        let reason = "the ledger of claims has `corrupt = 0`, so the key's signer could answer for all: 1 is needed";
+        return Err(invalid(place(&first.id), reason));
+    }
+    for limit in limits.filter(|limit| limit.ledger.is_none()) {
+        let bounds = |key: &&HeldKey| {
+            let vault = vaults.of_key(&key.id).map(|vault| &vault.id);
+            limit.vaults.is_empty() || vault.is_some_and(|vault| limit.vaults.contains(vault))
+        };
+        if let Some(key) = keys.values().find(bounds) {
+            let reason = format!("limit {} bounds its vault and names no ledger that certifies it", limit.id);
+            return Err(invalid(place(&key.id), reason));
+        }
+    }
+    Ok(())
 }

@@ -8,13 +8,20 @@ use crate::charter::tests::sample;
 use crate::diff::{Direction, diff};
 use crate::key_order::{self, KeyOrderError};
 
-/// The sample with the key that it shows, for real.
+/// The sample with the key that it shows, for real: its vault's limits are all certified then.
 fn marked() -> String {
-    let text = sample().replace("keys = [\"reserve\"]", "keys = [\"reserve\", \"old-reserve\"]");
+    let text = sample()
+        .replace("keys = [\"reserve\"]", "keys = [\"reserve\", \"old-reserve\"]")
+        .replace(SPLIT, "ledger = \"main\"\n");
     let start = text.find("# [[hsm_keys]]").unwrap();
     let end = start + text[start..].find("\n\n").unwrap();
     format!("{}{}{}", &text[..start], text[start..end].replace("# ", ""), &text[end..])
 }
+
+const SPLIT: &str = "split_amount = \"5000\"\nsplit_count = 100\n";
+
+/// A limit on all vaults, which no ledger keeps.
+const UNCERTIFIED: &str = "window_secs = 86400\nmax_amount = \"250000\"\n";
 
 fn key(name: &str) -> KeyId {
     KeyId::new(name).unwrap()
@@ -50,6 +57,17 @@ fn what_may_not_be_marked_so_is_refused() {
         ("tier = \"cold\"", "tier = \"warm\"", "vault reserve is not cold: only a cold vault may have it"),
         ("tier = \"cold\"", "tier = \"hot\"", "vault reserve is not cold: only a cold vault may have it"),
         (", \"old-reserve\"]", "]", "belongs to no vault: only a cold vault may have it"),
+        (
+            "ledger = \"main\"\n\n# With a currency",
+            "\n# With a currency",
+            "limit reserve-ever bounds its vault and names no ledger",
+        ),
+        (
+            "vaults = [\"reserve\"]\nwindow_secs = 86400\nmax_amount = \"250000\"\nledger = \"main\"\n",
+            UNCERTIFIED,
+            "limit reserve-usd-a-day",
+        ),
+        ("corrupt = 1\n", "corrupt = 0\n", "`corrupt = 0`"),
         (mark, &format!("{many}{mark}"), "at most 256"),
         (
             mark,
@@ -62,6 +80,21 @@ fn what_may_not_be_marked_so_is_refused() {
         let error = Charter::from_toml(&text.replacen(from, to, 1)).expect_err(says).to_string();
         assert!(error.contains(says), "{from} → {to}: {error}");
     }
+}
+
+/// Nobody else signs along, so an old disk of the one signer must not decide alone what counts once.
+#[test]
+fn a_charter_without_claims_has_no_such_key() {
+    let text = marked().replace("claims = \"main\"\n", "");
+    // Ceilings ask for a ledger of claims too.
+    let (before, ceilings) = text.split_once("# The most of an asset").unwrap();
+    let after = ceilings.find("# How this charter").unwrap();
+    let text = format!("{before}{}", &ceilings[after..]);
+    let error = Charter::from_toml(&text).unwrap_err().to_string();
+    assert!(error.contains("old-reserve") && error.contains("name a ledger in claims"), "{error}");
+    let marks = text.find("[[hsm_keys]]").unwrap();
+    let end = marks + text[marks..].find("\n\n").unwrap();
+    Charter::from_toml(&format!("{}{}", &text[..marks], &text[end..])).unwrap();
 }
 
 #[test]
@@ -111,8 +144,8 @@ fn an_order_says_what_the_charter_says() {
 #[test]
 fn a_key_more_loosens_and_a_key_less_tightens() {
     let with = Charter::from_toml(&marked()).unwrap();
-    let listed = Charter::from_toml(&sample().replace("keys = [\"reserve\"]", "keys = [\"reserve\", \"old-reserve\"]"));
-    let without = listed.unwrap();
+    let text = sample().replace("keys = [\"reserve\"]", "keys = [\"reserve\", \"old-reserve\"]");
+    let without = Charter::from_toml(&text.replace(SPLIT, "ledger = \"main\"\n")).unwrap();
     let directions = |old: &Charter, new: &Charter| diff(old, new).iter().map(|one| one.direction).collect::<Vec<_>>();
     let more = diff(&without, &with);
     assert!(more.iter().all(|one| one.direction == Direction::Loosens), "{more:?}");
