@@ -1,9 +1,11 @@
 //! What every provider promises, as one suite: for software, for tokens, and through the bridge.
 //!
-//! [`run`] takes a factory, because much of the promise is that another process, later, finds what this one left.
+//! [`run`] takes a factory, because much of the promise is that another process, later, finds what this one left. [`Device`] keeps
+//! the promises until it is told to fail: what others do then is for their tests.
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test suite: a broken promise ends it, by name")]
 
+mod device;
 mod held;
 
 pub use held::held_keys_end;
@@ -13,6 +15,8 @@ use limen_wire::keys::PublicKey;
 use crate::error::{HsmError, Kind};
 use crate::provider::{Anchor, MAX_CONTEXT, MAX_MESSAGE, MAX_RANDOM, MAX_SECRET, Provider};
 use crate::softhsm;
+
+pub use device::{Device, Mode, serve};
 
 /// SoftHSM2's library. `None` if it is not there and `LIMEN_OFFLINE` says that nothing can be installed; else that is a failure.
 pub fn softhsm() -> Option<&'static str> {

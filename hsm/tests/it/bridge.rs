@@ -35,15 +35,6 @@ fn bridge(folder: &Path, each: impl Fn(UnixStream) + Send + Sync + 'static) -> P
     socket
 }
 
-fn serve(provider: &dyn Provider, mut stream: UnixStream) {
-    while let Ok(Some(call)) = frame::wait(&mut stream, PATIENCE) {
-        let answer = messages::answer(provider, call);
-        if frame::write(&mut stream, &answer, std::time::Instant::now() + PATIENCE).is_err() {
-            return;
-        }
-    }
-}
-
 fn send(stream: &mut UnixStream, answer: &[u8]) {
     // The client may have gone away for what it found wrong.
     frame::write(stream, answer, std::time::Instant::now() + PATIENCE).ok();
@@ -61,7 +52,7 @@ fn client(socket: &Path) -> BridgeClient {
 fn every_promise_holds_through_the_socket() {
     let folder = tempfile::tempdir().unwrap();
     let provider = software(folder.path());
-    let socket = bridge(folder.path(), move |stream| serve(&provider, stream));
+    let socket = bridge(folder.path(), move |stream| conformance::serve(&provider, stream));
     conformance::run(&|| Box::new(client(&socket)));
 }
 
@@ -73,7 +64,7 @@ fn no_bridge_is_a_named_error_and_the_next_call_finds_it() {
     assert_eq!(error.kind(), Kind::Unreachable);
     assert!(error.to_string().contains("bridge.sock"), "{error}");
     let provider = software(folder.path());
-    bridge(folder.path(), move |stream| serve(&provider, stream));
+    bridge(folder.path(), move |stream| conformance::serve(&provider, stream));
     assert_eq!(waiting.describe().unwrap().kind, "danger_software");
 }
 

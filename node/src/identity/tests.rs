@@ -1,127 +1,53 @@
-use std::os::unix::fs::PermissionsExt as _;
-use std::sync::{Condvar, MutexGuard};
-
-use limen_hsm::{Anchor, DangerSoftware, Description, HeldKind, HeldPublic};
+use limen_hsm::conformance::{Device, Mode};
 use limen_wire::envelope::{self, PayloadType};
-use limen_wire::ids::{HeldId, KekId};
 use limen_wire::limits::ENVELOPE_PAYLOAD_BYTES;
 use limen_wire::tls::{Pins, RemoteKey as _, pinned_client, pinned_server};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, ServerConnection};
-use zeroize::Zeroizing;
 
 use super::*;
 
-/// A slot: the token in it can be taken out, and another one put in.
+/// The keys of a token that is here, and of one that may be put in its place.
 struct Slot {
     _folder: tempfile::TempDir,
-    tokens: [DangerSoftware; 2],
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    /// Which token is in; `None` for none.
-    token: Option<usize>,
-    /// Signs only when it is told to.
-    silent: bool,
-    /// Calls that are in it now.
-    inside: usize,
-    calls: usize,
+    device: Arc<Device>,
 }
 
 impl Slot {
-    fn with(token: Option<usize>) -> Arc<Self> {
+    fn with(mode: Mode) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let token_of = |name: &str, digits: &str| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, digits.repeat(32)).unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-            DangerSoftware::open(&path, true).unwrap()
-        };
-        let tokens = [token_of("one", "ab"), token_of("two", "cd")];
-        let state = Mutex::new(State { token, ..State::default() });
-        Arc::new(Self { _folder: folder, tokens, state, changed: Condvar::new() })
+        let device = Device::open(&folder.path().join("token.key"), 0xab);
+        device.set(mode);
+        Self { _folder: folder, device: Arc::new(device) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
-    }
-
-    fn put(&self, token: Option<usize>) {
-        self.state().token = token;
-    }
-
-    fn be_silent(&self, silent: bool) {
-        self.state().silent = silent;
-        self.changed.notify_all();
-    }
-
-    /// Waits until so many calls are in the token.
-    fn until_inside(&self, calls: usize) {
-        drop(self.changed.wait_while(self.state(), |state| state.inside < calls).unwrap());
-    }
-
-    fn token(&self) -> Result<&DangerSoftware, HsmError> {
-        let mut state = self.state();
-        state.inside += 1;
-        state.calls += 1;
-        self.changed.notify_all();
-        let mut state = self.changed.wait_while(state, |state| state.silent).unwrap();
-        state.inside -= 1;
-        state
-            .token
-            .map(|token| &self.tokens[token])
-            .ok_or_else(|| HsmError::new(Kind::Gone, "test", "the slot is empty"))
-    }
-
-    fn key(&self, token: usize) -> PublicKey {
-        self.tokens[token].identity().unwrap()
+    fn own(&self) -> PublicKey {
+        self.device.software.identity().unwrap()
     }
 }
 
-macro_rules! through {
-    ($($name:ident($($arg:ident: $of:ty),*) -> $answer:ty;)*) => {
-        $(fn $name(&self, $($arg: $of),*) -> Result<$answer, HsmError> {
-            self.token()?.$name($($arg),*)
-        })*
-    };
-}
+impl std::ops::Deref for Slot {
+    type Target = Arc<Device>;
 
-impl Provider for Slot {
-    through! {
-        describe() -> Description;
-        create_kek(kek: &KekId) -> ();
-        destroy_kek(kek: &KekId) -> ();
-        keks() -> Vec<KekId>;
-        seal(kek: &KekId, context: &[u8], secret: &[u8]) -> Vec<u8>;
-        unseal(kek: &KekId, context: &[u8], sealed: &[u8]) -> Zeroizing<Vec<u8>>;
-        identity() -> PublicKey;
-        sign_identity(message: &[u8]) -> [u8; 64];
-        random(count: usize) -> Zeroizing<Vec<u8>>;
-        anchor_read() -> Option<Anchor>;
-        anchor_advance(to: &Anchor) -> ();
-        held_kinds() -> Vec<HeldKind>;
-        create_held(name: &HeldId, kind: HeldKind) -> HeldPublic;
-        held(name: &HeldId) -> HeldPublic;
-        held_names() -> Vec<HeldId>;
-        sign_held(name: &HeldId, kind: HeldKind, input: &[u8]) -> [u8; 64];
+    fn deref(&self) -> &Self::Target {
+        &self.device
     }
 }
+
+const EMPTY: Mode = Mode::Refuses(Kind::Gone);
 
 fn me() -> NodeId {
     NodeId::new("n1").unwrap()
 }
 
 /// The identity that is pinned for the first token, whatever is in the slot.
-fn of(slot: &Arc<Slot>) -> Identity {
-    Identity::in_token(Arc::clone(slot) as Arc<dyn Provider>, slot.key(0))
+fn of(slot: &Slot) -> Identity {
+    Identity::in_token(Arc::clone(slot) as Arc<dyn Provider>, slot.own())
 }
 
 #[tokio::test]
 async fn a_token_seals_as_a_file_does_up_to_the_longest_payload() {
-    let slot = Slot::with(Some(0));
+    let slot = Slot::with(Mode::Works);
     let file = SigningKey::from_pkcs8_pem(&rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
     for identity in [of(&slot), file.into()] {
         for length in [0, 1, ENVELOPE_PAYLOAD_BYTES] {
@@ -138,7 +64,7 @@ async fn a_token_seals_as_a_file_does_up_to_the_longest_payload() {
 
 #[tokio::test]
 async fn a_token_that_is_away_signs_nothing_and_goes_on_when_it_is_back() {
-    let slot = Slot::with(None);
+    let slot = Slot::with(EMPTY);
     let identity = of(&slot);
     assert_eq!(identity.look().unwrap_err().kind(), Kind::Gone);
     let error = identity.sign_aside(b"message".to_vec()).await.unwrap_err();
@@ -146,28 +72,30 @@ async fn a_token_that_is_away_signs_nothing_and_goes_on_when_it_is_back() {
     let told = ApiError::from(error);
     assert_eq!(told.code, Code::HsmUnavailable);
     assert!(told.message.contains("token_gone"), "{}", told.message);
-    slot.put(Some(0));
+    slot.set(Mode::Works);
     identity.sign_aside(b"message".to_vec()).await.unwrap();
     identity.look().unwrap();
 }
 
 #[test]
 fn another_token_is_refused_by_name_although_it_signs() {
-    let slot = Slot::with(Some(1));
+    let slot = Slot::with(Mode::Another);
     let identity = of(&slot);
     for error in [identity.sign(b"message").unwrap_err(), identity.look().unwrap_err()] {
         assert_eq!(error.kind(), Kind::OtherKey);
         let words = error.to_string();
-        assert!(words.contains(&slot.key(0).to_string()) && words.contains(&slot.key(1).to_string()), "{words}");
+        assert!(
+            words.contains(&slot.own().to_string()) && words.contains(&slot.another.identity().unwrap().to_string()),
+            "{words}"
+        );
     }
-    slot.put(Some(0));
+    slot.set(Mode::Works);
     identity.sign(b"message").unwrap();
 }
 
 #[tokio::test]
 async fn no_more_signatures_are_in_the_token_than_a_bridge_bears() {
-    let slot = Slot::with(Some(0));
-    slot.be_silent(true);
+    let slot = Slot::with(Mode::Silent);
     let identity = Arc::new(of(&slot));
     let signing: Vec<_> = (0..PLACES + 4)
         .map(|number| {
@@ -178,10 +106,10 @@ async fn no_more_signatures_are_in_the_token_than_a_bridge_bears() {
     let watched = Arc::clone(&slot);
     let most = tokio::task::spawn_blocking(move || {
         watched.until_inside(PLACES);
-        watched.state().inside
+        watched.inside()
     });
     assert_eq!(most.await.unwrap(), PLACES);
-    slot.be_silent(false);
+    slot.set(Mode::Works);
     for one in signing {
         one.await.unwrap().unwrap();
     }
@@ -218,38 +146,37 @@ fn meet(server: &Identity, client: &Identity) -> Result<(), rustls::Error> {
 
 #[test]
 fn tokens_shake_hands_in_either_role_and_only_the_right_ones() {
-    let (here, there) = (Slot::with(Some(0)), Slot::with(Some(0)));
+    let (here, there) = (Slot::with(Mode::Works), Slot::with(Mode::Works));
     let (server, client) = (of(&here), of(&there));
     meet(&server, &client).unwrap();
     for (slot, what) in [(&here, "the server's"), (&there, "the client's")] {
-        slot.put(None);
+        slot.set(EMPTY);
         assert!(meet(&server, &client).is_err(), "{what} token is away");
-        slot.put(Some(1));
+        slot.set(Mode::Another);
         assert!(meet(&server, &client).is_err(), "{what} token is another one");
-        slot.put(Some(0));
+        slot.set(Mode::Works);
         meet(&server, &client).unwrap();
     }
 }
 
 #[test]
 fn a_certificate_is_made_when_the_token_is_there_and_kept() {
-    let slot = Slot::with(None);
+    let slot = Slot::with(EMPTY);
     let identity = of(&slot);
     let Place::Token(token) = &identity.place else { panic!("it is in a token") };
     let handshakes = Handshakes::new(Arc::clone(token), &me());
     assert!(handshakes.certificate().unwrap_err().to_string().contains("token_gone"));
-    slot.put(Some(0));
+    slot.set(Mode::Works);
     let certificate = handshakes.certificate().unwrap();
-    slot.put(None);
+    slot.set(EMPTY);
     assert_eq!(Handshakes::new(Arc::clone(token), &me()).certificate().unwrap(), certificate);
-    let pins = Pins::default().with("n1", &slot.key(0));
+    let pins = Pins::default().with("n1", &slot.own());
     assert_eq!(pins.name_of(&certificate), Some("n1"));
 }
 
 #[test]
 fn handshakes_that_crowd_a_silent_token_fail_and_leave_room_for_the_other_role() {
-    let slot = Slot::with(Some(0));
-    slot.be_silent(true);
+    let slot = Slot::with(Mode::Silent);
     let identity = of(&slot);
     let Place::Token(token) = &identity.place else { panic!("it is in a token") };
     let (serves, dials) = (Handshakes::new(Arc::clone(token), &me()), Handshakes::new(Arc::clone(token), &me()));
@@ -259,18 +186,17 @@ fn handshakes_that_crowd_a_silent_token_fail_and_leave_room_for_the_other_role()
         assert!(serves.sign(b"three").unwrap_err().to_string().contains("busy"));
         let own = scope.spawn(|| dials.sign(b"four").is_ok());
         slot.until_inside(3);
-        slot.be_silent(false);
+        slot.set(Mode::Works);
         assert!(strangers.into_iter().all(|stranger| stranger.join().unwrap()) && own.join().unwrap());
     });
-    assert_eq!(slot.state().calls, 3, "what waited in vain was never in the token");
+    assert_eq!(slot.calls(), 3, "what waited in vain was never in the token");
     serves.sign(b"five").unwrap();
 }
 
 /// The multi-threaded runtime goes on while a handshake waits in the token.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_handshake_in_a_silent_token_holds_no_task_up() {
-    let slot = Slot::with(Some(0));
-    slot.be_silent(true);
+    let slot = Slot::with(Mode::Silent);
     let identity = of(&slot);
     let Place::Token(token) = &identity.place else { panic!("it is in a token") };
     let handshakes = Handshakes::new(Arc::clone(token), &me());
@@ -278,6 +204,6 @@ async fn a_handshake_in_a_silent_token_holds_no_task_up() {
     let watched = Arc::clone(&slot);
     tokio::task::spawn_blocking(move || watched.until_inside(1)).await.unwrap();
     tokio::spawn(async { tokio::task::yield_now().await }).await.unwrap();
-    slot.be_silent(false);
+    slot.set(Mode::Works);
     assert!(waits.await.unwrap());
 }

@@ -1,6 +1,5 @@
-use limen_hsm::{Anchor, DangerSoftware, Description, HeldKind, HeldPublic};
-use limen_wire::ids::{Epoch, HeldId, KekId};
-use zeroize::Zeroizing;
+use limen_hsm::conformance::{Device, Mode};
+use limen_wire::ids::{Epoch, KekId};
 
 use super::sealed::{Place, open, rewrap, seal};
 use super::*;
@@ -14,13 +13,9 @@ fn kek(name: &str) -> KekId {
 }
 
 /// A device with the wrapping keys `one` and `two`.
-fn device(digits: &str) -> (tempfile::TempDir, DangerSoftware) {
-    use std::os::unix::fs::PermissionsExt as _;
+fn device(byte: u8) -> (tempfile::TempDir, Device) {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("wrap.key");
-    std::fs::write(&path, digits.repeat(32)).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let device = DangerSoftware::open(&path, true).unwrap();
+    let device = Device::open(&folder.path().join("wrap.key"), byte);
     device.create_kek(&kek("one")).unwrap();
     device.create_kek(&kek("two")).unwrap();
     (folder, device)
@@ -32,7 +27,7 @@ fn refused(provider: &dyn Provider, place: &Place<'_>, record: &[u8]) -> Kind {
 
 #[test]
 fn a_sealed_record_opens_only_in_its_own_place_and_generation() {
-    let (_folder, device) = device("ab");
+    let (_folder, device) = device(0xab);
     let (cluster, node, key) = names();
     let place = Place { cluster: &cluster, node: &node, key: &key, epoch: Epoch(1), purpose: "core", generation: 7 };
     let sealed = seal(&device, &kek("one"), &place, b"secret").unwrap();
@@ -61,7 +56,7 @@ fn a_sealed_record_opens_only_in_its_own_place_and_generation() {
 
 #[test]
 fn every_byte_of_a_sealed_record_counts() {
-    let (_folder, device) = device("ab");
+    let (_folder, device) = device(0xab);
     let (cluster, node, key) = names();
     let place = Place { cluster: &cluster, node: &node, key: &key, epoch: Epoch(1), purpose: "core", generation: 7 };
     let sealed = seal(&device, &kek("one"), &place, b"secret").unwrap();
@@ -81,8 +76,8 @@ fn every_byte_of_a_sealed_record_counts() {
 
 #[test]
 fn another_device_opens_nothing_and_a_destroyed_wrapping_key_neither() {
-    let (_first, here) = device("ab");
-    let (_second, there) = device("cd");
+    let (_first, here) = device(0xab);
+    let (_second, there) = device(0xcd);
     let (cluster, node, key) = names();
     let place = Place { cluster: &cluster, node: &node, key: &key, epoch: Epoch(1), purpose: "core", generation: 7 };
     let sealed = seal(&here, &kek("one"), &place, b"secret").unwrap();
@@ -111,7 +106,7 @@ fn keys_of_cold_vaults_have_wrapping_keys_of_their_own() {
     assert_ne!(group("n1", "hot", 1), group("n2", "hot", 1));
     assert_ne!(group("n1", "reserve", 1), group("n1", "hot", 1));
     assert_ne!(group("n1", "reserve", 1), group("n1", "reserve", 2));
-    let (_folder, device) = device("ab");
+    let (_folder, device) = device(0xab);
     for group in [group("n1", "hot", 1), Group::of(&charter, &node, &KeyId::new("reserve").unwrap(), Epoch(u64::MAX))] {
         let first = super::wrapping::current_or_new(&device, &group).unwrap();
         assert!(first.as_str().ends_with(".r1"), "{first}");
@@ -122,69 +117,23 @@ fn keys_of_cold_vaults_have_wrapping_keys_of_their_own() {
     assert!(name.as_str().len() <= 96, "{name}");
 }
 
-/// Calls through to a device until it has been told to fail.
-struct Away {
-    device: DangerSoftware,
-    kind: std::sync::Mutex<Option<Kind>>,
-}
-
-impl Away {
-    fn check(&self) -> Result<(), HsmError> {
-        match *self.kind.lock().unwrap() {
-            Some(kind) => Err(HsmError::new(kind, "test", "told to fail")),
-            None => Ok(()),
-        }
-    }
-}
-
-macro_rules! through {
-    ($($name:ident($($arg:ident: $of:ty),*) -> $answer:ty;)*) => {
-        $(fn $name(&self, $($arg: $of),*) -> Result<$answer, HsmError> {
-            self.check()?;
-            self.device.$name($($arg),*)
-        })*
-    };
-}
-
-impl Provider for Away {
-    through! {
-        describe() -> Description;
-        create_kek(kek: &KekId) -> ();
-        destroy_kek(kek: &KekId) -> ();
-        keks() -> Vec<KekId>;
-        seal(kek: &KekId, context: &[u8], secret: &[u8]) -> Vec<u8>;
-        unseal(kek: &KekId, context: &[u8], sealed: &[u8]) -> Zeroizing<Vec<u8>>;
-        identity() -> limen_wire::keys::PublicKey;
-        sign_identity(message: &[u8]) -> [u8; 64];
-        random(count: usize) -> Zeroizing<Vec<u8>>;
-        anchor_read() -> Option<Anchor>;
-        anchor_advance(to: &Anchor) -> ();
-        held_kinds() -> Vec<HeldKind>;
-        create_held(name: &HeldId, kind: HeldKind) -> HeldPublic;
-        held(name: &HeldId) -> HeldPublic;
-        held_names() -> Vec<HeldId>;
-        sign_held(name: &HeldId, kind: HeldKind, input: &[u8]) -> [u8; 64];
-    }
-}
-
 #[test]
 fn what_a_device_refuses_is_told_by_its_code_and_remedy() {
-    let (_folder, device) = device("ab");
+    let (_folder, device) = device(0xab);
     let (cluster, node, key) = names();
-    let away = Away { device, kind: std::sync::Mutex::new(None) };
     let place = Place { cluster: &cluster, node: &node, key: &key, epoch: Epoch(1), purpose: "core", generation: 7 };
-    let sealed = seal(&away, &kek("one"), &place, b"secret").unwrap();
+    let sealed = seal(&device, &kek("one"), &place, b"secret").unwrap();
     for kind in [Kind::Gone, Kind::PinLocked, Kind::TimedOut, Kind::Unreachable, Kind::OtherKey, Kind::NotLoggedIn] {
-        *away.kind.lock().unwrap() = Some(kind);
-        let error = open(&away, &place, &sealed).map(|secret| secret.len()).unwrap_err();
+        device.set(Mode::Refuses(kind));
+        let error = open(&device, &place, &sealed).map(|secret| secret.len()).unwrap_err();
         assert_eq!(error.kind(), kind);
         let told = VaultError::Provider(error).to_api();
         assert_eq!(told.code, Code::HsmUnavailable);
         assert!(told.message.contains(kind.code()) && told.message.contains(kind.remedy()), "{}", told.message);
         assert!(told.code.retryable());
     }
-    *away.kind.lock().unwrap() = None;
-    assert_eq!(open(&away, &place, &sealed).unwrap().as_slice(), b"secret", "it resumes");
+    device.set(Mode::Works);
+    assert_eq!(open(&device, &place, &sealed).unwrap().as_slice(), b"secret", "it resumes");
     let damaged = VaultError::Sealed { key, purpose: "core" }.to_api();
     assert_eq!((damaged.code, damaged.code.retryable()), (Code::ShareDamaged, false));
 }

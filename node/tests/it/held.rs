@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use limen_chain::NoTokenKinds;
+use limen_hsm::conformance::{Device, Mode};
 use limen_hsm::{Kind, Provider as _};
 use limen_node::clock::Clock;
 use limen_wire::effects::ChainId;
@@ -17,7 +18,6 @@ use prost::Message as _;
 use crate::charters::{HOUR_MS, TestClock, stands, take, version};
 use crate::claims;
 use crate::cluster::{Cluster, evm_transfer, message_intent, raw_message, refusal, session, sign_request, signature};
-use crate::token::{Device, Mode};
 
 const VAULT: &str = "[[vaults]]\nid = \"deep\"\ntier = \"cold\"\nkeys = [\"coins\", \"words\", \"later\"]\n";
 
@@ -34,7 +34,7 @@ fn marks() -> String {
 async fn begin() -> (Cluster, Arc<Device>) {
     let first = Mutex::new(None);
     let cluster = Cluster::start_behind_bridges_under(2, 2, marks(), |socket| {
-        let device = Device::serve(socket, 0xa1);
+        let device = Device::at_socket(socket, 0xa1);
         first.lock().unwrap().get_or_insert(device);
     });
     (cluster.await, first.into_inner().unwrap().unwrap())
@@ -225,9 +225,9 @@ async fn an_attempt_that_was_cut_off_is_taken_up_and_makes_no_second_key() {
     let ordered = order(&cluster, "coins", Scheme::EcdsaSecp256k1, |_| {});
     // Cut off after 1, 2, … calls: as it is made, looked at and tried.
     for calls in 0..4 {
-        device.left.store(calls, std::sync::atomic::Ordering::SeqCst);
+        device.pull_after(calls);
         let answer = ask(&cluster, 0, &ordered).await;
-        device.left.store(u64::MAX, std::sync::atomic::Ordering::SeqCst);
+        device.put_back();
         assert!(device.software.held_names().unwrap().len() <= 1);
         if answer.statement.is_some() {
             break;

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use limen_hsm::conformance::{Device, Mode};
 use limen_hsm::{Kind, Provider as _};
 use limen_node::clock::SystemClock;
 use limen_node::config::Config;
@@ -19,7 +20,6 @@ use limen_wire::tls::{self, Dial, TlsIdentity};
 use tokio::net::TcpListener;
 
 use crate::cluster::{Cluster, eventually, message_intent, shared_nonces, signature};
-use crate::token::{Device, Mode};
 use crate::{evidence, stops};
 
 /// Signers with a device each, the first one's in hand.
@@ -27,7 +27,7 @@ async fn in_devices(total: usize, required: u32) -> (Cluster, Arc<Device>) {
     let first = Mutex::new(None);
     let cluster = Cluster::start_in_devices(total, required, |socket| {
         let number = socket.file_stem().unwrap().as_encoded_bytes()[1];
-        let device = Device::serve(socket, number.wrapping_mul(2));
+        let device = Device::at_socket(socket, number.wrapping_mul(2));
         let key = device.software.identity().unwrap();
         first.lock().unwrap().get_or_insert(device);
         key
@@ -189,7 +189,7 @@ async fn a_charter_that_pins_another_key_starts_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_witness_signs_by_a_device_too_and_repeats_what_it_could_not_sign() {
     let folder = tempfile::tempdir().unwrap();
-    let device = Device::serve(&folder.path().join("w.sock"), 0x77);
+    let device = Device::at_socket(&folder.path().join("w.sock"), 0x77);
     let key = device.software.identity().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

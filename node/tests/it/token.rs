@@ -1,187 +1,27 @@
-//! Signers whose shares are sealed behind the bridge's socket: spoken to as the daemon speaks, by a software provider that can be
-//! told to be away, to lie, and to say nothing.
+//! Signers whose shares are sealed behind the bridge's socket, by a device that can be told to be away, to lie, and to say nothing.
 
-use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use limen_hsm::bridge::{frame, messages};
-use limen_hsm::{Anchor, DangerSoftware, Description, HeldKind, HeldPublic, HsmError, Kind, Provider};
+use limen_hsm::conformance::{Device, Mode};
+use limen_hsm::{Anchor, Kind, Provider};
 use limen_node::clock::{SystemClock, Uptime};
 use limen_node::config::Config;
 use limen_node::node::{self, Act};
 use limen_node::store::{Options, Store};
 use limen_node::vault::{Rotated, Vault, VaultError};
-use limen_wire::ids::{HeldId, KekId, KeyId, Protocol, Scheme};
-use limen_wire::keys::PublicKey;
+use limen_wire::ids::{KekId, KeyId, Protocol, Scheme};
 use limen_wire::pb;
-use zeroize::Zeroizing;
 
 use crate::charters::TestClock;
-use crate::cluster::{
-    self, Cluster, eventually, evm_transfer, message_intent, session, sign_request, signature, write_private,
-};
-
-/// What a device does with every call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    Works,
-    Refuses(Kind),
-    /// Says that it works, and opens everything as 32 zeros.
-    Lies,
-    /// Says that it works, and opens everything as something of another length.
-    Babbles,
-    /// Answers nothing until it is told otherwise.
-    Silent,
-    /// Another one is in its place.
-    Another,
-    /// Signs by held keys with the greater S.
-    HighS,
-    /// Signs something else than it is given.
-    SignsOther,
-    /// Answers with 64 bytes that are no signature.
-    SignsNothing,
-    /// Shows another key under each name of a held one.
-    ShowsOther,
-}
-
-/// A device behind a socket.
-pub(crate) struct Device {
-    pub(crate) software: DangerSoftware,
-    another: DangerSoftware,
-    mode: Mutex<Mode>,
-    told: Condvar,
-    /// Calls that it answers before it goes away.
-    pub(crate) left: AtomicU64,
-    /// What it was asked to open.
-    opened: AtomicU64,
-}
-
-impl Device {
-    /// Serves at this socket from now on; the byte is what its key file holds.
-    pub(crate) fn serve(socket: &Path, key: u8) -> Arc<Self> {
-        let key_file = socket.with_extension("key");
-        if !key_file.exists() {
-            write_private(&key_file, &hex::encode([key; 32]));
-        }
-        let software = DangerSoftware::open(&key_file, true).unwrap();
-        let another = socket.with_extension("another");
-        write_private(&another, &hex::encode([key.wrapping_add(1); 32]));
-        let device = Arc::new(Self {
-            software,
-            another: DangerSoftware::open(&another, true).unwrap(),
-            mode: Mutex::new(Mode::Works),
-            told: Condvar::new(),
-            left: AtomicU64::new(u64::MAX),
-            opened: AtomicU64::new(0),
-        });
-        let (listener, served) = (UnixListener::bind(socket).unwrap(), Arc::clone(&device));
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (mut stream, device) = (stream.unwrap(), Arc::clone(&served));
-                std::thread::spawn(move || {
-                    while let Ok(Some(call)) = frame::wait(&mut stream, Duration::from_secs(60)) {
-                        let answer = messages::answer(&*device, call);
-                        let until = std::time::Instant::now() + Duration::from_secs(60);
-                        if frame::write(&mut stream, &answer, until).is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-        });
-        device
-    }
-
-    pub(crate) fn set(&self, mode: Mode) {
-        *self.mode.lock().unwrap() = mode;
-        self.told.notify_all();
-    }
-
-    fn check(&self) -> Result<Mode, HsmError> {
-        let mode = self.told.wait_while(self.mode.lock().unwrap(), |mode| *mode == Mode::Silent).unwrap();
-        let left = self.left.load(Ordering::SeqCst);
-        self.left.store(left.saturating_sub(1), Ordering::SeqCst);
-        match *mode {
-            _ if left == 0 => Err(HsmError::new(Kind::Gone, "seal", "the device was pulled in the middle")),
-            Mode::Refuses(kind) => Err(HsmError::new(kind, "seal", "the device was told to refuse")),
-            mode => Ok(mode),
-        }
-    }
-
-    /// The one that is there.
-    fn device(&self) -> Result<&DangerSoftware, HsmError> {
-        Ok(if self.check()? == Mode::Another { &self.another } else { &self.software })
-    }
-}
-
-macro_rules! through {
-    ($($name:ident($($arg:ident: $of:ty),*) -> $answer:ty;)*) => {
-        $(fn $name(&self, $($arg: $of),*) -> Result<$answer, HsmError> {
-            self.device()?.$name($($arg),*)
-        })*
-    };
-}
-
-impl Provider for Device {
-    through! {
-        describe() -> Description;
-        create_kek(kek: &KekId) -> ();
-        destroy_kek(kek: &KekId) -> ();
-        keks() -> Vec<KekId>;
-        seal(kek: &KekId, context: &[u8], secret: &[u8]) -> Vec<u8>;
-        identity() -> PublicKey;
-        sign_identity(message: &[u8]) -> [u8; 64];
-        random(count: usize) -> Zeroizing<Vec<u8>>;
-        anchor_read() -> Option<Anchor>;
-        anchor_advance(to: &Anchor) -> ();
-        held_kinds() -> Vec<HeldKind>;
-        create_held(name: &HeldId, kind: HeldKind) -> HeldPublic;
-        held_names() -> Vec<HeldId>;
-    }
-
-    fn held(&self, name: &HeldId) -> Result<HeldPublic, HsmError> {
-        let key = self.software.held(name)?;
-        if self.check()? != Mode::ShowsOther {
-            return Ok(key);
-        }
-        let other = HeldId::new(format!("{}.other", key.kind())).unwrap();
-        self.software.create_held(&other, key.kind()).or_else(|_| self.software.held(&other))
-    }
-
-    fn sign_held(&self, name: &HeldId, kind: HeldKind, input: &[u8]) -> Result<[u8; 64], HsmError> {
-        let by = |input: &[u8]| self.software.sign_held(name, kind, input);
-        match self.check()? {
-            Mode::SignsNothing => Ok([7; 64]),
-            Mode::SignsOther => by(&[9; 32]),
-            Mode::HighS => {
-                let low = k256::ecdsa::Signature::from_slice(&by(input)?).unwrap();
-                let high = k256::ecdsa::Signature::from_scalars(*low.r(), -*low.s()).unwrap();
-                assert!(high.normalize_s().is_some(), "it is the greater one");
-                Ok(high.to_bytes().into())
-            }
-            _ => by(input),
-        }
-    }
-
-    fn unseal(&self, kek: &KekId, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, HsmError> {
-        self.opened.fetch_add(1, Ordering::SeqCst);
-        match self.check()? {
-            Mode::Lies => Ok(vec![0; 32].into()),
-            Mode::Babbles => Ok(vec![7; 4096].into()),
-            Mode::Another => self.another.unseal(kek, context, sealed),
-            _ => self.software.unseal(kek, context, sealed),
-        }
-    }
-}
+use crate::cluster::{self, Cluster, eventually, evm_transfer, message_intent, session, sign_request, signature};
 
 /// Signers with a device each, the first one's in hand.
 async fn behind_devices(total: usize, required: u32) -> (Cluster, Arc<Device>) {
     let first = Mutex::new(None);
     let cluster = Cluster::start_behind_bridges(total, required, |socket| {
-        let device = Device::serve(socket, 0xa1);
+        let device = Device::at_socket(socket, 0xa1);
         first.lock().unwrap().get_or_insert(device);
     });
     (cluster.await, first.into_inner().unwrap().unwrap())
@@ -297,7 +137,7 @@ async fn a_signer_starts_without_its_device_and_signs_by_no_other() {
     for path in &keys {
         std::fs::rename(path, path.with_extension("first")).unwrap();
     }
-    let other = Device::serve(&socket, 0xb2);
+    let other = Device::at_socket(&socket, 0xb2);
     let kek = first_kek(&cluster);
     assert_eq!(refusal(&cluster, &intent).await.code, "hsm_unavailable", "without the wrapping key");
     other.create_kek(&kek).unwrap();
@@ -356,18 +196,18 @@ async fn a_new_share_waits_for_a_token_that_is_away_for_a_moment() {
     // Cut off at the first calls of a key's making, one after the other: as they find the wrapping key, rehearse, seal and read back.
     for calls in 0..9 {
         let key = cluster.order(&format!("key-{calls}"), Scheme::EddsaEd25519, Protocol::Frost);
-        device.left.store(calls, Ordering::SeqCst);
+        device.pull_after(calls);
         let back = Arc::clone(&device);
         let waking = tokio::spawn(async move {
             // Whatever the device was cut off at, somebody has been refused by then.
             tokio::time::timeout(Duration::from_secs(60), async {
-                while back.left.load(Ordering::SeqCst) > 0 {
+                while !back.is_pulled() {
                     tokio::task::yield_now().await;
                 }
             })
             .await
             .ok();
-            back.left.store(u64::MAX, Ordering::SeqCst);
+            back.put_back();
         });
         let answers = make(&cluster, &key).await;
         waking.await.unwrap();
@@ -388,7 +228,7 @@ async fn a_share_in_memory_is_opened_anew_when_its_time_is_over_however_busy_it_
     for index in 0..2 {
         cluster.stop(index).await;
     }
-    let opened = || device.opened.load(Ordering::SeqCst);
+    let opened = || device.opened();
     let stopped = opened();
     for index in 0..2 {
         cluster.start_again(index, Arc::clone(&clock) as _).await;
@@ -517,9 +357,9 @@ async fn wrapping_keys_are_rotated_with_proof() {
 /// Runs an act until it is done, with a device that answers one call more each time.
 fn pulled_at_every_call(device: &Device, act: impl Fn() -> Result<Rotated, node::StartError>) -> Rotated {
     for calls in 0..100 {
-        device.left.store(calls, Ordering::SeqCst);
+        device.pull_after(calls);
         let done = act();
-        device.left.store(u64::MAX, Ordering::SeqCst);
+        device.put_back();
         match done {
             Ok(done) => {
                 assert!(calls > 2, "it was never pulled");
