@@ -382,3 +382,6 @@ impl Follower<'_> {
         Ok(pb::ShowLogResponse { size, leaves, roots: roots.map_err(failed)? })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -428,8 +428,9 @@ fn assemble(
     }))
 }
 
-/// What a new link begins with: every certificate, so that a signer that missed one catches up without a coordinator, every
-/// unused nonce commitment, and the question for stop records and versions of the charter that came meanwhile.
+/// What a new link begins with: the question for stop records and versions of the charter that came meanwhile, before all else
+/// because bad news waits for nothing; every certificate, so that a signer that missed one catches up without a coordinator; and
+/// every unused nonce commitment.
 fn greeting(me: &NodeId, store: &Store, nonces: &Arc<Nonces>, identity: &Arc<Identity>) -> Greeting {
     let (me, store) = (me.clone(), store.clone());
     let (nonces, identity) = (Arc::clone(nonces), Arc::clone(identity));
@@ -437,8 +438,8 @@ fn greeting(me: &NodeId, store: &Store, nonces: &Arc<Nonces>, identity: &Arc<Ide
         let (me, store, peer) = (me.clone(), store.clone(), peer.clone());
         let (nonces, identity) = (Arc::clone(&nonces), Arc::clone(&identity));
         Box::pin(async move {
-            let mut kinds = certificates(&store);
-            kinds.extend(exchange::question(&store, &peer).ok().map(pb::peer_message::Kind::StopsAfter));
+            let question = exchange::question(&store, &peer).ok().map(pb::peer_message::Kind::StopsAfter);
+            let mut kinds: Vec<_> = question.into_iter().chain(certificates(&store)).collect();
             for batch in nonces.greeting(&peer) {
                 kinds.push(pb::peer_message::Kind::NonceBatch(identity.seal(batch, &me).await?));
             }

@@ -34,6 +34,8 @@ pub enum Mode {
     Babbles,
     /// Answers nothing until it is told otherwise: then, to whoever still listens, as it is told.
     Silent,
+    /// Answers everything but signatures by held keys: those as [`Self::Silent`] does.
+    HoldsBack,
     /// Another one is in its place.
     Another,
     /// Signs by held keys with the greater S.
@@ -140,13 +142,13 @@ impl Device {
         self.state.lock().unwrap()
     }
 
-    /// Takes a call in; gives what to do with it.
-    fn enter(&self) -> Result<Mode, HsmError> {
+    /// Takes a call in; gives what to do with it, once it is not one of these.
+    fn enter(&self, waits: &[Mode]) -> Result<Mode, HsmError> {
         let mut state = self.state();
         state.calls += 1;
         state.inside += 1;
         self.changed.notify_all();
-        let mut state = self.changed.wait_while(state, |state| state.mode == Mode::Silent).unwrap();
+        let mut state = self.changed.wait_while(state, |state| waits.contains(&state.mode)).unwrap();
         state.inside -= 1;
         let refuse = |kind, why| Err(HsmError::new(kind, "use the device", why));
         match &mut state.left {
@@ -162,7 +164,7 @@ impl Device {
 
     /// The one that is there.
     fn device(&self) -> Result<&DangerSoftware, HsmError> {
-        Ok(if self.enter()? == Mode::Another { &self.another } else { &self.software })
+        Ok(if self.enter(&[Mode::Silent])? == Mode::Another { &self.another } else { &self.software })
     }
 }
 
@@ -203,7 +205,7 @@ impl Provider for Device {
 
     fn unseal(&self, kek: &KekId, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, HsmError> {
         self.state().opened += 1;
-        match self.enter()? {
+        match self.enter(&[Mode::Silent])? {
             Mode::Lies => Ok(vec![0; 32].into()),
             Mode::Babbles => Ok(vec![7; 4096].into()),
             Mode::Another => self.another.unseal(kek, context, sealed),
@@ -212,7 +214,7 @@ impl Provider for Device {
     }
 
     fn held(&self, name: &HeldId) -> Result<HeldPublic, HsmError> {
-        match self.enter()? {
+        match self.enter(&[Mode::Silent])? {
             Mode::Another => self.another.held(name),
             Mode::ShowsOther => {
                 let kind = self.software.held(name)?.kind();
@@ -225,7 +227,7 @@ impl Provider for Device {
 
     fn sign_held(&self, name: &HeldId, kind: HeldKind, input: &[u8]) -> Result<[u8; 64], HsmError> {
         let by = |input: &[u8]| self.software.sign_held(name, kind, input);
-        match self.enter()? {
+        match self.enter(&[Mode::Silent, Mode::HoldsBack])? {
             Mode::SignsNothing => Ok([7; 64]),
             Mode::SignsOther => by(&[9; 32]),
             Mode::HighS => {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use limen_hsm::bridge::{frame, messages};
+use limen_hsm::conformance::{Device, Mode};
 use limen_hsm::{BridgeClient, DangerSoftware, HsmError, Kind, Provider, conformance};
 use limen_wire::ids::KekId;
 use limen_wire::pb;
@@ -115,6 +116,27 @@ fn a_bridge_that_says_nothing_is_not_waited_for() {
     let error = impatient.random(8).unwrap_err();
     assert_eq!(error.kind(), Kind::TimedOut);
     assert!(error.to_string().contains("50 ms"), "{error}");
+}
+
+/// Whatever is still said on a connection that was given up, nobody reads: neither as an answer to its call nor to the next one.
+#[test]
+fn an_answer_after_the_deadline_is_nobodys() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::at_socket(&folder.path().join("bridge.sock"), 0xab);
+    let impatient = BridgeClient::new(folder.path().join("bridge.sock"), Duration::from_secs(2));
+    let key = impatient.identity().unwrap();
+    for round in 0..2 {
+        device.set(Mode::Silent);
+        let error = impatient.sign_identity(b"late").unwrap_err();
+        assert_eq!(error.kind(), Kind::TimedOut, "{error}");
+        // The device signs now, and says so to nobody.
+        let before = device.calls();
+        device.set(Mode::Works);
+        let signature = impatient.sign_identity(b"next").unwrap();
+        assert!(key.verify(b"next", &signature) && !key.verify(b"late", &signature), "{round}");
+        assert_eq!(impatient.random(round + 1).unwrap().len(), round + 1);
+        assert_eq!(device.calls(), before + 2, "each was asked once");
+    }
 }
 
 #[test]

@@ -36,8 +36,18 @@ fn a_token_stands_behind_a_socket() {
         }
         other => panic!("{other:?}"),
     }
-    let hasty = parse("\"hsm_bridge\"\nsocket = \"bridge.sock\"\ntimeout_ms = 0\n\n");
-    assert!(matches!(hasty, Err(ConfigError::Value { key: "provider.timeout_ms", .. })));
+    for (timeout_ms, is_taken) in [(0, false), (1, true), (30_000, true), (30_001, false), (u32::MAX, false)] {
+        let parsed = parse(&format!("\"hsm_bridge\"\nsocket = \"bridge.sock\"\ntimeout_ms = {timeout_ms}\n\n"));
+        assert_eq!(parsed.is_ok(), is_taken, "{timeout_ms}");
+        if let Err(error) = parsed {
+            let words = error.to_string();
+            assert!(matches!(error, ConfigError::Value { key: "provider.timeout_ms", .. }), "{timeout_ms}: {words}");
+            assert!(
+                words.contains("provider.timeout_ms") && words.contains("between 1 and 30000 milliseconds"),
+                "{words}"
+            );
+        }
+    }
     assert!(matches!(parse("\"hsm_bridge\"\nkey_file = \"x\"\n\n"), Err(ConfigError::Parse { .. })));
 }
 

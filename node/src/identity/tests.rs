@@ -1,3 +1,6 @@
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
 use limen_hsm::conformance::{Device, Mode};
 use limen_wire::envelope::{self, PayloadType};
 use limen_wire::limits::ENVELOPE_PAYLOAD_BYTES;
@@ -97,22 +100,31 @@ fn another_token_is_refused_by_name_although_it_signs() {
 async fn no_more_signatures_are_in_the_token_than_a_bridge_bears() {
     let slot = Slot::with(Mode::Silent);
     let identity = Arc::new(of(&slot));
-    let signing: Vec<_> = (0..PLACES + 4)
-        .map(|number| {
-            let identity = Arc::clone(&identity);
-            tokio::spawn(async move { identity.sign_aside(vec![u8::try_from(number).unwrap()]).await })
-        })
-        .collect();
-    let watched = Arc::clone(&slot);
-    let most = tokio::task::spawn_blocking(move || {
-        watched.until_inside(PLACES);
-        watched.inside()
-    });
-    assert_eq!(most.await.unwrap(), PLACES);
+    let Place::Token(token) = &identity.place else { panic!("it is in a token") };
+    let sign = |number: usize| {
+        let identity = Arc::clone(&identity);
+        tokio::spawn(async move { identity.sign_aside(vec![u8::try_from(number).unwrap()]).await })
+    };
+    // As many as may are in it, side by side.
+    let allowed: Vec<_> = (0..PLACES).map(sign).collect();
+    let watched = Arc::clone(&slot.device);
+    tokio::task::spawn_blocking(move || watched.until_inside(PLACES)).await.unwrap();
+    assert_eq!((slot.inside(), token.places.available_permits()), (PLACES, 0));
+    // One more waits outside until one of them is done.
+    let mut more = pin!(identity.sign_aside(b"one more".to_vec()));
+    assert!(has_to_wait(more.as_mut()).await);
+    assert_eq!(slot.calls(), PLACES);
     slot.set(Mode::Works);
-    for one in signing {
+    for one in allowed {
         one.await.unwrap().unwrap();
     }
+    more.await.unwrap();
+    assert_eq!(slot.calls(), PLACES + 1);
+}
+
+/// Asks once; true if it has to wait.
+async fn has_to_wait(mut future: Pin<&mut impl Future>) -> bool {
+    std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await
 }
 
 /// Speaks until both have nothing more to say.

@@ -98,16 +98,33 @@ struct Desk {
 /// A message with its place.
 type Waiting = (PassedOn, OwnedSemaphorePermit);
 
+/// What waits to be read.
+struct Line {
+    waiting: mpsc::Receiver<Waiting>,
+    /// A later one makes the earlier ones old.
+    only_latest: bool,
+}
+
+impl Line {
+    /// The next one to be read; `None` once nothing can come.
+    async fn next(&mut self) -> Option<Waiting> {
+        let mut next = self.waiting.recv().await?;
+        while self.only_latest
+            && let Ok(later) = self.waiting.try_recv()
+        {
+            next = later;
+        }
+        Some(next)
+    }
+}
+
 impl Desk {
     fn start(shared: &Arc<Shared>, peer: &NodeId) -> Self {
         let (desk, lines) = Self::new();
-        for (mut waiting, only_latest) in lines.into_iter().zip([false, true]) {
+        for mut line in lines {
             let (task, stop, peer) = (Arc::clone(shared), shared.mesh_stop.clone(), peer.clone());
             shared.links.spawn(async move {
-                while let Some(Some((mut message, mut _room))) = stop.run_until_cancelled(waiting.recv()).await {
-                    while only_latest && let Ok(later) = waiting.try_recv() {
-                        (message, _room) = later;
-                    }
+                while let Some(Some((message, _room))) = stop.run_until_cancelled(line.next()).await {
                     let what = message.name();
                     if let Err(error) = read(&task, &peer, message).await {
                         task.metrics.drop_message(what);
@@ -121,9 +138,10 @@ impl Desk {
         desk
     }
 
-    fn new() -> (Self, [mpsc::Receiver<Waiting>; 2]) {
-        let ((queue, waiting), (questions, asked)) = (mpsc::channel(WAITING), mpsc::channel(QUESTIONS));
-        (Self { queue, questions, room: Arc::new(Semaphore::new(WAITING_BYTES)) }, [waiting, asked])
+    fn new() -> (Self, [Line; 2]) {
+        let ((queue, all), (questions, latest)) = (mpsc::channel(WAITING), mpsc::channel(QUESTIONS));
+        let desk = Self { queue, questions, room: Arc::new(Semaphore::new(WAITING_BYTES)) };
+        (desk, [Line { waiting: all, only_latest: false }, Line { waiting: latest, only_latest: true }])
     }
 
     /// `false` if there is no room.

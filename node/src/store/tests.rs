@@ -438,3 +438,24 @@ fn what_a_leaf_is_missing_since_is_not_forgotten_with_the_running_time() {
     store.write_blocking(move |txn| txn.add_leaf(&leaf)).unwrap();
     assert_eq!(store.view().unwrap().uptime().unwrap().0, 600_000);
 }
+
+/// Two calls may have signed the same leaf, and a token's ECDSA differs each time: what was durable first is what leaves.
+#[test]
+fn a_leaf_that_was_signed_keeps_its_first_signature() {
+    let body = log::PendingLeaf { bytes: b"body".to_vec(), whole: false, since: 1, required: 2 };
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
+    store.write_blocking(move |txn| txn.add_leaf(&body)).unwrap();
+    let number = store.view().unwrap().pending_leaves().unwrap()[0].0;
+    let complete = |number, body: &'static [u8], whole: &'static [u8]| {
+        store.write_blocking(move |txn| txn.complete_leaf(number, body, whole)).unwrap()
+    };
+    assert_eq!(complete(number, b"other", b"other, signed"), None, "another leaf has the number");
+    assert_eq!(complete(number, b"body", b"body, first").unwrap(), b"body, first");
+    assert_eq!(complete(number, b"body", b"body, second").unwrap(), b"body, first");
+    assert_eq!(complete(number, b"other", b"other, signed"), None);
+    assert_eq!(complete(number + 1, b"body", b"body, third"), None, "it has gone");
+    let left = store.view().unwrap().pending_leaves().unwrap();
+    assert_eq!(left.len(), 1);
+    assert!(left[0].1.whole && left[0].1.bytes == b"body, first");
+}

@@ -16,8 +16,14 @@ use limen_wire::statement::combine;
 use prost::Message as _;
 
 use crate::charters::{HOUR_MS, TestClock, stands, take, version};
+<<<<<<< HEAD
 use crate::claims;
 use crate::cluster::{Cluster, evm_transfer, message_intent, raw_message, refusal, session, sign_request, signature};
+=======
+use crate::cluster::{
+    Cluster, eventually, evm_transfer, message_intent, raw_message, refusal, session, sign_request, signature,
+};
+>>>>>>> c8c37a8 (Test tokens that answer late or fail within a page, and what links say first)
 
 const VAULT: &str = "[[vaults]]\nid = \"deep\"\ntier = \"cold\"\nkeys = [\"coins\", \"words\", \"later\"]\n";
 
@@ -192,6 +198,38 @@ async fn a_token_that_is_away_stops_its_key_by_name_and_only_until_it_is_back() 
     let public = cluster.node(0).shared().key(&KeyId::new("coins").unwrap()).unwrap();
     let public = public.public.public_key.to_key(Scheme::EcdsaSecp256k1).to_vec();
     assert!(recovers(&raw, signature(&sign(&cluster, &intent).await), &public));
+}
+
+/// The token has the permission's input when the deadline passes, and signs: that leaves by no way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_that_comes_after_its_deadline_is_of_no_session() {
+    let (cluster, device) = begin().await;
+    let words = make(&cluster, "words", Scheme::EddsaEd25519).await;
+    let key = ed25519_dalek::VerifyingKey::from_bytes(words.as_slice().try_into().unwrap()).unwrap();
+    let is_of = |answer: &pb::SignResponse, text: &[u8]| {
+        let bytes = ed25519_dalek::Signature::from_slice(&signature(answer).signature).unwrap();
+        key.verify_strict(text, &bytes).is_ok()
+    };
+    let stored = |id| cluster.node(0).shared().store.view().unwrap().intent(&id).unwrap().unwrap().1.result;
+    for number in 0..3 {
+        device.set(Mode::HoldsBack);
+        let (id, late) = message_intent(&cluster, "words", &format!("late-{number}"), "late");
+        let answer = sign(&cluster, &late).await;
+        let error = refusal(&answer);
+        assert_eq!((error.code.as_str(), error.node.as_str()), ("hsm_unavailable", "n1"), "{error:?}");
+        assert!(error.message.contains(Kind::TimedOut.code()), "{error:?}");
+        assert_eq!(device.inside(), 1, "it is asked still");
+
+        device.set(Mode::Works);
+        eventually("the late signature", || device.inside() == 0).await;
+        let (_, next) = message_intent(&cluster, "words", &format!("next-{number}"), "next");
+        let answer = sign(&cluster, &next).await;
+        assert!(is_of(&answer, b"next") && !is_of(&answer, b"late"));
+        assert_eq!(stored(id), None, "nothing was signed late");
+        // Whoever asks again has a session of his own.
+        assert!(is_of(&sign(&cluster, &late).await, b"late"));
+        assert!(stored(id).is_some());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@ mod doors;
 mod drift;
 mod evidence;
 mod failures;
+mod greeting;
 mod held;
 mod identity;
 mod ledger;
