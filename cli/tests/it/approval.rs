@@ -149,6 +149,23 @@ fn an_approval_never_outlives_its_intent() {
     assert_eq!(verified(&desk, "out.bin").approval().expires_at_secs, soon);
 }
 
+/// Everything that is read before signing, to the letter: only how long there is left and what the verdict is named differ.
+#[test]
+fn the_whole_card_of_a_key_in_one_token() {
+    let mark = "\n[[hsm_keys]]\nid = \"treasury\"\nnode = \"signer-1\"\nscheme = \"ecdsa-secp256k1\"\noutside_the_promise = true\n";
+    let desk = Desk::with(|intent| intent.path.clear(), |charter| charter.to_owned() + mark);
+    desk.fails(&desk.approve("anna", "x.bin", &["--yes"]), "marks treasury under [[hsm_keys]]");
+    desk.write("key.bin", &desk.certificate_of_token("treasury"));
+    let text = desk.succeeds(&desk.approve("anna", "out.bin", &["--yes"]));
+    println!("{text}");
+    let (card, _) = text.split_once("\n\nRead back these words").unwrap();
+    let is_fixed = |line: &&str| !line.starts_with("intent ends") && !line.starts_with("intent  ");
+    let card: Vec<_> = card.lines().filter(is_fixed).collect();
+    assert_eq!(card.join("\n"), CARD.trim_matches('\n'));
+}
+
+const CARD: &str = "";
+
 #[test]
 fn unknown_things_alarm() {
     let raw = limen_wire::pb::intent::Payload::RawDigest(vec![9; 32].into());

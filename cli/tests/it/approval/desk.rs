@@ -111,22 +111,15 @@ impl Desk {
 
     /// A certificate by the first so many signers.
     pub(super) fn certificate(&self, key: &str, signers: u8) -> Vec<u8> {
-        let node = |index: u8| NodeId::new(format!("signer-{index}")).unwrap();
-        let statement = KeyStatement {
-            cluster: "test".parse().unwrap(),
-            key_id: key.parse().unwrap(),
-            scheme: Scheme::EcdsaSecp256k1,
-            protocol: Protocol::Dkls23,
-            epoch: Epoch::FIRST,
-            size: CommitteeSize::new(2, 2).unwrap(),
-            nodes: vec![node(1), node(2)],
-            public_key: k256::SecretKey::from_slice(&[9; 32]).unwrap().public_key().to_sec1_bytes().to_vec(),
-            chain_code: [8; 32],
-            verifying_shares_hash: [9; 32],
-            generation_id: IntentId::new([10; 32]),
-        };
-        let signed: Vec<_> = (1..=signers).map(|index| statement.sign(&node(index), &machine_key(index))).collect();
-        combine(&signed).unwrap().encode_to_vec()
+        certified(&statement(key), signers)
+    }
+
+    /// A certificate of a key that lives in the first signer's token.
+    pub(super) fn certificate_of_token(&self, key: &str) -> Vec<u8> {
+        let mut statement = statement(key);
+        (statement.protocol, statement.size, statement.chain_code) = (Protocol::Hsm, CommitteeSize::ALONE, [0; 32]);
+        statement.nodes.truncate(1);
+        certified(&statement, 1)
     }
 
     /// A written verdict.
@@ -185,6 +178,31 @@ fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_limen"));
     command.args(args).env_remove("LIMEN_CONFIG").env_remove("SSH_AUTH_SOCK");
     command
+}
+
+fn signer(index: u8) -> NodeId {
+    NodeId::new(format!("signer-{index}")).unwrap()
+}
+
+fn statement(key: &str) -> KeyStatement {
+    KeyStatement {
+        cluster: "test".parse().unwrap(),
+        key_id: key.parse().unwrap(),
+        scheme: Scheme::EcdsaSecp256k1,
+        protocol: Protocol::Dkls23,
+        epoch: Epoch::FIRST,
+        size: CommitteeSize::new(2, 2).unwrap(),
+        nodes: vec![signer(1), signer(2)],
+        public_key: k256::SecretKey::from_slice(&[9; 32]).unwrap().public_key().to_sec1_bytes().to_vec(),
+        chain_code: [8; 32],
+        verifying_shares_hash: [9; 32],
+        generation_id: IntentId::new([10; 32]),
+    }
+}
+
+fn certified(statement: &KeyStatement, signers: u8) -> Vec<u8> {
+    let signed: Vec<_> = (1..=signers).map(|index| statement.sign(&signer(index), &machine_key(index))).collect();
+    combine(&signed).unwrap().encode_to_vec()
 }
 
 fn raw_intent() -> pb::Intent {

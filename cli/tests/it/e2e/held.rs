@@ -5,10 +5,11 @@ use std::process::{Command, Output};
 use limen_client::NewKey;
 use limen_evidence::receipt::Receipt;
 use limen_evidence::trust::Trust;
+use limen_hsm::{BridgeClient, HsmError, Kind, Provider as _};
 use limen_wire::ids::{CommitteeSize, KeyId, Protocol, Scheme};
 use serde_json::Value;
 
-use super::cluster::{Cluster, signer};
+use super::cluster::{Cluster, PATIENCE, binaries, signer};
 use super::receipts::{receipt, sign};
 
 /// All three signers certify, of whom one may be corrupt: nobody else signs along.
@@ -77,6 +78,7 @@ async fn a_key_in_one_token_signs_is_marked_everywhere_and_comes_back_with_its_t
         serde_json::from_str(&said(&limen(&cluster, &["--output", "json", "key", "show", "coins"]))).unwrap();
     assert_eq!((&shown["protocol"], &shown["outside_the_promise"]), (&"hsm".into(), &true.into()));
     refused(&cluster, &["key", "address", "coins", "--path", "m/1"], "has no chain code");
+    an_address_carries_the_mark(&cluster);
 
     // The client verifies what it is given under the key that the signer states.
     let key = KeyId::new("coins").unwrap();
@@ -91,6 +93,7 @@ async fn a_key_in_one_token_signs_is_marked_everywhere_and_comes_back_with_its_t
     let unnamed = trust.with_hsm_keys([]);
     let error = Receipt::decode(&bytes).unwrap().verify(&unnamed).unwrap_err();
     assert!(error.to_string().contains("in one token"), "{error}");
+    receipts_go_with_the_mark(&cluster, &bytes);
 
     // Without its token the key waits, and goes on by itself.
     let bridge = format!("{}-hsm", signer(2));
@@ -104,6 +107,95 @@ async fn a_key_in_one_token_signs_is_marked_everywhere_and_comes_back_with_its_t
     cluster.start_bridge(2);
     cluster.in_state(waiting.id(), limen_client::RequestState::Signed).await;
     receipt(&cluster, waiting.id()).await;
+    no_signer_starts_at_anothers_token(&mut cluster).await;
+}
+
+/// Whoever pays to it should know.
+fn an_address_carries_the_mark(cluster: &Cluster) {
+    let address = said(&limen(cluster, &["key", "address", "coins"]));
+    assert!(address.contains("\nOUTSIDE THE PROMISE: one token alone signs for what comes here"), "{address}");
+    let json = said(&limen(cluster, &["--output", "json", "key", "address", "coins"]));
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["outside_the_promise"], true, "{json}");
+    assert_eq!(json["address"].as_str(), address.lines().next());
+}
+
+/// A charter that does not mark the key any more believes none of its receipts, also of before.
+fn receipts_go_with_the_mark(cluster: &Cluster, receipt: &[u8]) {
+    let path = |name: &str| cluster.path().join(name).display().to_string();
+    std::fs::write(path("coins.receipt"), receipt).unwrap();
+    let charter = std::fs::read_to_string(path("charter.toml")).unwrap();
+    let mark =
+        "[[hsm_keys]]\nid = \"coins\"\nnode = \"signer-2\"\nscheme = \"ecdsa-secp256k1\"\noutside_the_promise = true\n";
+    assert!(charter.contains(mark), "{charter}");
+    std::fs::write(path("unmarked.toml"), charter.replace(mark, "")).unwrap();
+    for (charter, trust) in [("charter.toml", "marked.trust"), ("unmarked.toml", "unmarked.trust")] {
+        std::fs::write(path(trust), said(&limen(cluster, &["charter", "trust", &path(charter)]))).unwrap();
+    }
+    let (receipt, marked, unmarked) = (path("coins.receipt"), path("marked.trust"), path("unmarked.trust"));
+    let verify = ["verify", "receipt", &receipt, "--trust"];
+    let verified = said(&limen(cluster, &[&verify[..], &[&marked]].concat()));
+    assert!(verified.contains("OUTSIDE THE PROMISE"), "{verified}");
+    let words = "key coins is in one token by its statement and not by what is pinned";
+    refused(cluster, &[&verify[..], &[&unmarked]].concat(), words);
+}
+
+/// The bridge of the first signer gets the third one's token.
+async fn no_signer_starts_at_anothers_token(cluster: &mut Cluster) {
+    let (name, bridge) = (signer(1), format!("{}-hsm", signer(1)));
+    cluster.kill(&name);
+    cluster.kill(&bridge);
+    let folder = |index: usize| cluster.path().join(signer(index)).join("hsm");
+    let (own, others) = (folder(1), folder(3));
+    let files = ["bridge.toml", "softhsm2.conf", "pin"];
+    let kept = files.map(|file| std::fs::read(own.join(file)).unwrap());
+    let config = String::from_utf8(kept[0].clone()).unwrap();
+    let swapped = config.replace("token = \"signer-1\"", "token = \"signer-3\"");
+    assert_ne!(swapped, config);
+    std::fs::write(own.join("bridge.toml"), swapped).unwrap();
+    for file in &files[1..] {
+        std::fs::write(own.join(file), std::fs::read(others.join(file)).unwrap()).unwrap();
+    }
+    cluster.start_bridge(1);
+    let socket = own.join("run/bridge.sock");
+    let client = BridgeClient::new(&socket, PATIENCE);
+    let answer = until_reached(|| client.identity()).await;
+    assert_eq!(answer.map_err(|error| error.kind()), Err(Kind::OtherKey));
+
+    let config = cluster.path().join(&name).join("config.toml");
+    let mut check = Command::new(binaries().join("limen-node"));
+    let checked = check.arg("--config").arg(config).arg("--check-config").output().unwrap();
+    let words = String::from_utf8_lossy(&checked.stderr).into_owned() + &String::from_utf8_lossy(&checked.stdout);
+    assert!(!checked.status.success() && words.contains("other_key"), "{words}");
+    let log = cluster.path().join("logs").join(format!("{name}.log"));
+    let before = std::fs::read_to_string(&log).unwrap().len();
+    cluster.start_one(&name);
+    cluster.wait_dead(&name).await;
+    let words = std::fs::read_to_string(&log).unwrap().split_off(before);
+    assert!(words.contains("other_key"), "{words}");
+
+    // With its own token it starts as ever.
+    cluster.kill(&bridge);
+    for (file, bytes) in files.iter().zip(kept) {
+        std::fs::write(own.join(file), bytes).unwrap();
+    }
+    cluster.start_bridge(1);
+    until_reached(|| client.identity()).await.unwrap();
+    cluster.start_one(&name);
+    cluster.wait_linked().await;
+}
+
+/// What a bridge answers once it is there.
+async fn until_reached<T>(ask: impl Fn() -> Result<T, HsmError>) -> Result<T, HsmError> {
+    let started = std::time::Instant::now();
+    loop {
+        match ask() {
+            Err(error) if error.kind() == Kind::Unreachable && started.elapsed() < PATIENCE => {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// By the client that knows better, and by the cluster where it does not.
