@@ -223,13 +223,14 @@ async fn a_signature_that_comes_after_its_deadline_is_of_no_session() {
 
         device.set(Mode::Works);
         eventually("the late signature", || device.inside() == 0).await;
-        let (_, next) = message_intent(&cluster, "words", &format!("next-{number}"), "next");
+        let (next_id, next) = message_intent(&cluster, "words", &format!("next-{number}"), "next");
         let answer = sign(&cluster, &next).await;
         assert!(is_of(&answer, b"next") && !is_of(&answer, b"late"));
+        eventually("the next one's record", || stored(next_id).is_some()).await;
         assert_eq!(stored(id), None, "nothing was signed late");
         // Whoever asks again has a session of his own.
         assert!(is_of(&sign(&cluster, &late).await, b"late"));
-        assert!(stored(id).is_some());
+        eventually("the late one's record", || stored(id).is_some()).await;
     }
 }
 
