@@ -149,7 +149,7 @@ fn an_approval_never_outlives_its_intent() {
     assert_eq!(verified(&desk, "out.bin").approval().expires_at_secs, soon);
 }
 
-/// Everything that is read before signing, to the letter: only how long there is left and what the verdict is named differ.
+/// Everything that is read before signing, to the letter; but for how long there is left, which differs.
 #[test]
 fn the_whole_card_of_a_key_in_one_token() {
     let mark = "\n[[hsm_keys]]\nid = \"treasury\"\nnode = \"signer-1\"\nscheme = \"ecdsa-secp256k1\"\noutside_the_promise = true\n";
@@ -157,14 +157,31 @@ fn the_whole_card_of_a_key_in_one_token() {
     desk.fails(&desk.approve("anna", "x.bin", &["--yes"]), "marks treasury under [[hsm_keys]]");
     desk.write("key.bin", &desk.certificate_of_token("treasury"));
     let text = desk.succeeds(&desk.approve("anna", "out.bin", &["--yes"]));
-    println!("{text}");
     let (card, _) = text.split_once("\n\nRead back these words").unwrap();
-    let is_fixed = |line: &&str| !line.starts_with("intent ends") && !line.starts_with("intent  ");
-    let card: Vec<_> = card.lines().filter(is_fixed).collect();
-    assert_eq!(card.join("\n"), CARD.trim_matches('\n'));
+    let card: Vec<_> = card.lines().filter(|line| !line.starts_with("intent ends")).collect();
+    let (intent, charter) = (desk.intent_id().to_string(), desk.charter().hash().to_string());
+    let expected = CARD.replace("INTENT", &intent).replace("CHARTER", &charter);
+    assert_eq!(card.join("\n"), expected.trim_matches('\n'));
 }
 
-const CARD: &str = "";
+const CARD: &str = r#"
+intent        INTENT
+cluster       test
+asked by      backend as "order-1"
+why           "rent \u{202e}!", says the requester
+key           treasury m, vault reserve (cold)
+              ! OUTSIDE THE PROMISE: this key lives in one token, at signer-1; whoever holds that token or its signer signs alone, whatever anybody approves
+account       0x 58DA 990A 8F4A 3a6c a7cb 6315 d68a 1401 0591 7352
+on            eip155:31337, number 7
+1 transfer    12.5 ETH
+  from        0x 58DA 990A 8F4A 3a6c a7cb 6315 d68a 1401 0591 7352  (this account)
+  to          0x 7099 7970 C518 12dc 3A01 0C7d 01b5 0e0d 17dc 79C8  ("exchange")
+2 fee         at most 0.00042 ETH
+  paid by     0x 58DA 990A 8F4A 3a6c a7cb 6315 d68a 1401 0591 7352  (this account)
+charter       CHARTER
+rule          "to venues" asks for 1 terminal of treasury then 1 of risk, and 1 h after the last approval
+you approve   as anna with anna-terminal, for 1 h
+"#;
 
 #[test]
 fn unknown_things_alarm() {

@@ -135,7 +135,7 @@ fn receipts_go_with_the_mark(cluster: &Cluster, receipt: &[u8]) {
     let (receipt, marked, unmarked) = (path("coins.receipt"), path("marked.trust"), path("unmarked.trust"));
     let verify = ["verify", "receipt", &receipt, "--trust"];
     let verified = said(&limen(cluster, &[&verify[..], &[&marked]].concat()));
-    assert!(verified.contains("OUTSIDE THE PROMISE"), "{verified}");
+    assert!(verified.contains("OUTSIDE THE CLUSTER'S PROMISE"), "{verified}");
     let words = "key coins is in one token by its statement and not by what is pinned";
     refused(cluster, &[&verify[..], &[&unmarked]].concat(), words);
 }
