@@ -10,9 +10,10 @@ use crate::evm::to_address;
 
 /// The address of a public key on a chain.
 ///
-/// * EVM chains: `ecdsa-secp256k1`, key in SEC 1 form of 33 (compressed) or 65 bytes; EIP-55 spelling.
+/// * EVM chains: `ecdsa-secp256k1`, key in SEC 1 form of 33 (compressed) or 65 bytes; EIP-55 spelling. Every other scheme is
+///   refused: their precompile for P-256 verifies, but no account is one.
 /// * [`ChainId::offchain`]: any scheme; the key's shortest standard form in lower-case hexadecimal without prefix: 33 bytes
-///   SEC 1 compressed for ECDSA, 32 bytes for Ed25519 (RFC 8032) and 32 bytes x-only for BIP-340.
+///   SEC 1 compressed for ECDSA on either curve, 32 bytes for Ed25519 (RFC 8032) and 32 bytes x-only for BIP-340.
 pub fn address(chain: &ChainId, scheme: Scheme, public_key: &[u8]) -> Result<Address, AddressError> {
     if chain.eip155_number().is_some() && scheme == Scheme::EcdsaSecp256k1 {
         return Ok(to_address(EvmAddress::from_public_key(&secp256k1(scheme, public_key)?)));
@@ -24,6 +25,7 @@ pub fn address(chain: &ChainId, scheme: Scheme, public_key: &[u8]) -> Result<Add
         Scheme::EcdsaSecp256k1 => secp256k1(scheme, public_key)?.to_encoded_point(true).as_bytes().to_vec(),
         Scheme::EddsaEd25519 => ed25519(scheme, public_key)?.to_vec(),
         Scheme::SchnorrBip340 => x_only(scheme, public_key)?,
+        Scheme::EcdsaP256 => p256(scheme, public_key)?.to_encoded_point(true).as_bytes().to_vec(),
     };
     Address::from_canonical(hex::encode(bytes)).ok_or_else(|| bad_key(scheme, public_key, "a public key"))
 }
@@ -35,6 +37,11 @@ const fn bad_key(scheme: Scheme, public_key: &[u8], expected: &'static str) -> A
 fn secp256k1(scheme: Scheme, public_key: &[u8]) -> Result<VerifyingKey, AddressError> {
     VerifyingKey::from_sec1_bytes(public_key)
         .map_err(|_| bad_key(scheme, public_key, "33 or 65 bytes of a point on secp256k1 (SEC 1)"))
+}
+
+fn p256(scheme: Scheme, public_key: &[u8]) -> Result<p256::ecdsa::VerifyingKey, AddressError> {
+    p256::ecdsa::VerifyingKey::from_sec1_bytes(public_key)
+        .map_err(|_| bad_key(scheme, public_key, "33 or 65 bytes of a point on P-256 (SEC 1)"))
 }
 
 /// Length only: whether the point is good is the protocol's to say when it makes the key.

@@ -8,6 +8,8 @@
 //!   SLIP-10 (which knows only hardened children of Ed25519 keys), a child key is a scalar and cannot be imported as a
 //!   32-byte seed of RFC 8032, and there are no hardened children.
 //!
+//! * **P-256**: none. Such keys live in one token, which shows no chain code.
+//!
 //! Whoever holds a parent's public key and chain code knows all its children; one child's private key with the parent's
 //! chain code gives the parent's, which is why no whole child key ever exists.
 
@@ -141,6 +143,9 @@ pub fn derive_public(key: &Point, chain_code: &[u8; 32], path: &DerivationPath) 
     match key {
         Point::Secp256k1(bytes) => derive_secp256k1(bytes, chain_code, path),
         Point::Ed25519(bytes) => derive_ed25519(bytes, chain_code, path),
+        // Whatever chain code it is said to have.
+        Point::P256(_) if !path.steps().is_empty() => Err(DeriveError::NoChildren),
+        Point::P256(_) => Ok(ChildKey { public_key: *key, chain_code: *chain_code, tweak: [0; 32] }),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The one door: payload bytes in, effects and what is signed out.
 
+use std::borrow::Cow;
+
 use limen_wire::effects::{Address, ChainId, Effect, Effects, sha256};
 use limen_wire::ids::Scheme;
 
@@ -22,7 +24,7 @@ pub enum Payload<'a> {
     EvmMessage(&'a [u8]),
     /// EIP-712 data as JSON, in the form that `eth_signTypedData_v4` takes.
     EvmTypedData(&'a [u8]),
-    /// A message that Ed25519 or BIP-340 signs as it is, for keys without a chain.
+    /// A message for keys without a chain: Ed25519 and BIP-340 sign it as it is, P-256 signs its SHA-256 (FIPS 186-5).
     Message(&'a [u8]),
     /// A bare digest: the class that hides everything.
     RawDigest([u8; 32]),
@@ -77,17 +79,19 @@ impl Payload<'_> {
 pub enum SigningInput {
     /// A 32-byte digest, already hashed: ECDSA signs it as it is; BIP-340 takes it as its 32-byte message.
     Digest([u8; 32]),
-    /// A message that the scheme hashes itself (Ed25519, BIP-340).
+    /// A message that the scheme hashes itself (Ed25519, BIP-340, ECDSA over P-256 with SHA-256).
     Message(Vec<u8>),
 }
 
 impl SigningInput {
-    /// The bytes that a key of this scheme signs, or `None` if the scheme cannot sign this input: ECDSA takes only
-    /// digests, Ed25519 takes a digest as a 32-byte message.
-    pub fn for_scheme(&self, scheme: Scheme) -> Option<&[u8]> {
+    /// The bytes that a key of this scheme signs, or `None` if the scheme cannot sign this input: ECDSA takes digests, over
+    /// secp256k1 those alone and over P-256 also the SHA-256 of a message; Ed25519 takes a digest as a 32-byte message.
+    pub fn for_scheme(&self, scheme: Scheme) -> Option<Cow<'_, [u8]>> {
         match (self, scheme) {
-            (Self::Digest(digest), _) => Some(digest),
-            (Self::Message(message), Scheme::EddsaEd25519 | Scheme::SchnorrBip340) => Some(message),
+            (Self::Digest(digest), _) => Some(Cow::Borrowed(digest)),
+            (Self::Message(message), Scheme::EddsaEd25519 | Scheme::SchnorrBip340) => Some(Cow::Borrowed(message)),
+            (Self::Message(message), Scheme::EcdsaP256) => Some(Cow::Owned(sha256(message).to_vec())),
+            // What a message's digest would be is each chain's own convention.
             (Self::Message(_), Scheme::EcdsaSecp256k1) => None,
         }
     }
@@ -133,7 +137,7 @@ pub fn decode(
 }
 
 /// Ed25519 and BIP-340 keys sign a message as it is, and so they sign transactions of chains: what is as long as a digest is one,
-/// and what nobody can read may be one.
+/// and what nobody can read may be one. P-256 keys are held to the same, although they hash first.
 fn offchain_message(account: &Address, bytes: &[u8]) -> Vec<Effect> {
     let mut list = vec![Effect::Message { signer: account.clone(), text: text::shown(bytes) }];
     if let Ok(digest) = bytes.try_into() {

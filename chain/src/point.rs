@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct BadPoint;
 
 /// A public key or public share: on its curve, of prime order, not the identity, in its one canonical encoding.
-/// As text: lower-case hexadecimal.
+/// As text: lower-case hexadecimal. Serialized likewise, behind `p256:` for P-256, whose points are as long as those of secp256k1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Point {
@@ -20,7 +20,12 @@ pub enum Point {
     Secp256k1([u8; 33]),
     /// Ed25519 (RFC 8032 section 5.1.2), in the prime-order subgroup.
     Ed25519([u8; 32]),
+    /// P-256, compressed (SEC 1 section 2.3.3).
+    P256([u8; 33]),
 }
+
+/// Before a point of P-256 in its serialized form.
+const P256_PREFIX: &str = "p256:";
 
 impl Point {
     /// Checks a compressed secp256k1 point.
@@ -31,6 +36,15 @@ impl Point {
             return Err(BadPoint);
         }
         Ok(Self::Secp256k1(bytes))
+    }
+    /// Checks a compressed P-256 point.
+    pub fn p256(bytes: &[u8]) -> Result<Self, BadPoint> {
+        let bytes: [u8; 33] = bytes.try_into().map_err(|_| BadPoint)?;
+        let key = p256::PublicKey::from_sec1_bytes(&bytes).map_err(|_| BadPoint)?;
+        if key.to_encoded_point(true).as_bytes() != bytes {
+            return Err(BadPoint);
+        }
+        Ok(Self::P256(bytes))
     }
     /// Checks an Ed25519 point.
     pub fn ed25519(bytes: &[u8]) -> Result<Self, BadPoint> {
@@ -50,20 +64,21 @@ impl Point {
             Scheme::EcdsaSecp256k1 => Self::secp256k1(key),
             Scheme::EddsaEd25519 => Self::ed25519(key),
             Scheme::SchnorrBip340 => Self::secp256k1(&[&[2], key].concat()),
+            Scheme::EcdsaP256 => Self::p256(key),
         }
     }
     /// The public key as the API writes it for this scheme: 33 bytes for ECDSA, 32 for Ed25519, the x coordinate for BIP-340.
     pub fn to_key(&self, scheme: Scheme) -> &[u8] {
         let bytes = self.as_bytes();
         match scheme {
-            Scheme::EcdsaSecp256k1 | Scheme::EddsaEd25519 => bytes,
+            Scheme::EcdsaSecp256k1 | Scheme::EddsaEd25519 | Scheme::EcdsaP256 => bytes,
             Scheme::SchnorrBip340 => bytes.get(1..).unwrap_or_default(),
         }
     }
-    /// The canonical encoding: 33 bytes (secp256k1) or 32 bytes (Ed25519).
+    /// The canonical encoding: 33 bytes (secp256k1, P-256) or 32 bytes (Ed25519). The curve is not in it.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
-            Self::Secp256k1(bytes) => bytes,
+            Self::Secp256k1(bytes) | Self::P256(bytes) => bytes,
             Self::Ed25519(bytes) => bytes,
         }
     }
@@ -81,12 +96,18 @@ impl fmt::Debug for Point {
 }
 impl From<Point> for String {
     fn from(point: Point) -> String {
-        point.to_string()
+        match point {
+            Point::Secp256k1(_) | Point::Ed25519(_) => point.to_string(),
+            Point::P256(_) => format!("{P256_PREFIX}{point}"),
+        }
     }
 }
 impl TryFrom<String> for Point {
     type Error = BadPoint;
     fn try_from(text: String) -> Result<Self, BadPoint> {
+        if let Some(text) = text.strip_prefix(P256_PREFIX) {
+            return Self::p256(&hex::decode(text).map_err(|_| BadPoint)?);
+        }
         let bytes = hex::decode(text).map_err(|_| BadPoint)?;
         match bytes.len() {
             33 => Self::secp256k1(&bytes),
@@ -94,3 +115,6 @@ impl TryFrom<String> for Point {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

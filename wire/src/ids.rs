@@ -507,16 +507,33 @@ pub enum Scheme {
     EddsaEd25519,
     /// Schnorr over secp256k1 with x-only keys (BIP-340).
     SchnorrBip340,
+    /// ECDSA over NIST P-256 (FIPS 186-5; the curve secp256r1), low-S. Only keys in one token have it, and no chain takes it.
+    EcdsaP256,
 }
 
 impl Scheme {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::EcdsaSecp256k1, Self::EddsaEd25519, Self::SchnorrBip340, Self::EcdsaP256];
+
     /// The name used in the API, configuration and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::EcdsaSecp256k1 => "ecdsa-secp256k1",
             Self::EddsaEd25519 => "eddsa-ed25519",
             Self::SchnorrBip340 => "schnorr-bip340",
+            Self::EcdsaP256 => "ecdsa-p256",
         }
+    }
+    /// Bytes of a public key as the API writes it: a compressed point (SEC 1 section 2.3.3) for ECDSA, else 32.
+    pub const fn public_key_len(self) -> usize {
+        match self {
+            Self::EcdsaSecp256k1 | Self::EcdsaP256 => 33,
+            Self::EddsaEd25519 | Self::SchnorrBip340 => 32,
+        }
+    }
+    /// Whether a signature is over a digest of 32 bytes and has a recovery id; the other schemes take a message.
+    pub const fn is_ecdsa(self) -> bool {
+        matches!(self, Self::EcdsaSecp256k1 | Self::EcdsaP256)
     }
 }
 impl fmt::Display for Scheme {
@@ -527,10 +544,11 @@ impl fmt::Display for Scheme {
 impl FromStr for Scheme {
     type Err = UnknownWord;
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        [Self::EcdsaSecp256k1, Self::EddsaEd25519, Self::SchnorrBip340]
+        let known = "ecdsa-secp256k1, eddsa-ed25519, schnorr-bip340, ecdsa-p256";
+        Self::ALL
             .into_iter()
             .find(|scheme| scheme.as_str() == text)
-            .ok_or_else(|| UnknownWord::new("scheme", text, "ecdsa-secp256k1, eddsa-ed25519, schnorr-bip340"))
+            .ok_or_else(|| UnknownWord::new("scheme", text, known))
     }
 }
 
@@ -563,7 +581,7 @@ impl Protocol {
         match self {
             Self::Dkls23 | Self::Cggmp24 => matches!(scheme, Scheme::EcdsaSecp256k1),
             Self::Frost => matches!(scheme, Scheme::EddsaEd25519 | Scheme::SchnorrBip340),
-            Self::Hsm => matches!(scheme, Scheme::EcdsaSecp256k1 | Scheme::EddsaEd25519),
+            Self::Hsm => matches!(scheme, Scheme::EcdsaSecp256k1 | Scheme::EddsaEd25519 | Scheme::EcdsaP256),
         }
     }
     /// Whether no single signer can sign: what the cluster promises of its keys.

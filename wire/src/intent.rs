@@ -53,7 +53,7 @@ pub enum Payload {
     EvmMessage(Bytes),
     /// EIP-712 JSON.
     EvmTypedData(Bytes),
-    /// A plain message (ed25519, BIP-340).
+    /// A plain message (Ed25519, BIP-340; P-256 over its SHA-256).
     Message(Bytes),
     /// A bare digest.
     RawDigest([u8; 32]),
@@ -368,6 +368,7 @@ pub fn scheme_from_wire(raw: i32) -> Result<Scheme, IntentError> {
         Ok(pb::Scheme::EcdsaSecp256k1) => Ok(Scheme::EcdsaSecp256k1),
         Ok(pb::Scheme::EddsaEd25519) => Ok(Scheme::EddsaEd25519),
         Ok(pb::Scheme::SchnorrBip340) => Ok(Scheme::SchnorrBip340),
+        Ok(pb::Scheme::EcdsaP256) => Ok(Scheme::EcdsaP256),
         Ok(pb::Scheme::Unspecified) | Err(_) => Err(invalid("scheme", format!("{raw} is not a known scheme"))),
     }
 }
@@ -378,6 +379,7 @@ pub const fn scheme_to_wire(scheme: Scheme) -> i32 {
         Scheme::EcdsaSecp256k1 => pb::Scheme::EcdsaSecp256k1 as i32,
         Scheme::EddsaEd25519 => pb::Scheme::EddsaEd25519 as i32,
         Scheme::SchnorrBip340 => pb::Scheme::SchnorrBip340 as i32,
+        Scheme::EcdsaP256 => pb::Scheme::EcdsaP256 as i32,
     }
 }
 

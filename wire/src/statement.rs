@@ -121,15 +121,16 @@ impl KeyStatement {
             return Err(IntentError::Invalid { field: "version", reason }.into());
         }
         let scheme = intent::scheme_from_wire(raw.scheme)?;
-        let length = match scheme {
-            Scheme::EcdsaSecp256k1 => 33,
-            Scheme::EddsaEd25519 | Scheme::SchnorrBip340 => 32,
-        };
-        if raw.public_key.len() != length {
+        let expected = scheme.public_key_len();
+        if raw.public_key.len() != expected {
             let found = format!("{} bytes", raw.public_key.len());
-            return Err(IdError::BadBytes { what: "public key", expected: length, found }.into());
+            return Err(IdError::BadBytes { what: "public key", expected, found }.into());
         }
         let protocol = intent::protocol_from_wire(raw.protocol)?;
+        if !protocol.supports(scheme) {
+            let reason = format!("{protocol} cannot make {scheme} signatures");
+            return Err(IntentError::Invalid { field: "protocol", reason }.into());
+        }
         let (size, nodes) = intent::committee_from_wire(protocol, raw.signers_required, raw.nodes)?;
         let chain_code = *IntentId::from_slice(&raw.chain_code)?.as_bytes();
         if !protocol.is_threshold() && chain_code != [0; 32] {

@@ -234,3 +234,14 @@ fn points_are_checked_when_they_are_made() {
         assert!(Point::secp256k1(bytes).is_err(), "{}", hex::encode(bytes));
     }
 }
+
+#[test]
+fn a_p256_key_has_no_children_whatever_chain_code_it_is_said_to_have() {
+    let key = hex::decode("036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296").unwrap();
+    let key = Point::p256(&key).unwrap();
+    for chain_code in [[0; 32], [7; 32]] {
+        let root = derive_public(&key, &chain_code, &DerivationPath::root()).unwrap();
+        assert_eq!(root, ChildKey { public_key: key, chain_code, tweak: [0; 32] });
+        assert_eq!(derive_public(&key, &chain_code, &path(&[0])), Err(DeriveError::NoChildren));
+    }
+}

@@ -323,6 +323,8 @@ fn addresses_fit_scheme_and_chain() {
         (Scheme::SchnorrBip340, &key),
         (Scheme::SchnorrBip340, &[0xff; 32]),
         (Scheme::EddsaEd25519, &[7; 31]),
+        (Scheme::EcdsaP256, &key[1..]),
+        (Scheme::EcdsaP256, &[0xff; 33]),
     ] {
         assert!(matches!(offchain(scheme, bad), Err(AddressError::BadKey { .. })), "{scheme} {bad:02x?}");
     }
@@ -330,4 +332,30 @@ fn addresses_fit_scheme_and_chain() {
         let refused = address(&ChainId::new(chain).unwrap(), scheme, &[7; 32]);
         assert!(matches!(refused, Err(AddressError::WrongScheme { .. })));
     }
+}
+
+/// The generator of P-256 (SP 800-186 section 3.2.1.3), compressed.
+const P256: &str = "036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296";
+
+#[test]
+fn p256_keys_have_no_chain_and_sign_messages_and_digests_only() {
+    let key = hex::decode(P256).unwrap();
+    let account = address(&ChainId::offchain(), Scheme::EcdsaP256, &key).unwrap();
+    assert_eq!(account.as_str(), P256);
+    for chain in ["eip155:1", "eip155:31337", "solana:mainnet"] {
+        let chain = ChainId::new(chain).unwrap();
+        let refused = address(&chain, Scheme::EcdsaP256, &key).unwrap_err();
+        assert_eq!(refused, AddressError::WrongScheme { scheme: Scheme::EcdsaP256, chain });
+    }
+    let decoded = |payload: &Payload<'_>| decode(payload, &ChainId::offchain(), &account, &NoTokenKinds);
+    for payload in [Payload::EvmTransaction(&[2]), Payload::EvmMessage(b"x"), Payload::EvmTypedData(b"{}")] {
+        assert!(matches!(decoded(&payload), Err(DecodeError::WrongChainKind { .. })));
+    }
+    // FIPS 180-4's example: SHA-256 of "abc".
+    let hash = hex::decode("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad").unwrap();
+    let message = decoded(&Payload::Message(b"abc")).unwrap().signing;
+    assert_eq!(message.for_scheme(Scheme::EcdsaP256).as_deref(), Some(hash.as_slice()));
+    assert_eq!(message.for_scheme(Scheme::EcdsaSecp256k1), None);
+    let digest = decoded(&Payload::RawDigest([5; 32])).unwrap().signing;
+    assert_eq!(digest.for_scheme(Scheme::EcdsaP256).as_deref(), Some(&[5; 32][..]));
 }

@@ -110,3 +110,31 @@ fn one_signer_is_a_committee_of_a_token_alone() {
     assert!(!Protocol::Hsm.supports(Scheme::SchnorrBip340));
     assert_eq!("hsm".parse::<Protocol>().unwrap(), Protocol::Hsm);
 }
+
+#[test]
+fn p256_is_the_scheme_of_keys_in_one_token_alone() {
+    for protocol in [Protocol::Dkls23, Protocol::Cggmp24, Protocol::Frost] {
+        assert!(!protocol.supports(Scheme::EcdsaP256), "{protocol}");
+        let threshold = KeyStatement { protocol, scheme: Scheme::EcdsaP256, ..statement() };
+        let refused = KeyStatement::decode(&signed_by(&threshold, &[1])).unwrap_err();
+        assert!(refused.to_string().contains("cannot make ecdsa-p256 signatures"), "{refused}");
+    }
+    let held = KeyStatement {
+        protocol: Protocol::Hsm,
+        scheme: Scheme::EcdsaP256,
+        size: CommitteeSize::ALONE,
+        nodes: vec![node(1)],
+        chain_code: [0; 32],
+        ..statement()
+    };
+    // The scheme is signed: the same bytes of a key under another scheme are another statement.
+    assert_eq!(KeyStatement::decode(&signed_by(&held, &[1])).unwrap(), held);
+    let other = KeyStatement { scheme: Scheme::EcdsaSecp256k1, ..held.clone() };
+    assert_ne!(other.unsigned().message(), held.unsigned().message());
+    let short = KeyStatement { public_key: vec![2; 32], ..held };
+    assert!(KeyStatement::decode(&signed_by(&short, &[1])).is_err());
+    for scheme in Scheme::ALL {
+        assert_eq!(scheme.as_str().parse(), Ok(scheme));
+        assert_eq!(serde_json::to_string(&scheme).unwrap(), format!("\"{scheme}\""));
+    }
+}
