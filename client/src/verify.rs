@@ -56,7 +56,7 @@ pub(crate) fn verify(intent: &Intent, key: &KeyStatement, result: &pb::Signature
         .map_err(|_| Untrue::malformed("signature", format_args!("{} bytes, not 64", result.signature.len())))?;
     let recovery_id = u8::try_from(result.recovery_id).map_err(|error| Untrue::malformed("recovery_id", error))?;
     let message = decoded.signing.for_scheme(key.scheme).ok_or(Untrue::Signature)?;
-    check(key.scheme, &public_key, message, &bytes, recovery_id)?;
+    check(key.scheme, &public_key, &message, &bytes, recovery_id)?;
     let transaction = match &intent.payload {
         Payload::EvmTransaction(unsigned) => Some(transaction(unsigned, &account, &bytes, recovery_id, result)?),
         _ => None,
@@ -106,6 +106,7 @@ fn check(
         Scheme::EcdsaSecp256k1 => ecdsa(public_key, message, signature, recovery_id),
         Scheme::EddsaEd25519 => ed25519(public_key, message, signature),
         Scheme::SchnorrBip340 => bip340(public_key, message, signature),
+        Scheme::EcdsaP256 => p256(public_key, message, signature, recovery_id),
     };
     good.filter(|good| *good).map(drop).ok_or(Untrue::Signature)
 }
@@ -116,6 +117,16 @@ fn ecdsa(public_key: &[u8], digest: &[u8], signature: &[u8; 64], recovery_id: u8
     let signature = Signature::from_slice(signature).ok()?;
     let low = signature.normalize_s().is_none();
     let recovered = VerifyingKey::recover_from_prehash(digest, &signature, RecoveryId::from_byte(recovery_id)?).ok()?;
+    Some(low && recovered == key)
+}
+
+fn p256(public_key: &[u8], digest: &[u8], signature: &[u8; 64], recovery_id: u8) -> Option<bool> {
+    use p256::ecdsa::{Signature, VerifyingKey};
+    let key = VerifyingKey::from_sec1_bytes(public_key).ok()?;
+    let signature = Signature::from_slice(signature).ok()?;
+    let low = signature.normalize_s().is_none();
+    let recovery_id = k256::ecdsa::RecoveryId::from_byte(recovery_id)?;
+    let recovered = VerifyingKey::recover_from_prehash(digest, &signature, recovery_id).ok()?;
     Some(low && recovered == key)
 }
 

@@ -91,7 +91,9 @@ impl KeyPublic {
     fn validate_alone(&self) -> Result<(), ImportError> {
         let of_scheme = matches!(
             (self.scheme, &self.public_key),
-            (Scheme::EcdsaSecp256k1, Point::Secp256k1(_)) | (Scheme::EddsaEd25519, Point::Ed25519(_))
+            (Scheme::EcdsaSecp256k1, Point::Secp256k1(_))
+                | (Scheme::EddsaEd25519, Point::Ed25519(_))
+                | (Scheme::EcdsaP256, Point::P256(_))
         );
         if !of_scheme || self.chain_code != [0; 32] {
             return Err(ImportError::SchemeMismatch);

@@ -1,10 +1,11 @@
 //! Signatures, what is signed, and the check that each signature meets before it leaves.
 
-use k256::ecdsa::signature::hazmat::PrehashVerifier;
 use limen_wire::ids::{Scheme, tagged_hash};
 use sha2::{Digest, Sha256};
 
 use crate::point::Point;
+
+mod ecdsa;
 
 /// Greatest message that EdDSA and BIP-340 keys sign, in bytes.
 pub const MAX_MESSAGE_LEN: usize = 64 * 1024;
@@ -52,9 +53,9 @@ impl SignInput {
     /// Whether a key of this scheme can sign it.
     pub fn fits(&self, scheme: Scheme) -> bool {
         match self {
-            Self::Digest(_) => scheme == Scheme::EcdsaSecp256k1,
-            Self::Preimage { bytes, .. } => scheme == Scheme::EcdsaSecp256k1 && bytes.len() <= MAX_MESSAGE_LEN,
-            Self::Message(bytes) => scheme != Scheme::EcdsaSecp256k1 && bytes.len() <= MAX_MESSAGE_LEN,
+            Self::Digest(_) => scheme.is_ecdsa(),
+            Self::Preimage { bytes, .. } => scheme.is_ecdsa() && bytes.len() <= MAX_MESSAGE_LEN,
+            Self::Message(bytes) => !scheme.is_ecdsa() && bytes.len() <= MAX_MESSAGE_LEN,
         }
     }
     /// The digest that ECDSA signs; `None` for other schemes' messages.
@@ -85,6 +86,16 @@ pub enum Signature {
         /// `s`, big-endian.
         s: [u8; 32],
         /// Parity of the nonce point's y (bit 0) and whether its x was reduced (bit 1), as SEC 1 section 4.1.6.
+        recovery_id: u8,
+    },
+    /// ECDSA over P-256, `s` in the lower half and with a recovery id like the other curve's: FIPS 186-5 asks for neither, and
+    /// one signature has one form. Its own variant, so that no signature of one curve is checked on the other.
+    EcdsaP256 {
+        /// `r`, big-endian.
+        r: [u8; 32],
+        /// `s`, big-endian.
+        s: [u8; 32],
+        /// As SEC 1 section 4.1.6.
         recovery_id: u8,
     },
     /// RFC 8032: `R ‖ S`.
@@ -118,22 +129,27 @@ impl Signature {
             Point::Ed25519(_) => Self::Ed25519(*claimed),
             Point::Secp256k1(key) => {
                 let digest = input.ecdsa_digest().ok_or(VerifyError::SchemeMismatch)?;
-                let key = k256::ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| VerifyError::Invalid)?;
-                let found = k256::ecdsa::Signature::from_slice(claimed).map_err(|_| VerifyError::Invalid)?;
-                let low = found.normalize_s().unwrap_or(found);
-                let id = k256::ecdsa::RecoveryId::trial_recovery_from_prehash(&key, &digest, &low);
-                let (r, s) = low.split_bytes();
-                Self::Ecdsa { r: r.into(), s: s.into(), recovery_id: id.map_err(|_| VerifyError::Invalid)?.to_byte() }
+                let (r, s, recovery_id) = ecdsa::k256::of_token(key, &digest, claimed)?;
+                Self::Ecdsa { r, s, recovery_id }
+            }
+            Point::P256(key) => {
+                let digest = input.ecdsa_digest().ok_or(VerifyError::SchemeMismatch)?;
+                let (r, s, recovery_id) = ecdsa::p256::of_token(key, &digest, claimed)?;
+                Self::EcdsaP256 { r, s, recovery_id }
             }
         };
         signature.verify(key, input).map(|()| signature)
     }
-    /// Checks the signature with a library that took no part in making it: `k256` or `ed25519-dalek`.
+    /// Checks the signature with a library that took no part in making it: `k256`, `p256` or `ed25519-dalek`.
     pub fn verify(&self, key: &Point, input: &SignInput) -> Result<(), VerifyError> {
         match (self, key, input) {
             (Self::Ecdsa { r, s, recovery_id }, Point::Secp256k1(key), _) => {
                 let digest = input.ecdsa_digest().ok_or(VerifyError::SchemeMismatch)?;
-                verify_ecdsa(key, &digest, (r, s), *recovery_id)
+                ecdsa::k256::verify(key, &digest, (r, s), *recovery_id)
+            }
+            (Self::EcdsaP256 { r, s, recovery_id }, Point::P256(key), _) => {
+                let digest = input.ecdsa_digest().ok_or(VerifyError::SchemeMismatch)?;
+                ecdsa::p256::verify(key, &digest, (r, s), *recovery_id)
             }
             (Self::Ed25519(signature), Point::Ed25519(key), SignInput::Message(message)) => {
                 let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(|_| VerifyError::Invalid)?;
@@ -153,7 +169,7 @@ impl Signature {
     /// The 64 bytes `r ‖ s` or `R ‖ s`.
     pub fn to_bytes(&self) -> [u8; 64] {
         match self {
-            Self::Ecdsa { r, s, .. } => {
+            Self::Ecdsa { r, s, .. } | Self::EcdsaP256 { r, s, .. } => {
                 let mut bytes = [0; 64];
                 let (left, right) = bytes.split_at_mut(32);
                 left.copy_from_slice(r);
@@ -163,22 +179,13 @@ impl Signature {
             Self::Ed25519(bytes) | Self::Bip340(bytes) => *bytes,
         }
     }
-}
-
-fn verify_ecdsa(key: &[u8; 33], digest: &[u8; 32], (r, s): (&[u8; 32], &[u8; 32]), id: u8) -> Result<(), VerifyError> {
-    let key = k256::ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| VerifyError::Invalid)?;
-    let signature = k256::ecdsa::Signature::from_scalars(*r, *s).map_err(|_| VerifyError::Invalid)?;
-    if signature.normalize_s().is_some() {
-        return Err(VerifyError::HighS);
+    /// ECDSA's recovery id, and 0 for the schemes that have none.
+    pub const fn recovery_id(&self) -> u8 {
+        match self {
+            Self::Ecdsa { recovery_id, .. } | Self::EcdsaP256 { recovery_id, .. } => *recovery_id,
+            Self::Ed25519(_) | Self::Bip340(_) => 0,
+        }
     }
-    // Recovery verifies the signature under the key that it recovers: if that is the key, nothing is left to check.
-    let recovered = k256::ecdsa::RecoveryId::from_byte(id)
-        .and_then(|id| k256::ecdsa::VerifyingKey::recover_from_prehash(digest, &signature, id).ok());
-    if recovered == Some(key) {
-        return Ok(());
-    }
-    let verifies = key.verify_prehash(digest, &signature).is_ok();
-    Err(if verifies { VerifyError::WrongRecoveryId } else { VerifyError::Invalid })
 }
 
 #[cfg(test)]

@@ -254,7 +254,7 @@ impl Nonces {
         if is_bare {
             return Err(unavailable("bare digests are not signed with nonces shared ahead"));
         }
-        if key.public.scheme == Scheme::EcdsaSecp256k1 {
+        if key.public.scheme.is_ecdsa() {
             return Err(unavailable(format!("key {} has no nonces shared ahead", key.public.key)));
         }
         let pools = self.lock();

@@ -289,10 +289,7 @@ fn complete(shared: &Shared, token: &SignToken, signature: &Signature) -> Result
 fn stored(token: &SignToken, signature: &Signature) -> StoredSignature {
     StoredSignature {
         signature: signature.to_bytes().to_vec(),
-        recovery_id: match signature {
-            Signature::Ecdsa { recovery_id, .. } => *recovery_id,
-            Signature::Ed25519(_) | Signature::Bip340(_) => 0,
-        },
+        recovery_id: signature.recovery_id(),
         session: token.session().as_bytes().to_vec(),
         signers: token.call().signers.parties().iter().map(|party| party.as_u8()).collect(),
     }

@@ -42,7 +42,9 @@ pub(crate) fn judge(charter: &Charter, key: &KeyStatement, intent: Intent, now_s
     let cannot = || wrong_scheme(format!("a key of scheme {} cannot sign a {}", key.scheme, intent.payload.kind()));
     let bytes = decoded.signing.for_scheme(key.scheme).ok_or_else(cannot)?;
     let input = match key.scheme {
-        Scheme::EcdsaSecp256k1 => SignInput::Digest(bytes.try_into().map_err(|_| cannot())?),
+        Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256 => {
+            SignInput::Digest(bytes.as_ref().try_into().map_err(|_| cannot())?)
+        }
         Scheme::EddsaEd25519 | Scheme::SchnorrBip340 => SignInput::Message(bytes.to_vec()),
     };
     let decision = decide(charter, &intent, &decoded.effects, &When::advice(now_secs));
@@ -75,6 +77,7 @@ impl Judged {
             Scheme::EcdsaSecp256k1 => Signature::Ecdsa { r, s, recovery_id },
             Scheme::EddsaEd25519 => Signature::Ed25519(bytes),
             Scheme::SchnorrBip340 => Signature::Bip340(bytes),
+            Scheme::EcdsaP256 => Signature::EcdsaP256 { r, s, recovery_id },
         };
         signature.verify(&self.child, &self.input).map_err(|error| bad(error.to_string()))?;
         let mut finished = pb::SignatureResult {

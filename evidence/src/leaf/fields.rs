@@ -60,12 +60,12 @@ pub(super) const fn scheme_byte(scheme: Scheme) -> u8 {
         Scheme::EcdsaSecp256k1 => 1,
         Scheme::EddsaEd25519 => 2,
         Scheme::SchnorrBip340 => 3,
+        Scheme::EcdsaP256 => 4,
     }
 }
 
 pub(super) fn scheme(reader: &mut Reader<'_>) -> Result<Scheme, Malformed> {
-    let wrong = Malformed::Field { field: "scheme", form: "1 (ECDSA), 2 (Ed25519) or 3 (BIP-340)" };
+    let wrong = Malformed::Field { field: "scheme", form: "1 (ECDSA over secp256k1), 2 (Ed25519), 3 (BIP-340) or 4 (ECDSA over P-256)" };
     let byte = reader.u8("scheme")?;
-    let known = [Scheme::EcdsaSecp256k1, Scheme::EddsaEd25519, Scheme::SchnorrBip340];
-    known.into_iter().find(|scheme| scheme_byte(*scheme) == byte).ok_or(wrong)
+    Scheme::ALL.into_iter().find(|scheme| scheme_byte(*scheme) == byte).ok_or(wrong)
 }

@@ -18,7 +18,7 @@ pub struct AccountKey {
 impl AccountKey {
     /// Checks the length: 33 bytes (compressed SEC 1) for ECDSA, 32 for Ed25519 and for BIP-340's x coordinate.
     pub fn new(scheme: Scheme, bytes: &[u8]) -> Option<Self> {
-        (bytes.len() == length(scheme)).then(|| Self { scheme, bytes: bytes.to_vec() })
+        (bytes.len() == scheme.public_key_len()).then(|| Self { scheme, bytes: bytes.to_vec() })
     }
     /// Which signatures it verifies.
     pub const fn scheme(&self) -> Scheme {
@@ -35,8 +35,9 @@ impl AccountKey {
             Scheme::EcdsaSecp256k1 => self.verify_ecdsa(message, signature, recovery_id),
             Scheme::EddsaEd25519 => self.verify_ed25519(message, signature),
             Scheme::SchnorrBip340 => self.verify_bip340(message, signature),
+            Scheme::EcdsaP256 => self.verify_p256(message, signature, recovery_id),
         };
-        let recovery_fits = recovery_id == 0 || self.scheme == Scheme::EcdsaSecp256k1;
+        let recovery_fits = recovery_id == 0 || self.scheme.is_ecdsa();
         recovery_fits && verified == Some(true)
     }
 
@@ -47,6 +48,17 @@ impl AccountKey {
         let low = signature.normalize_s().is_none() && digest.len() == 32;
         // Recovery verifies the signature under the key that it recovers.
         let recovery_id = RecoveryId::from_byte(recovery_id)?;
+        let recovered = VerifyingKey::recover_from_prehash(digest, &signature, recovery_id).ok()?;
+        Some(low && recovered == key)
+    }
+
+    /// As on the other curve; the message is the digest that was signed.
+    fn verify_p256(&self, digest: &[u8], signature: &[u8; 64], recovery_id: u8) -> Option<bool> {
+        use p256::ecdsa::{Signature, VerifyingKey};
+        let key = VerifyingKey::from_sec1_bytes(&self.bytes).ok()?;
+        let signature = Signature::from_slice(signature).ok()?;
+        let low = signature.normalize_s().is_none() && digest.len() == 32;
+        let recovery_id = k256::ecdsa::RecoveryId::from_byte(recovery_id)?;
         let recovered = VerifyingKey::recover_from_prehash(digest, &signature, recovery_id).ok()?;
         Some(low && recovered == key)
     }
@@ -62,13 +74,6 @@ impl AccountKey {
         let bytes = <[u8; 32]>::try_from(self.bytes.as_slice()).ok()?;
         let key = VerifyingKey::from_bytes(&bytes).ok()?;
         Some(key.verify_raw(message, &Signature::try_from(&signature[..]).ok()?).is_ok())
-    }
-}
-
-const fn length(scheme: Scheme) -> usize {
-    match scheme {
-        Scheme::EcdsaSecp256k1 => 33,
-        Scheme::EddsaEd25519 | Scheme::SchnorrBip340 => 32,
     }
 }
 
@@ -147,7 +152,7 @@ impl Signature {
         let key = reader.name("key", KeyId::new)?;
         let epoch = Epoch(reader.u64("epoch")?);
         let scheme = fields::scheme(&mut reader)?;
-        let account_key = AccountKey { scheme, bytes: reader.take("account_key", length(scheme))?.to_vec() };
+        let account_key = AccountKey { scheme, bytes: reader.take("account_key", scheme.public_key_len())?.to_vec() };
         let kind = reader.u8("signed")?;
         let hash = reader.array("signed")?;
         let signed = match kind {
@@ -157,7 +162,7 @@ impl Signature {
         };
         let signature = reader.array("signature")?;
         let recovery_id = reader.u8("recovery_id")?;
-        if recovery_id > 3 || (recovery_id != 0 && scheme != Scheme::EcdsaSecp256k1) {
+        if recovery_id > 3 || (recovery_id != 0 && !scheme.is_ecdsa()) {
             return Err(Malformed::Field { field: "recovery_id", form: "0 to 3 for ECDSA, else 0" }.into());
         }
         let session = SessionId::new(reader.array("session")?);

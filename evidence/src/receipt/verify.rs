@@ -286,7 +286,7 @@ fn check_signature(
     }
     let message = decoded.signing.for_scheme(key.scheme).ok_or(ReceiptError::Signature)?;
     let account_key = AccountKey::new(key.scheme, &public_key).ok_or(ReceiptError::Signature)?;
-    if !account_key.verify(message, &signature.signature, signature.recovery_id) {
+    if !account_key.verify(&message, &signature.signature, signature.recovery_id) {
         return Err(ReceiptError::Signature);
     }
     Ok((account, decoded.effects))

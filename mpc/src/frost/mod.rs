@@ -40,7 +40,7 @@ pub(crate) fn keygen(binding: &Binding, me: PartyIndex, seed: Seed) -> Result<St
     match binding.params().scheme {
         Scheme::EddsaEd25519 => keygen::start::<Ed25519>(binding, me, seed),
         Scheme::SchnorrBip340 => keygen::start::<Bip340>(binding, me, seed),
-        Scheme::EcdsaSecp256k1 => Err(Abort::local("FROST makes no ECDSA keys")),
+        Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256 => Err(Abort::local("FROST makes no ECDSA keys")),
     }
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn sign(
     match binding.params().scheme {
         Scheme::EddsaEd25519 => start::<Ed25519>(binding, me, key, path, input, nonces),
         Scheme::SchnorrBip340 => start::<Bip340>(binding, me, key, path, input, nonces),
-        scheme @ Scheme::EcdsaSecp256k1 => Err(StartError::Input(scheme)),
+        scheme @ (Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256) => Err(StartError::Input(scheme)),
     }
 }
 

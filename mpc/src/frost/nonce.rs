@@ -54,7 +54,7 @@ impl NonceCommitment {
         match scheme {
             Scheme::EddsaEd25519 => Self::read::<Ed25519>(bytes),
             Scheme::SchnorrBip340 => Self::read::<Bip340>(bytes),
-            Scheme::EcdsaSecp256k1 => Err(NonceError::NotFrost),
+            Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256 => Err(NonceError::NotFrost),
         }
     }
     /// The hiding and the binding commitment, one after the other.
@@ -151,7 +151,7 @@ pub fn nonce_batch(key: &KeyShare, count: usize, seed: Seed) -> Result<Vec<Nonce
     match key.public().scheme {
         Scheme::EddsaEd25519 => batch_from::<Ed25519>(key, count, &mut seed.into_rng()),
         Scheme::SchnorrBip340 => batch_from::<Bip340>(key, count, &mut seed.into_rng()),
-        Scheme::EcdsaSecp256k1 => Err(NonceError::NotFrost),
+        Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256 => Err(NonceError::NotFrost),
     }
 }
 

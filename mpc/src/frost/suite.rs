@@ -62,7 +62,7 @@ impl Suite for Ed25519 {
         match point {
             // a `Point` has been checked for its order when it was made
             Point::Ed25519(bytes) => curve25519_dalek::edwards::CompressedEdwardsY(*bytes).decompress(),
-            Point::Secp256k1(_) => None,
+            Point::Secp256k1(_) | Point::P256(_) => None,
         }
     }
     fn scalar(bytes: &[u8; 32]) -> Option<Scalar<Self>> {
@@ -104,7 +104,7 @@ impl Suite for Bip340 {
     fn element(point: &Point) -> Option<Element<Self>> {
         match point {
             Point::Secp256k1(bytes) => k256::PublicKey::from_sec1_bytes(bytes).ok().map(|key| key.to_projective()),
-            Point::Ed25519(_) => None,
+            Point::Ed25519(_) | Point::P256(_) => None,
         }
     }
     fn scalar(bytes: &[u8; 32]) -> Option<Scalar<Self>> {

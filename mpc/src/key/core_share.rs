@@ -23,6 +23,8 @@ const fn scheme_code(scheme: Scheme) -> u8 {
         Scheme::EcdsaSecp256k1 => 1,
         Scheme::EddsaEd25519 => 2,
         Scheme::SchnorrBip340 => 3,
+        // No share has it: `KeyPublic::validate` refuses the scheme under every threshold protocol.
+        Scheme::EcdsaP256 => 4,
     }
 }
 
@@ -71,14 +73,19 @@ impl CoreShare {
     }
 
     fn public_point(&self, scheme: Scheme) -> Option<Point> {
-        if scheme == Scheme::EddsaEd25519 {
-            let scalar = curve25519_dalek::Scalar::from_canonical_bytes(*self.scalar);
-            let scalar = Zeroizing::new(Option::<curve25519_dalek::Scalar>::from(scalar)?);
-            return Point::ed25519(EdwardsPoint::mul_base(&scalar).compress().as_bytes()).ok();
+        match scheme {
+            Scheme::EddsaEd25519 => {
+                let scalar = curve25519_dalek::Scalar::from_canonical_bytes(*self.scalar);
+                let scalar = Zeroizing::new(Option::<curve25519_dalek::Scalar>::from(scalar)?);
+                Point::ed25519(EdwardsPoint::mul_base(&scalar).compress().as_bytes()).ok()
+            }
+            Scheme::EcdsaSecp256k1 | Scheme::SchnorrBip340 => {
+                let scalar = k256::Scalar::from_repr((*self.scalar).into());
+                let scalar = Zeroizing::new(Option::<k256::Scalar>::from(scalar)?);
+                let point = (k256::ProjectivePoint::GENERATOR * *scalar).to_affine();
+                Point::secp256k1(point.to_encoded_point(true).as_bytes()).ok()
+            }
+            Scheme::EcdsaP256 => None,
         }
-        let scalar = k256::Scalar::from_repr((*self.scalar).into());
-        let scalar = Zeroizing::new(Option::<k256::Scalar>::from(scalar)?);
-        let point = (k256::ProjectivePoint::GENERATOR * *scalar).to_affine();
-        Point::secp256k1(point.to_encoded_point(true).as_bytes()).ok()
     }
 }

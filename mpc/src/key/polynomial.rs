@@ -19,15 +19,20 @@ pub(super) fn check(
 ) -> Result<(), ImportError> {
     let required = usize::from(size.signers_required());
     let points = std::iter::once((0, public_key)).chain(shares.iter().map(|(party, share)| (party.as_u8(), share)));
-    let consistent = if scheme == Scheme::EddsaEd25519 {
-        let points: Option<Vec<_>> = points.map(|(x, point)| Some((x, edwards(point)?))).collect();
-        on_one_polynomial::<curve25519_dalek::Scalar, EdwardsPoint>(
-            &points.ok_or(ImportError::SchemeMismatch)?,
-            required,
-        )
-    } else {
-        let points: Option<Vec<_>> = points.map(|(x, point)| Some((x, secp256k1(point)?))).collect();
-        on_one_polynomial::<k256::Scalar, ProjectivePoint>(&points.ok_or(ImportError::SchemeMismatch)?, required)
+    let consistent = match scheme {
+        Scheme::EddsaEd25519 => {
+            let points: Option<Vec<_>> = points.map(|(x, point)| Some((x, edwards(point)?))).collect();
+            on_one_polynomial::<curve25519_dalek::Scalar, EdwardsPoint>(
+                &points.ok_or(ImportError::SchemeMismatch)?,
+                required,
+            )
+        }
+        Scheme::EcdsaSecp256k1 | Scheme::SchnorrBip340 => {
+            let points: Option<Vec<_>> = points.map(|(x, point)| Some((x, secp256k1(point)?))).collect();
+            on_one_polynomial::<k256::Scalar, ProjectivePoint>(&points.ok_or(ImportError::SchemeMismatch)?, required)
+        }
+        // There are no shares of such a key.
+        Scheme::EcdsaP256 => return Err(ImportError::SchemeMismatch),
     };
     if consistent { Ok(()) } else { Err(ImportError::Polynomial) }
 }
@@ -35,14 +40,14 @@ pub(super) fn check(
 fn secp256k1(point: &Point) -> Option<ProjectivePoint> {
     match point {
         Point::Secp256k1(bytes) => k256::PublicKey::from_sec1_bytes(bytes).ok().map(|key| key.to_projective()),
-        Point::Ed25519(_) => None,
+        Point::Ed25519(_) | Point::P256(_) => None,
     }
 }
 
 fn edwards(point: &Point) -> Option<EdwardsPoint> {
     match point {
         Point::Ed25519(bytes) => CompressedEdwardsY(*bytes).decompress(),
-        Point::Secp256k1(_) => None,
+        Point::Secp256k1(_) | Point::P256(_) => None,
     }
 }
 

@@ -230,6 +230,20 @@ fn sessions_do_not_start_on_what_does_not_fit() {
 }
 
 #[test]
+fn no_threshold_protocol_starts_for_p256() {
+    for protocol in [Protocol::Dkls23, Protocol::Cggmp24, Protocol::Frost] {
+        let params = |signers| SessionParams { protocol, scheme: Scheme::EcdsaP256, signers, ..base() };
+        let unsupported = StartError::Unsupported { protocol, scheme: Scheme::EcdsaP256 };
+        let keygen = Session::keygen(params(set(&[1, 2, 3])), party(1), seed());
+        assert_eq!(keygen.map(|_| ()).unwrap_err(), unsupported);
+        let share = deal(&base())[&party(1)].clone();
+        let (path, input) = (DerivationPath::root(), SignInput::Digest([7; 32]));
+        let sign = Session::sign(params(set(&[1, 2])), party(1), share, &path, &input, SignMode::Full, seed());
+        assert_eq!(sign.map(|_| ()).unwrap_err(), unsupported);
+    }
+}
+
+#[test]
 fn sessions_are_send() {
     fn is_send<T: Send + 'static>() {}
     is_send::<Session>();

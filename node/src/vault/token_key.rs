@@ -40,6 +40,7 @@ const fn kind(scheme: Scheme) -> Option<HeldKind> {
     match scheme {
         Scheme::EcdsaSecp256k1 => Some(HeldKind::EcdsaSecp256k1),
         Scheme::EddsaEd25519 => Some(HeldKind::EddsaEd25519),
+        Scheme::EcdsaP256 => Some(HeldKind::EcdsaP256),
         Scheme::SchnorrBip340 => None,
     }
 }
