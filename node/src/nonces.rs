@@ -11,7 +11,7 @@ use bytes::Bytes;
 use limen_mpc::{NonceCommitment, NoncePair, SignMode};
 use limen_wire::envelope::{self, PayloadType, Unsigned};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{ClusterId, Epoch, KeyId, NodeId, PartyIndex, Scheme, SignerSet};
+use limen_wire::ids::{ClusterId, Epoch, KeyId, NodeId, PartyIndex, SignerSet};
 use limen_wire::{limits, pb};
 use prost::Message as _;
 

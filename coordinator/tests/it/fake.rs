@@ -143,7 +143,7 @@ impl Shared {
         match scheme {
             Scheme::EcdsaSecp256k1 => self.ecdsa.verifying_key().to_encoded_point(true).as_bytes().to_vec(),
             Scheme::EddsaEd25519 => self.ed25519.verifying_key().to_bytes().to_vec(),
-            Scheme::SchnorrBip340 => panic!("no test needs it"),
+            Scheme::SchnorrBip340 | Scheme::EcdsaP256 => panic!("no test needs it"),
         }
     }
 
@@ -173,7 +173,7 @@ impl Shared {
 
     /// What the ECDSA key signs for an intent on a chain.
     fn digest(&self, intent: &Intent) -> [u8; 32] {
-        self.decoded(intent).signing.for_scheme(Scheme::EcdsaSecp256k1).unwrap().try_into().unwrap()
+        self.decoded(intent).signing.for_scheme(Scheme::EcdsaSecp256k1).unwrap().as_ref().try_into().unwrap()
     }
 
     pub(crate) fn decoded(&self, intent: &Intent) -> limen_chain::Decoded {

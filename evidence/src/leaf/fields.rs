@@ -65,7 +65,10 @@ pub(super) const fn scheme_byte(scheme: Scheme) -> u8 {
 }
 
 pub(super) fn scheme(reader: &mut Reader<'_>) -> Result<Scheme, Malformed> {
-    let wrong = Malformed::Field { field: "scheme", form: "1 (ECDSA over secp256k1), 2 (Ed25519), 3 (BIP-340) or 4 (ECDSA over P-256)" };
+    let wrong = Malformed::Field {
+        field: "scheme",
+        form: "1 (ECDSA over secp256k1), 2 (Ed25519), 3 (BIP-340) or 4 (ECDSA over P-256)",
+    };
     let byte = reader.u8("scheme")?;
     Scheme::ALL.into_iter().find(|scheme| scheme_byte(*scheme) == byte).ok_or(wrong)
 }

@@ -40,6 +40,7 @@ fn receipts_keep_their_bytes() {
     for scheme in SCHEMES {
         frozen(&format!("receipt-{scheme}.hex"), &hex_lines(&Story::new(scheme).receipt().encode()));
     }
+    frozen("receipt-ecdsa-p256.hex", &hex_lines(&Story::held().receipt().encode()));
     let early = Story { cosigning: vec![2], ..Story::new(Scheme::EcdsaSecp256k1) };
     frozen("receipt-not-final.hex", &hex_lines(&early.receipt().encode()));
 }
@@ -57,9 +58,15 @@ fn checkpoints_and_trust_files_keep_their_text() {
     frozen("trust.toml", &trust_file());
 }
 
+fn kept(name: &str) -> Receipt {
+    Receipt::decode(&from_hex_lines(&fs::read_to_string(vector(name)).unwrap())).unwrap()
+}
+
 #[test]
 fn kept_receipts_verify_under_the_kept_trust_file() {
     let trust = Trust::from_toml(&fs::read_to_string(vector("trust.toml")).unwrap()).unwrap();
+    let held = Story::held().statement;
+    let naming = trust.clone().with_hsm_keys([(held.key_id, held.nodes[0].clone())]);
     let need = 3;
     for (name, finality) in [
         ("receipt-ecdsa-secp256k1.hex", Finality::Final),
@@ -67,7 +74,8 @@ fn kept_receipts_verify_under_the_kept_trust_file() {
         ("receipt-schnorr-bip340.hex", Finality::Final),
         ("receipt-not-final.hex", Finality::NotYet { have: 1, need }),
     ] {
-        let receipt = Receipt::decode(&from_hex_lines(&fs::read_to_string(vector(name)).unwrap())).unwrap();
-        assert_eq!(receipt.verify(&trust).unwrap().finality, finality);
+        assert_eq!(kept(name).verify(&trust).unwrap().finality, finality);
     }
+    assert_eq!(kept("receipt-ecdsa-p256.hex").verify(&naming).unwrap().finality, Finality::Final);
+    assert!(kept("receipt-ecdsa-p256.hex").verify(&trust).is_err(), "a key in one token that nobody names");
 }

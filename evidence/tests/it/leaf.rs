@@ -136,7 +136,7 @@ fn fields_of_a_signature_out_of_their_range_are_named() {
         other[at] = value;
         field(&other)
     };
-    assert_eq!((spoil(scheme, 0), spoil(scheme, 4)), ("scheme", "scheme"));
+    assert_eq!((spoil(scheme, 0), spoil(scheme, 5)), ("scheme", "scheme"));
     let signed = scheme + 1 + 33;
     assert_eq!((spoil(signed, 0), spoil(signed, 3)), ("signed", "signed"));
     assert_eq!(spoil(signed + 1 + 32 + 64, 4), "recovery_id");
@@ -206,6 +206,29 @@ fn signatures_verify_by_the_rules_of_their_scheme() {
         let nobody = AccountKey::new(scheme, &vec![0xff; account_key.as_bytes().len()]).unwrap();
         assert!(!nobody.verify(&message, &signature, recovery_id));
     }
+}
+
+#[test]
+fn a_p256_signature_verifies_on_its_own_curve_with_low_s_and_its_recovery_id() {
+    let Signature { account_key, signed, signature, recovery_id, .. } = Story::held().signature;
+    let hash = limen_wire::effects::sha256(b"pay the rent");
+    assert_eq!(signed, Signed::Message(hash), "the message is what was asked for, and its hash what ECDSA takes");
+    assert!(account_key.verify(&hash, &signature, recovery_id));
+    for id in (0..=4).filter(|id| *id != recovery_id) {
+        assert!(!account_key.verify(&hash, &signature, id), "recovery id {id}");
+    }
+    assert!(!account_key.verify(b"pay the rent", &signature, recovery_id), "which is no digest");
+    assert!(!account_key.verify(&[&[0], &hash[..]].concat(), &signature, recovery_id));
+    let low = ::p256::ecdsa::Signature::from_slice(&signature).unwrap();
+    let high = ::p256::ecdsa::Signature::from_scalars(low.r().to_bytes(), (-*low.s()).to_bytes()).unwrap();
+    assert!(!account_key.verify(&hash, &high.to_bytes().into(), recovery_id ^ 1));
+    for half in [0..32, 32..64] {
+        let mut zero = signature;
+        zero[half].fill(0);
+        assert!(!account_key.verify(&hash, &zero, recovery_id), "r or s is zero");
+    }
+    let other = AccountKey::new(Scheme::EcdsaSecp256k1, account_key.as_bytes()).unwrap();
+    assert!(!other.verify(&hash, &signature, recovery_id), "the same bytes as a key of the other curve");
 }
 
 #[test]

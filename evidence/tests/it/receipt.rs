@@ -6,6 +6,7 @@ use limen_evidence::merkle::InclusionProof;
 use limen_evidence::receipt::{Finality, MAGIC, Receipt, ReceiptError, VERSION, Verified};
 use limen_evidence::trust::Trust;
 use limen_wire::ids::{ClusterId, CommitteeSize, Epoch, KeyId, PartyIndex, Protocol, Scheme, SessionId, SignerSet};
+use limen_wire::pb;
 use limen_wire::statement::StatementError;
 use proptest::prelude::*;
 
@@ -238,6 +239,31 @@ fn a_key_in_one_token_is_believed_only_where_it_is_pinned() {
     assert!(matches!(error, ReceiptError::OutsideThePromise { .. }), "a threshold key of a pinned name: {error}");
     let file = pinned(0).to_toml();
     assert_eq!(Trust::from_toml(&file), Ok(pinned(0)), "{file}");
+}
+
+#[test]
+fn a_p256_keys_receipt_verifies_where_the_key_is_pinned() {
+    let story = Story::held();
+    let trust = trust().with_hsm_keys([(story.statement.key_id.clone(), story.statement.nodes[0].clone())]);
+    let digest =
+        pb::Intent { payload: Some(pb::intent::Payload::RawDigest(vec![7; 32].into())), ..story.intent.clone() };
+    for story in [story, Story::telling_of_held(digest)] {
+        let receipt = story.receipt();
+        let bytes = receipt.encode();
+        let verified = Receipt::decode(&bytes).unwrap().verify(&trust).unwrap();
+        assert!(verified.is_outside_the_promise());
+        assert_eq!((&verified.signature, verified.honest_at_least()), (&story.signature, 0));
+        for at in 0..bytes.len() {
+            let mut spoiled = bytes.clone();
+            spoiled[at] ^= 0x20;
+            let verdict = Receipt::decode(&spoiled).and_then(|receipt| receipt.verify(&trust));
+            assert!(verdict.is_err(), "byte {at}");
+        }
+        // The statement binds the scheme: its own signer may state the same bytes as another curve's, and it is another key.
+        let mut other = story;
+        other.statement.scheme = Scheme::EcdsaSecp256k1;
+        assert!(other.receipt().verify(&trust).is_err());
+    }
 }
 
 #[test]

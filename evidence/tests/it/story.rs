@@ -95,6 +95,21 @@ impl Story {
         Self { intent, requester, statement, attesting, authorizations, signature, cosigning }
     }
 
+    /// A P-256 key in the token of signer 1, which took part alone.
+    pub(crate) fn held() -> Self {
+        Self::telling_of_held(intent(Scheme::EcdsaP256))
+    }
+
+    /// The same about another intent.
+    pub(crate) fn telling_of_held(intent: pb::Intent) -> Self {
+        let mut story = Self::telling(Scheme::EcdsaP256, intent);
+        let signers = SignerSet::new(vec![PartyIndex::new(1).unwrap()]).unwrap();
+        (story.attesting, story.signature.signers) = (vec![0], signers.clone());
+        story.authorizations.truncate(1);
+        (story.authorizations[0].0.signers, story.authorizations[0].0.max_corrupt) = (signers, 0);
+        story
+    }
+
     /// All leaves in the log, with others around them, and the checkpoint cosigned.
     pub(crate) fn receipt(&self) -> Receipt {
         let (_, intent) = seal_intent(&self.intent, &self.requester).unwrap();
@@ -147,17 +162,28 @@ fn statement(scheme: Scheme) -> KeyStatement {
         Scheme::SchnorrBip340 => {
             k256::schnorr::SigningKey::from_bytes(&KEY_SEED).unwrap().verifying_key().to_bytes().to_vec()
         }
+        Scheme::EcdsaP256 => {
+            let key = ::p256::ecdsa::SigningKey::from_slice(&KEY_SEED).unwrap();
+            key.verifying_key().to_encoded_point(true).as_bytes().to_vec()
+        }
+    };
+    // No threshold protocol makes P-256 signatures.
+    let held = scheme == Scheme::EcdsaP256;
+    let protocol = match scheme {
+        Scheme::EcdsaSecp256k1 => Protocol::Dkls23,
+        Scheme::EddsaEd25519 | Scheme::SchnorrBip340 => Protocol::Frost,
+        Scheme::EcdsaP256 => Protocol::Hsm,
     };
     KeyStatement {
         cluster: cluster(),
         key_id: KeyId::new("treasury").unwrap(),
         scheme,
-        protocol: if scheme == Scheme::EcdsaSecp256k1 { Protocol::Dkls23 } else { Protocol::Frost },
+        protocol,
         epoch: Epoch(4),
-        size: CommitteeSize::new(2, 3).unwrap(),
-        nodes: nodes()[..3].iter().map(|(node, _)| node.clone()).collect(),
+        size: if held { CommitteeSize::ALONE } else { CommitteeSize::new(2, 3).unwrap() },
+        nodes: nodes()[..if held { 1 } else { 3 }].iter().map(|(node, _)| node.clone()).collect(),
         public_key,
-        chain_code: [5; 32],
+        chain_code: if held { [0; 32] } else { [5; 32] },
         verifying_shares_hash: [6; 32],
         generation_id: IntentId::new([7; 32]),
     }
@@ -229,7 +255,7 @@ fn decoded(scheme: Scheme, intent: &Intent, account_key: &[u8]) -> limen_chain::
 
 fn raw_signature(scheme: Scheme, secret: &[u8; 32], signing: &SigningInput) -> ([u8; 64], u8) {
     use ed25519_dalek::Signer as _;
-    let message = signing.for_scheme(scheme).unwrap();
+    let message: &[u8] = &signing.for_scheme(scheme).unwrap();
     match scheme {
         Scheme::EcdsaSecp256k1 => {
             let key = k256::ecdsa::SigningKey::from_slice(secret).unwrap();
@@ -240,6 +266,13 @@ fn raw_signature(scheme: Scheme, secret: &[u8; 32], signing: &SigningInput) -> (
         Scheme::SchnorrBip340 => {
             let key = k256::schnorr::SigningKey::from_bytes(secret).unwrap();
             (key.sign_raw(message, &[8; 32]).unwrap().to_bytes(), 0)
+        }
+        Scheme::EcdsaP256 => {
+            let key = ::p256::ecdsa::SigningKey::from_slice(secret).unwrap();
+            let (signature, id) = key.sign_prehash_recoverable(message).unwrap();
+            let low = signature.normalize_s();
+            let id = if low.is_some() { id.to_byte() ^ 1 } else { id.to_byte() };
+            (low.unwrap_or(signature).to_bytes().into(), id)
         }
     }
 }

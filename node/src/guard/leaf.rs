@@ -1,8 +1,6 @@
 //! Leaves of the evidence log: what a permission and its signature leave behind, and when none is given for lack of them.
 
 use limen_evidence::leaf::{AccountKey, Authorization, Digests, Signature, Signed, authorization::MAX_DIGESTS};
-use limen_mpc::SignInput;
-use limen_wire::effects::sha256;
 use limen_wire::error::{ApiError, Code};
 
 use super::{JournalView, SignCall, SignToken};

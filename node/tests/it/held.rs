@@ -102,7 +102,7 @@ fn recovers(raw: &pb::Intent, result: &pb::SignatureResult, public: &[u8]) -> bo
     let signature = Signature::from_slice(&result.signature).unwrap();
     assert!(signature.normalize_s().is_none(), "S is in the lower half");
     let id = RecoveryId::from_byte(u8::try_from(result.recovery_id).unwrap()).unwrap();
-    let found = VerifyingKey::recover_from_prehash(digest, &signature, id).unwrap();
+    let found = VerifyingKey::recover_from_prehash(&digest, &signature, id).unwrap();
     assert!(!result.signed_transaction.is_empty());
     found.to_encoded_point(true).as_bytes() == public
 }
