@@ -230,6 +230,12 @@ impl Provider for Device {
         match self.enter(&[Mode::Silent, Mode::HoldsBack])? {
             Mode::SignsNothing => Ok([7; 64]),
             Mode::SignsOther => by(&[9; 32]),
+            Mode::HighS if kind == HeldKind::EcdsaP256 => {
+                let one = p256::ecdsa::Signature::from_slice(&by(input)?).unwrap();
+                let negated = p256::ecdsa::Signature::from_scalars(*one.r(), -*one.s()).unwrap();
+                let high = if one.normalize_s().is_some() { one } else { negated };
+                Ok(high.to_bytes().into())
+            }
             Mode::HighS => {
                 let low = k256::ecdsa::Signature::from_slice(&by(input)?).unwrap();
                 let high = k256::ecdsa::Signature::from_scalars(*low.r(), -*low.s()).unwrap();

@@ -1,5 +1,6 @@
 mod leaves;
 mod orders;
+mod p256;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -1,5 +1,5 @@
 use limen_mpc::{KeyPublic, Point};
-use limen_wire::ids::{CommitteeSize, Protocol};
+use limen_wire::ids::{CommitteeSize, Protocol, Scheme};
 use limen_wire::keys::PublicKey;
 use limen_wire::keys::SigningKey;
 use limen_wire::pb::Envelope;

@@ -16,16 +16,13 @@ use limen_wire::statement::combine;
 use prost::Message as _;
 
 use crate::charters::{HOUR_MS, TestClock, stands, take, version};
-<<<<<<< HEAD
 use crate::claims;
-use crate::cluster::{Cluster, evm_transfer, message_intent, raw_message, refusal, session, sign_request, signature};
-=======
 use crate::cluster::{
     Cluster, eventually, evm_transfer, message_intent, raw_message, refusal, session, sign_request, signature,
 };
->>>>>>> c8c37a8 (Test tokens that answer late or fail within a page, and what links say first)
 
-const VAULT: &str = "[[vaults]]\nid = \"deep\"\ntier = \"cold\"\nkeys = [\"coins\", \"words\", \"later\"]\n";
+const VAULT: &str =
+    "[[vaults]]\nid = \"deep\"\ntier = \"cold\"\nkeys = [\"coins\", \"words\", \"papers\", \"later\"]\n";
 
 fn marks() -> String {
     let mark = |id: &str, scheme: &str| {
@@ -33,7 +30,11 @@ fn marks() -> String {
             "[[hsm_keys]]\nid = \"{id}\"\nnode = \"n1\"\nscheme = \"{scheme}\"\noutside_the_promise = true # {id}\n"
         )
     };
-    claims::CHARTER.to_owned() + VAULT + &mark("coins", "ecdsa-secp256k1") + &mark("words", "eddsa-ed25519")
+    claims::CHARTER.to_owned()
+        + VAULT
+        + &mark("coins", "ecdsa-secp256k1")
+        + &mark("words", "eddsa-ed25519")
+        + &mark("papers", "ecdsa-p256")
 }
 
 /// Two signers with a device each under a charter with both keys; the first one's device.
@@ -155,6 +156,51 @@ async fn a_key_in_a_token_is_made_and_signs_behind_the_guard() {
     signature(&sign(&cluster, &intent).await);
 }
 
+/// Verifies as FIPS 186-5 has it: ECDSA over P-256 of the message's SHA-256, here always with S in the lower half.
+fn verifies_p256(result: &pb::SignatureResult, public: &[u8], message: &[u8]) {
+    use p256::ecdsa::signature::Verifier as _;
+    let signature = p256::ecdsa::Signature::from_slice(&result.signature).unwrap();
+    assert!(signature.normalize_s().is_none(), "S is in the lower half");
+    p256::ecdsa::VerifyingKey::from_sec1_bytes(public).unwrap().verify(message, &signature).unwrap();
+    assert!(result.signed_transaction.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_p256_key_signs_messages_and_never_a_transaction() {
+    let (mut cluster, device) = begin().await;
+    let papers = make(&cluster, "papers", Scheme::EcdsaP256).await;
+    assert!(p256::PublicKey::from_sec1_bytes(&papers).is_ok());
+    for (number, mode) in [Mode::Works, Mode::HighS, Mode::Works].into_iter().enumerate() {
+        device.set(mode);
+        let (_, intent) = message_intent(&cluster, "papers", &format!("m-{number}"), "hello");
+        verifies_p256(signature(&sign(&cluster, &intent).await), &papers, b"hello");
+    }
+    device.set(Mode::Works);
+    let answer = sign(&cluster, &transfer(&cluster, "papers", 0).1).await;
+    assert_eq!(refusal(&answer).code, "wrong_scheme");
+    assert!(refusal(&answer).message.contains("ecdsa-p256 keys have no address on chain"), "{answer:?}");
+    // A bare digest has no rule here.
+    let digest = pb::intent::Payload::RawDigest(vec![5; 32].into());
+    let digest = pb::Intent { payload: Some(digest), ..raw_message("papers", "digest", "") };
+    let answer = sign(&cluster, &seal_intent(&digest, &cluster.backend).unwrap().1).await;
+    assert_eq!(refusal(&answer).code, "policy_denied");
+    let mut child = raw_message("papers", "child", "hello");
+    child.path = vec![1];
+    let (_, child) = seal_intent(&child, &cluster.backend).unwrap();
+    assert_eq!(refusal(&sign(&cluster, &child).await).code, "no_child_keys");
+    for mode in [Mode::SignsOther, Mode::SignsNothing, Mode::ShowsOther] {
+        device.set(mode);
+        let (_, intent) = message_intent(&cluster, "papers", &format!("{mode:?}").to_lowercase(), "hello");
+        assert_eq!(refusal(&sign(&cluster, &intent).await).code, "hsm_wrong_answer", "{mode:?}");
+    }
+    device.set(Mode::Works);
+    // The stored key is read back on its own curve.
+    cluster.stop(0).await;
+    cluster.restart(0).await;
+    let (_, intent) = message_intent(&cluster, "papers", "later", "hello");
+    verifies_p256(signature(&sign(&cluster, &intent).await), &papers, b"hello");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_token_says_leaves_only_if_it_verifies() {
     let (cluster, device) = begin().await;
@@ -246,6 +292,10 @@ async fn orders_that_the_charter_does_not_mark_are_refused() {
         ("a threshold key of a marked name", cluster.order("coins", ecdsa, Protocol::Dkls23), "hsm_key_refused"),
         ("one of two", order(&cluster, "coins", ecdsa, two), "malformed"),
         ("two of two", order(&cluster, "coins", ecdsa, of_two), "malformed"),
+        ("P-256 of the other curve's mark", order(&cluster, "coins", Scheme::EcdsaP256, |_| {}), "hsm_key_refused"),
+        ("P-256 by DKLs23", cluster.order("free", Scheme::EcdsaP256, Protocol::Dkls23), "malformed"),
+        ("P-256 by CGGMP24", cluster.order("free", Scheme::EcdsaP256, Protocol::Cggmp24), "malformed"),
+        ("P-256 by FROST", cluster.order("free", Scheme::EcdsaP256, Protocol::Frost), "malformed"),
         ("of a scheme that no token has", order(&cluster, "coins", Scheme::SchnorrBip340, |_| {}), "malformed"),
     ] {
         let answer = ask(&cluster, 0, &order).await;
@@ -332,10 +382,11 @@ async fn a_key_that_a_later_charter_does_not_mark_signs_no_more() {
 
     // To a hot vault it can only go without its mark, and does not sign there.
     let coins = mark("coins", "ecdsa-secp256k1");
-    let unmarked = version(&cluster, &[without.hash], 3, &[(&words, ""), (&coins, "")]);
+    let papers = mark("papers", "ecdsa-p256");
+    let unmarked = version(&cluster, &[without.hash], 3, &[(&words, ""), (&coins, ""), (&papers, "")]);
     take(&cluster, 0, &unmarked.envelope).await.unwrap();
     let hot = ("tier = \"cold\"", "tier = \"hot\"");
-    let hot = version(&cluster, &[unmarked.hash], 4, &[(&words, ""), (&coins, ""), hot]);
+    let hot = version(&cluster, &[unmarked.hash], 4, &[(&words, ""), (&coins, ""), (&papers, ""), hot]);
     take(&cluster, 0, &hot.envelope).await.unwrap();
     stands(&cluster, hot.hash, pb::CharterState::Waiting).await;
     clock.run_for(HOUR_MS);

@@ -41,6 +41,24 @@ fn a_marked_key_is_read() {
 }
 
 #[test]
+fn a_p256_key_is_marked_like_another_and_no_protocol_of_several_signers_has_it() {
+    let text = marked().replace("scheme = \"ecdsa-secp256k1\"", "scheme = \"ecdsa-p256\"");
+    let charter = Charter::from_toml(&text).unwrap();
+    let check =
+        |protocol, scheme, members: &[&str]| charter.check_held(&key("old-reserve"), protocol, scheme, &nodes(members));
+    assert_eq!(check(Protocol::Hsm, Scheme::EcdsaP256, &["signer-1"]), Ok(()));
+    let other = check(Protocol::Hsm, Scheme::EcdsaSecp256k1, &["signer-1"]).unwrap_err();
+    let (expected, found) = (Scheme::EcdsaP256, Scheme::EcdsaSecp256k1);
+    assert_eq!(other, HeldKeyError::OtherScheme { key: key("old-reserve"), expected, found });
+    let all = ["signer-1", "signer-2", "signer-3"];
+    for protocol in [Protocol::Dkls23, Protocol::Cggmp24, Protocol::Frost] {
+        assert_eq!(check(protocol, Scheme::EcdsaP256, &all), Err(HeldKeyError::Marked(key("old-reserve"))));
+    }
+    let before = Charter::from_toml(&marked()).unwrap();
+    assert!(diff(&before, &charter).iter().any(|change| change.direction == Direction::Loosens), "another scheme");
+}
+
+#[test]
 fn what_may_not_be_marked_so_is_refused() {
     let mark = "[[hsm_keys]]\nid = \"old-reserve\"";
     let many: String = (0..256)
