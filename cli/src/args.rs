@@ -199,7 +199,7 @@ pub(crate) enum KeyCommand {
     Create {
         /// Name of the key, never used before
         key: KeyId,
-        /// ecdsa-secp256k1, eddsa-ed25519 or schnorr-bip340
+        /// ecdsa-secp256k1, eddsa-ed25519 or schnorr-bip340; ecdsa-p256 with --protocol hsm alone
         #[arg(long, default_value = "ecdsa-secp256k1")]
         scheme: Scheme,
         /// dkls23, cggmp24 or frost; by the scheme if not given. hsm makes a key that lives in one signer's token, OUTSIDE THE

@@ -7,6 +7,7 @@ use limen_client::{KeyInfo, NewKey};
 use limen_wire::effects::ChainId;
 use limen_wire::ids::{CommitteeSize, KeyId, NodeId, Protocol, Scheme};
 use limen_wire::statement::KeyStatement;
+use p256::pkcs8::{EncodePublicKey as _, LineEnding};
 use serde_json::{Value, json};
 
 use super::{Session, parse};
@@ -82,6 +83,7 @@ fn key_json(info: &KeyInfo, verified: Result<&KeyStatement, &limen_client::Error
         "epoch": key.map(|key| key.epoch.0),
         "nodes": key.map(|key| key.nodes.iter().map(ToString::to_string).collect::<Vec<_>>()),
         "public_key": key.map(|key| hex::encode(&key.public_key)),
+        "public_key_pem": key.and_then(pem),
         "chain_code": key.map(|key| hex::encode(key.chain_code)),
         "progress": info.progress,
         "error": info.error.as_ref().map(|error| json!({ "code": error.code.as_str(), "message": error.message })),
@@ -121,8 +123,9 @@ fn key_text(info: &KeyInfo, key: &KeyStatement) -> String {
         _ => String::new(),
     };
     let nodes: Vec<&str> = key.nodes.iter().map(limen_wire::ids::NodeId::as_str).collect();
+    let pem = pem(key).map(|pem| format!("\n{}", pem.trim_end())).unwrap_or_default();
     format!(
-        "key         {}\nstate       {}\nscheme      {}\nprotocol    {}\nsigners     {} required of {} ({})\nepoch       {}\npublic key  {}\nchain code  {}\nattested by its signers, verified here{alone}",
+        "key         {}\nstate       {}\nscheme      {}\nprotocol    {}\nsigners     {} required of {} ({})\nepoch       {}\npublic key  {}\nchain code  {}{pem}\nattested by its signers, verified here{alone}",
         key.key_id,
         info.state_word(),
         key.scheme,
@@ -136,6 +139,14 @@ fn key_text(info: &KeyInfo, key: &KeyStatement) -> String {
     )
 }
 
+/// Keys that serve no chain are used by programs that read this (RFC 5480, RFC 7468).
+fn pem(key: &KeyStatement) -> Option<String> {
+    if key.scheme != Scheme::EcdsaP256 {
+        return None;
+    }
+    p256::PublicKey::from_sec1_bytes(&key.public_key).ok()?.to_public_key_pem(LineEnding::LF).ok()
+}
+
 async fn address(session: &Session, key: &KeyId, chain: &str, path: &str) -> Result<()> {
     let (chain, steps) = (parse::chain(chain)?, parse::path(path)?);
     // Keys that no chain takes are shown by their public key.
@@ -147,8 +158,17 @@ async fn address(session: &Session, key: &KeyId, chain: &str, path: &str) -> Res
         "key_id": key.as_str(), "chain": chain.as_str(), "path": path, "address": address.as_str(),
         "outside_the_promise": alone,
     });
-    let mark = if alone { "\nOUTSIDE THE PROMISE: one token alone signs for what comes here" } else { "" };
-    session.output.result(&json, || format!("{address}{mark}"))
+    // Not to be taken for an address of the chain that was named.
+    let none = match statement.scheme {
+        Scheme::EcdsaP256 => "\nno chain has addresses of ecdsa-p256 keys: this is its public key, compressed (SEC 1)",
+        _ => "",
+    };
+    let mark = match (alone, none) {
+        (false, _) => "",
+        (true, "") => "\nOUTSIDE THE PROMISE: one token alone signs for what comes here",
+        (true, _) => "\nOUTSIDE THE PROMISE: one token alone signs by it",
+    };
+    session.output.result(&json, || format!("{address}{none}{mark}"))
 }
 
 fn order(
@@ -158,10 +178,17 @@ fn order(
     protocol: Option<Protocol>,
     (node, required): (Option<&NodeId>, Option<u16>),
 ) -> Result<NewKey> {
-    let protocol = protocol.unwrap_or(match scheme {
-        Scheme::EcdsaSecp256k1 => Protocol::Dkls23,
-        Scheme::EddsaEd25519 | Scheme::SchnorrBip340 => Protocol::Frost,
-    });
+    let protocol = match (protocol, scheme) {
+        (Some(protocol), _) if protocol.supports(scheme) => protocol,
+        (Some(protocol), _) => bail!("{protocol} cannot make {scheme} signatures"),
+        (None, Scheme::EcdsaSecp256k1) => Protocol::Dkls23,
+        (None, Scheme::EddsaEd25519 | Scheme::SchnorrBip340) => Protocol::Frost,
+        // Nothing that is outside the promise goes without saying.
+        (None, Scheme::EcdsaP256) => bail!(
+            "no threshold protocol makes {scheme} signatures: such a key lives in the token of one signer, outside the cluster's \
+             promise. If that is meant, say --protocol hsm --node NODE"
+        ),
+    };
     let (size, nodes) = match (protocol.is_threshold(), node) {
         (true, None) => {
             let nodes: Vec<_> = session.config.nodes.iter().map(|node| node.id.clone()).collect();

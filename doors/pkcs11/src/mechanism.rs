@@ -68,17 +68,17 @@ impl Mechanism {
         Self::ALL.into_iter().find(|one| one.number() == number).ok_or(Fault::Plain(CKR_MECHANISM_INVALID))
     }
 
-    /// The scheme whose keys it signs with.
-    pub(crate) const fn scheme(self) -> Scheme {
+    /// Whether it signs with keys of a scheme. ECDSA's mechanisms are the same for both curves, which the key names.
+    pub(crate) const fn signs(self, scheme: Scheme) -> bool {
         match self {
-            Self::Ecdsa | Self::EcdsaSha256 => Scheme::EcdsaSecp256k1,
-            Self::Eddsa => Scheme::EddsaEd25519,
+            Self::Ecdsa | Self::EcdsaSha256 => scheme.is_ecdsa(),
+            Self::Eddsa => matches!(scheme, Scheme::EddsaEd25519),
         }
     }
 
     /// The mechanisms of keys of a scheme; none for a scheme that PKCS#11 has no mechanism for.
     pub(crate) fn of_scheme(scheme: Scheme) -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(move |one| one.scheme() == scheme)
+        Self::ALL.into_iter().filter(move |one| one.signs(scheme))
     }
 
     pub(crate) const fn info(self) -> CK_MECHANISM_INFO {

@@ -156,7 +156,7 @@ impl Module {
         if class != Class::Private {
             return Err(Fault::Plain(CKR_KEY_FUNCTION_NOT_PERMITTED));
         }
-        if mechanism.scheme() != key.scheme {
+        if !mechanism.signs(key.scheme) {
             return Err(Fault::Plain(CKR_KEY_TYPE_INCONSISTENT));
         }
         let signing = Signing { key, mechanism, gathered: mechanism.begin(), in_parts: false };

@@ -10,8 +10,9 @@ use sha2::{Digest as _, Sha256};
 use crate::config::Shown;
 use crate::mechanism::Mechanism;
 
-/// DER of the curves' object identifiers: 1.3.132.0.10 and 1.3.101.112.
+/// DER of the curves' object identifiers: 1.3.132.0.10, 1.2.840.10045.3.1.7 and 1.3.101.112.
 const SECP256K1: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x0a];
+const P256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 const ED25519: &[u8] = &[0x06, 0x03, 0x2b, 0x65, 0x70];
 /// Bytes of a `CKA_ID` that is made from the public key.
 const ID_BYTES: usize = 20;
@@ -55,6 +56,10 @@ fn point(scheme: Scheme, public_key: &[u8]) -> Option<Vec<u8>> {
     let bytes = match scheme {
         Scheme::EcdsaSecp256k1 => {
             let key = k256::PublicKey::from_sec1_bytes(public_key).ok()?;
+            key.to_encoded_point(false).as_bytes().to_vec()
+        }
+        Scheme::EcdsaP256 => {
+            let key = p256::PublicKey::from_sec1_bytes(public_key).ok()?;
             key.to_encoded_point(false).as_bytes().to_vec()
         }
         Scheme::EddsaEd25519 | Scheme::SchnorrBip340 => public_key.to_vec(),
@@ -133,6 +138,7 @@ impl Object<'_> {
         let (key_type, curve) = match key.scheme {
             Scheme::EddsaEd25519 => (CKK_EC_EDWARDS, ED25519),
             Scheme::EcdsaSecp256k1 | Scheme::SchnorrBip340 => (CKK_EC, SECP256K1),
+            Scheme::EcdsaP256 => (CKK_EC, P256),
         };
         match kind {
             CKA_CLASS if self.class == Class::Public => number(CKO_PUBLIC_KEY),

@@ -1,3 +1,5 @@
+use limen_wire::ids::{CommitteeSize, Protocol};
+
 use super::*;
 use crate::config::Config;
 use crate::fake::{CONFIG, ED25519 as ED_POINT, SECP256K1 as EC_POINT, statement};
@@ -34,6 +36,34 @@ fn an_ecdsa_key_looks_as_pkcs11_says() {
     }
     let allowed = value(Class::Private, &key, CKA_ALLOWED_MECHANISMS);
     assert_eq!(allowed, [long(CKM_ECDSA), long(CKM_ECDSA_SHA256)].concat());
+}
+
+#[test]
+fn a_p256_key_names_its_own_curve() {
+    let config = Config::parse(CONFIG).unwrap();
+    let generator = "036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296";
+    let held = |public_key: &str| KeyStatement {
+        scheme: Scheme::EcdsaP256,
+        protocol: Protocol::Hsm,
+        size: CommitteeSize::ALONE,
+        nodes: vec!["n1".parse().unwrap()],
+        public_key: hex::decode(public_key).unwrap(),
+        chain_code: [0; 32],
+        ..statement("release").unwrap()
+    };
+    let key = Key::new(&config.keys[0], &held(generator)).unwrap();
+    assert_eq!(value(Class::Public, &key, CKA_KEY_TYPE), long(CKK_EC));
+    // 1.2.840.10045.3.1.7 (RFC 5480 section 2.1.1.1)
+    assert_eq!(value(Class::Public, &key, CKA_EC_PARAMS), hex::decode("06082a8648ce3d030107").unwrap());
+    let point = value(Class::Public, &key, CKA_EC_POINT);
+    assert_eq!((point.len(), hex::encode(&point[..3])), (67, "044104".to_owned()));
+    assert_eq!(hex::encode(&point[3..35]), generator[2..]);
+    let allowed = value(Class::Private, &key, CKA_ALLOWED_MECHANISMS);
+    assert_eq!(allowed, [long(CKM_ECDSA), long(CKM_ECDSA_SHA256)].concat());
+    assert!(Key::new(&config.keys[0], &held(&format!("03{}", "ff".repeat(32)))).is_err(), "not on the curve");
+    let child = Config::parse(&CONFIG.replace("key = \"release\"\n", "key = \"release\"\npath = \"m/0\"\n")).unwrap();
+    let refused = Key::new(&child.keys[0], &held(generator)).unwrap_err();
+    assert!(refused.contains("no chain code"), "{refused}");
 }
 
 #[test]

@@ -127,5 +127,7 @@ pub(crate) fn seen(scheme: Scheme, key: &[u8], message: Vec<u8>, signature: [u8;
         }
         Scheme::EddsaEd25519 => Seen::Ed25519 { key: key.try_into().ok()?, message, signature },
         Scheme::SchnorrBip340 => Seen::Bip340 { key: key.try_into().ok()?, message, signature },
+        // Campaigns make no key in one token.
+        Scheme::EcdsaP256 => return None,
     })
 }
