@@ -1,5 +1,6 @@
 //! A key that lives in one signer's SoftHSM2 token, through the real bridge, signer and coordinator, by the commands that people use.
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 use limen_client::NewKey;
@@ -23,7 +24,7 @@ corrupt = 1
 [[vaults]]
 id = \"deep\"
 tier = \"cold\"
-keys = [\"coins\", \"words\"]
+keys = [\"coins\", \"words\", \"papers\"]
 
 [[hsm_keys]]
 id = \"coins\"
@@ -36,6 +37,17 @@ id = \"words\"
 node = \"signer-2\"
 scheme = \"eddsa-ed25519\"
 outside_the_promise = true
+
+[[hsm_keys]]
+id = \"papers\"
+node = \"signer-2\"
+scheme = \"ecdsa-p256\"
+outside_the_promise = true
+
+[[rules]]
+name = \"papers are words\"
+allow = \"message\"
+keys = [\"papers\"]
 ";
 
 fn limen(cluster: &Cluster, args: &[&str]) -> Output {
@@ -59,12 +71,13 @@ async fn a_key_in_one_token_signs_is_marked_everywhere_and_comes_back_with_its_t
     if limen_hsm::conformance::softhsm().is_none() {
         return;
     }
-    let named = "\n[[hsm_keys]]\nid = \"coins\"\nnode = \"signer-2\"\n";
+    let named =
+        ["coins", "papers"].map(|key| format!("\n[[hsm_keys]]\nid = \"{key}\"\nnode = \"signer-2\"\n")).concat();
     let charter = |text: &str| {
         let claims = "danger_development = true\nclaims = \"main\"\n";
         text.replacen("danger_development = true\n", claims, 1) + MARKS
     };
-    let mut cluster = Cluster::start_on_tokens(charter, named).await;
+    let mut cluster = Cluster::start_on_tokens(charter, &named).await;
     orders_are_refused(&cluster).await;
 
     let made = said(&limen(&cluster, &["key", "create", "coins", "--protocol", "hsm", "--node", "signer-2"]));
@@ -94,6 +107,8 @@ async fn a_key_in_one_token_signs_is_marked_everywhere_and_comes_back_with_its_t
     let error = Receipt::decode(&bytes).unwrap().verify(&unnamed).unwrap_err();
     assert!(error.to_string().contains("in one token"), "{error}");
     receipts_go_with_the_mark(&cluster, &bytes);
+
+    p256_signs_what_openssl_verifies(&cluster).await;
 
     // Without its token the key waits, and goes on by itself.
     let bridge = format!("{}-hsm", signer(2));
@@ -198,6 +213,46 @@ async fn until_reached<T>(ask: impl Fn() -> Result<T, HsmError>) -> Result<T, Hs
     }
 }
 
+/// A third kind of key in the same token, whose signature a program verifies that knows nothing of us.
+async fn p256_signs_what_openssl_verifies(cluster: &Cluster) {
+    let create = ["key", "create", "papers", "--scheme", "ecdsa-p256", "--protocol", "hsm", "--node", "signer-2"];
+    assert!(said(&limen(cluster, &create)).contains("-----BEGIN PUBLIC KEY-----"));
+    let shown: Value =
+        serde_json::from_str(&said(&limen(cluster, &["--output", "json", "key", "show", "papers"]))).unwrap();
+    let address = said(&limen(cluster, &["key", "address", "papers"]));
+    assert!(address.starts_with(shown["public_key"].as_str().unwrap()), "{address}");
+    assert!(address.contains("no chain has addresses of ecdsa-p256 keys"), "{address}");
+    refused(cluster, &["key", "address", "papers", "--path", "m/1"], "has no chain code");
+    refused(cluster, &["sign", "--key", "papers", "--chain", "eip155:31337", "hello"], "wrong_scheme");
+
+    let text = "paid in full";
+    let signed = said(&limen(cluster, &["--output", "json", "sign", "--key", "papers", text]));
+    let signed: Value = serde_json::from_str(&signed).unwrap();
+    let signature = hex::decode(signed["signature"].as_str().unwrap()).unwrap();
+    let folder = cluster.path();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let key = file("papers.pem", shown["public_key_pem"].as_str().unwrap().as_bytes());
+    let der = p256::ecdsa::Signature::from_slice(&signature).unwrap().to_der();
+    let (der, message) = (file("papers.sig", der.as_bytes()), file("papers.txt", text.as_bytes()));
+    let verify = |message: &Path| {
+        let mut openssl = Command::new("openssl");
+        openssl.args(["dgst", "-sha256", "-verify"]).arg(&key).arg("-signature").arg(&der).arg(message);
+        openssl.output().unwrap_or_else(|error| panic!("openssl, which `cargo xtask setup` installs: {error}"))
+    };
+    assert!(said(&verify(&message)).contains("Verified OK"));
+    assert!(!verify(&file("other.txt", b"paid in part")).status.success());
+
+    let id = signed["intent_id"].as_str().unwrap().parse().unwrap();
+    let bytes = receipt(cluster, id).await;
+    let charter = cluster.path().join("charter.toml");
+    let trust = Trust::from_toml(&said(&limen(cluster, &["charter", "trust", charter.to_str().unwrap()]))).unwrap();
+    assert!(Receipt::decode(&bytes).unwrap().verify(&trust).unwrap().is_outside_the_promise());
+}
+
 /// By the client that knows better, and by the cluster where it does not.
 async fn orders_are_refused(cluster: &Cluster) {
     let create = ["key", "create", "coins", "--protocol", "hsm"];
@@ -207,6 +262,21 @@ async fn orders_are_refused(cluster: &Cluster) {
     let words = ["key", "create", "words", "--scheme", "eddsa-ed25519", "--protocol", "hsm", "--node", "signer-2"];
     refused(cluster, &words, "outside the cluster's promise");
     refused(cluster, &["key", "create", "other", "--node", "signer-2"], "--node is for --protocol hsm");
+    let papers = ["key", "create", "papers", "--scheme", "ecdsa-p256"];
+    refused(cluster, &papers, "--protocol hsm --node NODE");
+    for protocol in ["dkls23", "cggmp24", "frost"] {
+        refused(cluster, &[&papers[..], &["--protocol", protocol]].concat(), "cannot make ecdsa-p256 signatures");
+        let order = NewKey {
+            key_id: KeyId::new("papers").unwrap(),
+            scheme: Scheme::EcdsaP256,
+            protocol: protocol.parse().unwrap(),
+            size: CommitteeSize::new(2, 3).unwrap(),
+            nodes: (1..=3).map(|index| signer(index).parse().unwrap()).collect(),
+            expires_in: std::time::Duration::from_secs(60),
+        };
+        let error = cluster.client.create_key(&order).await.unwrap_err().to_string();
+        assert!(error.contains("cannot make ecdsa-p256 signatures"), "{error}");
+    }
     // A threshold key has not the name of one in a token.
     refused(cluster, &["key", "create", "coins"], "hsm_key_refused");
     let order = NewKey {
