@@ -142,3 +142,6 @@ fn bip340(public_key: &[u8], message: &[u8], signature: &[u8; 64]) -> Option<boo
     let key = VerifyingKey::from_bytes(&key).ok()?;
     Some(key.verify_raw(message, &Signature::try_from(&signature[..]).ok()?).is_ok())
 }
+
+#[cfg(test)]
+mod tests;
