@@ -89,7 +89,7 @@ async fn a_token_that_fails_in_the_middle_of_a_page_loses_no_leaf_and_signs_none
         let (said, signature) = leaf.split_at(body(number).len());
         assert_eq!(said, body(number));
         let message = pre_authentication_encoding(leaf::authorization::PAYLOAD_TYPE, said);
-        assert!(signer.identity.public_key().verify(&message, signature.try_into().unwrap()), "{number}");
+        assert!(signer.identity.public_key().verify(&message, signature), "{number}");
     }
     assert_eq!(last.pending.len(), 7);
 }
