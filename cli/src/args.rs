@@ -199,11 +199,11 @@ pub(crate) enum KeyCommand {
     Create {
         /// Name of the key, never used before
         key: KeyId,
-        /// ecdsa-secp256k1, eddsa-ed25519 or schnorr-bip340; ecdsa-p256 with --protocol hsm alone
+        /// ecdsa-secp256k1, eddsa-ed25519 or schnorr-bip340; ecdsa-p256 only with --protocol hsm
         #[arg(long, default_value = "ecdsa-secp256k1")]
         scheme: Scheme,
         /// dkls23, cggmp24 or frost; by the scheme if not given. hsm makes a key that lives in one signer's token, OUTSIDE THE
-        /// CLUSTER'S PROMISE: charter and configuration must name it under `hsm_keys`
+        /// CLUSTER'S PROMISE: charter and configuration must name it under `hsm_keys`, and the charter needs `claims`
         #[arg(long)]
         protocol: Option<Protocol>,
         /// With --protocol hsm: the signer whose token is to hold the key

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use limen_hsm::HsmError;
 use limen_hsm_bridge::config::{Config, Log, LogFormat};
 use limen_hsm_bridge::doctor::{Weight, examine_all};
 use limen_hsm_bridge::pin;
@@ -46,7 +45,7 @@ enum Command {
     },
     /// Examine the tokens: what they can do, and what on them is dangerous. Exit code 1 if anything is bad.
     Doctor,
-    /// Print name, kind and public key of every key that lives in the tokens and signs there.
+    /// Print name, kind and public key of every key that lives in the tokens and signs there. Exit code 1 if one cannot be read.
     Held,
     /// Destroy such a key at every token, for ever: there is no copy. No signer can ask for this. Restart the bridge afterwards.
     DestroyHeld {
@@ -119,14 +118,19 @@ fn doctor(config: &Config) -> anyhow::Result<ExitCode> {
 fn held(config: &Config) -> anyhow::Result<ExitCode> {
     use limen_hsm::Provider as _;
     let provider = open(config)?;
-    let line = |name: &HeldId| {
-        let key = provider.held(name)?;
-        Ok(format!("{name} {} {}", key.kind(), hex::encode(key.to_bytes())))
+    // One that cannot be read must not hide the others.
+    let mut whole = true;
+    let mut line = |name: &HeldId| match provider.held(name) {
+        Ok(key) => format!("{name} {} {}", key.kind(), hex::encode(key.to_bytes())),
+        Err(error) => {
+            whole = false;
+            format!("{name}: {error}")
+        }
     };
-    let lines = provider.held_names().and_then(|names| names.iter().map(line).collect::<Result<Vec<_>, HsmError>>());
+    let lines = provider.held_names().map(|names| names.iter().map(&mut line).collect::<Vec<_>>());
     provider.close();
     print(&lines?)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn destroy_held(config: &Config, name: &HeldId, confirm: &HeldId) -> anyhow::Result<ExitCode> {

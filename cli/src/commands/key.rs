@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use limen_chain::Point;
 use limen_client::{KeyInfo, NewKey};
 use limen_wire::effects::ChainId;
 use limen_wire::ids::{CommitteeSize, KeyId, NodeId, Protocol, Scheme};
@@ -144,7 +145,8 @@ fn pem(key: &KeyStatement) -> Option<String> {
     if key.scheme != Scheme::EcdsaP256 {
         return None;
     }
-    p256::PublicKey::from_sec1_bytes(&key.public_key).ok()?.to_public_key_pem(LineEnding::LF).ok()
+    let point = Point::p256(&key.public_key).ok()?;
+    p256::PublicKey::from_sec1_bytes(point.as_bytes()).ok()?.to_public_key_pem(LineEnding::LF).ok()
 }
 
 async fn address(session: &Session, key: &KeyId, chain: &str, path: &str) -> Result<()> {

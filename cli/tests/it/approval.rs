@@ -153,7 +153,9 @@ fn an_approval_never_outlives_its_intent() {
 #[test]
 fn the_whole_card_of_a_key_in_one_token() {
     let mark = "\n[[hsm_keys]]\nid = \"treasury\"\nnode = \"signer-1\"\nscheme = \"ecdsa-secp256k1\"\noutside_the_promise = true\n";
-    let desk = Desk::with(|intent| intent.path.clear(), |charter| charter.to_owned() + mark);
+    let ledger = "\n[[ledgers]]\nid = \"main\"\nmembers = [\"signer-1\", \"signer-2\"]\nquorum = 2\ncorrupt = 1\n";
+    let marked = |charter: &str| format!("claims = \"main\"\n{charter}{ledger}{mark}");
+    let desk = Desk::with(|intent| intent.path.clear(), marked);
     desk.fails(&desk.approve("anna", "x.bin", &["--yes"]), "marks treasury under [[hsm_keys]]");
     desk.write("key.bin", &desk.certificate_of_token("treasury"));
     let text = desk.succeeds(&desk.approve("anna", "out.bin", &["--yes"]));

@@ -83,10 +83,10 @@ impl Driver {
 
     /// What its signers say of a cancelled request goes to the ledgers; whether it holds is for their members to say. Of a key
     /// of which all but one of those that must sign may be corrupt every signer has to say so: less would only spoil the entry
-    /// that carries it.
+    /// that carries it. Of a key in one token no ledger gives anything back.
     pub(super) fn release(&mut self, voids: &[pb::Envelope]) {
-        let signers = self.core.keys.find(&self.record.key_id).map_or(usize::MAX, |key| key.statement.nodes.len());
-        if voids.len() < signers {
+        let Some(key) = self.core.keys.find(&self.record.key_id) else { return };
+        if !key.statement.protocol.is_threshold() || voids.len() < key.statement.nodes.len() {
             return;
         }
         let Some(evidence) = statement::combine(voids) else { return };

@@ -163,7 +163,7 @@ fn logged_out_behind_its_back() {
     });
 }
 
-/// By the people at the bridge, who must mean it; whoever asks the daemon cannot.
+/// By the people at the bridge, who must mean it.
 #[test]
 fn people_list_and_destroy_held_keys_by_command() {
     let Some(soft) = Soft::new() else { return };
@@ -180,6 +180,11 @@ fn people_list_and_destroy_held_keys_by_command() {
     };
     let (_, listed) = said(&["held"]);
     assert!(listed.contains("one ecdsa-p256 0") && listed.contains("two ecdsa-p256 0"), "{listed}");
+    let known = std::fs::read(soft.path("state/held-one.public")).unwrap();
+    std::fs::write(soft.path("state/held-one.public"), "nonsense").unwrap();
+    let (done, listed) = said(&["held"]);
+    assert!(!done && listed.contains("one: could not") && listed.contains("two ecdsa-p256 0"), "{listed}");
+    std::fs::write(soft.path("state/held-one.public"), known).unwrap();
     for (args, words) in [
         (&["destroy-held", "one"][..], "--confirm"),
         (&["destroy-held", "one", "--confirm", "two"], "nothing was destroyed"),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use limen_hsm::bridge::{frame, messages};
 use limen_hsm::conformance::{Device, Mode};
-use limen_hsm::{BridgeClient, DangerSoftware, HsmError, Kind, Provider, conformance};
-use limen_wire::ids::KekId;
+use limen_hsm::{BridgeClient, DangerSoftware, HeldKind, HsmError, Kind, Provider, conformance};
+use limen_wire::ids::{HeldId, KekId};
 use limen_wire::pb;
 use prost::Message as _;
 
@@ -225,4 +225,17 @@ fn every_kind_of_error_crosses_the_wire() {
         assert_eq!((id, error.kind(), error.tried(), error.detail()), (0, *kind, "try", "why"));
         assert!(error.to_string().contains(kind.remedy()));
     }
+}
+
+/// What older bridges took for "destroy this key", should a signer that was broken into send it.
+#[test]
+fn no_message_destroys_a_held_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let (provider, name) = (software(folder.path()), HeldId::new("k").unwrap());
+    provider.create_held(&name, HeldKind::EcdsaP256).unwrap();
+    // Field 1 is the number of the call, field 18 named the key.
+    let call = [&[8, 7, 0x92, 1, 3, 10, 1][..], b"k"].concat();
+    let answer = pb::HsmAnswer::decode(messages::answer(&provider, call).as_slice()).unwrap();
+    assert!(matches!(answer.result, Some(pb::hsm_answer::Result::Refusal(_))), "{answer:?}");
+    assert_eq!(provider.held_names().unwrap(), [name]);
 }

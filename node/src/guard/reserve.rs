@@ -11,9 +11,9 @@ use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::LedgerId;
 use limen_wire::{limits, pb};
 
-use super::meter::fits;
+use super::meter::{Meter, fits};
 use super::{Examined, JournalView, KnownIntent};
-use crate::clock::{Millis, Now};
+use crate::clock::{Millis, Now, Uptime};
 
 /// Certificates that came with a request, verified outside the writer's turn; whether they cover it is asked within it.
 #[derive(Debug, Clone, Default)]
@@ -86,6 +86,10 @@ pub(super) fn cover<V: JournalView>(
         Err(why) => return Ok(Err(ApiError::new(Code::PolicyDenied, why))),
     };
     let mut cover = Cover::default();
+    if charter.claims_ledger.is_none() && !has_share(examined) {
+        let why = format!("key {} lives in one token, and the charter has no claims", examined.intent.key_id);
+        return Ok(Err(ApiError::new(Code::ReservationMissing, why)));
+    }
     // What counts once has no part that a signer could keep by itself: two signer sets may have nobody honest in common.
     if let Some(ledger) = &charter.claims_ledger {
         let unclaimed = || format!("it claims nothing from ledger {ledger}");
@@ -99,8 +103,7 @@ pub(super) fn cover<V: JournalView>(
         if let Err(error) = below_ceiling(charter, charge, attested) {
             return Ok(Err(error));
         }
-        let has_share = examined.key().public.protocol.is_threshold();
-        if has_share && known.metered.contains(&charge.limit) {
+        if has_share(examined) && known.metered.contains(&charge.limit) {
             continue;
         }
         let ledger = charter.limits.get(&charge.limit).and_then(|limit| limit.ledger.as_ref());
@@ -113,20 +116,35 @@ pub(super) fn cover<V: JournalView>(
             Some(Err(why)) => Some(why),
             None => None,
         };
-        if !has_share {
-            let why = missing.unwrap_or_else(|| format!("no ledger certifies limit {}", charge.limit));
-            return Ok(Err(ApiError::new(Code::ReservationMissing, why)));
-        }
-        match (fits(charter, charge, &view.meter(charge)?, time.uptime), missing) {
-            (Ok(()), _) => cover.metered.push(charge.clone()),
-            (Err(error), None) => return Ok(Err(error)),
-            (Err(error), Some(why)) => {
-                let message = format!("{}; and {why}", error.message);
-                return Ok(Err(ApiError::new(Code::ReservationMissing, message)));
-            }
+        match uncertified(charter, examined, charge, (&view.meter(charge)?, time.uptime), missing) {
+            Ok(()) => cover.metered.push(charge.clone()),
+            Err(error) => return Ok(Err(error)),
         }
     }
     Ok(Ok(cover))
+}
+
+/// Whether this signer's own shares of limits may take over what the key signs: other signers count it too.
+fn has_share(examined: &Examined) -> bool {
+    examined.key().public.protocol.is_threshold()
+}
+
+/// Whether this signer's own share takes over what no certificate covers; `missing` says why none does.
+fn uncertified(
+    charter: &Charter,
+    examined: &Examined,
+    charge: &Charge,
+    (meter, now): (&Meter, Uptime),
+    missing: Option<String>,
+) -> Result<(), ApiError> {
+    if !has_share(examined) {
+        let why = missing.unwrap_or_else(|| format!("no ledger certifies limit {}", charge.limit));
+        return Err(ApiError::new(Code::ReservationMissing, why));
+    }
+    fits(charter, charge, meter, now).map_err(|error| match missing {
+        None => error,
+        Some(why) => ApiError::new(Code::ReservationMissing, format!("{}; and {why}", error.message)),
+    })
 }
 
 /// What the vault of a ceiling is attested to hold, for this very request and now, stays below with the request, also where that
@@ -146,3 +164,6 @@ fn below_ceiling(charter: &Charter, charge: &Charge, attested: &Attested) -> Res
         format!("{title}: its vault holds {held}, with {takes} of this request it would hold more than {most}");
     Err(ApiError::new(Code::LimitReached, message))
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,9 +128,7 @@ impl Judge for Judging<'_> {
         let named = |node: &NodeId| Some((node.clone(), self.charter.node_key(node)?));
         let nodes = key.nodes.iter().map(named).collect::<Option<Vec<_>>>()?;
         let required = usize::from(key.public.size.signers_required());
-        // A key in one token has one signer, and an old disk may speak for that: what is reserved for it is never given back.
-        let corrupt = if key.public.protocol.is_threshold() { required.saturating_sub(1) } else { 1 };
-        Some(KeySigners { nodes, required, corrupt })
+        Some(KeySigners::new(nodes, required))
     }
 
     fn successor(&self) -> Option<CommitteeHash> {

@@ -184,15 +184,12 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
         book: &book,
     };
     let rules = rules::read(file.rules, &known)?;
-    let hsm_keys = held::read(file.hsm_keys, &nodes, &vaults)?;
-    let claims = claims_ledger.as_ref().and_then(|id| ledgers.get(id)).map(AsRef::as_ref);
-    held::check_certified(&hsm_keys, claims, limits.values(), &vaults)?;
     let bounds = bounds(&file.bounds)?;
     ceilings::distinct(&limits, &rules)?;
     let governance = file.governance.map(|raw| governance::read(raw, &roster, &bounds)).transpose()?;
-    Ok(Charter {
+    held::certified(Charter {
         hash: Charter::hash_of(text),
-        hsm_keys,
+        hsm_keys: held::read(file.hsm_keys, &nodes, &vaults)?,
         cluster,
         nodes,
         witnesses,

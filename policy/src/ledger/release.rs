@@ -20,6 +20,12 @@ pub struct KeySigners {
 }
 
 impl KeySigners {
+    /// All signers of a key of which `required` sign together. Fewer than those may be corrupt, and at least one: of a key that one
+    /// signer signs with alone nothing is ever released, because that one's disk may be an old one.
+    pub fn new(nodes: Vec<(NodeId, PublicKey)>, required: usize) -> Self {
+        Self { nodes, required, corrupt: required.saturating_sub(1).max(1) }
+    }
+
     /// How many statements a release needs: more than n − t + f. Of so many, more than n − t are honest, so fewer than t
     /// signers are left that could still take part.
     pub fn needed(&self) -> usize {

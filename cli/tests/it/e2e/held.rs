@@ -13,12 +13,12 @@ use serde_json::Value;
 use super::cluster::{Cluster, PATIENCE, binaries, signer};
 use super::receipts::{receipt, sign};
 
-/// All three signers certify, of whom one may be corrupt: nobody else signs along.
+/// Two signers certify, of whom one may be corrupt: nobody else signs along.
 const MARKS: &str = "
 [[ledgers]]
 id = \"main\"
-members = [\"signer-1\", \"signer-2\", \"signer-3\"]
-quorum = 3
+members = [\"signer-1\", \"signer-3\"]
+quorum = 2
 corrupt = 1
 
 [[vaults]]

@@ -7,9 +7,8 @@ use serde::Deserialize;
 
 use super::{invalid, name};
 use crate::charter::held::{HeldKey, check_cold};
-use crate::charter::vault::{Limit, Vaults};
-use crate::charter::{CharterError, Node};
-use crate::ledger::Committee;
+use crate::charter::vault::Vaults;
+use crate::charter::{Charter, CharterError, Node};
 
 /// Most such keys of a charter.
 const MAX_KEYS: usize = 256;
@@ -59,31 +58,31 @@ pub(super) fn read(
 
 /// Others must have certified whatever such a key signs, because no other signer takes part in it: what counts once, and every
 /// limit on its vault. Two quorums have to share somebody beside the key's own signer, whose disk may be an old one.
-pub(super) fn check_certified<'a>(
-    keys: &BTreeMap<KeyId, HeldKey>,
-    claims: Option<&Committee>,
-    limits: impl Iterator<Item = &'a Limit>,
-    vaults: &Vaults,
-) -> Result<(), CharterError> {
-    let Some(first) = keys.values().next() else { return Ok(()) };
+pub(super) fn certified(charter: Charter) -> Result<Charter, CharterError> {
+    let (keys, ledgers) = (&charter.hsm_keys, &charter.ledgers);
+    let Some(first) = keys.values().next() else { return Ok(charter) };
     let place = |id: &KeyId| format!("hsm key \"{id}\"");
-    let Some(committee) = claims else {
+    let Some(committee) = charter.claims_ledger.as_ref().and_then(|id| ledgers.get(id)) else {
         let reason = "one signer signs by it, so others must have certified each request: name a ledger in claims";
         return Err(invalid(place(&first.id), reason));
     };
+    let alone = "has `corrupt = 0`, so the key's signer could answer for all: 1 is needed";
     if committee.corrupt() == 0 {
-        let reason = "the ledger of claims has `corrupt = 0`, so the key's signer could answer for all: 1 is needed";
-        return Err(invalid(place(&first.id), reason));
+        return Err(invalid(place(&first.id), format!("the ledger of claims {alone}")));
     }
-    for limit in limits.filter(|limit| limit.ledger.is_none()) {
+    for limit in charter.limits.values() {
         let bounds = |key: &&HeldKey| {
-            let vault = vaults.of_key(&key.id).map(|vault| &vault.id);
+            let vault = charter.vaults.of_key(&key.id).map(|vault| &vault.id);
             limit.vaults.is_empty() || vault.is_some_and(|vault| limit.vaults.contains(vault))
         };
+        let wrong = match limit.ledger.as_ref().map(|id| (id, ledgers.get(id))) {
+            None => "names no ledger that certifies it".to_owned(),
+            Some((_, Some(committee))) if committee.corrupt() > 0 => continue,
+            Some((id, _)) => format!("names ledger {id}, which {alone}"),
+        };
         if let Some(key) = keys.values().find(bounds) {
-            let reason = format!("limit {} bounds its vault and names no ledger that certifies it", limit.id);
-            return Err(invalid(place(&key.id), reason));
+            return Err(invalid(place(&key.id), format!("limit {} bounds its vault and {wrong}", limit.id)));
         }
     }
-    Ok(())
+    Ok(charter)
 }

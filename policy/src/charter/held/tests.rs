@@ -20,6 +20,10 @@ fn marked() -> String {
 
 const SPLIT: &str = "split_amount = \"5000\"\nsplit_count = 100\n";
 
+/// A ledger that the key's own signer keeps.
+const ALONE: &str =
+    "ledger = \"alone\"\n[[ledgers]]\nid = \"alone\"\nmembers = [\"signer-1\"]\nquorum = 1\ncorrupt = 0\n";
+
 /// A limit on all vaults, which no ledger keeps.
 const UNCERTIFIED: &str = "window_secs = 86400\nmax_amount = \"250000\"\n";
 
@@ -83,9 +87,14 @@ fn what_may_not_be_marked_so_is_refused() {
         (
             "vaults = [\"reserve\"]\nwindow_secs = 86400\nmax_amount = \"250000\"\nledger = \"main\"\n",
             UNCERTIFIED,
-            "limit reserve-usd-a-day",
+            "limit reserve-usd-a-day bounds its vault",
         ),
-        ("corrupt = 1\n", "corrupt = 0\n", "`corrupt = 0`"),
+        ("corrupt = 1\n", "corrupt = 0\n", "the ledger of claims has `corrupt = 0`"),
+        (
+            "ledger = \"main\"\n\n# With a currency",
+            ALONE,
+            "limit reserve-ever bounds its vault and names ledger alone, which has",
+        ),
         (mark, &format!("{many}{mark}"), "at most 256"),
         (
             mark,

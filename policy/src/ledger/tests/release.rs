@@ -34,6 +34,16 @@ fn a_release_needs_so_many_signers_that_too_few_are_left() {
     assert_eq!([needed(3, 2, 1), needed(3, 2, 0), needed(5, 3, 2), needed(5, 3, 1), needed(4, 4, 3)], [3, 2, 5, 4, 4]);
 }
 
+/// A key in one token: its signer would have to say twice that it has not signed.
+#[test]
+fn what_one_signer_signs_alone_is_never_released() {
+    let signers =
+        |required: usize| KeySigners::new((0..required).map(|i| (node(i), key(i).public_key())).collect(), required);
+    assert_eq!([1, 2, 3].map(|required| signers(required).corrupt), [1, 1, 2]);
+    let released = Release::verify(&voids(&id(1), 0..1), &cluster(), |_| Some(signers(1)));
+    assert_eq!(released.unwrap_err(), ReleaseError::TooFew { have: 1, need: 2 });
+}
+
 #[test]
 fn what_is_released_counts_no_more_and_its_name_stays_taken() {
     let (committee, mut nodes, base) = reserved();
