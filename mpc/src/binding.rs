@@ -18,6 +18,8 @@ pub enum Purpose {
     Sign,
     /// Makes one CGGMP24 presignature.
     Presign,
+    /// Makes new shares of a key for a new committee, or new ones for the same.
+    Reshare,
 }
 
 impl Purpose {
@@ -27,6 +29,7 @@ impl Purpose {
             Self::AuxInfo => b"aux-info",
             Self::Sign => b"sign",
             Self::Presign => b"presign",
+            Self::Reshare => b"reshare",
         }
     }
 }
@@ -46,7 +49,8 @@ pub struct SessionParams {
     pub protocol: Protocol,
     /// The key's committee.
     pub size: CommitteeSize,
-    /// The parties of this run: all of the committee for key generation, exactly `signers_required` to sign.
+    /// The parties of this run: all of the committee for key generation, exactly `signers_required` to sign, the new
+    /// committee and whoever of the old one gives and leaves for a reshare.
     pub signers: SignerSet,
     /// The run itself; never used twice.
     pub session: SessionId,

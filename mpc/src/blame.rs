@@ -122,6 +122,15 @@ pub enum AbortReason {
         /// The sender.
         from: PartyIndex,
     },
+    /// A receiver says that a dealer's message to it is not what the dealer has committed to. Nobody else has seen that
+    /// message, so either of the two lies.
+    #[error("party {receiver} says that what party {dealer} dealt it is wrong")]
+    DealtShareDisputed {
+        /// Who dealt.
+        dealer: PartyIndex,
+        /// Who complains.
+        receiver: PartyIndex,
+    },
     /// A party's shares of this session disagree with the key's public shares.
     #[error("party {from} used a share that is not the one of this key and epoch")]
     WrongShare {

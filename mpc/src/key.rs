@@ -202,6 +202,10 @@ impl KeyShare {
     pub(crate) fn with_setup(&self, setup: ProtocolSetup) -> Result<Self, ImportError> {
         Self::assemble(self.public.clone(), self.core.duplicate(), setup)
     }
+    /// The set-up alone, for a core share that it fits as well.
+    pub(crate) fn into_setup(self) -> ProtocolSetup {
+        self.setup
+    }
     /// The public part.
     pub fn public(&self) -> &KeyPublic {
         &self.public

@@ -13,12 +13,13 @@ use crate::blame::Abort;
 use crate::cggmp24::{Presignature, Primes};
 use crate::derive::{DerivationPath, DeriveError};
 use crate::frost::{self, NonceCommitment, NonceError, NoncePair, Nonces, SharedNonces};
-use crate::key::KeyShare;
+use crate::key::{KeyPublic, KeyShare};
 use crate::machine::{Advance, Machine, Started};
 use crate::seed::Seed;
 use crate::signature::{SignInput, Signature};
 
 mod inbox;
+mod reshare;
 
 use inbox::{Collector, Completed};
 
@@ -52,12 +53,14 @@ pub struct Step {
 /// The result of a session.
 #[derive(Debug)]
 pub enum Output {
-    /// A new key's share, or a key's share with its new set-up.
+    /// A new key's share, a key's share with its new set-up, or a key's share of a new epoch.
     Key(Box<KeyShare>),
     /// A presignature, to be kept in memory only.
     Presignature(Box<Presignature>),
     /// A signature that verifies under the (derived) public key.
     Signature(Signature),
+    /// The public part of the new epoch, for a dealer that leaves: nothing secret is left to it.
+    HandedOver(Box<KeyPublic>),
 }
 
 /// How a signing session gets its nonces.
@@ -143,6 +146,9 @@ pub enum StartError {
     /// The share is of another key, epoch, committee, protocol or party.
     #[error("starting a session: the share is of another {0}")]
     ShareMismatch(&'static str),
+    /// This party deals in a reshare and brought no share.
+    #[error("starting a session: party {0} of the old committee deals and has to bring its share")]
+    NoShare(PartyIndex),
     /// The share has no set-up yet: CGGMP24 auxiliary information must be made first.
     #[error("starting a session: the share has no auxiliary information, run that session first")]
     NoSetup,

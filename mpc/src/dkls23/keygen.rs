@@ -30,7 +30,8 @@ use crate::machine::{Advance, Inbox, Machine, Outgoing, Round, Started};
 use crate::seed::Seed;
 use crate::session::Output;
 
-const ROUNDS: [Round; 4] = [
+/// The rounds.
+pub(crate) const ROUNDS: [Round; 4] = [
     Round { broadcast: 0, direct: 32, echo: false },
     Round { broadcast: 64, direct: 32, echo: true },
     Round { broadcast: 8 << 10, direct: 256 << 10, echo: true },

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use curve25519_dalek::EdwardsPoint;
-use curve25519_dalek::edwards::CompressedEdwardsY;
-use k256::ProjectivePoint;
 use limen_wire::ids::{CommitteeSize, PartyIndex, Scheme};
 
 use super::ImportError;
+use crate::group::{Edwards25519, Group, Secp256k1, lagrange};
 use crate::point::Point;
 
 /// Checks that every share, and the public key at zero, lie on the polynomial through the first `signers_required` shares.
@@ -17,81 +15,35 @@ pub(super) fn check(
     public_key: &Point,
     shares: &BTreeMap<PartyIndex, Point>,
 ) -> Result<(), ImportError> {
-    let required = usize::from(size.signers_required());
-    let points = std::iter::once((0, public_key)).chain(shares.iter().map(|(party, share)| (party.as_u8(), share)));
-    let consistent = match scheme {
-        Scheme::EddsaEd25519 => {
-            let points: Option<Vec<_>> = points.map(|(x, point)| Some((x, edwards(point)?))).collect();
-            on_one_polynomial::<curve25519_dalek::Scalar, EdwardsPoint>(
-                &points.ok_or(ImportError::SchemeMismatch)?,
-                required,
-            )
-        }
-        Scheme::EcdsaSecp256k1 | Scheme::SchnorrBip340 => {
-            let points: Option<Vec<_>> = points.map(|(x, point)| Some((x, secp256k1(point)?))).collect();
-            on_one_polynomial::<k256::Scalar, ProjectivePoint>(&points.ok_or(ImportError::SchemeMismatch)?, required)
-        }
+    match scheme {
+        Scheme::EddsaEd25519 => check_in::<Edwards25519>(size, public_key, shares),
+        Scheme::EcdsaSecp256k1 | Scheme::SchnorrBip340 => check_in::<Secp256k1>(size, public_key, shares),
         // There are no shares of such a key.
-        Scheme::EcdsaP256 => return Err(ImportError::SchemeMismatch),
-    };
-    if consistent { Ok(()) } else { Err(ImportError::Polynomial) }
-}
-
-fn secp256k1(point: &Point) -> Option<ProjectivePoint> {
-    match point {
-        Point::Secp256k1(bytes) => k256::PublicKey::from_sec1_bytes(bytes).ok().map(|key| key.to_projective()),
-        Point::Ed25519(_) | Point::P256(_) => None,
+        Scheme::EcdsaP256 => Err(ImportError::SchemeMismatch),
     }
 }
 
-fn edwards(point: &Point) -> Option<EdwardsPoint> {
-    match point {
-        Point::Ed25519(bytes) => CompressedEdwardsY(*bytes).decompress(),
-        Point::Secp256k1(_) | Point::P256(_) => None,
-    }
-}
-
-/// The field operations that Lagrange's formula needs, the same for both curves.
-trait Field: Copy + std::ops::Sub<Output = Self> + std::ops::Mul<Output = Self> + From<u64> {
-    fn inverse(self) -> Option<Self>;
-}
-impl Field for k256::Scalar {
-    fn inverse(self) -> Option<Self> {
-        self.invert().into()
-    }
-}
-impl Field for curve25519_dalek::Scalar {
-    fn inverse(self) -> Option<Self> {
-        (self != Self::ZERO).then(|| self.invert())
-    }
+fn check_in<G: Group>(
+    size: CommitteeSize,
+    public_key: &Point,
+    shares: &BTreeMap<PartyIndex, Point>,
+) -> Result<(), ImportError> {
+    let points = std::iter::once((0, public_key)).chain(shares.iter().map(|(party, share)| (party.as_u8(), share)));
+    let points: Option<Vec<_>> = points.map(|(x, point)| Some((x, G::element(point)?))).collect();
+    let points = points.ok_or(ImportError::SchemeMismatch)?;
+    if on_one_polynomial::<G>(&points, size.signers_required().into()) { Ok(()) } else { Err(ImportError::Polynomial) }
 }
 
 /// The first point of the list is the one at zero; the basis are the `required` points after it.
-fn on_one_polynomial<F, P>(points: &[(u8, P)], required: usize) -> bool
-where
-    F: Field,
-    P: Copy + PartialEq + std::ops::Mul<F, Output = P> + std::iter::Sum,
-{
-    let basis: Vec<(u8, P)> = points.iter().skip(1).take(required).copied().collect();
+fn on_one_polynomial<G: Group>(points: &[(u8, G::Element)], required: usize) -> bool {
+    let basis: Vec<(u8, G::Element)> = points.iter().skip(1).take(required).copied().collect();
     let rest = points.iter().take(1).chain(points.iter().skip(1 + required));
     basis.len() == required
         && rest.copied().all(|(x, point)| {
-            let terms: Option<Vec<P>> = basis
+            let terms: Option<Vec<G::Element>> = basis
                 .iter()
-                .map(|(i, share)| Some(*share * lagrange::<F>(*i, x, basis.iter().map(|(j, _)| *j))?))
+                .map(|(i, share)| Some(*share * lagrange::<G>(*i, x, basis.iter().map(|(j, _)| *j))?))
                 .collect();
-            terms.is_some_and(|terms| terms.into_iter().sum::<P>() == point)
+            terms.is_some_and(|terms| terms.into_iter().sum::<G::Element>() == point)
         })
-}
-
-/// Lagrange's coefficient of node `i` at `x`.
-fn lagrange<F: Field>(i: u8, x: u8, nodes: impl Iterator<Item = u8>) -> Option<F> {
-    let field = |value: u8| F::from(u64::from(value));
-    let mut numerator = field(1);
-    let mut denominator = field(1);
-    for j in nodes.filter(|j| *j != i) {
-        numerator = numerator * (field(x) - field(j));
-        denominator = denominator * (field(i) - field(j));
-    }
-    Some(numerator * denominator.inverse()?)
 }

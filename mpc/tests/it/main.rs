@@ -13,5 +13,8 @@ mod frost_sign_spoil;
 mod net;
 mod params;
 mod replay;
+mod reshare_epochs;
+mod reshare_run;
+mod reshare_spoil;
 mod spoil;
 mod vectors;

@@ -64,7 +64,7 @@ pub(crate) fn run_spoiled(
     report
 }
 
-fn replaced(body: &[u8], from: [u8; 32], to: [u8; 32]) -> Vec<u8> {
+pub(crate) fn replaced(body: &[u8], from: [u8; 32], to: [u8; 32]) -> Vec<u8> {
     let (chunks, rest) = body.as_chunks::<32>();
     let swap = |chunk: &[u8; 32]| if *chunk == from { to } else { *chunk };
     chunks.iter().flat_map(swap).chain(rest.iter().copied()).collect()

@@ -1,0 +1,139 @@
+//! Resharing: new shares of the same key for another committee, or new ones for the same (a refresh).
+//!
+//! Verifiable secret redistribution: each of exactly `signers_required` old holders shares `λ_j · x_j` anew among the new
+//! members, whose shares are the sums of what they get (Desmedt and Jajodia, "Redistributing secret shares to new access
+//! structures and its applications", 1997), against commitments whose constant terms everyone computes from the old epoch's
+//! verifying shares (Wong, Wang and Wing, "Verifiable secret redistribution for archive systems", 2002, section 4).
+//!
+//! | round | broadcast | direct |
+//! |---|---|---|
+//! | 1 (made consistent) | dealers: hash of what they will open | – |
+//! | 2 (made consistent) | dealers: commitments to the polynomial, proof of its constant term | – |
+//! | 3 | – | dealers to new members: value of the polynomial at the receiver |
+//! | 4 | hash of the new public part and of all dealings; or who sent something wrong | – |
+//! | 5 to 8 (DKLs23) | new members: a key generation, of which only the set-up is kept | the same |
+//!
+//! Whoever has nothing to say in a round sends empty bodies: see [`seats`].
+//!
+//! **Blame.** What is wrong in a broadcast all see alike, and all name its sender. A share that is wrong only its receiver has
+//! seen: it names the dealer, and the others, who cannot tell, end with both named as suspects. It is no proof to third
+//! parties: frames are authenticated between two parties, not signed.
+//!
+//! **Fairness.** Whoever stays silent in the last round lets some end with a share and others without, as in key
+//! generation: no share is used before all new members have acknowledged its epoch.
+
+mod core;
+mod dealing;
+mod seats;
+mod setup;
+
+use limen_wire::ids::{PartyIndex, Protocol, Scheme};
+use rand_core::RngCore;
+
+use self::core::{Core, Made, Progress};
+use self::setup::Setup;
+use crate::binding::Binding;
+use crate::blame::Abort;
+use crate::group::{Edwards25519, Group, Secp256k1};
+use crate::handover::Handover;
+use crate::key::{CoreShare, ProtocolSetup};
+use crate::machine::{Advance, Inbox, Machine, Round, Started};
+use crate::seed::Seed;
+
+enum Stage<G: Group> {
+    Core(Box<Core<G>>, Option<Seed>),
+    Setup(Box<Setup>),
+    Ended,
+}
+
+struct Reshare<G: Group> {
+    binding: Binding,
+    handover: Handover,
+    me: PartyIndex,
+    rounds: Vec<Round>,
+    stage: Stage<G>,
+}
+
+/// Starts a reshare; `share` is the old one of a dealer.
+pub(crate) fn reshare(
+    binding: &Binding,
+    handover: &Handover,
+    me: PartyIndex,
+    share: Option<&CoreShare>,
+    seed: Seed,
+) -> Result<Started, Abort> {
+    match binding.params().scheme {
+        Scheme::EddsaEd25519 => start::<Edwards25519>(binding, handover, me, share, seed),
+        Scheme::EcdsaSecp256k1 | Scheme::SchnorrBip340 => start::<Secp256k1>(binding, handover, me, share, seed),
+        Scheme::EcdsaP256 => Err(Abort::local("there are no shares of a P-256 key")),
+    }
+}
+
+fn start<G: Group>(
+    binding: &Binding,
+    handover: &Handover,
+    me: PartyIndex,
+    share: Option<&CoreShare>,
+    seed: Seed,
+) -> Result<Started, Abort> {
+    let mut rng = seed.into_rng();
+    let mut fresh = || {
+        let mut bytes = [0; 32];
+        rng.fill_bytes(&mut bytes);
+        Seed::new(bytes)
+    };
+    let (core, outgoing) = Core::<G>::start(binding, handover, me, share, fresh())?;
+    let mut rounds = core::ROUNDS.to_vec();
+    if handover.next().protocol == Protocol::Dkls23 {
+        rounds.extend(setup::ROUNDS);
+    }
+    let stage = Stage::Core(Box::new(core), Some(fresh()));
+    Ok((Box::new(Reshare { binding: binding.clone(), handover: handover.clone(), me, rounds, stage }), outgoing))
+}
+
+impl<G: Group> Machine for Reshare<G> {
+    fn rounds(&self) -> &[Round] {
+        &self.rounds
+    }
+    fn advance(&mut self, inbox: Inbox) -> Result<Advance, Abort> {
+        match std::mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Core(mut core, seed) => match core.advance(inbox)? {
+                Progress::Next(outgoing) => {
+                    self.stage = Stage::Core(core, seed);
+                    Ok(Advance::Next(outgoing))
+                }
+                Progress::Made(made) => self.equip(made, seed),
+            },
+            Stage::Setup(mut setup) => {
+                let advance = setup.advance(inbox)?;
+                self.stage = Stage::Setup(setup);
+                Ok(advance)
+            }
+            Stage::Ended => Err(Abort::local("the handover has ended")),
+        }
+    }
+}
+
+impl<G: Group> Reshare<G> {
+    /// After all have confirmed the new core shares: gives them the set-up that their protocol wants. That of CGGMP24 is a
+    /// session of its own.
+    fn equip(&mut self, made: Made, seed: Option<Seed>) -> Result<Advance, Abort> {
+        let setup = match self.handover.next().protocol {
+            Protocol::Dkls23 => {
+                let seed = seed.ok_or_else(|| Abort::local("the set-up has begun"))?;
+                let (setup, outgoing) = Setup::start(&self.binding, &self.handover, self.me, made, seed)?;
+                self.stage = Stage::Setup(Box::new(setup));
+                return Ok(Advance::Next(outgoing));
+            }
+            Protocol::Cggmp24 => ProtocolSetup::Cggmp24(None),
+            Protocol::Frost => ProtocolSetup::None,
+            Protocol::Hsm => return Err(Abort::local("a key in one token is not handed over")),
+        };
+        let output = if self.handover.is_member(self.me) {
+            made.take(setup).map_err(|error| Abort::local(error.to_string()))
+        } else {
+            made.leave()
+        };
+        output.map(Advance::Done)
+    }
+}
