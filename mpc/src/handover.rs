@@ -171,6 +171,3 @@ impl Handover {
         party.as_u8() <= self.next.size.signers_total()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,6 @@
 //! Threshold protocols behind one synchronous session interface: DKLs23, CGGMP24 and FROST.
 //!
-//! Lives here: key generation, signing, derivation, key material and its encodings. May not live here: sockets, clocks,
+//! Lives here: key generation, signing, resharing, derivation, key material and its encodings. May not live here: sockets, clocks,
 //! files, environment, async. Randomness comes in as a [`seed::Seed`]; the one exception is `dkls23`, whose library draws
 //! from the thread generator itself. Start reading at [`session`], then [`binding`], then one protocol module.
 

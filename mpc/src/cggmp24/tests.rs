@@ -26,6 +26,7 @@ mod spoil;
 
 mod moduli;
 mod presignatures;
+mod reshared;
 mod runs;
 mod spoiled;
 

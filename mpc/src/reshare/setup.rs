@@ -2,7 +2,8 @@
 //!
 //! Oblivious transfers and zero-share seeds depend on nothing but the session and the pair of parties, so they are those of a
 //! key generation among the new members (ePrint 2023/765, protocol 3.4, and 2023/602, protocol 9.1) whose key is thrown
-//! away. Nothing of the old set-up is used: a pair that had to be banned starts anew only where a ceremony seats it again.
+//! away. Nothing of an old set-up is used, so what a banned party has learned of one is worth nothing with the new one; that
+//! it has no seat in the new committee is the caller's rule.
 
 use limen_wire::ids::{PartyIndex, SignerSet};
 

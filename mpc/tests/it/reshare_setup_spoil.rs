@@ -1,0 +1,102 @@
+//! The set-up that a DKLs23 handover makes: its rounds lie open to lies like those of key generation.
+
+use limen_mpc::{AbortReason, Blame, Handover};
+use limen_wire::ids::Protocol;
+
+use crate::frost_run::Shares;
+use crate::net::{End, Order, Packet, Report, run};
+use crate::params::{party, size};
+use crate::reshare_run::{DKLS, fresh, handover, start};
+use crate::spoil::{Damage, Target, check_blame, run_spoiled};
+
+// wire rounds after the core's six: 7 fragments, 8 commitments, 9 echo, 10 openings, 11 echo, 12 confirmation
+const FRAGMENTS: u8 = 7;
+const COMMITMENTS: u8 = 8;
+const OPENINGS: u8 = 10;
+const CONFIRMATION: u8 = 12;
+
+/// 2-of-3 to 2-of-2: party 1 stays and deals, party 2 is new, party 3 deals and leaves.
+fn scene() -> (Shares, Handover) {
+    let old = fresh(DKLS, size(2, 3));
+    let plan = handover(&old, size(2, 2), Protocol::Dkls23, &[(1, Some(1)), (3, None)]);
+    (old, plan)
+}
+
+fn spoiled((old, plan): &(Shares, Handover), target: Target, change: impl FnMut(&[u8]) -> Vec<u8>) -> Report {
+    let report = run_spoiled(start(plan, old, 1), target, change);
+    check_blame(&report, target.from, &format!("{target:?}"));
+    report
+}
+
+fn to_all(round: u8, from: u16) -> Target {
+    Target { round, from: party(from), to: None, direct: false, deaf: false }
+}
+
+fn to_one(round: u8, from: u16, to: u16) -> Target {
+    Target { round, from: party(from), to: Some(party(to)), direct: true, deaf: false }
+}
+
+#[test]
+fn a_lie_in_the_set_up_leaves_nobody_with_a_share() {
+    let scene = scene();
+    for (target, damages) in [
+        // another fragment in its range is only another key to throw away
+        (to_one(FRAGMENTS, 1, 2), &[Damage::AllOnes, Damage::CutTo(5)][..]),
+        (to_all(COMMITMENTS, 1), &[Damage::Flip(0, 0), Damage::Flip(40, 0), Damage::CutTo(3)]),
+        (to_one(COMMITMENTS, 1, 2), &[Damage::Flip(0, 0), Damage::CutTo(0)]),
+        (to_all(OPENINGS, 1), &[Damage::Flip(5, 0), Damage::CutTo(9), Damage::AllZero]),
+        (to_one(OPENINGS, 1, 2), &[Damage::Flip(2000, 0), Damage::CutTo(100), Damage::AllOnes]),
+        (to_all(CONFIRMATION, 1), &[Damage::Flip(0, 0), Damage::CutTo(0)]),
+    ] {
+        for damage in damages {
+            let report = spoiled(&scene, target, |body| damage.apply(body));
+            assert!(!report.is_done(party(2)), "{target:?} {damage:?}");
+            let abort = report.abort(party(2)).unwrap_or_else(|| panic!("{target:?} {damage:?}: {:?}", report.ends));
+            assert!(abort.blame.names(party(1)), "{abort:?}");
+        }
+    }
+}
+
+#[test]
+fn two_faces_in_the_set_up_are_seen_by_all() {
+    let scene = scene();
+    for round in [COMMITMENTS, OPENINGS] {
+        let target = Target { to: Some(party(2)), ..to_all(round, 1) };
+        let report = spoiled(&scene, target, |body| Damage::Flip(3, 1).apply(body));
+        for honest in [2, 3] {
+            let abort = report.abort(party(honest)).unwrap();
+            assert!(matches!(abort.reason, AbortReason::BroadcastDiffers { .. }), "{}", abort.reason);
+        }
+    }
+}
+
+#[test]
+fn who_leaves_has_nothing_to_say_and_nothing_to_hear_in_the_set_up() {
+    let scene = scene();
+    for target in [to_all(COMMITMENTS, 3), to_all(OPENINGS, 3), to_all(CONFIRMATION, 3)] {
+        let report = spoiled(&scene, target, |_| vec![1; 32]);
+        for member in [1, 2] {
+            let abort = report.abort(party(member)).unwrap();
+            assert!(matches!(abort.reason, AbortReason::Malformed { .. }), "{}", abort.reason);
+            assert!(matches!(abort.blame, Blame::Party { party: liar, .. } if liar == party(3)));
+        }
+    }
+    for target in [to_one(FRAGMENTS, 3, 1), to_one(OPENINGS, 3, 1), to_one(FRAGMENTS, 1, 3), to_one(OPENINGS, 1, 3)] {
+        let report = spoiled(&scene, target, |_| vec![1; 32]);
+        let to = target.to.unwrap();
+        assert!(matches!(report.abort(to).unwrap().reason, AbortReason::Malformed { .. }));
+    }
+}
+
+#[test]
+fn who_leaves_in_the_middle_is_waited_for_by_name() {
+    let (old, plan) = scene();
+    for (away, round) in
+        [1, 3].into_iter().flat_map(|away| [FRAGMENTS, OPENINGS, CONFIRMATION].map(|round| (away, round)))
+    {
+        let report = run(start(&plan, &old, 1), Order::Fifo, |packet: Packet| {
+            if packet.sender == party(away) && packet.frame.round >= round { Vec::new() } else { vec![packet] }
+        });
+        assert!(matches!(&report.ends[&party(2)], End::Waiting(parties) if *parties == [party(away)]));
+    }
+}
