@@ -1,8 +1,8 @@
 //! Threshold protocols behind one synchronous session interface: DKLs23, CGGMP24 and FROST.
 //!
-//! Lives here: key generation, signing, resharing, derivation, key material and its encodings. May not live here: sockets, clocks,
-//! files, environment, async. Randomness comes in as a [`seed::Seed`]; the one exception is `dkls23`, whose library draws
-//! from the thread generator itself. Start reading at [`session`], then [`binding`], then one protocol module.
+//! Lives here: key generation, signing, resharing, derivation, key material and its encodings. May not live here: sockets,
+//! clocks, files, environment, async. Randomness comes in as a [`seed::Seed`]; the one exception is `dkls23`, whose library
+//! draws from the thread generator itself. Start reading at [`session`], then [`binding`], then one protocol module.
 
 // the test network is shared with the integration tests, which name this crate from outside
 #[cfg(test)]
