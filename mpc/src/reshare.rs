@@ -3,7 +3,8 @@
 //! Verifiable secret redistribution: each of exactly `signers_required` old holders shares `λ_j · x_j` anew among the new
 //! members, whose shares are the sums of what they get (Desmedt and Jajodia, "Redistributing secret shares to new access
 //! structures and its applications", 1997), against commitments whose constant terms everyone computes from the old epoch's
-//! verifying shares (Wong, Wang and Wing, "Verifiable secret redistribution for archive systems", 2002, section 4).
+//! verifying shares (Wong, Wang and Wing, "Verifiable secret redistribution for threshold sharing schemes",
+//! CMU-CS-02-114, 2002, conditions SHARES-VALID and SUBSHARES-VALID).
 //!
 //! | round | broadcast | direct |
 //! |---|---|---|

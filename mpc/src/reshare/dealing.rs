@@ -63,7 +63,7 @@ pub(super) struct Commitments<G: Group>(Vec<G::Element>);
 impl<G: Group> Commitments<G> {
     /// Reads what [`Polynomial::open`] writes. There are exactly `required` commitments, none of them the identity: one more
     /// or less, or a zero on top, would change the threshold unseen. The first is `part`, which everyone computes from the
-    /// old epoch's verifying shares (Wong, Wang and Wing 2002, section 4: what is handed over is the old key and no other).
+    /// old epoch's verifying shares (Wong, Wang and Wing 2002, condition SHARES-VALID: what is handed over is the old key and no other).
     pub(super) fn read(
         binding: &Binding,
         from: PartyIndex,
@@ -93,7 +93,8 @@ impl<G: Group> Commitments<G> {
         Ok(Self(elements))
     }
 
-    /// Reads a share that its dealer sent to `x`, and checks that it is the value of the dealer's polynomial there (Feldman).
+    /// Reads a share that its dealer sent to `x`, and checks that it is the value of the dealer's polynomial there (Feldman;
+    /// condition SUBSHARES-VALID).
     pub(super) fn read_share(&self, from: PartyIndex, x: PartyIndex, body: &[u8]) -> Result<G::Scalar, Abort> {
         let malformed = || Abort::malformed(from, "share");
         let bytes: &[u8; SCALAR_LEN] = body.try_into().map_err(|_| malformed())?;

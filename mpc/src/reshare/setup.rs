@@ -1,9 +1,9 @@
 //! The wholly new DKLs23 set-up of the new committee, in the same session.
 //!
 //! Oblivious transfers and zero-share seeds depend on nothing but the session and the pair of parties, so they are those of a
-//! key generation among the new members (ePrint 2023/765, protocol 3.4, and 2023/602, protocol 9.1) whose key is thrown
-//! away. Nothing of an old set-up is used, so what a banned party has learned of one is worth nothing with the new one; that
-//! it has no seat in the new committee is the caller's rule.
+//! key generation among the new members (ePrint 2023/602, protocol 9.1, which initialises functionalities 3.4 and 3.5 of
+//! ePrint 2023/765) whose key is thrown away. Nothing of an old set-up is used, so what a banned party has learned of one is
+//! worth nothing with the new one; that it has no seat in the new committee is the caller's rule.
 
 use limen_wire::ids::{PartyIndex, SignerSet};
 

@@ -15,8 +15,9 @@ impl Session {
     ///
     /// A new member ends with its share of the new epoch ([`super::Output::Key`]): able to sign if the new protocol is DKLs23
     /// or FROST; a CGGMP24 share needs [`Session::aux_info`] first. A dealer that leaves ends with nothing secret
-    /// ([`super::Output::HandedOver`]). No old share is touched: when it goes is the caller's rule, and it must be after
-    /// the new epoch is certified. With DKLs23 steps compute for a second and more: never on a network thread.
+    /// ([`super::Output::HandedOver`]), which is no word that each new member has its share. No old share is touched: when it
+    /// goes is the caller's rule, and it must be after the new epoch is certified. With DKLs23 steps compute for a second and
+    /// more: never on a network thread.
     pub fn reshare(
         handover: &Handover,
         (session, intent): (SessionId, IntentId),
