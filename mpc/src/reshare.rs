@@ -12,7 +12,8 @@
 //! | 2 (made consistent) | dealers: commitments to the polynomial, proof of its constant term | – |
 //! | 3 | – | dealers to new members: value of the polynomial at the receiver |
 //! | 4 | hash of the new public part and of all dealings; or who sent something wrong | – |
-//! | 5 to 8 (DKLs23) | new members: a key generation, of which only the set-up is kept | the same |
+//! | 5 and 6 (DKLs23, made consistent) | new members: commitment to, then proof of, their share | seeds and base oblivious transfers |
+//! | 7 (DKLs23) | new members: hash of what they have made; or who sent something wrong | – |
 //!
 //! Whoever has nothing to say in a round sends empty bodies: see [`seats`].
 //!
@@ -20,7 +21,7 @@
 //! seen: it names the dealer, and the others, who cannot tell, end with both named as suspects. It is no proof to third
 //! parties: frames are authenticated between two parties, not signed.
 //!
-//! **Fairness.** Whoever stays silent in the last round lets some end with a share and others without, as in key
+//! **Fairness.** Whoever stays silent, or says different things, in the last round lets some end with a share and others without, as in key
 //! generation: no share is used before all new members have acknowledged its epoch.
 
 mod core;
@@ -29,7 +30,6 @@ mod seats;
 mod setup;
 
 use limen_wire::ids::{PartyIndex, Protocol, Scheme};
-use rand_core::RngCore;
 
 use self::core::{Core, Made, Progress};
 use self::setup::Setup;
@@ -42,7 +42,7 @@ use crate::machine::{Advance, Inbox, Machine, Round, Started};
 use crate::seed::Seed;
 
 enum Stage<G: Group> {
-    Core(Box<Core<G>>, Option<Seed>),
+    Core(Box<Core<G>>),
     Setup(Box<Setup>),
     Ended,
 }
@@ -77,18 +77,13 @@ fn start<G: Group>(
     share: Option<&CoreShare>,
     seed: Seed,
 ) -> Result<Started, Abort> {
-    let mut rng = seed.into_rng();
-    let mut fresh = || {
-        let mut bytes = [0; 32];
-        rng.fill_bytes(&mut bytes);
-        Seed::new(bytes)
-    };
-    let (core, outgoing) = Core::<G>::start(binding, handover, me, share, fresh())?;
+    // two dealings from the same coefficients would give the share away
+    let (core, outgoing) = Core::<G>::start(binding, handover, me, share, seed.of_run(binding, me))?;
     let mut rounds = core::ROUNDS.to_vec();
     if handover.next().protocol == Protocol::Dkls23 {
         rounds.extend(setup::ROUNDS);
     }
-    let stage = Stage::Core(Box::new(core), Some(fresh()));
+    let stage = Stage::Core(Box::new(core));
     Ok((Box::new(Reshare { binding: binding.clone(), handover: handover.clone(), me, rounds, stage }), outgoing))
 }
 
@@ -98,12 +93,12 @@ impl<G: Group> Machine for Reshare<G> {
     }
     fn advance(&mut self, inbox: Inbox) -> Result<Advance, Abort> {
         match std::mem::replace(&mut self.stage, Stage::Ended) {
-            Stage::Core(mut core, seed) => match core.advance(inbox)? {
+            Stage::Core(mut core) => match core.advance(inbox)? {
                 Progress::Next(outgoing) => {
-                    self.stage = Stage::Core(core, seed);
+                    self.stage = Stage::Core(core);
                     Ok(Advance::Next(outgoing))
                 }
-                Progress::Made(made) => self.equip(made, seed),
+                Progress::Made(made) => self.equip(made),
             },
             Stage::Setup(mut setup) => {
                 let advance = setup.advance(inbox)?;
@@ -118,11 +113,10 @@ impl<G: Group> Machine for Reshare<G> {
 impl<G: Group> Reshare<G> {
     /// After all have confirmed the new core shares: gives them the set-up that their protocol wants. That of CGGMP24 is a
     /// session of its own.
-    fn equip(&mut self, made: Made, seed: Option<Seed>) -> Result<Advance, Abort> {
+    fn equip(&mut self, made: Made) -> Result<Advance, Abort> {
         let setup = match self.handover.next().protocol {
             Protocol::Dkls23 => {
-                let seed = seed.ok_or_else(|| Abort::local("the set-up has begun"))?;
-                let (setup, outgoing) = Setup::start(&self.binding, &self.handover, self.me, made, seed)?;
+                let (setup, outgoing) = Setup::start(&self.binding, &self.handover, self.me, made)?;
                 self.stage = Stage::Setup(Box::new(setup));
                 return Ok(Advance::Next(outgoing));
             }

@@ -27,6 +27,7 @@ use crate::blame::{Abort, AbortReason, Action, Blame};
 use crate::codec::{decode, encode};
 use crate::key::{CoreShare, KeyPublic, KeyShare, ProtocolSetup};
 use crate::machine::{Advance, Inbox, Machine, Outgoing, Round, Started};
+use crate::point::Point;
 use crate::seed::Seed;
 use crate::session::Output;
 
@@ -37,6 +38,12 @@ pub(crate) const ROUNDS: [Round; 4] = [
     Round { broadcast: 8 << 10, direct: 256 << 10, echo: true },
     Round { broadcast: 32, direct: 0, echo: false },
 ];
+
+/// The rounds of [`setup_for`]: those of key generation after the first.
+pub(crate) const SETUP_ROUNDS: [Round; 3] = {
+    let [_, commitments, openings, confirmation] = ROUNDS;
+    [commitments, openings, confirmation]
+};
 
 /// Base oblivious transfers per direction (the library's `KAPPA`).
 const BASE_TRANSFERS: usize = 256;
@@ -70,6 +77,8 @@ struct Keygen {
     step: u8,
     library: Option<DkgSession<Curve>>,
     own_fragment: Scalar,
+    /// The shares that are there, which each has to prove; `None` if they are being made.
+    shares: Option<BTreeMap<PartyIndex, Point>>,
     own_proof: Option<ProofCommitment<Curve>>,
     own_chain_code: Option<(BroadcastDerivationPhase2to4, BroadcastDerivationPhase3to4)>,
     commitments: BTreeMap<PartyIndex, Commitments>,
@@ -85,10 +94,7 @@ impl Drop for Keygen {
 
 /// Starts key generation. The library draws its own randomness: see the module's exception.
 pub(crate) fn keygen(binding: &Binding, me: PartyIndex, _seed: Seed) -> Result<Started, Abort> {
-    let size = binding.params().size;
-    let parameters = Parameters::new(size.signers_required(), size.signers_total());
-    let parameters = parameters.map_err(|error| Abort::local(error.to_string()))?;
-    let library = DkgSession::<Curve>::new(parameters, lib_index(me)?, binding.digest().to_vec());
+    let library = library(binding, me)?;
     let fragments = Zeroizing::new(library.phase1());
     let others: BTreeSet<_> = binding.params().signers.others(me).collect();
     let fragment_of = |party: PartyIndex| {
@@ -99,25 +105,37 @@ pub(crate) fn keygen(binding: &Binding, me: PartyIndex, _seed: Seed) -> Result<S
     for party in &others {
         outgoing.direct.insert(*party, points::to_bytes(fragment_of(*party)?).to_vec());
     }
-    let machine = Keygen {
-        binding: binding.clone(),
-        me,
-        others,
-        step: 0,
-        library: Some(library),
-        own_fragment: *fragment_of(me)?,
-        own_proof: None,
-        own_chain_code: None,
-        commitments: BTreeMap::new(),
-        zero_commitments: Vec::new(),
-        finished: None,
-    };
+    let machine = Keygen::new(binding, me, library, *fragment_of(me)?);
     Ok((Box::new(machine), outgoing))
+}
+
+/// Starts making a set-up for the shares of a key that is there. Zero-share seeds and oblivious transfers depend on the session
+/// and the pair of parties alone; where key generation proves the points of a new polynomial, each proves its share. What
+/// comes out is a share with another chain code, of which the set-up is to be kept.
+pub(crate) fn setup_for(
+    binding: &Binding,
+    me: PartyIndex,
+    share: &CoreShare,
+    shares: BTreeMap<PartyIndex, Point>,
+) -> Result<Started, Abort> {
+    let share = points::from_bytes(share.scalar()).ok_or_else(|| Abort::local("the share is no scalar"))?;
+    let library = library(binding, me)?;
+    let mut machine = Keygen::new(binding, me, library, share);
+    (machine.shares, machine.step) = (Some(shares), 1);
+    let outgoing = machine.commitments(&Zeroizing::new(vec![share]))?;
+    Ok((Box::new(machine), outgoing))
+}
+
+fn library(binding: &Binding, me: PartyIndex) -> Result<DkgSession<Curve>, Abort> {
+    let size = binding.params().size;
+    let parameters = Parameters::new(size.signers_required(), size.signers_total());
+    let parameters = parameters.map_err(|error| Abort::local(error.to_string()))?;
+    Ok(DkgSession::<Curve>::new(parameters, lib_index(me)?, binding.digest().to_vec()))
 }
 
 impl Machine for Keygen {
     fn rounds(&self) -> &[Round] {
-        &ROUNDS
+        if self.shares.is_some() { &SETUP_ROUNDS } else { &ROUNDS }
     }
     fn advance(&mut self, inbox: Inbox) -> Result<Advance, Abort> {
         self.step = self.step.saturating_add(1);
@@ -132,6 +150,23 @@ impl Machine for Keygen {
 }
 
 impl Keygen {
+    fn new(binding: &Binding, me: PartyIndex, library: DkgSession<Curve>, own_fragment: Scalar) -> Self {
+        Self {
+            binding: binding.clone(),
+            me,
+            others: binding.params().signers.others(me).collect(),
+            step: 0,
+            library: Some(library),
+            own_fragment,
+            shares: None,
+            own_proof: None,
+            own_chain_code: None,
+            commitments: BTreeMap::new(),
+            zero_commitments: Vec::new(),
+            finished: None,
+        }
+    }
+
     /// After round 1: our share is the sum of the fragments; commits to a proof that we know it.
     fn commit(&mut self, inbox: Inbox) -> Result<Outgoing, Abort> {
         let mut fragments = Zeroizing::new(vec![self.own_fragment]);
@@ -139,9 +174,14 @@ impl Keygen {
             let bytes = body.as_slice().try_into().map_err(|_| Abort::malformed(*from, "fragment"))?;
             fragments.push(points::from_bytes(bytes).ok_or_else(|| Abort::malformed(*from, "fragment"))?);
         }
+        self.commitments(&fragments)
+    }
+
+    /// Commits to a proof that we know the sum of these.
+    fn commitments(&mut self, fragments: &[Scalar]) -> Result<Outgoing, Abort> {
         let others = &self.others;
         let library = self.library.as_mut().ok_or_else(|| Abort::local("key generation has ended"))?;
-        let (proof, zero, chain_code) = library.phase2(&fragments).map_err(|abort| blame::translate(&abort, others))?;
+        let (proof, zero, chain_code) = library.phase2(fragments).map_err(|abort| blame::translate(&abort, others))?;
         let commitments = Commitments { proof: proof.commitment, chain_code: chain_code.cc_commitment };
         let mut outgoing = Outgoing::broadcast(encode(&commitments)?);
         for message in zero {
@@ -208,6 +248,11 @@ impl Keygen {
         let mut chain_openings = BTreeMap::from([(lib_index(self.me)?, own_opening)]);
         for (from, body) in &inbox.broadcast {
             let openings: Openings = decode(*from, "openings", body)?;
+            let proven = points::to_point(&openings.proof.point);
+            if self.shares.as_ref().is_some_and(|shares| shares.get(from) != proven.as_ref()) {
+                let reason = AbortReason::Proof { from: *from, what: "its share" };
+                return Err(Abort::new(Blame::party(*from, Action::Replace), reason));
+            }
             let committed = self.commitments.get(from).ok_or_else(|| Abort::local("a commitment is missing"))?;
             let index = lib_index(*from)?;
             proofs.push(ProofCommitment { index, proof: openings.proof, commitment: committed.proof });
@@ -309,3 +354,6 @@ pub(super) fn lib_index(party: PartyIndex) -> Result<LibIndex, Abort> {
 pub(super) fn index(party: LibIndex) -> Result<PartyIndex, Abort> {
     PartyIndex::new(u16::from(party.as_u8())).map_err(|error| Abort::local(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ mod points;
 mod setup;
 mod sign;
 
-pub(crate) use keygen::{ROUNDS as KEYGEN_ROUNDS, keygen};
+pub(crate) use keygen::{SETUP_ROUNDS, keygen, setup_for};
 pub(crate) use setup::Setup;
 pub(crate) use sign::sign;
 

@@ -6,7 +6,7 @@ use limen_wire::ids::PartyIndex;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::dealing::{Commitments, Polynomial, SCALAR_LEN};
-use super::seats::{drain, fill};
+use super::seats::{complaint, drain, fill};
 use crate::binding::Binding;
 use crate::blame::{Abort, AbortReason, Action, Blame};
 use crate::group::{Group, evaluate, lagrange};
@@ -27,7 +27,7 @@ pub(super) const ROUNDS: [Round; 4] = [
 /// What a handover makes: the new epoch's public part, and for a new member its share.
 pub(super) struct Made {
     pub(super) public: KeyPublic,
-    core: Option<CoreShare>,
+    pub(super) core: Option<CoreShare>,
 }
 
 impl Made {
@@ -209,7 +209,8 @@ impl<G: Group> Core<G> {
         let (body, verdict) = match self.receive(inbox) {
             Ok(core) => (self.confirmation(&public).to_vec(), Verdict::Fit(Made { public, core })),
             Err(abort) => match &abort.blame {
-                Blame::Party { party, .. } => (vec![party.as_u8()], Verdict::Unfit(abort)),
+                Blame::Party { party, .. } if *party != self.me => (vec![party.as_u8()], Verdict::Unfit(abort)),
+                Blame::Party { .. } => return Err(Abort::local("what we dealt ourselves does not fit")),
                 Blame::Nobody | Blame::Suspects(_) => return Err(abort),
             },
         };
@@ -271,10 +272,10 @@ impl<G: Group> Core<G> {
         for (from, body) in &inbox.broadcast {
             match body.as_slice() {
                 body if body == expected => {}
-                [accused] => {
-                    let accused = self.accused(*from, *accused)?;
-                    disputed = disputed.or(Some((accused, *from)));
-                }
+                [accused] => match complaint(*from, *accused, &self.binding.params().signers, self.me) {
+                    malformed if matches!(malformed.blame, Blame::Party { .. }) => return Err(malformed),
+                    dispute => disputed = disputed.or(Some(dispute)),
+                },
                 // every public input was made consistent before, so only a liar can differ
                 _ => {
                     let reason = AbortReason::KeyConfirmation { from: *from };
@@ -282,15 +283,6 @@ impl<G: Group> Core<G> {
                 }
             }
         }
-        let Some((dealer, receiver)) = disputed else { return Ok(made) };
-        // what we sent ourselves we know
-        let suspects = [dealer, receiver].into_iter().filter(|party| *party != self.me);
-        Err(Abort::new(Blame::suspects(suspects), AbortReason::DealtShareDisputed { dealer, receiver }))
-    }
-
-    fn accused(&self, from: PartyIndex, accused: u8) -> Result<PartyIndex, Abort> {
-        let accused = PartyIndex::new(accused.into()).ok();
-        let accused = accused.filter(|party| *party != from && self.binding.params().signers.contains(*party));
-        accused.ok_or_else(|| Abort::malformed(from, "complaint"))
+        disputed.map_or(Ok(made), Err)
     }
 }

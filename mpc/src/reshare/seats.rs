@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use limen_wire::ids::{PartyIndex, SignerSet};
 use zeroize::Zeroizing;
 
-use crate::blame::Abort;
+use crate::blame::{Abort, AbortReason, Blame};
 use crate::machine::{Outgoing, Round};
 
 /// Adds the empty bodies that `round` wants from us.
@@ -34,4 +34,15 @@ pub(super) fn drain(
             Ok(())
         }
     }
+}
+
+/// A complaint: one byte that names who sent its sender something wrong, which nobody else has seen. Either of the two lies,
+/// and each knows that of itself.
+pub(super) fn complaint(from: PartyIndex, accused: u8, signers: &SignerSet, me: PartyIndex) -> Abort {
+    let accused = PartyIndex::new(accused.into()).ok();
+    let Some(dealer) = accused.filter(|party| *party != from && signers.contains(*party)) else {
+        return Abort::malformed(from, "complaint");
+    };
+    let suspects = [dealer, from].into_iter().filter(|party| *party != me);
+    Abort::new(Blame::suspects(suspects), AbortReason::DealtShareDisputed { dealer, receiver: from })
 }

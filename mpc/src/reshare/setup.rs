@@ -1,25 +1,29 @@
 //! The wholly new DKLs23 set-up of the new committee, in the same session.
 //!
-//! Oblivious transfers and zero-share seeds depend on nothing but the session and the pair of parties, so they are those of a
-//! key generation among the new members (ePrint 2023/602, protocol 9.1, which initialises functionalities 3.4 and 3.5 of
-//! ePrint 2023/765) whose key is thrown away. Nothing of an old set-up is used, so what a banned party has learned of one is
-//! worth nothing with the new one; that it has no seat in the new committee is the caller's rule.
+//! Oblivious transfers and zero-share seeds depend on nothing but the session and the pair of parties (ePrint 2023/602,
+//! protocol 9.1, which initialises functionalities 3.4 and 3.5 of ePrint 2023/765). They are made in the rounds of a key
+//! generation whose points are the new shares: each proves its own, whoever proves another is named, and no fragment is dealt
+//! that could be wrong. Nothing of an old set-up is used, so what a banned party has learned of one is worth nothing with the new
+//! one; that it has no seat in the new committee is the caller's rule.
+//!
+//! What is wrong with a pair's seeds and transfers only its receiver has seen: it names the sender in the last round, as with a
+//! share. A message of the first round that is not even of its length ends its receiver's run at once, and the others wait for
+//! that one in vain.
 
 use limen_wire::ids::{PartyIndex, SignerSet};
 
 use super::core::Made;
-use super::seats::{drain, fill};
+use super::seats::{complaint, drain, fill};
 use crate::binding::{Binding, Purpose, SessionParams};
 use crate::blame::{Abort, AbortReason, Blame};
 use crate::dkls23;
 use crate::handover::Handover;
 use crate::key::KeyShare;
 use crate::machine::{Advance, Inbox, Machine, Outgoing, Round};
-use crate::seed::Seed;
 use crate::session::Output;
 
 /// The rounds.
-pub(super) const ROUNDS: [Round; 4] = dkls23::KEYGEN_ROUNDS;
+pub(super) const ROUNDS: [Round; 3] = dkls23::SETUP_ROUNDS;
 
 /// One party's part in making the set-up.
 pub(super) struct Setup {
@@ -29,6 +33,8 @@ pub(super) struct Setup {
     made: Option<Made>,
     /// The key generation; a dealer that leaves has none.
     keygen: Option<Box<dyn Machine>>,
+    /// What was wrong with what was sent to us alone.
+    unfit: Option<Abort>,
     /// Rounds that are complete.
     round: usize,
 }
@@ -40,20 +46,22 @@ impl Setup {
         handover: &Handover,
         me: PartyIndex,
         made: Made,
-        seed: Seed,
     ) -> Result<(Self, Outgoing), Abort> {
         let members = SignerSet::all(handover.next().size);
         // the set-up is bound to the new epoch's public part, which all have just confirmed
         let context = binding.derive("limen mpc handover set-up v1", [&made.public.digest()[..]]);
         let params = SessionParams { signers: members, ..binding.params().clone() };
-        let (keygen, outgoing) = if handover.is_member(me) {
-            let (keygen, outgoing) = dkls23::keygen(&Binding::new(params, Purpose::Reshare, context), me, seed)?;
-            (Some(keygen), outgoing)
-        } else {
-            (None, Outgoing::default())
+        let binding_of_setup = Binding::new(params, Purpose::Reshare, context);
+        let started = match &made.core {
+            Some(share) => {
+                let shares = made.public.verifying_shares.clone();
+                Some(dkls23::setup_for(&binding_of_setup, me, share, shares)?)
+            }
+            None => None,
         };
-        let setup =
-            Self { binding: binding.clone(), handover: handover.clone(), me, made: Some(made), keygen, round: 0 };
+        let (keygen, outgoing) = started.map_or((None, Outgoing::default()), |(keygen, first)| (Some(keygen), first));
+        let (binding, handover) = (binding.clone(), handover.clone());
+        let setup = Self { binding, handover, me, made: Some(made), keygen, unfit: None, round: 0 };
         let outgoing = setup.filled(outgoing)?;
         Ok((setup, outgoing))
     }
@@ -67,22 +75,58 @@ impl Setup {
         self.round = self.round.saturating_add(1);
         let member = |party| self.handover.is_member(party);
         drain(&mut inbox.broadcast, member)?;
-        drain(&mut inbox.direct, |from| member(from) && member(self.me))?;
+        if member(self.me) {
+            drain(&mut inbox.direct, member)?;
+        } else {
+            // whatever it is, a dealer that leaves has no use for it
+            inbox.direct.clear();
+        }
+        let is_last = self.round == ROUNDS.len();
+        if is_last {
+            self.hear(&inbox)?;
+        }
         let Some(keygen) = self.keygen.as_mut() else {
-            return if self.round < ROUNDS.len() {
-                self.filled(Outgoing::default()).map(Advance::Next)
-            } else {
+            return if is_last {
                 self.made()?.leave().map(Advance::Done)
+            } else {
+                self.filled(Outgoing::default()).map(Advance::Next)
             };
         };
-        match keygen.advance(inbox)? {
-            Advance::Next(outgoing) => self.filled(outgoing).map(Advance::Next),
-            Advance::Done(Output::Key(key)) => self.keep(*key).map(Advance::Done),
-            Advance::Done(_) => Err(Abort::local("key generation gave no key")),
+        match keygen.advance(inbox) {
+            Ok(Advance::Next(outgoing)) => self.filled(outgoing).map(Advance::Next),
+            Ok(Advance::Done(Output::Key(key))) => self.keep(*key).map(Advance::Done),
+            Ok(Advance::Done(_)) => Err(Abort::local("key generation gave no key")),
+            Err(abort) => self.complain(abort).map(Advance::Next),
         }
     }
 
-    /// Joins the new core share and the set-up of the key that goes.
+    /// Names whoever sent us something wrong, if there is a round left to say so in.
+    fn complain(&mut self, abort: Abort) -> Result<Outgoing, Abort> {
+        let before_last = self.round.saturating_add(1) == ROUNDS.len();
+        match &abort.blame {
+            Blame::Party { party, .. } if before_last => {
+                let body = vec![party.as_u8()];
+                self.unfit = Some(abort);
+                self.filled(Outgoing::broadcast(body))
+            }
+            _ => Err(abort),
+        }
+    }
+
+    /// Ends the run if anybody has got something wrong.
+    fn hear(&mut self, inbox: &Inbox) -> Result<(), Abort> {
+        if let Some(abort) = self.unfit.take() {
+            return Err(abort);
+        }
+        let signers = &self.binding.params().signers;
+        let mut complaints = inbox.broadcast.iter().filter_map(|(from, body)| match body.as_slice() {
+            [accused] => Some(complaint(*from, *accused, signers, self.me)),
+            _ => None,
+        });
+        complaints.next().map_or(Ok(()), Err)
+    }
+
+    /// Joins the new core share and what was made for it.
     fn keep(&mut self, key: KeyShare) -> Result<Output, Abort> {
         let others = Blame::suspects(self.binding.params().signers.others(self.me));
         let made = self.made()?.take(key.into_setup());

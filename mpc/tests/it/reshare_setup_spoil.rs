@@ -9,11 +9,10 @@ use crate::params::{party, size};
 use crate::reshare_run::{DKLS, fresh, handover, start};
 use crate::spoil::{Damage, Target, check_blame, run_spoiled};
 
-// wire rounds after the core's six: 7 fragments, 8 commitments, 9 echo, 10 openings, 11 echo, 12 confirmation
-const FRAGMENTS: u8 = 7;
-const COMMITMENTS: u8 = 8;
-const OPENINGS: u8 = 10;
-const CONFIRMATION: u8 = 12;
+// wire rounds after the core's six: 7 commitments, 8 echo, 9 openings, 10 echo, 11 confirmation
+const COMMITMENTS: u8 = 7;
+const OPENINGS: u8 = 9;
+const CONFIRMATION: u8 = 11;
 
 /// 2-of-3 to 2-of-2: party 1 stays and deals, party 2 is new, party 3 deals and leaves.
 fn scene() -> (Shares, Handover) {
@@ -40,9 +39,7 @@ fn to_one(round: u8, from: u16, to: u16) -> Target {
 fn a_lie_in_the_set_up_leaves_nobody_with_a_share() {
     let scene = scene();
     for (target, damages) in [
-        // another fragment in its range is only another key to throw away
-        (to_one(FRAGMENTS, 1, 2), &[Damage::AllOnes, Damage::CutTo(5)][..]),
-        (to_all(COMMITMENTS, 1), &[Damage::Flip(0, 0), Damage::Flip(40, 0), Damage::CutTo(3)]),
+        (to_all(COMMITMENTS, 1), &[Damage::Flip(0, 0), Damage::Flip(40, 0), Damage::CutTo(3)][..]),
         (to_one(COMMITMENTS, 1, 2), &[Damage::Flip(0, 0), Damage::CutTo(0)]),
         (to_all(OPENINGS, 1), &[Damage::Flip(5, 0), Damage::CutTo(9), Damage::AllZero]),
         (to_one(OPENINGS, 1, 2), &[Damage::Flip(2000, 0), Damage::CutTo(100), Damage::AllOnes]),
@@ -81,18 +78,49 @@ fn who_leaves_has_nothing_to_say_and_nothing_to_hear_in_the_set_up() {
             assert!(matches!(abort.blame, Blame::Party { party: liar, .. } if liar == party(3)));
         }
     }
-    for target in [to_one(FRAGMENTS, 3, 1), to_one(OPENINGS, 3, 1), to_one(FRAGMENTS, 1, 3), to_one(OPENINGS, 1, 3)] {
+    for target in [to_one(COMMITMENTS, 3, 1), to_one(OPENINGS, 3, 1)] {
         let report = spoiled(&scene, target, |_| vec![1; 32]);
-        let to = target.to.unwrap();
-        assert!(matches!(report.abort(to).unwrap().reason, AbortReason::Malformed { .. }));
+        let abort = report.abort(party(1)).unwrap();
+        assert!(matches!(abort.reason, AbortReason::Malformed { .. }));
+        assert!(matches!(abort.blame, Blame::Party { party: liar, .. } if liar == party(3)));
     }
+    // Nor does it stop the others by what it is sent.
+    for target in [to_one(COMMITMENTS, 1, 3), to_one(OPENINGS, 1, 3)] {
+        let report = spoiled(&scene, target, |_| vec![1; 32]);
+        assert!([1, 2, 3].into_iter().all(|each| report.is_done(party(each))), "{:?}", report.ends);
+    }
+}
+
+/// What only one party has seen the others hear of: nobody waits for the one that was lied to.
+#[test]
+fn a_lie_to_one_member_leaves_the_others_with_the_pair() {
+    let old = fresh(DKLS, size(2, 3));
+    let plan = handover(&old, size(2, 3), Protocol::Dkls23, &[(1, Some(1)), (2, Some(2))]);
+    for damage in [Damage::Flip(2000, 0), Damage::CutTo(100), Damage::AllOnes] {
+        let target = to_one(OPENINGS, 1, 3);
+        let report = run_spoiled(start(&plan, &old, 1), target, |body| damage.apply(body));
+        check_blame(&report, party(1), &format!("{damage:?}"));
+        let victim = report.abort(party(3)).unwrap();
+        assert!(matches!(victim.blame, Blame::Party { party: liar, .. } if liar == party(1)), "{victim:?}");
+        let other = report.abort(party(2)).unwrap();
+        let pair = AbortReason::DealtShareDisputed { dealer: party(1), receiver: party(3) };
+        assert_eq!(other.reason.to_string(), pair.to_string(), "{damage:?}");
+        assert!(other.blame.names(party(1)) && other.blame.names(party(3)));
+    }
+    // And a lie about that names the liar to the accused, who knows better.
+    let report = run_spoiled(start(&plan, &old, 1), to_all(CONFIRMATION, 3), |_| vec![1]);
+    let accused = report.abort(party(1)).unwrap();
+    assert!(accused.blame.names(party(3)) && !accused.blame.names(party(1)), "{accused:?}");
+    let report = run_spoiled(start(&plan, &old, 1), to_all(CONFIRMATION, 3), |_| vec![3]);
+    let other = report.abort(party(2)).unwrap();
+    assert!(matches!(other.blame, Blame::Party { party: liar, .. } if liar == party(3)), "it names itself: {other:?}");
 }
 
 #[test]
 fn who_leaves_in_the_middle_is_waited_for_by_name() {
     let (old, plan) = scene();
     for (away, round) in
-        [1, 3].into_iter().flat_map(|away| [FRAGMENTS, OPENINGS, CONFIRMATION].map(|round| (away, round)))
+        [1, 3].into_iter().flat_map(|away| [COMMITMENTS, OPENINGS, CONFIRMATION].map(|round| (away, round)))
     {
         let report = run(start(&plan, &old, 1), Order::Fifo, |packet: Packet| {
             if packet.sender == party(away) && packet.frame.round >= round { Vec::new() } else { vec![packet] }
