@@ -16,6 +16,7 @@ const ORDER: &[&str] = &[
     "limen-policy",
     "limen-evidence",
     "limen-mpc",
+    "limen-recover",
     "limen-hsm",
     "limen-hsm-bridge",
     "limen-client",
@@ -32,7 +33,7 @@ const ORDER: &[&str] = &[
 /// Daemons that must not link each other, nor the SDK that talks to them: (who, never whom).
 const NEVER: &[(&str, &[&str])] = &[
     ("limen-node", &["limen-hsm-bridge", "limen-client", "limen-coordinator", "limen-cli", "limen-sim"]),
-    ("limen-coordinator", &["limen-hsm", "limen-hsm-bridge", "limen-node", "limen-cli", "limen-sim"]),
+    ("limen-coordinator", &["limen-recover", "limen-hsm", "limen-hsm-bridge", "limen-node", "limen-cli", "limen-sim"]),
     ("limen-client", &["limen-node", "limen-coordinator", "limen-policy"]),
     ("limen-pkcs11", &["limen-policy", "limen-evidence", "limen-mpc", "limen-hsm"]),
     ("limen-cli", &["limen-node", "limen-coordinator"]),

@@ -11,7 +11,8 @@ use crate::workspace::Workspace;
 const RULE: &str = "pure crate";
 
 /// Crates whose default features must link neither a runtime nor a socket.
-const LINK_FREE: &[&str] = &["limen-wire", "limen-chain", "limen-policy", "limen-evidence", "limen-mpc"];
+const LINK_FREE: &[&str] =
+    &["limen-wire", "limen-chain", "limen-policy", "limen-evidence", "limen-mpc", "limen-recover"];
 
 /// Packages that mean a runtime or a socket.
 const IMPURE: &[&str] = &["tokio", "hyper", "mio", "socket2", "tonic", "async-std", "smol", "reqwest", "ureq"];

@@ -1,0 +1,110 @@
+//! What the command understands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Backups of a key's shares: what is in them, whether they decrypt, and the key made whole again. Works offline; run what needs
+/// secrets on a machine that never had a network and never will.
+#[derive(Debug, Parser)]
+#[command(name = "limen-recover", version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say what backups are of and who holds pieces. Needs no secret.
+    Show {
+        /// Backups.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Decrypt one's own piece and check it against the backup; with a nonce, prove it to whoever drew that. Prints no secret.
+    Check {
+        /// The backup.
+        file: PathBuf,
+        /// Identity files of age.
+        #[arg(long = "identity", required = true, value_name = "FILE")]
+        identities: Vec<PathBuf>,
+        /// 32 bytes in hexadecimal, drawn by whoever asks for the proof.
+        #[arg(long)]
+        nonce: Option<String>,
+    },
+    /// Check a custodian's proof. Needs no secret.
+    Verify {
+        /// The backup.
+        file: PathBuf,
+        /// The custodian.
+        #[arg(long)]
+        holder: String,
+        /// The nonce that was drawn for this proof.
+        #[arg(long)]
+        nonce: String,
+        /// What `check` printed, in hexadecimal.
+        #[arg(long)]
+        proof: String,
+    },
+    /// Make the key whole and export it. From then on whoever has the machine has the key.
+    Combine {
+        #[command(flatten)]
+        sources: Sources,
+        /// In which form.
+        #[arg(long)]
+        export: Form,
+        #[command(flatten)]
+        target: Target,
+        /// A file with the password of the keystore, without its last line break. For `keystore` alone.
+        #[arg(long, value_name = "FILE", required_if_eq("export", "keystore"))]
+        password_file: Option<PathBuf>,
+    },
+    /// Make an Ed25519 key whole, sign exact bytes by it, print the signature in hexadecimal, and forget the key.
+    SignSweep {
+        #[command(flatten)]
+        sources: Sources,
+        /// A file with the bytes.
+        #[arg(long, value_name = "FILE")]
+        message: PathBuf,
+    },
+}
+
+/// Backups and what opens them.
+#[derive(Debug, Args)]
+pub(crate) struct Sources {
+    /// Backups of one epoch of one key: at least `signers_required` of different members.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Identity files of age, of enough custodians.
+    #[arg(long = "identity", value_name = "FILE", required_unless_present = "pieces")]
+    pub(crate) identities: Vec<PathBuf>,
+    /// Pieces that `age --decrypt` has decrypted elsewhere.
+    #[arg(long = "piece", value_name = "FILE")]
+    pub(crate) pieces: Vec<PathBuf>,
+}
+
+/// Where a secret goes.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Target {
+    /// A new file, which only its owner may read.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Standard output.
+    #[arg(long)]
+    pub(crate) danger_show_secret: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// BIP-32 extended private key with the key's chain code: all accounts. secp256k1.
+    Xprv,
+    /// Wallet import format: the key itself, without children. secp256k1.
+    Wif,
+    /// Ethereum's keystore, version 3, under a password. ecdsa-secp256k1.
+    Keystore,
+    /// PKCS#8 in PEM, not encrypted. secp256k1.
+    Pkcs8,
+    /// The scalar in hexadecimal: big-endian for secp256k1, little-endian for Ed25519.
+    Scalar,
+}

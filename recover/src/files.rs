@@ -1,0 +1,89 @@
+//! Files and the terminal.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use limen_recover::age::Callbacks;
+use limen_recover::age::secrecy::SecretString;
+use limen_recover::{Backup, Identities};
+use zeroize::Zeroizing;
+
+/// Largest identity, piece, password or message, in bytes.
+const MOST: usize = 16 * 1024 * 1024;
+
+/// Writes a line to standard output.
+pub(crate) fn print(line: &str) -> Result<()> {
+    writeln!(std::io::stdout(), "{line}").context("writing to standard output")
+}
+
+/// Writes a line to standard error, if there is one.
+pub(crate) fn tell(line: &str) {
+    // Nobody is left to tell that this failed.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The whole of a file of bounded length.
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let name = path.display();
+    let file = File::open(path).with_context(|| format!("opening {name}"))?;
+    let mut bytes = Zeroizing::new(Vec::new());
+    let most = u64::try_from(MOST).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(most).read_to_end(&mut bytes).with_context(|| format!("reading {name}"))?;
+    if bytes.len() > MOST {
+        bail!("reading {name}: it has more than {MOST} bytes");
+    }
+    Ok(bytes)
+}
+
+pub(crate) fn backup(path: &Path) -> Result<Backup> {
+    Backup::decode(&read(path)?).with_context(|| path.display().to_string())
+}
+
+pub(crate) fn identities(path: &Path) -> Result<Identities> {
+    Identities::read(&read(path)?, Terminal).with_context(|| path.display().to_string())
+}
+
+/// Writes a secret to a new file that only its owner may read, and to the disk.
+pub(crate) fn write_secret(path: &Path, secret: &str) -> Result<()> {
+    let name = path.display();
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("making {name} for the secret (it must not be there yet, and its folder must)"))?;
+    writeln!(file, "{secret}").and_then(|()| file.sync_all()).with_context(|| format!("writing the secret to {name}"))
+}
+
+/// What plugins of age may ask of a person. Not for PINs, which would be seen: a piece whose plugin asks for one is decrypted by
+/// `age --decrypt` and given by `--piece`.
+#[derive(Debug, Clone, Copy)]
+struct Terminal;
+
+impl Callbacks for Terminal {
+    fn display_message(&self, message: &str) {
+        tell(message);
+    }
+    fn confirm(&self, message: &str, yes: &str, no: Option<&str>) -> Option<bool> {
+        let no = no.unwrap_or("no");
+        let answer = self.request_public_string(&format!("{message} [{yes}/{no}]"))?;
+        Some(answer == yes)
+    }
+    fn request_public_string(&self, description: &str) -> Option<String> {
+        let input = std::io::stdin();
+        if !input.is_terminal() {
+            return None;
+        }
+        tell(description);
+        let mut line = String::new();
+        input.lock().read_line(&mut line).ok()?;
+        Some(line.trim_end_matches(['\r', '\n']).to_owned())
+    }
+    fn request_passphrase(&self, description: &str) -> Option<SecretString> {
+        tell(&format!("{description}: decrypt this piece by `age --decrypt` and give it by --piece"));
+        None
+    }
+}

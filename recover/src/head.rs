@@ -1,0 +1,204 @@
+//! What a backup says in clear: whose share of which key it is, who holds pieces, and the commitments that pieces are checked by.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use limen_mpc::{ImportError, KeyPublic, Point};
+use limen_wire::ids::{CharterHash, CommitteeSize, NodeId, PartyIndex, PersonId};
+
+use crate::curve;
+
+/// Most custodians of one share.
+pub const MAX_CUSTODIANS: usize = 16;
+/// Longest recipient, in bytes: recipients of plugins are longer than the 62 of X25519.
+const MAX_RECIPIENT: usize = 1024;
+
+/// To whom a piece is encrypted, as age writes it: `age1…` for X25519, `age1NAME1…` for the plugin NAME.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Recipient(String);
+
+/// Text that is no recipient.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no recipient of age: lower-case letters and digits that start with `age1`, at most 1024 of them")]
+pub struct BadRecipient(String);
+
+impl Recipient {
+    /// Checks the spelling alone: whether something can be encrypted to it is seen when a backup is made.
+    pub fn new(text: &str) -> Result<Self, BadRecipient> {
+        let plain =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'_' | b'.');
+        let ok = text.len() <= MAX_RECIPIENT
+            && text.strip_prefix("age1").is_some_and(|rest| !rest.is_empty())
+            && text.bytes().all(plain);
+        if ok { Ok(Self(text.to_owned())) } else { Err(BadRecipient(text.chars().take(80).collect())) }
+    }
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One who holds a piece of a share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Custodian {
+    /// Who.
+    pub person: PersonId,
+    /// To what the piece is encrypted.
+    pub recipient: Recipient,
+}
+
+/// What everyone may know about a backup. Checked: it is made by [`crate::Backup::make`] and [`crate::Backup::decode`] alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    pub(crate) public: KeyPublic,
+    pub(crate) member: PartyIndex,
+    pub(crate) node: NodeId,
+    pub(crate) charter: CharterHash,
+    pub(crate) custodians: Vec<Custodian>,
+    pub(crate) commitments: Vec<Point>,
+}
+
+/// Why the facts of a backup do not go together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeadError {
+    /// The key's public part is inconsistent.
+    #[error("the key's public part is refused")]
+    Key(#[source] ImportError),
+    /// The key lives in one token and has no shares.
+    #[error("the key lives in one token (protocol hsm) and has no shares: its token's own backup is the only one")]
+    NoShares,
+    /// Fewer shares than `signers_required` give the key.
+    #[error("fewer than {0} shares give the key: signers_required is not the number it was made with")]
+    Required(u8),
+    /// The committee has no such member.
+    #[error("member {member} is not one of the key's {total} signers")]
+    NoSuchMember {
+        /// Whose share it claims to be.
+        member: PartyIndex,
+        /// How many there are.
+        total: u8,
+    },
+    /// The numbers of pieces are out of bounds.
+    #[error("pieces_required is {required} and pieces_total {total}: they must be 1 ≤ required ≤ total ≤ 16")]
+    Pieces {
+        /// How many pieces give the share.
+        required: usize,
+        /// How many pieces there are.
+        total: usize,
+    },
+    /// One person or one recipient comes twice: two pieces in one hand make the declared number a lie.
+    #[error(
+        "custodian {person} comes twice, or has the recipient of another: each piece needs a person and a recipient of its own"
+    )]
+    CustodianTwice {
+        /// The later one.
+        person: PersonId,
+    },
+    /// The first commitment is not the member's verifying share.
+    #[error("the first commitment is not the verifying share of member {member}: the pieces would give another share")]
+    OtherShare {
+        /// Whose share it should be.
+        member: PartyIndex,
+    },
+    /// A commitment is of another curve, or a custodian's piece would be zero.
+    #[error("the commitments do not give a piece for custodian {person}")]
+    Commitments {
+        /// The first one without a piece.
+        person: PersonId,
+    },
+}
+
+impl Head {
+    /// The key.
+    pub fn public(&self) -> &KeyPublic {
+        &self.public
+    }
+    /// Whose share it is.
+    pub fn member(&self) -> PartyIndex {
+        self.member
+    }
+    /// The signer that held the share.
+    pub fn node(&self) -> &NodeId {
+        &self.node
+    }
+    /// The charter in force when the backup was made.
+    pub fn charter(&self) -> &CharterHash {
+        &self.charter
+    }
+    /// Who holds pieces: the first has piece 1.
+    pub fn custodians(&self) -> &[Custodian] {
+        &self.custodians
+    }
+    /// How many pieces give the share: one for each commitment.
+    pub fn pieces_required(&self) -> usize {
+        self.commitments.len()
+    }
+    /// Each custodian with the place of their piece, from 1.
+    pub fn places(&self) -> impl Iterator<Item = (u8, &Custodian)> {
+        (1..=u8::MAX).zip(&self.custodians)
+    }
+    /// The place and person of a custodian by name.
+    pub fn place_of(&self, person: &PersonId) -> Option<u8> {
+        self.places().find(|(_, custodian)| custodian.person == *person).map(|(place, _)| place)
+    }
+    /// The one at a place.
+    pub(crate) fn at(&self, place: u8) -> Option<&Custodian> {
+        self.places().find(|(other, _)| *other == place).map(|(_, custodian)| custodian)
+    }
+    /// The piece at a place times the generator.
+    pub(crate) fn piece_point(&self, place: u8) -> Option<Point> {
+        curve::piece_point(self.public.scheme, &self.commitments, place)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), HeadError> {
+        if !self.public.protocol.is_threshold() {
+            return Err(HeadError::NoShares);
+        }
+        self.public.validate().map_err(HeadError::Key)?;
+        if fewer_are_enough(&self.public) {
+            return Err(HeadError::Required(self.public.size.signers_required()));
+        }
+        let (member, total) = (self.member, self.public.size.signers_total());
+        let share = self.public.verifying_share(member).ok_or(HeadError::NoSuchMember { member, total })?;
+        check_pieces(self.commitments.len(), &self.custodians)?;
+        if self.commitments.first() != Some(share) {
+            return Err(HeadError::OtherShare { member });
+        }
+        for (place, custodian) in self.places() {
+            let person = &custodian.person;
+            self.piece_point(place).ok_or_else(|| HeadError::Commitments { person: person.clone() })?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the shares lie on a polynomial of a lower degree than the key's: then its `signers_required` has been raised.
+fn fewer_are_enough(public: &KeyPublic) -> bool {
+    let (required, total) = (public.size.signers_required(), public.size.signers_total());
+    match CommitteeSize::new(u16::from(required).saturating_sub(1), u16::from(total)) {
+        Ok(size) => KeyPublic { size, ..public.clone() }.validate().is_ok(),
+        // One share alone: every share is the key.
+        Err(_) => public.verifying_shares.values().all(|share| *share == public.public_key),
+    }
+}
+
+/// The bounds of both numbers, and that nobody comes twice.
+pub(crate) fn check_pieces(required: usize, custodians: &[Custodian]) -> Result<(), HeadError> {
+    let total = custodians.len();
+    if !(1..=total).contains(&required) || total > MAX_CUSTODIANS {
+        return Err(HeadError::Pieces { required, total });
+    }
+    let (mut people, mut recipients) = (BTreeSet::new(), BTreeSet::new());
+    for Custodian { person, recipient } in custodians {
+        if !people.insert(person) || !recipients.insert(recipient) {
+            return Err(HeadError::CustodianTwice { person: person.clone() });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! Backups from the outside: made, spoiled, proved, combined.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test helpers fail by panicking")]
+
+mod backup;
+mod combine;
+mod command;
+mod house;
+mod proof;
+mod python;
+mod spoil;
+mod vectors;
