@@ -21,8 +21,7 @@ fn marked() -> String {
 const SPLIT: &str = "split_amount = \"5000\"\nsplit_count = 100\n";
 
 /// A ledger that the key's own signer keeps.
-const ALONE: &str =
-    "ledger = \"alone\"\n[[ledgers]]\nid = \"alone\"\nmembers = [\"signer-1\"]\nquorum = 1\ncorrupt = 0\n\n# With a currency";
+const ALONE: &str = "ledger = \"alone\"\n[[ledgers]]\nid = \"alone\"\nmembers = [\"signer-1\"]\nquorum = 1\ncorrupt = 0\n\n# With a currency";
 
 /// A limit on all vaults, which no ledger keeps.
 const UNCERTIFIED: &str = "window_secs = 86400\nmax_amount = \"250000\"\n";
