@@ -25,14 +25,20 @@ pub(crate) enum Command {
     Check {
         /// The backup.
         file: PathBuf,
+        /// Whose piece: a piece of somebody else does not count.
+        #[arg(long)]
+        holder: String,
         /// Identity files of age.
-        #[arg(long = "identity", required = true, value_name = "FILE")]
+        #[arg(long = "identity", value_name = "FILE", required_unless_present = "piece")]
         identities: Vec<PathBuf>,
+        /// The piece as `age --decrypt` has decrypted it elsewhere.
+        #[arg(long, value_name = "FILE", conflicts_with = "identities")]
+        piece: Option<PathBuf>,
         /// 32 bytes in hexadecimal, drawn by whoever asks for the proof.
         #[arg(long)]
         nonce: Option<String>,
     },
-    /// Check a custodian's proof. Needs no secret.
+    /// Check a custodian's proof. Needs no secret. As many as `show` says are needed before the backup is known to give the share.
     Verify {
         /// The backup.
         file: PathBuf,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use limen_recover::{Backup, Cost, KeystoreRandomness, Nonce, Piece, Proof, RecoveredKey, Recovery};
+use limen_recover::{Backup, Cost, KeystoreRandomness, Nonce, Piece, PieceError, Proof, RecoveredKey, Recovery};
 use limen_wire::ids::PersonId;
 use rand_core::{OsRng, RngCore as _};
 use zeroize::Zeroizing;
@@ -14,7 +14,9 @@ use crate::files;
 pub(crate) fn run(command: Command) -> Result<()> {
     match command {
         Command::Show { files } => files.iter().try_for_each(|file| show(file)),
-        Command::Check { file, identities, nonce } => check(&file, &identities, nonce.as_deref()),
+        Command::Check { file, holder, identities, piece, nonce } => {
+            check(&file, &holder, (&identities, piece.as_deref()), nonce.as_deref())
+        }
         Command::Verify { file, holder, nonce, proof } => verify(&file, &holder, &nonce, &proof),
         Command::Combine { sources, export, target, password_file } => {
             combine(&sources, export, &target, password_file.as_deref())
@@ -34,6 +36,8 @@ fn show(path: &Path) -> Result<()> {
             public.key, public.cluster, public.epoch, public.scheme, public.protocol
         ),
         format!("  public key {}", hex::encode(public.public_key.to_key(public.scheme))),
+        format!("  chain code {}", hex::encode(public.chain_code)),
+        format!("  all shares {} (as `limen key show` says, or the file is made up)", hex::encode(head.shares_hash())),
         format!(
             "  share      of member {} ({}); {required} of {total} shares give the key",
             head.member(),
@@ -49,39 +53,42 @@ fn show(path: &Path) -> Result<()> {
     head.places().try_for_each(custodian)
 }
 
-fn check(path: &Path, identities: &[PathBuf], nonce: Option<&str>) -> Result<()> {
+fn check(
+    path: &Path,
+    holder: &str,
+    (identities, piece): (&[PathBuf], Option<&Path>),
+    nonce: Option<&str>,
+) -> Result<()> {
     let backup = files::backup(path)?;
-    let nonce: Option<Nonce> = nonce.map(str::parse).transpose()?;
-    let (mut found, mut refused) = (false, Vec::new());
-    for identity in identities {
-        for piece in backup.open(&files::identities(identity)?) {
-            found = true;
-            match piece {
-                Ok(piece) => tell_proof(&backup, &piece, nonce.as_ref())?,
-                Err(error) => refused.push(error.to_string()),
-            }
-        }
+    let (holder, nonce) = (PersonId::new(holder)?, nonce.map(str::parse::<Nonce>).transpose()?);
+    let piece = match piece {
+        Some(piece) => backup.take(&files::read(piece)?).with_context(|| piece.display().to_string())?,
+        None => open_one(&backup, path, &holder, identities)?,
+    };
+    if *piece.holder() != holder {
+        bail!("{}: that is the piece of {}, not of {holder}", path.display(), piece.holder());
     }
-    if !refused.is_empty() {
-        bail!("{}: {}", path.display(), refused.join("; "));
-    }
-    if !found {
-        bail!(
-            "{}: none of its pieces is encrypted to these identities; its custodians are {}",
-            path.display(),
-            names(&backup)
-        );
-    }
-    Ok(())
-}
-
-fn tell_proof(backup: &Backup, piece: &Piece, nonce: Option<&Nonce>) -> Result<()> {
-    let (holder, hash) = (piece.holder(), backup.hash());
+    let (hash, required) = (backup.hash(), backup.head().pieces_required());
     files::print(&format!("piece of {holder} decrypts, and is the one that backup {hash} commits to"))?;
+    files::print(&format!("{required} such pieces, and the shares that `show` prints, say that it gives the share"))?;
     match nonce {
-        Some(nonce) => files::print(&format!("proof of {holder}: {}", piece.prove(nonce)?)),
+        Some(nonce) => files::print(&format!("proof of {holder}: {}", piece.prove(&nonce)?)),
         None => Ok(()),
     }
+}
+
+fn open_one(backup: &Backup, path: &Path, holder: &PersonId, identities: &[PathBuf]) -> Result<Piece> {
+    for identity in identities {
+        match backup.open_one(holder, &files::identities(identity)?) {
+            Err(PieceError::NotForThese { .. }) => {}
+            piece => return piece.with_context(|| path.display().to_string()),
+        }
+    }
+    bail!(
+        "{}: the piece of {holder} is not encrypted to these identities; its custodians are {}",
+        path.display(),
+        names(backup)
+    )
 }
 
 fn names(backup: &Backup) -> String {
@@ -93,7 +100,9 @@ fn verify(path: &Path, holder: &str, nonce: &str, proof: &str) -> Result<()> {
     let backup = files::backup(path)?;
     let (holder, nonce, proof) = (PersonId::new(holder)?, nonce.parse::<Nonce>()?, proof.parse::<Proof>()?);
     backup.verify_proof(&holder, &nonce, &proof).with_context(|| path.display().to_string())?;
-    files::print(&format!("{holder} holds a piece of backup {} that decrypts", backup.hash()))
+    let required = backup.head().pieces_required();
+    files::print(&format!("whoever made this knows the piece of {holder} in backup {}", backup.hash()))?;
+    files::print(&format!("{required} such proofs, and the shares that `show` prints, say that it gives the share"))
 }
 
 fn recover(sources: &Sources) -> Result<RecoveredKey> {
@@ -110,12 +119,18 @@ fn recover(sources: &Sources) -> Result<RecoveredKey> {
         }
     }
     for path in &sources.pieces {
-        recovery.take(&path.display().to_string(), &files::read(path)?)?;
+        // As with identities: the others may be enough.
+        if let Err(refused) = recovery.take(&path.display().to_string(), &files::read(path)?) {
+            files::tell(&format!("left out: {refused}"));
+        }
     }
     Ok(recovery.finish()?)
 }
 
 fn combine(sources: &Sources, form: Form, target: &Target, password_file: Option<&Path>) -> Result<()> {
+    if password_file.is_some() && form != Form::Keystore {
+        bail!("--password-file is for --export keystore: no other form is encrypted, and nothing was exported");
+    }
     let key = recover(sources)?;
     let secret = match form {
         Form::Xprv => key.xprv()?,

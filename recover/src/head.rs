@@ -6,6 +6,8 @@ use std::fmt;
 use limen_mpc::{ImportError, KeyPublic, Point};
 use limen_wire::ids::{CharterHash, CommitteeSize, NodeId, PartyIndex, PersonId};
 
+use sha2::{Digest as _, Sha256};
+
 use crate::curve;
 
 /// Most custodians of one share.
@@ -118,6 +120,12 @@ impl Head {
     /// The key.
     pub fn public(&self) -> &KeyPublic {
         &self.public
+    }
+    /// SHA-256 over all verifying shares, as the key's signers attest it (`verifying_shares_hash` of the key statement). A file in
+    /// which it is another was made up: the shares in it need not be those of the signers, although they fit the public key.
+    pub fn shares_hash(&self) -> [u8; 32] {
+        let shares = self.public.verifying_shares.values();
+        shares.fold(Sha256::new(), |hash, share| hash.chain_update(share.as_bytes())).finalize().into()
     }
     /// Whose share it is.
     pub fn member(&self) -> PartyIndex {

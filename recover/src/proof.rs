@@ -3,8 +3,12 @@
 //! Piece `i` times the generator is public ([`crate::head`]), so the piece is the private key of a public key that everyone can
 //! compute, and a Schnorr signature under it is a proof of knowledge (Schnorr, "Efficient signature generation by smart cards",
 //! 1991; in the random-oracle model Pointcheval and Stern, 2000). The signatures are the standard ones of the key's curve: BIP-340
-//! for secp256k1, RFC 8032 for Ed25519 with the piece as the scalar. The first commitment is the member's verifying share, so
-//! proofs of `pieces_required` custodians say that together they can give exactly that share, whoever made the backup.
+//! for secp256k1, RFC 8032 for Ed25519 with the piece as the scalar. The first commitment is the verifying share that the head
+//! gives the member, so proofs of `pieces_required` custodians say that together they can give that share; fewer say nothing of it.
+//! That it is the share of a signer the head alone cannot say: see [`crate::Head::shares_hash`].
+//!
+//! A proof says that whoever made it knows the piece: so does the maker of the backup, and with `pieces_required = 1` every other
+//! custodian. Who relies on it to be a certain person's takes it under that person's signature.
 
 use std::fmt;
 use std::str::FromStr;

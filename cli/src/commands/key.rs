@@ -86,6 +86,7 @@ fn key_json(info: &KeyInfo, verified: Result<&KeyStatement, &limen_client::Error
         "public_key": key.map(|key| hex::encode(&key.public_key)),
         "public_key_pem": key.and_then(pem),
         "chain_code": key.map(|key| hex::encode(key.chain_code)),
+        "verifying_shares_hash": key.map(|key| hex::encode(key.verifying_shares_hash)),
         "progress": info.progress,
         "error": info.error.as_ref().map(|error| json!({ "code": error.code.as_str(), "message": error.message })),
     })
@@ -126,7 +127,7 @@ fn key_text(info: &KeyInfo, key: &KeyStatement) -> String {
     let nodes: Vec<&str> = key.nodes.iter().map(limen_wire::ids::NodeId::as_str).collect();
     let pem = pem(key).map(|pem| format!("\n{}", pem.trim_end())).unwrap_or_default();
     format!(
-        "key         {}\nstate       {}\nscheme      {}\nprotocol    {}\nsigners     {} required of {} ({})\nepoch       {}\npublic key  {}\nchain code  {}{pem}\nattested by its signers, verified here{alone}",
+        "key         {}\nstate       {}\nscheme      {}\nprotocol    {}\nsigners     {} required of {} ({})\nepoch       {}\npublic key  {}\nchain code  {}\nall shares  {}{pem}\nattested by its signers, verified here{alone}",
         key.key_id,
         info.state_word(),
         key.scheme,
@@ -136,7 +137,8 @@ fn key_text(info: &KeyInfo, key: &KeyStatement) -> String {
         nodes.join(", "),
         key.epoch,
         hex::encode(&key.public_key),
-        hex::encode(key.chain_code)
+        hex::encode(key.chain_code),
+        hex::encode(key.verifying_shares_hash)
     )
 }
 

@@ -118,7 +118,7 @@ fn encrypt(keeper: &Keeper, plain: &[u8]) -> String {
 }
 
 /// The plaintext of a custodian's piece, as stock age gives it.
-fn plain(backup: &Backup, place: usize, keeper: &Keeper) -> Vec<u8> {
+pub(crate) fn plain(backup: &Backup, place: usize, keeper: &Keeper) -> Vec<u8> {
     use base64ct::Encoding as _;
     let sealed = base64ct::Base64::decode_vec(&piece_of(backup, place)).unwrap();
     let file = keeper.identity_file();

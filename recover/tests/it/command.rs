@@ -63,7 +63,8 @@ fn show_says_whose_it_is_and_check_and_verify_prove_it() {
             assert!(shown.contains(words), "{shown}");
         }
         let nonce = "5a".repeat(32);
-        let said = folder.run(&["check", "1.backup", "--identity", "anna", "--nonce", &nonce]).unwrap();
+        let said =
+            folder.run(&["check", "1.backup", "--holder", "anna", "--identity", "anna", "--nonce", &nonce]).unwrap();
         let proof = said.lines().find_map(|line| line.strip_prefix("proof of anna: ")).unwrap();
         folder.run(&["verify", "1.backup", "--holder", "anna", "--nonce", &nonce, "--proof", proof]).unwrap();
         let wrong = folder.run(&["verify", "2.backup", "--holder", "anna", "--nonce", &nonce, "--proof", proof]);
@@ -75,15 +76,35 @@ fn show_says_whose_it_is_and_check_and_verify_prove_it() {
 fn check_refuses_strangers_and_damaged_files_in_words() {
     let folder = Folder::new(Scheme::EcdsaSecp256k1);
     std::fs::write(folder.path("dora"), Keeper::new("dora").identity_file()).unwrap();
-    let refused = folder.run(&["check", "1.backup", "--identity", "dora"]).unwrap_err();
+    let refused = folder.run(&["check", "1.backup", "--holder", "anna", "--identity", "dora"]).unwrap_err();
     assert!(refused.contains("anna, bela, carla"), "{refused}");
-    let refused = folder.run(&["check", "1.backup", "--identity", "1.backup"]).unwrap_err();
+    let refused = folder.run(&["check", "1.backup", "--holder", "anna", "--identity", "1.backup"]).unwrap_err();
     assert!(refused.contains("identity file"), "{refused}");
     let damaged = std::fs::read_to_string(folder.path("1.backup")).unwrap().replace("epoch: 3", "epoch: 4");
     std::fs::write(folder.path("damaged"), damaged).unwrap();
     let refused = folder.run(&["show", "damaged"]).unwrap_err();
     assert!(refused.contains("damaged") && refused.contains("another copy"), "{refused}");
     assert!(folder.run(&["show", "absent"]).unwrap_err().contains("absent"));
+}
+
+/// Of somebody else, or decrypted elsewhere.
+#[test]
+fn check_is_of_ones_own_piece() {
+    let folder = Folder::new(Scheme::EcdsaSecp256k1);
+    let refused = folder.run(&["check", "1.backup", "--holder", "bela", "--identity", "anna"]).unwrap_err();
+    assert!(refused.contains("the piece of bela is not encrypted to these identities"), "{refused}");
+    let plain = crate::combine::plain(&back_up_of(&folder, 1), 0, &folder.keepers[0]);
+    std::fs::write(folder.path("anna.piece"), plain).unwrap();
+    let check = ["check", "1.backup", "--piece", "anna.piece", "--holder"];
+    assert!(folder.run(&[&check[..], &["anna"]].concat()).unwrap().contains("piece of anna decrypts"));
+    let refused = folder.run(&[&check[..], &["bela"]].concat()).unwrap_err();
+    assert!(refused.contains("that is the piece of anna, not of bela"), "{refused}");
+    let neither = folder.run(&["check", "1.backup", "--holder", "anna"]).unwrap_err();
+    assert!(neither.contains("--identity"), "{neither}");
+}
+
+fn back_up_of(folder: &Folder, member: u8) -> limen_recover::Backup {
+    limen_recover::Backup::decode(&std::fs::read(folder.path(&format!("{member}.backup"))).unwrap()).unwrap()
 }
 
 #[test]
@@ -113,7 +134,11 @@ fn every_export_says_for_which_keys_it_is() {
         [("xprv", "xprv9s21ZrQH143K"), ("wif", ""), ("pkcs8", "-----BEGIN PRIVATE KEY-----"), ("keystore", "{")]
     {
         let words = ["--export", form, "--danger-show-secret", "--password-file", "password"];
-        let shown = secp.run(&combine(&words)).unwrap();
+        let has_password = form == "keystore";
+        let shown = secp.run(&combine(&words[..if has_password { 5 } else { 3 }])).unwrap();
+        if !has_password {
+            assert!(secp.run(&combine(&words)).unwrap_err().contains("no other form is encrypted"), "{form}");
+        }
         assert!(shown.starts_with(start), "{form}");
         assert!(form != "keystore" || !shown.contains(&hex::encode(secp.dealt.secret)));
     }
