@@ -107,7 +107,8 @@ pub(crate) async fn stands(cluster: &Cluster, version: CharterHash, wanted: pb::
         let deadline = tokio::time::Instant::now() + crate::cluster::PATIENCE;
         let mut ticks = tokio::time::interval(Duration::from_millis(20));
         // What is in force by the store is decided under a moment later.
-        let is_held = || wanted != pb::CharterState::InForce || cluster.node(index).shared().charter().hash() == version;
+        let is_held =
+            || wanted != pb::CharterState::InForce || cluster.node(index).shared().charter().hash() == version;
         while state(cluster, index, version).await != Some(wanted) || !is_held() {
             assert!(tokio::time::Instant::now() < deadline, "{version} never was {wanted:?} at signer {index}");
             ticks.tick().await;
