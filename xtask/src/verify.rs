@@ -3,7 +3,7 @@
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::setup::{self, Need, Network};
 use crate::workspace::Workspace;
@@ -131,7 +131,21 @@ fn summary(lines: &[Line]) -> String {
     text
 }
 
+/// What a run on a clean checkout leaves in its build folder, in GiB.
+const ROOM_GIB: u64 = 12;
+
+/// A full disk ends a compiler with words that speak of anything but the disk: say beforehand how it stands.
+fn tell_room(workspace: &Workspace) -> Result<()> {
+    let target = workspace.target();
+    std::fs::create_dir_all(&target).with_context(|| format!("could not make {}", target.display()))?;
+    let text = command::capture(Command::new("df").args(["--output=avail", "--block-size=1G"]).arg(&target))?;
+    let free = text.lines().last().and_then(|line| line.trim().parse::<u64>().ok()).context("df printed no number")?;
+    println!("setup: {free} GiB are free for the build folder; a clean checkout needs {ROOM_GIB}");
+    Ok(())
+}
+
 fn prepare(workspace: &Workspace, options: Options) -> Result<Outcome> {
+    tell_room(workspace)?;
     let missing = setup::prepare(workspace, Need::Everything, options.network)?;
     setup::report(&missing);
     if missing.is_empty() {

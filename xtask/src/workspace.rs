@@ -57,6 +57,8 @@ impl Workspace {
         }
         if ci() {
             command.env("CARGO_TERM_COLOR", "never");
+            // Nothing is built twice there, and what incremental builds keep is more than half of the build folder.
+            command.env("CARGO_INCREMENTAL", "0");
         }
         command
     }
