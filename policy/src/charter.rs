@@ -7,6 +7,7 @@
 pub mod assets;
 mod file;
 pub mod governance;
+pub mod committee;
 pub mod held;
 pub mod hours;
 mod ledger;
@@ -31,6 +32,7 @@ use sha2::{Digest as _, Sha256};
 use crate::ledger::Committee;
 use assets::{AssetGroup, Assets};
 use governance::Governance;
+use committee::KeyCommittees;
 use held::HeldKey;
 use people::Roster;
 use rule::Rule;
@@ -215,6 +217,8 @@ pub struct Charter {
     pub vaults: Vaults,
     /// Keys that live in one token, outside the cluster's promise.
     pub hsm_keys: BTreeMap<KeyId, HeldKey>,
+    /// To whom keys may be handed over, beside the committee that they have.
+    pub committees: KeyCommittees,
     /// Where it may go.
     pub book: Book,
     /// How fast, and how much a vault may come to hold.

@@ -15,6 +15,7 @@ use std::fmt::{Debug, Display};
 
 use crate::charter::Charter;
 use crate::charter::assets::{AssetGroup, Assets};
+use crate::charter::committee::KeyCommittee;
 use crate::charter::rule::{Destination, Destinations, Rule, Verb};
 use crate::charter::vault::{BookEntry, Limit};
 
@@ -180,6 +181,21 @@ fn held_keys(changes: &mut Changes, old: &Charter, new: &Charter) {
     });
 }
 
+/// A committee that a key may go to is more that can happen; that it may no longer go there is less.
+fn committees(changes: &mut Changes, old: &Charter, new: &Charter) {
+    use Direction::{Loosens, Tightens};
+    let words = |committee: &KeyCommittee| {
+        let nodes: Vec<&str> = committee.nodes.iter().map(limen_wire::ids::NodeId::as_str).collect();
+        format!("key {} may be handed over to {}, {}", committee.key, nodes.join(", "), committee.size)
+    };
+    for committee in new.committees.values().filter(|one| old.committees.get(&one.key) != Some(*one)) {
+        changes.add(Loosens, words(committee));
+    }
+    for committee in old.committees.values().filter(|one| !new.committees.contains_key(&one.key)) {
+        changes.add(Tightens, format!("no longer: {}", words(committee)));
+    }
+}
+
 fn places(changes: &mut Changes, old: &Charter, new: &Charter) {
     use Direction::{Loosens, Tightens};
     // Which token standard a contract follows decides how its calls are read.
@@ -197,6 +213,7 @@ fn places(changes: &mut Changes, old: &Charter, new: &Charter) {
         }
     });
     held_keys(changes, old, new);
+    committees(changes, old, new);
     let entries = |charter: &Charter| -> BTreeMap<String, BookEntry> {
         charter.book.entries().map(|entry| (entry.id.to_string(), entry.clone())).collect()
     };

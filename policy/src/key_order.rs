@@ -1,7 +1,9 @@
-//! Whether a key may be made as ordered.
+//! Whether a key may be made, or handed over, as ordered.
 
-use limen_wire::ids::NodeId;
+use limen_wire::handover::KeyHandover;
+use limen_wire::ids::{CommitteeSize, KeyId, NodeId, Protocol, Scheme};
 use limen_wire::intent::KeyGeneration;
+use limen_wire::statement::KeyStatement;
 
 use crate::charter::held::HeldKeyError;
 use crate::charter::{Charter, Duty};
@@ -26,6 +28,73 @@ pub enum KeyOrderError {
     /// The charter says something else of keys in tokens.
     #[error(transparent)]
     Held(#[from] HeldKeyError),
+    /// An order about another key than its present certificate.
+    #[error("the order is about key {found}, the certificate with it about {expected}")]
+    OtherKey {
+        /// The certificate's.
+        expected: KeyId,
+        /// The order's.
+        found: KeyId,
+    },
+    /// The present key has no shares, or the protocol does not sign for its scheme.
+    #[error("a {scheme} key of protocol {old} cannot be handed over to {new}")]
+    Protocol {
+        /// What the key signs.
+        scheme: Scheme,
+        /// How it signs now.
+        old: Protocol,
+        /// How it is to sign.
+        new: Protocol,
+    },
+    /// Neither the present committee nor one that the charter names.
+    #[error(
+        "key {key} may be handed over to its present committee, or to one that the charter names under [[committees]]; {size} of {} \
+         is neither", .nodes.join(", ")
+    )]
+    NotThisCommittee {
+        /// The key.
+        key: KeyId,
+        /// As ordered.
+        size: CommitteeSize,
+        /// As ordered.
+        nodes: Vec<String>,
+    },
+}
+
+/// Checks an order for new shares against the present certificate: everything but signatures, expiry and whether the certificate
+/// is the present one. Who may order keys may have shares refreshed; to whom else a key goes is the charter's word, which people
+/// have signed.
+pub fn check_handover(charter: &Charter, order: &KeyHandover, present: &KeyStatement) -> Result<(), KeyOrderError> {
+    for found in [&order.cluster, &present.cluster] {
+        if *found != charter.cluster {
+            let (expected, found) = (charter.cluster.to_string(), found.to_string());
+            return Err(KeyOrderError::WrongCluster { expected, found });
+        }
+    }
+    if charter.requester(&order.requester, Duty::Keys).is_none() {
+        return Err(KeyOrderError::NotPermitted(order.requester.to_string()));
+    }
+    if order.key_id != present.key_id {
+        return Err(KeyOrderError::OtherKey { expected: present.key_id.clone(), found: order.key_id.clone() });
+    }
+    if !present.protocol.is_threshold() || !order.protocol.is_threshold() || !order.protocol.supports(present.scheme) {
+        let (scheme, old, new) = (present.scheme, present.protocol, order.protocol);
+        return Err(KeyOrderError::Protocol { scheme, old, new });
+    }
+    if let Some(unknown) = order.nodes.iter().find(|node| charter.node(node).is_none()) {
+        return Err(KeyOrderError::UnknownNode(unknown.clone()));
+    }
+    charter.check_held(&order.key_id, order.protocol, present.scheme, &order.nodes)?;
+    let is_same = order.nodes == present.nodes && order.size == present.size;
+    let is_named = || {
+        let named = charter.committees.get(&order.key_id);
+        named.is_some_and(|named| named.nodes == order.nodes && named.size == order.size)
+    };
+    if is_same || is_named() {
+        return Ok(());
+    }
+    let nodes = order.nodes.iter().map(ToString::to_string).collect();
+    Err(KeyOrderError::NotThisCommittee { key: order.key_id.clone(), size: order.size, nodes })
 }
 
 /// Checks everything but the signature, the expiry and whether the name is free: those need state or time.

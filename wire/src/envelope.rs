@@ -17,6 +17,10 @@ pub enum PayloadType {
     Intent,
     /// [`pb::KeyGeneration`].
     KeyGeneration,
+    /// [`pb::KeyHandover`].
+    KeyHandover,
+    /// [`pb::EpochSwitched`].
+    EpochSwitched,
     /// [`pb::Cancellation`].
     Cancellation,
     /// [`pb::KeyStatement`].
@@ -51,6 +55,8 @@ impl PayloadType {
         match self {
             Self::Intent => "application/vnd.limen.intent.v1+protobuf",
             Self::KeyGeneration => "application/vnd.limen.key-generation.v1+protobuf",
+            Self::KeyHandover => "application/vnd.limen.key-handover.v1+protobuf",
+            Self::EpochSwitched => "application/vnd.limen.epoch-switched.v1+protobuf",
             Self::Cancellation => "application/vnd.limen.cancellation.v1+protobuf",
             Self::KeyStatement => "application/vnd.limen.key-statement.v1+protobuf",
             Self::NonceBatch => "application/vnd.limen.nonce-batch.v1+protobuf",

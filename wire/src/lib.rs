@@ -11,6 +11,7 @@ pub mod effects;
 pub mod envelope;
 pub mod error;
 pub mod freeze;
+pub mod handover;
 pub mod ids;
 pub mod intent;
 pub mod keys;

@@ -44,6 +44,12 @@ pub const LEDGER_HEADS: usize = 64;
 pub const STOPS_PAGE: usize = 256;
 /// Steps of a derivation path.
 pub const PATH_STEPS: usize = 10;
+/// Attempts of one order to hand a key over; each takes an epoch number.
+pub const HANDOVER_ATTEMPTS: u64 = 8;
+/// How far an attempt's epoch number may be ahead of what a signer has seen: nobody uses the numbers up at once.
+pub const EPOCHS_AHEAD: u64 = 1024;
+/// The last epoch number.
+pub const LAST_EPOCH: u64 = u32::MAX as u64;
 /// A protocol message in a session frame.
 pub const FRAME_BODY_BYTES: usize = 1024 * 1024;
 /// Commitments in one nonce batch.

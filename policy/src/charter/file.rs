@@ -14,6 +14,7 @@ use super::{Bounds, Charter, CharterError, Checker, Coordinator, Currency, Duty,
 
 mod assets;
 mod ceilings;
+mod committees;
 mod governance;
 mod held;
 mod hours;
@@ -55,6 +56,9 @@ struct File {
     /// Keys that live in one token.
     #[serde(default)]
     hsm_keys: Vec<held::FileHeldKey>,
+    /// To whom keys may be handed over.
+    #[serde(default)]
+    committees: Vec<committees::FileCommittee>,
     #[serde(default)]
     address_book: Vec<vaults::FileBookEntry>,
     #[serde(default)]
@@ -190,6 +194,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
     held::certified(Charter {
         hash: Charter::hash_of(text),
         hsm_keys: held::read(file.hsm_keys, &nodes, &vaults)?,
+        committees: committees::read(file.committees, &nodes)?,
         cluster,
         nodes,
         witnesses,

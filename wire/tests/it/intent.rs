@@ -1,5 +1,7 @@
 use bytes::Bytes;
 use limen_wire::envelope::{self, PayloadType};
+use limen_wire::handover::{EpochSwitched, KeyHandover};
+use limen_wire::ids::Epoch;
 use limen_wire::intent::{self, Cancellation, Intent, IntentError, KeyGeneration};
 use limen_wire::keys::SigningKey;
 use limen_wire::{limits, pb};
@@ -138,6 +140,87 @@ fn key_orders_are_checked() {
         let mut raw = order();
         change(&mut raw);
         let error = open(&raw).expect_err("must be refused").to_string();
+        assert!(error.contains(field), "{field}: {error}");
+    }
+}
+
+fn handover() -> pb::KeyHandover {
+    pb::KeyHandover {
+        version: 1,
+        cluster: "test".into(),
+        requester: "alice".into(),
+        key_id: "treasury".into(),
+        first_epoch: 2,
+        protocol: pb::Protocol::Dkls23 as i32,
+        signers_required: 2,
+        nodes: vec!["a".into(), "b".into(), "c".into()],
+        expires_at_secs: 1_800_000_000,
+    }
+}
+
+#[test]
+fn orders_of_new_shares_are_checked() {
+    let open = |raw: &pb::KeyHandover| {
+        let envelope = envelope::seal(PayloadType::KeyHandover, raw.encode_to_vec(), "alice", &key());
+        KeyHandover::open(&envelope).map(|(order, _)| order)
+    };
+    assert_eq!(open(&handover()).unwrap().to_wire(), handover());
+    let bad: [(&str, fn(&mut pb::KeyHandover)); 12] = [
+        ("version", |o| o.version = 2),
+        ("cluster", |o| o.cluster = String::new()),
+        ("requester", |o| o.requester = "A".into()),
+        ("key_id", |o| o.key_id = "a b".into()),
+        ("first_epoch", |o| o.first_epoch = 1),
+        ("first_epoch", |o| o.first_epoch = limits::LAST_EPOCH + 1),
+        ("protocol", |o| o.protocol = pb::Protocol::Hsm as i32),
+        ("protocol", |o| o.protocol = 0),
+        ("signers_required", |o| o.signers_required = 1),
+        ("signers_required", |o| o.signers_required = 4),
+        ("nodes", |o| o.nodes[1] = "a".into()),
+        ("expires_at_secs", |o| o.expires_at_secs = 0),
+    ];
+    for (field, change) in bad {
+        let mut raw = handover();
+        change(&mut raw);
+        let error = open(&raw).expect_err("must be refused").to_string();
+        assert!(error.contains(field), "{field}: {error}");
+    }
+}
+
+#[test]
+fn an_order_has_few_epochs() {
+    let envelope = envelope::seal(PayloadType::KeyHandover, handover().encode_to_vec(), "alice", &key());
+    let (order, _) = KeyHandover::open(&envelope).unwrap();
+    let allowed: Vec<u64> = (0..20).filter(|epoch| order.allows(Epoch(*epoch))).collect();
+    assert_eq!(allowed, (2..2 + limits::HANDOVER_ATTEMPTS).collect::<Vec<_>>());
+    assert!(!order.allows(Epoch(u64::MAX)));
+}
+
+#[test]
+fn words_of_switching_are_checked() {
+    let switched = EpochSwitched {
+        cluster: "test".parse().unwrap(),
+        node: "a".parse().unwrap(),
+        key_id: "treasury".parse().unwrap(),
+        epoch: Epoch(2),
+        statement_hash: [7; 32],
+    };
+    let open = |payload: Vec<u8>| {
+        let envelope = envelope::seal(PayloadType::EpochSwitched, payload, "a", &key());
+        EpochSwitched::open(&envelope).map(|(switched, _)| switched)
+    };
+    assert_eq!(open(switched.to_payload()).unwrap(), switched);
+    let bad: [(&str, fn(&mut pb::EpochSwitched)); 5] = [
+        ("version", |s| s.version = 0),
+        ("cluster", |s| s.cluster = "A".into()),
+        ("node", |s| s.node = String::new()),
+        ("key_id", |s| s.key_id = String::new()),
+        ("statement_hash", |s| s.statement_hash = Bytes::from_static(&[7; 31])),
+    ];
+    for (field, change) in bad {
+        let mut raw = pb::EpochSwitched::decode(switched.to_payload().as_slice()).unwrap();
+        change(&mut raw);
+        let error = open(raw.encode_to_vec()).expect_err("must be refused").to_string();
         assert!(error.contains(field), "{field}: {error}");
     }
 }
