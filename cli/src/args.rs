@@ -213,6 +213,30 @@ pub(crate) enum KeyCommand {
         #[arg(long)]
         required: Option<u16>,
     },
+    /// Have the shares of a key made anew for the signers that have them: older ones, and backups of them, are worth nothing then
+    /// once they are erased everywhere
+    Refresh {
+        /// Name of the key
+        key: KeyId,
+        /// dkls23, cggmp24 or frost; as now if not given
+        #[arg(long)]
+        protocol: Option<Protocol>,
+    },
+    /// Hand a key over to other signers, or have more or fewer of them needed. The charter must name that committee under
+    /// `committees`
+    Reshare {
+        /// Name of the key
+        key: KeyId,
+        /// A signer of the new committee; give all of them, in the charter's order
+        #[arg(long = "node", required = true)]
+        nodes: Vec<NodeId>,
+        /// How many of them must take part
+        #[arg(long)]
+        required: u16,
+        /// dkls23, cggmp24 or frost; as now if not given
+        #[arg(long)]
+        protocol: Option<Protocol>,
+    },
 }
 
 /// What is to be signed.

@@ -8,7 +8,8 @@ use limen_wire::approval::SignedApproval;
 use limen_wire::check::Check;
 use limen_wire::effects::{Address, ChainId};
 use limen_wire::envelope::{self, PayloadType};
-use limen_wire::ids::{ClusterId, CommitteeSize, IntentId, KeyId, NodeId, Protocol, RequesterId, Scheme};
+use limen_wire::handover::KeyHandover;
+use limen_wire::ids::{ClusterId, CommitteeSize, Epoch, IntentId, KeyId, NodeId, Protocol, RequesterId, Scheme};
 use limen_wire::intent::KeyGeneration;
 use limen_wire::keys::SigningKey;
 use limen_wire::limits::GRPC_MESSAGE_BYTES;
@@ -28,7 +29,7 @@ use crate::error::{ConfigError, Error, Untrue};
 use crate::intent::{NewIntent, SignedIntent};
 use crate::keys::{self, KeyDirectory};
 use crate::patience::Patience;
-use crate::request::{Filter, KeyInfo, Page, Request, Simulation, Submitted};
+use crate::request::{Filter, HandoverInfo, KeyInfo, Page, Request, Simulation, Submitted};
 use crate::retry::Retry;
 use crate::stream::Watch;
 use crate::verify::{self, Signed};
@@ -50,6 +51,23 @@ pub struct NewKey {
     /// The members in index order.
     pub nodes: Vec<NodeId>,
     /// How long from now signers may take part in making it.
+    pub expires_in: Duration,
+}
+
+/// New shares for a key, to be ordered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewShares {
+    /// The key.
+    pub key_id: KeyId,
+    /// The lowest epoch that an attempt takes; above the present one.
+    pub first_epoch: Epoch,
+    /// The protocol that signs with the new shares.
+    pub protocol: Protocol,
+    /// How many of the nodes must take part from then on.
+    pub size: CommitteeSize,
+    /// The new members in index order. The present ones, or those that the charter names for this key.
+    pub nodes: Vec<NodeId>,
+    /// How long from now signers may take part in it.
     pub expires_in: Duration,
 }
 
@@ -429,6 +447,74 @@ impl Client {
                 match (info.state, &info.error) {
                     (pb::KeyState::Active, _) => return self.admit(&info),
                     (pb::KeyState::Failed, Some(error)) => return Err(error.clone().into()),
+                    _ => {}
+                }
+            }
+            if started.elapsed() >= at_most {
+                let state = told.map_or("unknown", |info| info.state_word()).to_owned();
+                return Err(Error::NotEnded { state, waited: started.elapsed() });
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Orders new shares for a key. Answers at once; [`Client::wait_for_handover`] follows the order, which is named by its id.
+    pub async fn hand_over(&self, shares: &NewShares) -> Result<IntentId, Error> {
+        let order = KeyHandover {
+            // Not part of the bytes.
+            id: IntentId::new([0; 32]),
+            cluster: self.shared.cluster.clone(),
+            requester: self.shared.requester.clone(),
+            key_id: shares.key_id.clone(),
+            first_epoch: shares.first_epoch,
+            protocol: shares.protocol,
+            size: shares.size,
+            nodes: shares.nodes.clone(),
+            expires_at_secs: now_secs().saturating_add(shares.expires_in.as_secs()),
+        };
+        let envelope = self.seal(PayloadType::KeyHandover, order.to_wire().encode_to_vec());
+        let id = KeyHandover::open(&envelope)?.0.id;
+        let question = pb::HandOverRequest { envelope: Some(envelope) };
+        let answer = self
+            .retry
+            .run("HandOver", || {
+                let (mut admin, question) = (self.admin.clone(), question.clone());
+                async move { Ok(admin.hand_over(question).await?.into_inner()) }
+            })
+            .await?;
+        KeyInfo::from_wire(answer.key.ok_or_else(|| Untrue::missing("key"))?)?;
+        Ok(id)
+    }
+
+    /// Waits until an order of new shares has ended; tells of progress whenever its words change. What is given back is what the
+    /// signers attest of the key then.
+    pub async fn wait_for_handover(
+        &self,
+        (key, order): (&KeyId, &IntentId),
+        at_most: Duration,
+        mut progress: impl FnMut(&HandoverInfo),
+    ) -> Result<KeyStatement, Error> {
+        let started = Instant::now();
+        let mut told: Option<HandoverInfo> = None;
+        loop {
+            let info = self.list_keys(Some(key)).await?.into_iter().find(|info| info.key_id == *key);
+            let ours =
+                info.as_ref().and_then(|info| info.handover.as_ref()).filter(|handover| handover.order == *order);
+            if let (Some(info), Some(handover)) = (&info, ours) {
+                if told.as_ref() != Some(handover) {
+                    progress(handover);
+                    told = Some(handover.clone());
+                }
+                match (handover.state, &handover.error) {
+                    (pb::HandoverState::Done, _) => {
+                        let statement = self.admit(info)?;
+                        // What is attested counts, whatever was said: the order's id is in the statement.
+                        return match statement.generation_id == *order {
+                            true => Ok(statement),
+                            false => Err(Untrue::Superseded { key: key.clone(), epoch: statement.epoch }.into()),
+                        };
+                    }
+                    (pb::HandoverState::Failed, Some(error)) => return Err(error.clone().into()),
                     _ => {}
                 }
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use limen_chain::{AddressError, AttachError, DecodeError, DeriveError};
 use limen_wire::error::ApiError;
-use limen_wire::ids::{KeyId, NodeId};
+use limen_wire::ids::{Epoch, KeyId, NodeId};
 use limen_wire::intent::IntentError;
 use limen_wire::statement::StatementError;
 use limen_wire::tls::TlsError;
@@ -135,6 +135,14 @@ pub enum Untrue {
     KeyChanged {
         /// Which key.
         key: KeyId,
+    },
+    /// The signers attest shares of another order than the one that was waited for.
+    #[error("the signers attest epoch {epoch} of {key}, which another order has made")]
+    Superseded {
+        /// Which key.
+        key: KeyId,
+        /// What they attest.
+        epoch: Epoch,
     },
     /// A node is not pinned.
     #[error("node {0} is not pinned in the client configuration")]

@@ -21,7 +21,7 @@ pub mod signers;
 mod stream;
 mod verify;
 
-pub use client::{Client, ClusterView, NewKey, Receipt};
+pub use client::{Client, ClusterView, NewKey, NewShares, Receipt};
 pub use clock::now_secs;
 pub use config::ClientConfig;
 pub use error::{ConfigError, Error, Untrue};
@@ -29,7 +29,7 @@ pub use intent::{NewIntent, SignedIntent};
 pub use keys::{KeyDirectory, KeyTrust};
 pub use limen_wire::request::RequestState;
 pub use patience::Patience;
-pub use request::{Filter, KeyInfo, Page, Request, Simulation, Submitted};
+pub use request::{Filter, HandoverInfo, KeyInfo, Page, Request, Simulation, Submitted};
 pub use requirement::{Progress, Requirement};
 pub use retry::Retry;
 pub use signers::Signers;

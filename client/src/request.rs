@@ -2,7 +2,8 @@
 
 use limen_wire::approval::SignedApproval;
 use limen_wire::error::ApiError;
-use limen_wire::ids::{IntentId, KeyId};
+use limen_wire::handover::KeyHandover;
+use limen_wire::ids::{Epoch, IntentId, KeyId};
 use limen_wire::intent::Intent;
 use limen_wire::pb;
 use limen_wire::request::RequestState;
@@ -132,6 +133,47 @@ pub struct KeyInfo {
     pub error: Option<ApiError>,
     /// What key generation is doing.
     pub progress: String,
+    /// How far its newest handover is.
+    pub handover: Option<HandoverInfo>,
+}
+
+/// A handover of a key to new shares, as the coordinator tells of it: unverified. That it is done, the key's certificate shows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HandoverInfo {
+    /// Id of its order.
+    pub order: IntentId,
+    /// Where it stands.
+    pub state: pb::HandoverState,
+    /// What it is doing.
+    pub progress: String,
+    /// Why it failed, or what its last attempt ran into.
+    pub error: Option<ApiError>,
+    /// The lowest epoch that no attempt has taken, as far as the coordinator knows.
+    pub next_epoch: Epoch,
+}
+
+impl HandoverInfo {
+    fn from_wire(raw: pb::Handover) -> Result<Self, Error> {
+        let order = raw.order.unwrap_or_default();
+        let (order, _) = KeyHandover::open(&order).map_err(|error| Untrue::malformed("handover", error))?;
+        Ok(Self {
+            order: order.id,
+            state: pb::HandoverState::try_from(raw.state).unwrap_or(pb::HandoverState::Unspecified),
+            progress: raw.progress,
+            error: raw.error.as_ref().map(ApiError::from_wire),
+            next_epoch: Epoch(raw.next_epoch),
+        })
+    }
+    /// The state as a fixed word.
+    pub const fn state_word(&self) -> &'static str {
+        match self.state {
+            pb::HandoverState::Unspecified => "unknown",
+            pb::HandoverState::Ordered => "ordered",
+            pb::HandoverState::Certified => "certified",
+            pb::HandoverState::Done => "done",
+            pb::HandoverState::Failed => "failed",
+        }
+    }
 }
 
 impl KeyInfo {
@@ -143,6 +185,7 @@ impl KeyInfo {
             certificate: raw.certificate,
             error: raw.error.as_ref().map(ApiError::from_wire),
             progress: raw.progress,
+            handover: raw.handover.map(HandoverInfo::from_wire).transpose()?,
         })
     }
     /// The state as a fixed word.
@@ -152,6 +195,7 @@ impl KeyInfo {
             pb::KeyState::PreActive => "pre_active",
             pb::KeyState::Active => "active",
             pb::KeyState::Failed => "failed",
+            pb::KeyState::Elsewhere => "elsewhere",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! which proves itself; so a key whose making was cut short by any crash is finished from what the members still say.
 
 pub(crate) mod drive;
+pub(crate) mod handover;
 mod order;
 pub(crate) mod ring;
 #[cfg(test)]
@@ -16,8 +17,9 @@ use limen_wire::ids::{KeyId, NodeId};
 use limen_wire::pb;
 use limen_wire::statement::KeyStatement;
 
+pub use handover::{HandoverPhase, HandoverRecord};
 pub(crate) use order::checked as checked_order;
-pub use order::{create, list};
+pub use order::{create, hand_over, list};
 
 /// Attempts at generating one key before it counts as failed.
 pub(crate) const MAX_ATTEMPTS: u32 = 4;
@@ -79,6 +81,10 @@ pub struct KeyRecord {
     pub attempts: u32,
     /// Why it failed, or what the last attempt ran into.
     pub error: Option<ApiError>,
+    /// Certificates of earlier epochs, oldest first.
+    pub past: Vec<pb::Envelope>,
+    /// The newest order of new shares.
+    pub handover: Option<HandoverRecord>,
 }
 
 impl KeyRecord {
@@ -93,7 +99,14 @@ impl KeyRecord {
             activated: BTreeSet::new(),
             attempts: 0,
             error: None,
+            past: Vec::new(),
+            handover: None,
         }
+    }
+
+    /// What all members state in the newest certificate.
+    pub fn statement(&self) -> Option<KeyStatement> {
+        KeyStatement::decode(self.certificate.as_ref()?).ok()
     }
 
     /// As clients see it. `members` is how many nodes hold shares.
@@ -118,6 +131,7 @@ impl KeyRecord {
             statement,
             error: self.error.as_ref().map(ApiError::to_wire),
             progress,
+            handover: self.handover.as_ref().map(HandoverRecord::to_wire),
         }
     }
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use limen_wire::ids::Epoch;
 use limen_wire::intent::KeyGeneration;
 
 use crate::context::Core;
 use crate::keys::ring::ActiveKey;
-use crate::keys::{KeyPhase, KeyRecord, drive};
+use crate::keys::{KeyPhase, KeyRecord, drive, handover};
 use crate::ledger::Ledgers;
 use crate::store::StoreError;
 use crate::{charters, log, rebuild, signing};
@@ -58,14 +59,18 @@ pub async fn start(core: &Arc<Core>) -> Result<(), StoreError> {
 }
 
 fn take_into_use(core: &Core, record: &KeyRecord) {
-    let Some(certificate) = &record.certificate else { return };
-    match ActiveKey::from_certificate(certificate, &core.charter()) {
-        Ok(key) => core.keys.insert(key),
-        Err(error) => tracing::error!(key = %record.key_id, %error, "a stored certificate does not verify"),
+    for certificate in record.past.iter().chain(&record.certificate) {
+        match ActiveKey::from_certificate(certificate, &core.charter()) {
+            Ok(key) => core.keys.insert(key),
+            Err(error) => tracing::error!(key = %record.key_id, %error, "a stored certificate does not verify"),
+        }
     }
 }
 
 fn resume_key(core: &Arc<Core>, record: KeyRecord) {
+    if record.statement().is_some_and(|statement| statement.epoch > Epoch::FIRST) || record.handover.is_some() {
+        return handover::spawn(core, record);
+    }
     let Ok((order, _)) = KeyGeneration::open(&record.order) else {
         return tracing::error!(key = %record.key_id, "a stored order cannot be read");
     };

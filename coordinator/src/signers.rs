@@ -44,6 +44,8 @@ pub trait SignerPort: Send + Sync + 'static {
     async fn sign(&self, request: pb::SignRequest) -> Result<pb::SignResponse, CallError>;
     /// Starts or joins key generation.
     async fn generate_key(&self, request: pb::GenerateKeyRequest) -> Result<pb::GenerateKeyResponse, CallError>;
+    /// Starts or joins an attempt to hand a key over.
+    async fn hand_over_key(&self, request: pb::HandOverKeyRequest) -> Result<pb::HandOverKeyResponse, CallError>;
     /// Hands over a certificate.
     async fn activate_key(&self, request: pb::ActivateKeyRequest) -> Result<pb::ActivateKeyResponse, CallError>;
     /// Starts or joins presigning.

@@ -219,6 +219,7 @@ impl Driver {
 
     /// Looks again if somebody who has not been asked can be, if a set can be had, or if time is up.
     async fn look_again(&mut self) -> Result<(), StoreError> {
+        self.take_up_epoch();
         let members = &self.key.committee.members;
         let unasked = self
             .core

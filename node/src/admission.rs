@@ -4,7 +4,7 @@ use limen_policy::charter::Charter;
 use limen_policy::decide::Charge;
 use limen_policy::freeze::Freezes;
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{IntentId, KeyId, LimitId, NodeId, RequesterId, SessionId};
+use limen_wire::ids::{Epoch, IntentId, KeyId, LimitId, NodeId, RequesterId, SessionId};
 use limen_wire::intent::Cancellation;
 use limen_wire::pb;
 use prost::Message as _;
@@ -14,13 +14,13 @@ use crate::approvals::{self, Shown};
 use crate::clock::{Millis, Now};
 use crate::freezes::automatic;
 use crate::guard::{
-    self, Examined, ExaminedOrder, FirstSight, InForce, JournalView, KeygenVerdict, KnownIntent, Meter, PresignCall,
-    PresignToken, SignCall, SignToken, Verdict,
+    self, Examined, ExaminedHandover, ExaminedOrder, FirstSight, HandoverVerdict, InForce, JournalView, KeyEpochs,
+    KeygenVerdict, KnownIntent, Meter, PresignCall, PresignToken, SignCall, SignToken, Verdict,
 };
 use crate::store::journal::Event;
 use crate::store::log::{MissingLeaves, PendingLeaf};
 use crate::store::rows::{
-    ClaimKey, Delays, IntentRow, KeyPhase, KeyRow, LiveIntent, RequesterTag, StoredSignature, Tally,
+    ClaimKey, Delays, EpochsRow, IntentRow, KeyPhase, KeyRow, LiveIntent, RequesterTag, StoredSignature, Tally,
 };
 use crate::store::{StoreError, Txn};
 
@@ -90,6 +90,19 @@ impl JournalView for Txn<'_> {
 
     fn key_names(&self) -> Result<usize, StoreError> {
         Txn::key_names(self)
+    }
+
+    fn key_epochs(&self, key: &KeyId) -> Result<Option<KeyEpochs>, StoreError> {
+        let Some(row) = self.key(key)? else { return Ok(None) };
+        let certified = pb::Envelope::decode(row.certificate.as_slice()).ok().map(|envelope| envelope.payload.to_vec());
+        let pending = row.epochs.pending.get(&row.epochs.burnt);
+        Ok(Some(KeyEpochs {
+            in_force: row.in_force().zip(certified),
+            signs: row.phase == KeyPhase::Active,
+            is_making: matches!(row.phase, KeyPhase::Generating | KeyPhase::Pending | KeyPhase::Failed),
+            burnt: Epoch(row.epochs.burnt),
+            pending: pending.map(|share| (IntentId::new(share.order_id), Epoch(share.epoch))),
+        }))
     }
 
     fn key_order(&self, key: &KeyId) -> Result<Option<(IntentId, bool)>, StoreError> {
@@ -314,15 +327,45 @@ pub fn keygen(
             phase: KeyPhase::Generating,
             order: envelope.encode_to_vec(),
             order_id: *token.order().id.as_bytes(),
-            index: token.me().as_u8(),
             attempts: attempts.saturating_add(1),
             share: None,
             certificate: Vec::new(),
+            epochs: EpochsRow::default(),
         };
         txn.put_key(key, &row)?;
         txn.put_session(&session, 0)?;
         let (key, session) = (key.to_string(), *session.as_bytes());
         txn.append(now, Event::Session { key, session, purpose: "keygen".to_owned() })?;
+    }
+    Ok(verdict)
+}
+
+/// Decides on an attempt to hand a key over and, if it is allowed, takes its epoch and records the session.
+pub fn handover(
+    txn: &mut Txn<'_>,
+    charter: &Charter,
+    examined: ExaminedHandover,
+    (session, no_standing): (SessionId, Option<ApiError>),
+    now: Millis,
+) -> Result<HandoverVerdict, StoreError> {
+    let verdict = guard::admit_handover(txn, charter, examined, (session, no_standing), now)?;
+    if let HandoverVerdict::Allowed(token) = &verdict {
+        let (key, order) = (token.key(), *token.order().id.as_bytes());
+        let away = || KeyRow {
+            phase: KeyPhase::Away,
+            order: Vec::new(),
+            order_id: order,
+            attempts: 0,
+            share: None,
+            certificate: Vec::new(),
+            epochs: EpochsRow::default(),
+        };
+        let mut row = txn.key(key)?.unwrap_or_else(away);
+        row.epochs.burnt = token.epoch().0;
+        txn.put_key(key, &row)?;
+        txn.put_session(&session, 0)?;
+        let (key, epoch, session) = (key.to_string(), token.epoch().0, *session.as_bytes());
+        txn.append(now, Event::EpochTaken { key, epoch, session, order })?;
     }
     Ok(verdict)
 }

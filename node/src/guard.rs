@@ -8,6 +8,7 @@
 mod admit;
 mod examine;
 mod freeze;
+mod handover;
 mod keygen;
 mod leaf;
 mod meter;
@@ -32,6 +33,10 @@ use crate::store::rows::{ClaimKey, RequesterTag, StoredSignature, Tally};
 pub use admit::{FirstSight, admit_claim, admit_sign, first_sight};
 pub use examine::{Examined, SignCall, examine, sign_call};
 pub use freeze::frozen;
+pub use handover::{
+    ExaminedHandover, HandoverToken, HandoverVerdict, KeyEpochs, admit_handover, check_epoch_named,
+    check_handover_order, examine_handover, order_refused,
+};
 pub use keygen::{ExaminedOrder, KeygenVerdict, admit_keygen, examine_order};
 pub use leaf::{LEAF_PATIENCE_MS, PENDING_LEAVES};
 pub use meter::Meter;
@@ -151,6 +156,8 @@ pub trait JournalView {
     fn key_names(&self) -> Result<usize, Self::Error>;
     /// Id of the order under which a key's name is taken, and whether this node has stated a share of it.
     fn key_order(&self, key: &KeyId) -> Result<Option<(IntentId, bool)>, Self::Error>;
+    /// What is known of a key's epochs; `None` of a name that nobody has taken here.
+    fn key_epochs(&self, key: &KeyId) -> Result<Option<KeyEpochs>, Self::Error>;
 }
 
 #[cfg(test)]

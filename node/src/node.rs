@@ -19,7 +19,6 @@ use limen_wire::pb::peer_server::PeerServer;
 use limen_wire::pb::signer_server::SignerServer;
 use limen_wire::pb::stops_server::StopsServer;
 use limen_wire::tls::{self, Pins, TlsError, TlsIdentity};
-use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_stream::wrappers::ReceiverStream;
@@ -50,7 +49,7 @@ use crate::store::{Options, Store, StoreError};
 use crate::token::TokenWatch;
 use crate::trace::PartialTrace;
 use crate::vault::{Rotated, Vault, VaultError};
-use crate::{charters, entropy, exporter, keygen, log, token, upkeep, witnesses};
+use crate::{charters, entropy, epochs, exporter, log, shares, token, upkeep, witnesses};
 
 /// Calls that one connection may have open: a coordinator's sign calls, each as long as its session.
 const STREAMS: u32 = 1024;
@@ -276,7 +275,7 @@ impl Node {
         let key = shared.identity.public_key();
         log::give_up(&shared.store, key, &shared.charter(), config.give_up_log.as_deref(), shared.time()).await?;
         upkeep::begin(&shared, config.store.retention()).await?;
-        keygen::load(&shared).await?;
+        shares::load(&shared).await?;
         witnesses::tell_all(&shared, &credentials.dials)?;
         if config.limits.frost_nonces > 0 {
             upkeep::keep_pools_full(&shared);
@@ -404,6 +403,7 @@ fn assemble(
         vault: Arc::new(vault),
         token: TokenWatch::default(),
         openings: Arc::new(Semaphore::new(OPENINGS)),
+        wrapping: tokio::sync::RwLock::new(()),
         anchor_every: config.provider.as_ref().and_then(Provider::anchor_every),
         keys: RwLock::new(HashMap::new()),
         recent: Recent::default(),
@@ -450,9 +450,8 @@ fn greeting(me: &NodeId, store: &Store, nonces: &Arc<Nonces>, identity: &Arc<Ide
 
 fn certificates(store: &Store) -> Vec<pb::peer_message::Kind> {
     let keys = store.view().and_then(|view| view.keys()).unwrap_or_default();
-    let certificates = keys.into_iter().filter(|(_, row)| !row.certificate.is_empty());
-    let read = certificates.filter_map(|(_, row)| pb::Envelope::decode(row.certificate.as_slice()).ok());
-    read.map(pb::peer_message::Kind::KeyCertificate).collect()
+    let news = keys.iter().filter_map(|(_, row)| epochs::news(row));
+    news.map(pb::peer_message::Kind::KeyEpoch).collect()
 }
 
 /// Keeps clients out of what is for machines of the charter.

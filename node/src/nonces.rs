@@ -176,7 +176,7 @@ impl Nonces {
             target,
             passed_over: 0,
         });
-        if own.end != fresh.first {
+        if own.end != fresh.first || own.epoch != facts.public.epoch {
             return false;
         }
         for pair in fresh.pairs {
@@ -185,6 +185,25 @@ impl Nonces {
         }
         self.metrics.nonces.set(count(&pools));
         true
+    }
+
+    /// Begins anew for another epoch: no pair of an earlier one is left, and no number is given twice.
+    pub fn renew(&self, facts: &KeyFacts) {
+        let mut pools = self.lock();
+        if let Some(own) = pools.own.get_mut(&facts.public.key) {
+            own.pairs.clear();
+            (own.epoch, own.members, own.passed_over) = (facts.public.epoch, facts.nodes.clone(), 0);
+        }
+        pools.theirs.retain(|(key, _), _| *key != facts.public.key);
+        self.metrics.nonces.set(count(&pools));
+    }
+
+    /// Drops all pairs of a key that is others' now.
+    pub fn forget(&self, key: &KeyId) {
+        let mut pools = self.lock();
+        pools.own.remove(key);
+        pools.theirs.retain(|(of, _), _| of != key);
+        self.metrics.nonces.set(count(&pools));
     }
 
     fn batch(&self, key: &KeyId, epoch: Epoch, first_index: u64, commitments: Vec<Bytes>) -> Unsigned {
@@ -203,9 +222,18 @@ impl Nonces {
 
     /// Every unused commitment for a peer whose link is new, to be signed.
     pub fn greeting(&self, peer: &NodeId) -> Vec<Unsigned> {
+        self.unused(peer, |_| true)
+    }
+
+    /// The same of one key.
+    pub fn greeting_of(&self, peer: &NodeId, key: &KeyId) -> Vec<Unsigned> {
+        self.unused(peer, |of| of == key)
+    }
+
+    fn unused(&self, peer: &NodeId, wanted: impl Fn(&KeyId) -> bool) -> Vec<Unsigned> {
         let pools = self.lock();
         let mut batches = Vec::new();
-        for (key, own) in pools.own.iter().filter(|(_, own)| own.members.contains(peer)) {
+        for (key, own) in pools.own.iter().filter(|(key, own)| wanted(key) && own.members.contains(peer)) {
             let mut run: Option<(u64, Vec<Bytes>)> = None;
             for (index, pair) in &own.pairs {
                 let bytes = Bytes::from(pair.commitment().to_bytes());

@@ -52,7 +52,7 @@ impl Talk {
             Kind::Standing(said) => Some(Self::Standing(said)),
             Kind::ChartersWanted(question) => Some(Self::ChartersWanted(question)),
             Kind::CharterTexts(told) => Some(Self::CharterTexts(told)),
-            Kind::Frame(_) | Kind::Ping(_) | Kind::Pong(_) | Kind::NonceBatch(_) | Kind::KeyCertificate(_) => None,
+            Kind::Frame(_) | Kind::Ping(_) | Kind::Pong(_) | Kind::NonceBatch(_) | Kind::KeyEpoch(_) => None,
         }
     }
 

@@ -56,6 +56,12 @@ impl Presignatures {
         Some(taken)
     }
 
+    /// Drops all of a key whose shares are others now.
+    pub fn forget(&self, key: &KeyId) {
+        let dropped = self.lock().remove(key).map_or(0, |pool| pool.len());
+        self.metrics.presignatures.dec_by(i64::try_from(dropped).unwrap_or(i64::MAX));
+    }
+
     fn holds(&self, key: &KeyId, session: &SessionId) -> bool {
         self.lock().get(key).is_some_and(|pool| pool.contains_key(session))
     }
@@ -143,6 +149,7 @@ pub async fn presign(shared: Arc<Shared>, request: pb::PresignRequest) -> Result
     let key = KeyId::new(request.key_id).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
     let facts = shared.key(&key);
     let facts = facts.ok_or_else(|| ApiError::new(Code::UnknownKey, format!("no share of key {key} is held here")))?;
+    guard::check_epoch_named(&facts, request.epoch)?;
     let call = guard::presign_call(Arc::clone(&facts), &request.path, &request.session_id, &request.signers)?;
     if !shared.presignatures.has_room(&key) {
         let message = format!("key {key} has as many presignatures as may be kept");
@@ -151,7 +158,7 @@ pub async fn presign(shared: Arc<Shared>, request: pb::PresignRequest) -> Result
     let shape = guard::sign_call(&request.session_id, &request.signers)?;
     let boots = boots(&shared, &facts, &shape.signers)?;
     let inbox = open(&shared, &shape, &members(&facts, &shape))?;
-    let share = shared.open_share(&key).await.map_err(|error| unusable(&error))?;
+    let share = shared.open_share(&key, facts.public.epoch).await.map_err(|error| unusable(&error))?;
     let now = shared.now();
     let verdict = shared.store.write(move |txn| admission::presign(txn, call, now));
     let token = match verdict.await.map_err(|error| Shared::store_error(&error))? {
@@ -194,6 +201,10 @@ async fn run(
         return Err(session_error(shared, &token.key().nodes, token.session().as_bytes(), ended).await);
     };
     shared.metrics.sessions.get_or_create(&labels("done")).inc();
+    let is_of_this_epoch = |known: Arc<KeyFacts>| known.public.epoch == token.key().public.epoch;
+    if !shared.key(&token.key().public.key).is_some_and(is_of_this_epoch) {
+        return Err(ApiError::new(Code::EpochChanged, "the key's shares were made anew meanwhile").into());
+    }
     let size = shared.presignatures.put(&token.key().public.key, *token.session(), presignature);
     Ok(u32::try_from(size).unwrap_or(u32::MAX))
 }

@@ -20,7 +20,7 @@ use crate::approvals::Papers;
 use crate::decisions::Announced;
 use crate::guard::Examined;
 use crate::shared::{CallerKind, Shared, parse_caller};
-use crate::{charters, keygen, presigning, signing, stops as records};
+use crate::{charters, epochs, handover, keygen, presigning, signing, stops as records};
 
 pub use evidence::{EvidenceService, FollowsLog};
 pub use ledger::{Keeps, LedgerService};
@@ -139,9 +139,25 @@ impl Signer for SignerService {
         request: Request<pb::ActivateKeyRequest>,
     ) -> Result<Response<pb::ActivateKeyResponse>, Status> {
         self.coordinator(&request)?;
-        let certificate = request.into_inner().certificate.unwrap_or_default();
-        keygen::activate(&self.shared, certificate).await.map_err(|error| self.status(error))?;
+        let pb::ActivateKeyRequest { certificate, order } = request.into_inner();
+        let news = pb::KeyEpoch { certificate, order, switched: Vec::new() };
+        epochs::take(&self.shared, news).await.map_err(|error| self.status(error))?;
         Ok(Response::new(pb::ActivateKeyResponse { state: pb::KeyState::Active as i32 }))
+    }
+
+    async fn hand_over_key(
+        &self,
+        request: Request<pb::HandOverKeyRequest>,
+    ) -> Result<Response<pb::HandOverKeyResponse>, Status> {
+        self.coordinator(&request)?;
+        let answer = match handover::hand_over(Arc::clone(&self.shared), request.into_inner()).await {
+            Ok(statement) => pb::HandOverKeyResponse { statement, refusal: None },
+            Err(refusal) => {
+                let refusal = Some(self.shared.refuse(refusal.error).to_wire());
+                pb::HandOverKeyResponse { statement: None, refusal }
+            }
+        };
+        Ok(Response::new(answer))
     }
 
     async fn presign(&self, request: Request<pb::PresignRequest>) -> Result<Response<pb::PresignResponse>, Status> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use limen_policy::charter::Charter;
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{KeyId, NodeId};
+use limen_wire::ids::{Epoch, KeyId, NodeId};
 use limen_wire::tls::Pins;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -62,6 +62,8 @@ pub struct Shared {
     pub token: TokenWatch,
     /// Shares that are opened at the same time.
     pub openings: Arc<Semaphore>,
+    /// Held while a share is sealed and not stored yet, so that no wrapping key is destroyed meanwhile.
+    pub wrapping: tokio::sync::RwLock<()>,
     /// How often the token is told of the journal; `None` where it keeps no anchor.
     pub anchor_every: Option<Duration>,
     /// Public facts of every key with a share here.
@@ -165,11 +167,11 @@ impl Shared {
         self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::new(facts));
     }
 
-    /// The share of a key, opened: at once if it is in memory, else by the device, on a thread that may wait.
-    pub async fn open_share(self: &Arc<Self>, key: &KeyId) -> Result<Opened, VaultError> {
+    /// The share of a key's epoch, opened: at once if it is in memory, else by the device, on a thread that may wait.
+    pub async fn open_share(self: &Arc<Self>, key: &KeyId, epoch: Epoch) -> Result<Opened, VaultError> {
         token::compare(self).await?;
         let now = self.time().uptime;
-        if let Some(opened) = self.vault.held(key, now) {
+        if let Some(opened) = self.vault.held(key, epoch, now) {
             return Ok(opened);
         }
         let stopped = |_| VaultError::Store(StoreError::Stopped);
@@ -179,9 +181,14 @@ impl Shared {
         let (vault, name) = (Arc::clone(&self.vault), key.clone());
         let opening = tokio::task::spawn_blocking(move || {
             let _place = place;
-            leaving_no_trace(|| vault.open(&name, now))
+            leaving_no_trace(|| vault.open(&name, epoch, now))
         });
         opening.await.map_err(stopped)?
+    }
+
+    /// Forgets the facts of a key of which this signer has no share any more.
+    pub fn drop_key(&self, key: &KeyId) {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
     /// An error that names this signer, counted.

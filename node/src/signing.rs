@@ -65,6 +65,7 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     if let Some(result) = repeat(&shared, &examined)? {
         return Ok(result);
     }
+    guard::check_epoch_named(examined.key(), request.epoch)?;
     if !call.signers.contains(examined.key().me) {
         return Err(ApiError::new(Code::BadSignerSet, "this signer is none of the set").into());
     }
@@ -86,7 +87,8 @@ pub async fn sign(shared: Arc<Shared>, request: pb::SignRequest) -> Result<pb::S
     // The inbox opens first: frames of members that are quicker than our disk go straight to it.
     let inbox = open(&shared, &call, &members)?;
     // Before the decision, so that a token that is away costs the intent none of its sessions.
-    let share = shared.open_share(&examined.key().public.key).await.map_err(|error| unusable(&error))?;
+    let public = &examined.key().public;
+    let share = shared.open_share(&public.key, public.epoch).await.map_err(|error| unusable(&error))?;
     share.check_input(examined.input()).map_err(|error| error.to_api())?;
     if share.is_in_token() && !(nonces.is_empty() && presignature.is_none()) {
         return Err(ApiError::new(Code::NonceUnavailable, "a key in the token uses nothing shared ahead").into());

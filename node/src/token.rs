@@ -7,13 +7,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use limen_hsm::{Anchor, HsmError, Kind, Provider};
-use limen_wire::ids::KeyId;
+use limen_wire::ids::{Epoch, KeyId};
 
 use crate::clock::Uptime;
 use crate::identity::IdentityError;
-use crate::keygen;
 use crate::ratelimit::WARNINGS;
 use crate::shared::Shared;
+use crate::shares;
 use crate::store::{JournalAt, Store, StoreError};
 use crate::vault::VaultError;
 
@@ -162,16 +162,16 @@ async fn anchor(shared: &Arc<Shared>) -> Result<(), VaultError> {
 /// Opens every share once, so that damage is known at the start and not when a signature is wanted. `false` if the token went away
 /// meanwhile: the rest is looked at with the next look.
 async fn open_all(shared: &Arc<Shared>) -> bool {
-    let keys: Vec<KeyId> = match shared.store.view().and_then(|view| view.keys()) {
-        Ok(keys) => keys.into_iter().filter(|(_, row)| row.share.is_some()).map(|(key, _)| key).collect(),
+    let keys: Vec<(KeyId, Epoch)> = match shared.store.view().and_then(|view| view.keys()) {
+        Ok(keys) => keys.into_iter().filter_map(|(key, row)| Some((key, Epoch(row.share?.epoch)))).collect(),
         Err(error) => {
             tracing::warn!(%error, "the shares are not looked at now");
             return false;
         }
     };
     let mut damaged = 0i64;
-    for key in keys {
-        match shared.open_share(&key).await {
+    for (key, epoch) in keys {
+        match shared.open_share(&key, epoch).await {
             Ok(_) => {}
             Err(VaultError::Store(StoreError::Stopped)) => return false,
             Err(VaultError::Provider(error)) if error.kind().may_pass() => return false,
@@ -190,11 +190,12 @@ async fn open_all(shared: &Arc<Shared>) -> bool {
 async fn confirm_left(shared: &Arc<Shared>) -> Result<(), StoreError> {
     let keys = shared.store.view()?.keys()?;
     for (key, row) in keys {
-        if row.share.is_some_and(|share| share.statement.is_empty())
-            && let Err(error) = keygen::confirm(shared, &key).await
-            && let Some(count) = WARNINGS.pass("share_unconfirmed")
-        {
-            tracing::warn!(%key, %error, count, "a share could not be read back: it is tried again");
+        for epoch in shares::unconfirmed(&row) {
+            if let Err(error) = shares::confirm(shared, &key, epoch).await
+                && let Some(count) = WARNINGS.pass("share_unconfirmed")
+            {
+                tracing::warn!(%key, %error, count, "a share could not be read back: it is tried again");
+            }
         }
     }
     Ok(())

@@ -16,7 +16,7 @@ use crate::stops::{self, exchange};
 use crate::store::compaction::{self, Compacted};
 use crate::store::journal::Event;
 use crate::store::{StoreError, Txn};
-use crate::{charters, nonces, signing, token};
+use crate::{charters, epochs, nonces, signing, token};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// What a crash takes of the running time at most: delays only get longer by it.
@@ -41,6 +41,7 @@ pub async fn begin(shared: &Arc<Shared>, retention: Duration) -> Result<(), Stor
         shared.vault.sweep(shared.time().uptime);
     });
     every(shared, TOKEN_EVERY, |shared| async move { token::look(&shared).await });
+    every(shared, TOKEN_EVERY, |shared| async move { epochs::erase_left(&shared).await });
     every(shared, SWEEP_EVERY, |shared| async move {
         if let Err(error) = stops::lift_due(shared.as_ref()).await {
             tracing::debug!(%error, "freezes are lifted later");
@@ -130,7 +131,7 @@ async fn fill(shared: &Arc<Shared>, key: &Arc<KeyFacts>) {
     if wanted == 0 {
         return;
     }
-    let share = match shared.open_share(&key.public.key).await {
+    let share = match shared.open_share(&key.public.key, key.public.epoch).await {
         Ok(share) => share,
         Err(error) => {
             signing::unusable(&error);

@@ -4,6 +4,7 @@
 //! authenticate names node, key, epoch, record and purpose, and a generation number that must be the one the journal noted: a
 //! record moved to another place, node or time does not open. Core share and protocol set-up are separate records.
 
+mod erase;
 mod held;
 mod sealed;
 mod token_key;
@@ -15,13 +16,13 @@ use std::time::Duration;
 use limen_hsm::{HsmError, Kind, Provider};
 use limen_mpc::{ImportError, KeyPublic, KeyShare, NonceError, NoncePair, Seed, nonce_batch};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{ClusterId, KeyId, NodeId};
+use limen_wire::ids::{ClusterId, Epoch, KeyId, NodeId};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::clock::Uptime;
 use crate::entropy;
-use crate::guard::{PresignToken, SignToken};
+use crate::guard::{HandoverToken, PresignToken, SignToken};
 use crate::store::rows::ShareRow;
 use crate::store::{Store, StoreError, View};
 
@@ -174,12 +175,7 @@ impl SealedShare {
         self.records.iter().fold(Sha256::new(), |hash, (_, record)| hash.chain_update(record)).finalize().into()
     }
     /// Puts the records into a transaction.
-    pub fn put(
-        &self,
-        txn: &mut crate::store::Txn<'_>,
-        key: &KeyId,
-        epoch: limen_wire::ids::Epoch,
-    ) -> Result<(), StoreError> {
+    pub fn put(&self, txn: &mut crate::store::Txn<'_>, key: &KeyId, epoch: Epoch) -> Result<(), StoreError> {
         self.records.iter().try_for_each(|(purpose, record)| txn.put_share(key, epoch, purpose, record))
     }
 }
@@ -307,14 +303,15 @@ impl Vault {
         KeyShare::import(public, &core, &setup).map_err(|source| VaultError::Import { key: key.clone(), source })
     }
 
-    /// The share of a key: the one in memory, or opened now. Blocks.
-    pub fn open(&self, key: &KeyId, now: Uptime) -> Result<Opened, VaultError> {
-        if let Some(opened) = self.held(key, now) {
+    /// The share of a key's epoch: the one in memory, or opened now. Blocks.
+    pub fn open(&self, key: &KeyId, epoch: Epoch, now: Uptime) -> Result<Opened, VaultError> {
+        if let Some(opened) = self.held(key, epoch, now) {
             return Ok(opened);
         }
         let view = self.store.view()?;
         let row = view.key(key)?.ok_or_else(|| VaultError::NoShare(key.clone()))?;
-        let share = row.share.as_ref().ok_or_else(|| VaultError::NoShare(key.clone()))?;
+        let share = row.share.as_ref().filter(|share| share.epoch == epoch.0);
+        let share = share.ok_or_else(|| VaultError::NoShare(key.clone()))?;
         let what = match decode_public(key, &share.public)?.protocol.is_threshold() {
             true => What::Share(Arc::new(self.read(&view, key, share)?)),
             false => What::InToken(Box::new(self.find_in_token(key, &row)?)),
@@ -322,9 +319,9 @@ impl Vault {
         Ok(Opened { what, at: now })
     }
 
-    /// The share of a key, if it is in memory.
-    pub fn held(&self, key: &KeyId, now: Uptime) -> Option<Opened> {
-        self.held.get(key, now).map(|(share, at)| Opened { what: What::Share(share), at })
+    /// The share of a key's epoch, if it is in memory.
+    pub fn held(&self, key: &KeyId, epoch: Epoch, now: Uptime) -> Option<Opened> {
+        self.held.get(key, epoch, now).map(|(share, at)| Opened { what: What::Share(share), at })
     }
 
     /// For the session that the guard has allowed. Kept in memory from now on for what is left of the configured time.
@@ -339,6 +336,16 @@ impl Vault {
         let share = opened.of(&token.key().public)?;
         self.held.put(&share, opened.at);
         Ok(share)
+    }
+
+    /// For the handover that the guard has allowed: not kept in memory for it.
+    pub fn to_hand_over(&self, opened: &Opened, token: &HandoverToken) -> Result<Arc<KeyShare>, VaultError> {
+        opened.of(token.present())
+    }
+
+    /// Drops shares of epochs before this one from memory.
+    pub fn forget_before(&self, key: &KeyId, epoch: Epoch) {
+        self.held.forget_before(key, epoch);
     }
 
     /// Drops from memory what has been there for long enough.

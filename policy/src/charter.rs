@@ -5,9 +5,9 @@
 //! that line is refused, so that nobody can mistake this for more than it is.
 
 pub mod assets;
+pub mod committee;
 mod file;
 pub mod governance;
-pub mod committee;
 pub mod held;
 pub mod hours;
 mod ledger;
@@ -31,8 +31,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ledger::Committee;
 use assets::{AssetGroup, Assets};
-use governance::Governance;
 use committee::KeyCommittees;
+use governance::Governance;
 use held::HeldKey;
 use people::Roster;
 use rule::Rule;

@@ -92,6 +92,10 @@ table! {
     ReservationMissing, "reservation_missing", FailedPrecondition, true, "It is reserved by itself while enough members of the ledger's committee can be reached; their logs say why not.";
     /// The charter changed meanwhile.
     CharterChanged, "charter_changed", Aborted, true, "It is judged anew under the charter that is in force now, by itself.";
+    /// The key's shares were made anew meanwhile.
+    EpochChanged, "epoch_changed", Aborted, true, "It is signed with the shares that are in force now, by itself.";
+    /// An epoch number is taken.
+    EpochTaken, "epoch_taken", Aborted, true, "The next attempt takes a later number, by itself; an order whose numbers are used up is ordered anew.";
     /// Two versions follow the same charter.
     CharterFork, "charter_fork", FailedPrecondition, true, "Have a version signed that names both as parents; `limen charter status` shows them.";
     /// The expiry has passed.

@@ -78,6 +78,8 @@ pub const PAGE: usize = 200;
 pub const INTENT_PAGE: usize = 500;
 /// Key shares in one signer's list.
 pub const KEY_SHARES: usize = 1024;
+/// Signers of a key.
+pub const KEY_MEMBERS: usize = 32;
 /// One gRPC message, in either direction.
 pub const GRPC_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 /// The furthest expiry that an intent may ask for, in seconds: an intent is a wish of now, not a bearer cheque.

@@ -15,6 +15,8 @@ use super::{Session, parse};
 use crate::args::KeyCommand;
 use crate::output::table;
 
+mod handover;
+
 const MADE_WITHIN: Duration = Duration::from_secs(1800);
 
 pub(crate) async fn run(session: &Session, command: &KeyCommand) -> Result<()> {
@@ -25,6 +27,10 @@ pub(crate) async fn run(session: &Session, command: &KeyCommand) -> Result<()> {
         KeyCommand::Create { key, scheme, protocol, node, required } => {
             let order = order(session, key, *scheme, *protocol, (node.as_ref(), *required))?;
             create(session, &order).await
+        }
+        KeyCommand::Refresh { key, protocol } => handover::run(session, key, *protocol, None).await,
+        KeyCommand::Reshare { key, nodes, required, protocol } => {
+            handover::run(session, key, *protocol, Some((nodes.as_slice(), *required))).await
         }
     }
 }
@@ -88,6 +94,9 @@ fn key_json(info: &KeyInfo, verified: Result<&KeyStatement, &limen_client::Error
         "chain_code": key.map(|key| hex::encode(key.chain_code)),
         "verifying_shares_hash": key.map(|key| hex::encode(key.verifying_shares_hash)),
         "progress": info.progress,
+        "handover": info.handover.as_ref().map(|handover| json!({
+            "order": handover.order.to_string(), "state": handover.state_word(), "progress": handover.progress,
+        })),
         "error": info.error.as_ref().map(|error| json!({ "code": error.code.as_str(), "message": error.message })),
     })
 }

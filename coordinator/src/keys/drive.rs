@@ -243,7 +243,7 @@ impl Driver {
             }
             let (bound, certificate) = (self.core.timing.call_timeout, Some(certificate.clone()));
             calls.spawn(async move {
-                let call = signer.port().activate_key(pb::ActivateKeyRequest { certificate });
+                let call = signer.port().activate_key(pb::ActivateKeyRequest { certificate, order: None });
                 let answer = signer.within(bound, call).await;
                 (signer.node.clone(), answer)
             });

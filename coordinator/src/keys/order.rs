@@ -5,27 +5,37 @@ use std::sync::Arc;
 use limen_policy::charter::Duty;
 use limen_policy::key_order::{self, KeyOrderError};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::KeyId;
+use limen_wire::handover::KeyHandover;
+use limen_wire::ids::{KeyId, NodeId};
 use limen_wire::intent::KeyGeneration;
 use limen_wire::pb;
 
-use super::{KeyRecord, drive};
+use super::{HandoverRecord, KeyPhase, KeyRecord, drive, handover};
 use crate::context::{Core, store_failed};
 use crate::intake::check_origin;
+
+fn refused(error: &KeyOrderError) -> ApiError {
+    let code = match error {
+        KeyOrderError::WrongCluster { .. } => Code::WrongCluster,
+        KeyOrderError::NotPermitted(_) | KeyOrderError::NotThisCommittee { .. } => Code::NotPermitted,
+        KeyOrderError::UnknownNode(_) | KeyOrderError::OtherKey { .. } => Code::Malformed,
+        KeyOrderError::Held(_) => Code::HsmKeyRefused,
+        KeyOrderError::Protocol { .. } => Code::WrongScheme,
+    };
+    ApiError::new(code, error.to_string())
+}
+
+/// How many nodes hold shares.
+fn members(record: &KeyRecord) -> usize {
+    let generated = || KeyGeneration::open(&record.order).map_or(0, |(order, _)| order.nodes.len());
+    record.statement().map_or_else(generated, |statement| statement.nodes.len())
+}
 
 /// Checks everything about an order but its time.
 pub(crate) fn checked(core: &Core, envelope: &pb::Envelope) -> Result<KeyGeneration, ApiError> {
     let malformed = |error: limen_wire::intent::IntentError| ApiError::new(Code::Malformed, error.to_string());
     let (order, opened) = KeyGeneration::open(envelope).map_err(malformed)?;
-    key_order::check(&core.charter(), &order).map_err(|error| {
-        let code = match error {
-            KeyOrderError::WrongCluster { .. } => Code::WrongCluster,
-            KeyOrderError::NotPermitted(_) => Code::NotPermitted,
-            KeyOrderError::UnknownNode(_) => Code::Malformed,
-            KeyOrderError::Held(_) => Code::HsmKeyRefused,
-        };
-        ApiError::new(code, error.to_string())
-    })?;
+    key_order::check(&core.charter(), &order).map_err(|error| refused(&error))?;
     check_origin(core, &order.cluster, &order.requester, Duty::Keys, &opened)?;
     Ok(order)
 }
@@ -37,7 +47,7 @@ pub async fn create(core: &Arc<Core>, envelope: pb::Envelope) -> Result<pb::Key,
     if let Some(known) = core.store.key(&order.key_id).map_err(store_failed)? {
         return repeated(&order, &known);
     }
-    check_new(core, &order)?;
+    check_times(core, order.expires_at_secs, &order.nodes)?;
     let record = KeyRecord::ordered(order.key_id.clone(), envelope);
     match core.store.insert_key(record.clone()).await.map_err(store_failed)? {
         Ok(()) => {
@@ -51,23 +61,60 @@ pub async fn create(core: &Arc<Core>, envelope: pb::Envelope) -> Result<pb::Key,
     }
 }
 
-/// What would make the signers refuse: better now than after the name is used.
-fn check_new(core: &Core, order: &KeyGeneration) -> Result<(), ApiError> {
+/// What would make the signers refuse: better now than after a name or number is used.
+fn check_times(core: &Core, expires_at_secs: u64, nodes: &[NodeId]) -> Result<(), ApiError> {
     let now = core.clock.now_secs();
-    if order.expires_at_secs <= now {
+    if expires_at_secs <= now {
         return Err(ApiError::new(Code::Expired, "the order has expired"));
     }
     let latest = now.saturating_add(core.charter().bounds.max_expiry_secs);
-    if order.expires_at_secs > latest {
-        let message = format!("the order expires at {} s, the charter allows {latest} s", order.expires_at_secs);
+    if expires_at_secs > latest {
+        let message = format!("the order expires at {expires_at_secs} s, the charter allows {latest} s");
         return Err(ApiError::new(Code::ExpiryTooFar, message));
     }
     let charter = core.charter();
     let mut places = charter.nodes.iter();
-    if order.nodes.iter().all(|node| places.any(|known| known.id == *node)) {
+    if nodes.iter().all(|node| places.any(|known| known.id == *node)) {
         return Ok(());
     }
     Err(ApiError::new(Code::BadSignerSet, "the members are not in the charter's order"))
+}
+
+/// Orders new shares for a key. The same order again gives how far it is.
+pub async fn hand_over(core: &Arc<Core>, envelope: pb::Envelope) -> Result<pb::Key, ApiError> {
+    core.check_serving()?;
+    let malformed = |error: limen_wire::intent::IntentError| ApiError::new(Code::Malformed, error.to_string());
+    let (order, opened) = KeyHandover::open(&envelope).map_err(malformed)?;
+    let unknown = || ApiError::new(Code::UnknownKey, format!("there is no key {}", order.key_id));
+    let mut record = core.store.key(&order.key_id).map_err(store_failed)?.ok_or_else(unknown)?;
+    let known = record.handover.as_ref().and_then(|known| Some((KeyHandover::open(&known.order).ok()?.0, known.phase)));
+    if known.as_ref().is_some_and(|(known, _)| known.id == order.id) {
+        return Ok(record.to_wire(members(&record)));
+    }
+    let present = record.statement().filter(|_| record.phase == KeyPhase::Active);
+    let inactive = || ApiError::new(Code::KeyNotActive, format!("key {} does not sign yet", order.key_id));
+    let present = present.ok_or_else(inactive)?;
+    key_order::check_handover(&core.charter(), &order, &present).map_err(|error| refused(&error))?;
+    check_origin(core, &order.cluster, &order.requester, Duty::Keys, &opened)?;
+    check_times(core, order.expires_at_secs, &order.nodes)?;
+    if let Some((other, _)) = known.filter(|(_, phase)| !phase.is_end()) {
+        let message = format!("order {} hands key {} over already: wait for its end", other.id, order.key_id);
+        return Err(ApiError::new(Code::WrongState, message));
+    }
+    if record.activated.len() < present.nodes.len() {
+        let message = format!("some members of key {} lack its certificate still", order.key_id);
+        return Err(ApiError::new(Code::KeyNotActive, message));
+    }
+    if order.first_epoch <= present.epoch {
+        let message = format!("epoch {} of key {} is in force: order a later one", present.epoch, order.key_id);
+        return Err(ApiError::new(Code::EpochTaken, message));
+    }
+    record.handover = Some(HandoverRecord::ordered(envelope));
+    core.store.update_key(record.clone()).await.map_err(store_failed)?;
+    tracing::info!(key = %order.key_id, size = %order.size, protocol = %order.protocol, "new shares ordered");
+    let key = record.to_wire(members(&record));
+    handover::spawn(core, record);
+    Ok(key)
 }
 
 fn repeated(order: &KeyGeneration, known: &KeyRecord) -> Result<pb::Key, ApiError> {
@@ -87,6 +134,5 @@ pub fn list(core: &Core, request: &pb::ListKeysRequest) -> Result<pb::ListKeysRe
             core.store.key(&key).map_err(store_failed)?.into_iter().collect()
         }
     };
-    let members = |record: &KeyRecord| KeyGeneration::open(&record.order).map_or(0, |(order, _)| order.nodes.len());
     Ok(pb::ListKeysResponse { keys: records.iter().map(|record| record.to_wire(members(record))).collect() })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use limen_policy::charter::Charter;
-use limen_wire::ids::{KeyId, NodeId};
+use limen_wire::ids::{Epoch, KeyId, NodeId};
 use limen_wire::pb;
 use limen_wire::statement::{KeyStatement, StatementError};
 
@@ -34,18 +34,23 @@ impl ActiveKey {
     }
 }
 
-/// All keys that sign.
+/// All keys that sign, and the earlier epochs of each: what was signed with them is proved by them.
 #[derive(Debug, Default)]
-pub struct KeyRing(RwLock<BTreeMap<KeyId, Arc<ActiveKey>>>);
+pub struct KeyRing(RwLock<BTreeMap<KeyId, BTreeMap<Epoch, Arc<ActiveKey>>>>);
 
 impl KeyRing {
-    /// Takes a key in.
+    /// Takes a key's epoch in.
     pub fn insert(&self, key: ActiveKey) {
         let mut keys = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        keys.insert(key.statement.key_id.clone(), Arc::new(key));
+        keys.entry(key.statement.key_id.clone()).or_default().insert(key.statement.epoch, Arc::new(key));
     }
-    /// The key of this name.
+    /// The key of this name, as it signs now.
     pub fn find(&self, id: &KeyId) -> Option<Arc<ActiveKey>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        keys.get(id)?.last_key_value().map(|(_, key)| Arc::clone(key))
+    }
+    /// The key of this name as it signed in an epoch.
+    pub fn find_at(&self, id: &KeyId, epoch: Epoch) -> Option<Arc<ActiveKey>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id)?.get(&epoch).cloned()
     }
 }

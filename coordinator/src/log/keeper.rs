@@ -200,7 +200,7 @@ impl Keeper {
 
     /// The key of a signature's leaf, if it is in use here.
     fn key_of(&self, leaf: &Signature) -> Option<Arc<ActiveKey>> {
-        self.core.keys.find(&leaf.key).filter(|key| key.statement.epoch == leaf.epoch)
+        self.core.keys.find_at(&leaf.key, leaf.epoch)
     }
 
     /// Whether a node took part in the session of a signature's leaf, or may have, where the key is not known here (yet).

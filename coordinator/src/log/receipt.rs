@@ -103,7 +103,9 @@ fn gather(
     leaves: &[(u64, Leaf)],
     signed: (u64, &Signature),
 ) -> Result<Receipt, ApiError> {
-    let key = core.keys.find(&record.key_id).ok_or_else(|| internal(format!("no certified key {}", record.key_id)))?;
+    let (id, epoch) = (&record.key_id, signed.1.epoch);
+    let key =
+        core.keys.find_at(id, epoch).ok_or_else(|| internal(format!("no certificate of key {id}, epoch {epoch}")))?;
     let mut intent = record.envelope.clone();
     intent.signatures.retain(|signature| signature.signer == record.requester.as_str());
     let mut parts = allowed(trust, &key.statement, &intent, leaves, signed)?;

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use limen_policy::charter::Duty;
 use limen_wire::error::ApiError;
+use limen_wire::handover::KeyHandover;
+use limen_wire::ids::Epoch;
 use limen_wire::intent::KeyGeneration;
 use limen_wire::pb;
 
@@ -18,6 +21,9 @@ pub(super) async fn take_over(
     signer: &Signer,
     share: &pb::KeyShareRecord,
 ) -> Result<Result<(), ApiError>, StoreError> {
+    if let Some(key) = handed_over(core, share) {
+        return take_over_epoch(core, share, key).await.map(Ok);
+    }
     let Some(envelope) = &share.order else { return Ok(Ok(())) };
     // A certificate of all members speaks for itself, whoever may order keys today.
     let certified = KeyGeneration::open(envelope).ok().and_then(|(order, _)| {
@@ -59,4 +65,43 @@ pub(super) async fn take_over(
         drive::spawn(core, record, order);
     }
     Ok(Ok(()))
+}
+
+/// A key whose certificate is of a later epoch. All new members state it, under an order of somebody who may order keys.
+fn handed_over(core: &Core, share: &pb::KeyShareRecord) -> Option<ActiveKey> {
+    let key = ActiveKey::from_certificate(share.certificate.as_ref()?, &core.charter()).ok()?;
+    let (order, opened) = KeyHandover::open(share.handover.as_ref()?).ok()?;
+    let charter = core.charter();
+    let requester = charter.requester(&order.requester, Duty::Keys)?;
+    opened.verify(order.requester.as_str(), &requester.public_key).ok()?;
+    let fits = key.statement.generation_id == order.id && key.statement.key_id == order.key_id;
+    (fits && key.statement.epoch > Epoch::FIRST).then_some(key)
+}
+
+/// Takes a later epoch over, unless a still later one is known.
+async fn take_over_epoch(core: &Arc<Core>, share: &pb::KeyShareRecord, key: ActiveKey) -> Result<(), StoreError> {
+    let known = core.store.key(&key.statement.key_id)?;
+    let known_epoch = known.as_ref().and_then(KeyRecord::statement).map(|statement| statement.epoch);
+    if known_epoch.is_some_and(|epoch| epoch >= key.statement.epoch) {
+        return Ok(());
+    }
+    let (id, order) = (key.statement.key_id.clone(), share.order.clone().unwrap_or_default());
+    let mut record = known.unwrap_or_else(|| KeyRecord::ordered(id, order));
+    let past = share
+        .past_certificates
+        .iter()
+        .filter_map(|certificate| Some((certificate, ActiveKey::from_certificate(certificate, &core.charter()).ok()?)));
+    record.past.clear();
+    for (certificate, before) in past.filter(|(_, before)| before.statement.public_key == key.statement.public_key) {
+        record.past.push(certificate.clone());
+        core.keys.insert(before);
+    }
+    (record.phase, record.error, record.handover) = (KeyPhase::Active, None, None);
+    record.activated = key.statement.nodes.iter().cloned().collect();
+    record.certificate = Some(key.certificate.clone());
+    core.keys.insert(key);
+    if core.store.insert_key(record.clone()).await?.is_err() {
+        core.store.update_key(record).await?;
+    }
+    Ok(())
 }

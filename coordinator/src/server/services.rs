@@ -108,6 +108,12 @@ impl Admin for AdminService {
         Ok(Response::new(pb::CreateKeyResponse { key: Some(key) }))
     }
 
+    async fn hand_over(&self, request: Request<pb::HandOverRequest>) -> Result<Response<pb::HandOverResponse>, Status> {
+        let envelope = envelope(request.into_inner().envelope)?;
+        let key = keys::hand_over(&self.0, envelope).await?;
+        Ok(Response::new(pb::HandOverResponse { key: Some(key) }))
+    }
+
     async fn cluster_status(
         &self,
         _request: Request<pb::ClusterStatusRequest>,

@@ -61,6 +61,9 @@ impl SignerPort for GrpcPort {
     async fn generate_key(&self, request: pb::GenerateKeyRequest) -> Result<pb::GenerateKeyResponse, CallError> {
         call!(self.generate_key(request))
     }
+    async fn hand_over_key(&self, request: pb::HandOverKeyRequest) -> Result<pb::HandOverKeyResponse, CallError> {
+        call!(self.hand_over_key(request))
+    }
     async fn activate_key(&self, request: pb::ActivateKeyRequest) -> Result<pb::ActivateKeyResponse, CallError> {
         call!(self.activate_key(request))
     }

@@ -63,6 +63,7 @@ impl Driver {
         if self.ended || self.record.session.is_some() || self.record.stop.is_some() {
             return Ok(());
         }
+        self.take_up_epoch();
         let now_ms = self.core.clock.now_ms();
         if !salvage && self.record.is_expired(now_ms) {
             return self.feed(Event::Look).await;
@@ -85,6 +86,17 @@ impl Driver {
                 let message = self.what_is_missing();
                 self.feed(Event::TooFewSigners { message }).await
             }
+        }
+    }
+
+    /// The key's shares may have been made anew since this request came: its signers, and their numbers, are others then.
+    pub(super) fn take_up_epoch(&mut self) {
+        let Some(key) = self.core.keys.find(&self.record.key_id) else { return };
+        if key.statement.epoch > self.key.statement.epoch {
+            self.key = key;
+            self.tried.clear();
+            self.strikes.clear();
+            (self.two_rounds, self.failures) = (false, 0);
         }
     }
 
@@ -147,6 +159,7 @@ impl Driver {
             nonces,
             presignature_id: presignature.map_or_else(Default::default, |id| id.as_bytes().to_vec().into()),
             timeout_ms: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
+            epoch: self.key.statement.epoch.0,
         };
         let members = members.into_iter().map(|member| (member.index, member.signer)).collect();
         let session = Session { id, members, request, judged, timeout };

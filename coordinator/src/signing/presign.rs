@@ -125,6 +125,7 @@ async fn refill_one(core: &Arc<Core>, key: &Arc<ActiveKey>, wish: &Presign, enou
         path: wish.path.clone(),
         session_id: id.as_bytes().to_vec().into(),
         signers: indices.clone(),
+        epoch: key.statement.epoch.0,
     };
     let mut calls = JoinSet::new();
     for member in set {

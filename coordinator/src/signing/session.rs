@@ -183,7 +183,12 @@ impl Session {
             }
             // Waiting for somebody else in vain is no fault of this member.
             // Nor is that a reservation has ended meanwhile.
-            Code::SessionTimeout | Code::SessionAborted | Code::TooFewSigners | Code::ReservationMissing => {}
+            // Nor that its shares were made anew: the next session is about those.
+            Code::SessionTimeout
+            | Code::SessionAborted
+            | Code::TooFewSigners
+            | Code::ReservationMissing
+            | Code::EpochChanged => {}
             code if speaks_for_itself(code) => progress.refusals.push((node.clone(), error.clone())),
             _ => progress.suspects.push(index),
         }
@@ -231,6 +236,7 @@ const fn was_refused_before_allowing(code: Code) -> bool {
                 | Code::TimeLocked
                 | Code::Frozen
                 | Code::CharterChanged
+                | Code::EpochChanged
                 | Code::CharterFork
                 | Code::NoStanding
                 | Code::LeafMissing

@@ -12,7 +12,7 @@ use limen_wire::pb;
 use sha2::{Digest, Sha256};
 
 use super::StoreError;
-use crate::keys::{KeyPhase, KeyRecord};
+use crate::keys::{HandoverPhase, HandoverRecord, KeyPhase, KeyRecord};
 use crate::lifecycle::{HeldApproval, HeldCheck, OpenSession, Opinion, Record, State};
 
 /// Version of everything in this file. Raise it with every change that an older binary would misread; see the README.
@@ -117,6 +117,29 @@ struct StoredKey {
     attempts: u32,
     #[prost(message, optional, tag = "8")]
     error: Option<pb::Error>,
+    /// This and the following are absent in older records of version 2.
+    #[prost(message, repeated, tag = "9")]
+    past: Vec<pb::Envelope>,
+    #[prost(message, optional, tag = "10")]
+    handover: Option<StoredHandover>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredHandover {
+    #[prost(message, optional, tag = "1")]
+    order: Option<pb::Envelope>,
+    #[prost(uint32, tag = "2")]
+    phase: u32,
+    #[prost(uint32, tag = "3")]
+    attempts: u32,
+    #[prost(message, optional, tag = "4")]
+    certificate: Option<pb::Envelope>,
+    #[prost(string, repeated, tag = "5")]
+    switched: Vec<String>,
+    #[prost(message, optional, tag = "6")]
+    error: Option<pb::Error>,
+    #[prost(uint64, tag = "7")]
+    next_epoch: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -266,6 +289,34 @@ pub(super) fn encode_key(key: &KeyRecord) -> Vec<u8> {
         activated: key.activated.iter().map(ToString::to_string).collect(),
         attempts: key.attempts,
         error: key.error.as_ref().map(ApiError::to_wire),
+        past: key.past.clone(),
+        handover: key.handover.as_ref().map(encode_handover),
+    })
+}
+
+fn encode_handover(handover: &HandoverRecord) -> StoredHandover {
+    StoredHandover {
+        order: Some(handover.order.clone()),
+        phase: handover.phase.number(),
+        attempts: handover.attempts,
+        certificate: handover.certificate.clone(),
+        switched: handover.switched.iter().map(ToString::to_string).collect(),
+        error: handover.error.as_ref().map(ApiError::to_wire),
+        next_epoch: handover.next_epoch,
+    }
+}
+
+fn decode_handover(stored: StoredHandover) -> Result<HandoverRecord, StoreError> {
+    let damaged = |field: &str| StoreError::Damaged { what: format!("field {field} of a handover") };
+    let switched = stored.switched.into_iter().map(NodeId::new).collect::<Result<_, _>>();
+    Ok(HandoverRecord {
+        order: stored.order.ok_or_else(|| damaged("order"))?,
+        phase: HandoverPhase::from_number(stored.phase).ok_or_else(|| damaged("phase"))?,
+        attempts: stored.attempts,
+        certificate: stored.certificate,
+        switched: switched.map_err(|_| damaged("switched"))?,
+        next_epoch: stored.next_epoch,
+        error: stored.error.as_ref().map(ApiError::from_wire),
     })
 }
 
@@ -287,5 +338,7 @@ pub(super) fn decode_key(bytes: &[u8]) -> Result<KeyRecord, StoreError> {
         activated: activated.map_err(|_| damaged("activated"))?,
         attempts: stored.attempts,
         error: stored.error.as_ref().map(ApiError::from_wire),
+        past: stored.past,
+        handover: stored.handover.map(decode_handover).transpose()?,
     })
 }

@@ -16,6 +16,7 @@ use limen_policy::ledger::{Certificate, Demand, Price, Wanted};
 use limen_wire::approval::{SignedApproval, Verdict};
 use limen_wire::envelope;
 use limen_wire::error::{ApiError, Code};
+use limen_wire::handover::KeyHandover;
 use limen_wire::ids::{Epoch, IntentId, KeyId, NodeId, PersonId, Protocol, Scheme};
 use limen_wire::intent::{Cancellation, Intent, KeyGeneration};
 use limen_wire::keys::SigningKey;
@@ -94,6 +95,8 @@ pub(crate) type SpoilVoid = Box<dyn Fn(Option<pb::Envelope>) -> Option<pb::Envel
 pub(crate) struct Memory {
     pub(crate) intents: Vec<pb::IntentRecord>,
     pub(crate) keys: BTreeMap<String, pb::KeyShareRecord>,
+    /// Attempts to hand a key over that it was called for.
+    pub(crate) handed: Vec<pb::HandOverKeyRequest>,
     pub(crate) announced: u64,
     /// Findings that it was shown last.
     pub(crate) checks: Vec<pb::Envelope>,
@@ -540,11 +543,45 @@ impl SignerPort for FakeSigner {
         let share = pb::KeyShareRecord {
             statement: Some(statement.clone()),
             state: pb::KeyState::PreActive.into(),
-            certificate: None,
             order: Some(envelope),
+            key_id: order.key_id.to_string(),
+            ..pb::KeyShareRecord::default()
         };
         self.memory.lock().unwrap().keys.entry(order.key_id.to_string()).or_insert(share);
         Ok(pb::GenerateKeyResponse { statement: Some(statement), refusal: None })
+    }
+
+    async fn hand_over_key(&self, request: pb::HandOverKeyRequest) -> Result<pb::HandOverKeyResponse, CallError> {
+        if let Mode::Refuses(code) = self.enter(false).await? {
+            let refusal = Some(ApiError::new(code, "the test says so").to_wire());
+            return Ok(pb::HandOverKeyResponse { statement: None, refusal });
+        }
+        let (order, _) = KeyHandover::open(&request.order.clone().unwrap()).unwrap();
+        let present = KeyStatement::decode(&request.certificate.clone().unwrap()).unwrap();
+        let mut memory = self.memory.lock().unwrap();
+        memory.handed.push(request.clone());
+        let share = memory.keys.entry(order.key_id.to_string()).or_default();
+        share.key_id = order.key_id.to_string();
+        if request.epoch <= share.burnt_epoch.max(present.epoch.0) {
+            let refusal = Some(ApiError::new(Code::EpochTaken, "it is taken").to_wire());
+            return Ok(pb::HandOverKeyResponse { statement: None, refusal });
+        }
+        share.burnt_epoch = request.epoch;
+        if !order.nodes.contains(&self.id) {
+            return Ok(pb::HandOverKeyResponse::default());
+        }
+        let next = KeyStatement {
+            epoch: Epoch(request.epoch),
+            protocol: order.protocol,
+            size: order.size,
+            nodes: order.nodes.clone(),
+            verifying_shares_hash: [9; 32],
+            generation_id: order.id,
+            ..present
+        };
+        let statement = next.sign(&self.id, &self.key);
+        share.pending = Some(statement.clone());
+        Ok(pb::HandOverKeyResponse { statement: Some(statement), refusal: None })
     }
 
     async fn activate_key(&self, request: pb::ActivateKeyRequest) -> Result<pb::ActivateKeyResponse, CallError> {
@@ -554,6 +591,10 @@ impl SignerPort for FakeSigner {
         let statement = KeyStatement::from_certificate(&certificate, &|node| charter.node_key(node)).unwrap();
         let mut memory = self.memory.lock().unwrap();
         let share = memory.keys.get_mut(statement.key_id.as_str()).unwrap();
+        share.past_certificates.extend(share.certificate.take().filter(|_| statement.epoch > Epoch::FIRST));
+        if request.order.is_some() {
+            (share.handover, share.statement) = (request.order, share.pending.take());
+        }
         share.certificate = Some(certificate);
         share.state = pb::KeyState::Active.into();
         Ok(pb::ActivateKeyResponse { state: share.state })
@@ -663,6 +704,9 @@ impl SignerPort for Wire {
     }
     async fn generate_key(&self, request: pb::GenerateKeyRequest) -> Result<pb::GenerateKeyResponse, CallError> {
         through!(self, self.signer.generate_key(request))
+    }
+    async fn hand_over_key(&self, request: pb::HandOverKeyRequest) -> Result<pb::HandOverKeyResponse, CallError> {
+        through!(self, self.signer.hand_over_key(request))
     }
     async fn activate_key(&self, request: pb::ActivateKeyRequest) -> Result<pb::ActivateKeyResponse, CallError> {
         through!(self, self.signer.activate_key(request))

@@ -148,6 +148,8 @@ pub(crate) const fn of_cluster(code: Code) -> CK_RV {
         | C::LimitReached
         | C::ReservationMissing
         | C::CharterChanged
+        | C::EpochChanged
+        | C::EpochTaken
         | C::Expired => CKR_FUNCTION_CANCELED,
         C::Malformed | C::Undecodable | C::ExpiryTooFar | C::NoChildKeys => CKR_DATA_INVALID,
         C::UnknownKey | C::KeyNotActive => CKR_KEY_HANDLE_INVALID,

@@ -117,6 +117,9 @@ pub fn admit_sign<V: JournalView>(
         let message = format!("session {} was used before; a session is never computed twice", call.session);
         return Ok(Verdict::Refused(ApiError::new(Code::SessionDead, message)));
     }
+    if let Some(error) = check_epoch(view, &examined)? {
+        return Ok(Verdict::Refused(error));
+    }
     if let Some(error) = check_standing(view, charter, &examined, &known, progress)? {
         return Ok(Verdict::Refused(error));
     }
@@ -204,6 +207,15 @@ fn check_facts(charter: &Charter, examined: &Examined, now: Millis) -> Result<()
         return Err(ApiError::new(Code::PolicyDenied, examined.decision.reasons.join("; ")));
     }
     Ok(())
+}
+
+/// The key's shares were made anew after the intent was examined: those that it was examined for sign no more.
+fn check_epoch<V: JournalView>(view: &V, examined: &Examined) -> Result<Option<ApiError>, V::Error> {
+    let (key, found) = (&examined.intent.key_id, examined.key.public.epoch);
+    let known = view.key_epochs(key)?.and_then(|known| known.in_force);
+    Ok(known.filter(|(epoch, _)| *epoch != found).map(|(epoch, _)| {
+        ApiError::new(Code::EpochChanged, format!("epoch {epoch} of key {key} came into force, this was for {found}"))
+    }))
 }
 
 /// Approvals and delays.

@@ -1,14 +1,14 @@
 //! Orders for new keys.
 
 use limen_policy::charter::{Charter, index_in};
-use limen_policy::key_order::{self, KeyOrderError};
+use limen_policy::key_order;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CharterHash, NodeId, PartyIndex, SessionId};
 use limen_wire::intent::KeyGeneration;
 use limen_wire::{limits, pb};
 
 use super::admit::check_expiry;
-use super::{JournalView, KeygenToken, check_charter};
+use super::{JournalView, KeygenToken, check_charter, order_refused};
 use crate::clock::Millis;
 
 /// An order whose signature and content this signer has checked.
@@ -40,15 +40,7 @@ pub fn examine_order(charter: &Charter, me: &NodeId, envelope: &pb::Envelope) ->
     opened
         .verify(order.requester.as_str(), &requester.public_key)
         .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
-    key_order::check(charter, &order).map_err(|error| {
-        let code = match &error {
-            KeyOrderError::WrongCluster { .. } => Code::WrongCluster,
-            KeyOrderError::NotPermitted(_) => Code::NotPermitted,
-            KeyOrderError::UnknownNode(_) => Code::BadSignerSet,
-            KeyOrderError::Held(_) => Code::HsmKeyRefused,
-        };
-        ApiError::new(code, error.to_string())
-    })?;
+    key_order::check(charter, &order).map_err(|error| order_refused(&error))?;
     // Indices are places in the charter: a committee in another order would give a node another's place.
     let mut places = charter.nodes.iter();
     if !order.nodes.iter().all(|node| places.any(|known| known.id == *node)) {

@@ -33,6 +33,7 @@ struct FakeView {
     banned: BTreeSet<NodeId>,
     key_names: usize,
     key_order: Option<(IntentId, bool)>,
+    key_epochs: Option<KeyEpochs>,
 }
 
 impl Default for FakeView {
@@ -49,6 +50,7 @@ impl Default for FakeView {
             banned: BTreeSet::new(),
             key_names: 0,
             key_order: None,
+            key_epochs: None,
         }
     }
 }
@@ -87,6 +89,9 @@ impl JournalView for FakeView {
     }
     fn key_names(&self) -> Result<usize, Infallible> {
         Ok(self.key_names)
+    }
+    fn key_epochs(&self, _key: &KeyId) -> Result<Option<KeyEpochs>, Infallible> {
+        Ok(self.key_epochs.clone())
     }
     fn key_order(&self, _key: &KeyId) -> Result<Option<(IntentId, bool)>, Infallible> {
         Ok(self.key_order)

@@ -23,8 +23,8 @@ const ANSWERS: usize = 16;
 pub enum PassedOn {
     /// Nonce commitments shared ahead.
     NonceBatch(pb::Envelope),
-    /// A key's certificate.
-    KeyCertificate(pb::Envelope),
+    /// What proves which of a key's shares sign.
+    KeyEpoch(Box<pb::KeyEpoch>),
     /// Something said.
     Talk(Talk),
 }
@@ -34,7 +34,7 @@ impl PassedOn {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::NonceBatch(_) => "nonce_batch",
-            Self::KeyCertificate(_) => "certificate",
+            Self::KeyEpoch(_) => "key_epoch",
             Self::Talk(talk) => talk.name(),
         }
     }
@@ -42,7 +42,8 @@ impl PassedOn {
     /// Its size in bytes.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::NonceBatch(envelope) | Self::KeyCertificate(envelope) => envelope.encoded_len(),
+            Self::NonceBatch(envelope) => envelope.encoded_len(),
+            Self::KeyEpoch(news) => news.encoded_len(),
             Self::Talk(talk) => talk.bytes(),
         }
     }
@@ -50,7 +51,11 @@ impl PassedOn {
     /// Copies what is part of the transport's whole buffer, which is longer than what was counted.
     pub fn detach(&mut self) {
         match self {
-            Self::NonceBatch(envelope) | Self::KeyCertificate(envelope) => peers::detach(envelope),
+            Self::NonceBatch(envelope) => peers::detach(envelope),
+            Self::KeyEpoch(news) => {
+                let envelopes = news.certificate.iter_mut().chain(&mut news.order).chain(&mut news.switched);
+                envelopes.for_each(peers::detach);
+            }
             Self::Talk(talk) => talk.detach(),
         }
     }
@@ -102,7 +107,7 @@ where
                         drop(answers.try_send(Ok(pb::PeerMessage { kind: Some(Kind::Pong(ping)) })));
                     }
                     Kind::NonceBatch(batch) => events.passed_on(&peer, PassedOn::NonceBatch(batch)),
-                    Kind::KeyCertificate(sealed) => events.passed_on(&peer, PassedOn::KeyCertificate(sealed)),
+                    Kind::KeyEpoch(news) => events.passed_on(&peer, PassedOn::KeyEpoch(Box::new(news))),
                     kind => match Talk::of(kind) {
                         Some(talk) => events.passed_on(&peer, PassedOn::Talk(talk)),
                         // a pong has no place on this side

@@ -10,6 +10,7 @@ use crate::shared::Shared;
 use crate::signing;
 use crate::store::rows::{IntentRow, KeyPhase, KeyRow, Sequence};
 use crate::store::{StoreError, View};
+use crate::vault::decode_public;
 
 fn failed(error: StoreError) -> ApiError {
     Shared::store_error(&error)
@@ -122,17 +123,30 @@ pub(super) fn key_shares(shared: &Shared) -> Result<pb::ListKeySharesResponse, A
     Ok(pb::ListKeySharesResponse { shares: shares? })
 }
 
-fn key_share(_key: &KeyId, row: KeyRow) -> Result<pb::KeyShareRecord, ApiError> {
-    let some = |bytes: Vec<u8>| if bytes.is_empty() { Ok(None) } else { decode(&bytes).map(Some) };
+fn key_share(key: &KeyId, row: KeyRow) -> Result<pb::KeyShareRecord, ApiError> {
+    let some = |bytes: &[u8]| if bytes.is_empty() { Ok(None) } else { decode(bytes).map(Some) };
     let state = match row.phase {
         KeyPhase::Generating | KeyPhase::Pending => pb::KeyState::PreActive,
         KeyPhase::Active => pb::KeyState::Active,
         KeyPhase::Failed => pb::KeyState::Failed,
+        KeyPhase::Away => pb::KeyState::Elsewhere,
     };
+    let share = row.share.as_ref();
+    let public = share.map(|share| decode_public(key, &share.public)).transpose();
+    let public = public.map_err(|error| ApiError::new(Code::ShareDamaged, error.to_string()))?;
+    let points = public.iter().flat_map(|public| public.verifying_shares.values());
+    let pending = row.epochs.pending.get(&row.epochs.burnt);
     Ok(pb::KeyShareRecord {
-        statement: some(row.share.map(|share| share.statement).unwrap_or_default())?,
+        statement: some(share.map(|share| share.statement.as_slice()).unwrap_or_default())?,
         state: state as i32,
-        certificate: some(row.certificate)?,
-        order: some(row.order)?,
+        certificate: some(&row.certificate)?,
+        order: some(&row.order)?,
+        verifying_shares: points.map(|point| point.as_bytes().to_vec().into()).collect(),
+        handover: some(&row.epochs.order)?,
+        burnt_epoch: row.epochs.burnt,
+        pending: some(pending.map(|share| share.statement.as_slice()).unwrap_or_default())?,
+        keeps_old: !row.epochs.old.is_empty(),
+        key_id: key.to_string(),
+        past_certificates: row.epochs.past.values().map(|bytes| decode(bytes)).collect::<Result<_, _>>()?,
     })
 }

@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::mesh::{self, PassedOn, PeerEvents};
 use crate::peers::Talk;
 use crate::shared::{CallerKind, Shared, parse_caller};
-use crate::{keygen, peers, upkeep};
+use crate::{epochs, peers, upkeep};
 
 /// What one peer has passed on and nobody has read yet; more is dropped and counted.
 const WAITING: usize = 1024;
@@ -165,7 +165,7 @@ async fn read(shared: &Arc<Shared>, from: &NodeId, message: PassedOn) -> Result<
             let lost = |_| ApiError::new(Code::Internal, "reading a nonce batch was cut off");
             shared.crypto.run(move || upkeep::keep_nonces(&task, &peer, &batch)).await.map_err(lost)?
         }
-        PassedOn::KeyCertificate(certificate) => keygen::activate(shared, certificate).await,
+        PassedOn::KeyEpoch(news) => epochs::take(shared, *news).await,
         PassedOn::Talk(said) => peers::read(shared.as_ref(), from, said).await,
     }
 }

@@ -149,6 +149,37 @@ pub enum Event {
         /// SHA-256 of the certificate.
         certificate: [u8; 32],
     },
+    /// An attempt to hand a key over took an epoch.
+    EpochTaken {
+        /// Which key.
+        key: String,
+        /// The epoch.
+        epoch: u64,
+        /// The session.
+        session: [u8; 32],
+        /// Id of the order.
+        order: [u8; 32],
+    },
+    /// A later epoch's certificate was taken: the key signs by it, here or elsewhere.
+    EpochInForce {
+        /// Which key.
+        key: String,
+        /// The epoch.
+        epoch: u64,
+        /// SHA-256 of the certificate.
+        certificate: [u8; 32],
+        /// Whether this node has a share of it.
+        is_member: bool,
+    },
+    /// Shares of earlier epochs were erased, after the wrapping keys that no other share needs.
+    SharesErased {
+        /// Which key.
+        key: String,
+        /// Their epochs.
+        epochs: Vec<u64>,
+        /// The wrapping keys that were destroyed for it.
+        keks: Vec<String>,
+    },
     /// A peer is banned.
     Banned {
         /// Which node.

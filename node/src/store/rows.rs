@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use limen_wire::ids::{ClusterId, Epoch, IntentId, KeyId, RequesterId, tagged_hash};
+use limen_wire::ids::{ClusterId, Epoch, IntentId, KeyId, NodeId, RequesterId, tagged_hash};
+use limen_wire::pb;
+use limen_wire::statement::KeyStatement;
+use prost::Message as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -186,6 +189,8 @@ pub enum KeyPhase {
     Active,
     /// Generation failed; the name stays taken.
     Failed,
+    /// Certified shares are others': this node has none, or one that is not certified yet.
+    Away,
 }
 
 /// What the node knows of one key; never the share.
@@ -193,18 +198,60 @@ pub enum KeyPhase {
 pub struct KeyRow {
     /// Where it stands.
     pub phase: KeyPhase,
-    /// The order's envelope, as protocol buffer.
+    /// The envelope of the order that made the key, as protocol buffer; empty where the key was handed over to this node.
     pub order: Vec<u8>,
-    /// Id of the order.
+    /// Id of the order under which the name is taken.
     pub order_id: [u8; 32],
-    /// This node's index in the committee.
-    pub index: u8,
-    /// Sessions tried so far.
+    /// Key generations tried so far.
     pub attempts: u32,
-    /// Filled once there is a share.
+    /// The share that signs, or is to sign first.
     pub share: Option<ShareRow>,
-    /// The certificate, as protocol buffer, once active.
+    /// The newest certificate, as protocol buffer, once there is one.
     pub certificate: Vec<u8>,
+    /// What handovers have left here.
+    pub epochs: EpochsRow,
+}
+
+/// What handovers of one key have left at this node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochsRow {
+    /// The highest epoch that an attempt has taken here: none is taken twice.
+    pub burnt: u64,
+    /// Shares of epochs that are not certified, by epoch.
+    pub pending: BTreeMap<u64, ShareRow>,
+    /// Shares of epochs that are over, until they are erased.
+    pub old: BTreeMap<u64, ShareRow>,
+    /// The order of the newest certificate, as protocol buffer; empty for the first epoch.
+    pub order: Vec<u8>,
+    /// Certificates of earlier epochs, as protocol buffers: signatures made with them are proved by them.
+    pub past: BTreeMap<u64, Vec<u8>>,
+    /// Who signs with the newest certificate's shares: their words, as protocol buffers, by name.
+    pub switched: BTreeMap<String, Vec<u8>>,
+}
+
+impl KeyRow {
+    /// The share of an epoch, whatever it is to this node.
+    pub fn share_at(&self, epoch: Epoch) -> Option<&ShareRow> {
+        let present = self.share.iter().find(|share| share.epoch == epoch.0);
+        present.or_else(|| self.epochs.pending.get(&epoch.0)).or_else(|| self.epochs.old.get(&epoch.0))
+    }
+
+    /// The share of an epoch that may come to sign, or signs.
+    pub fn share_at_mut(&mut self, epoch: Epoch) -> Option<&mut ShareRow> {
+        let present = self.share.iter_mut().find(|share| share.epoch == epoch.0);
+        present.or_else(|| self.epochs.pending.get_mut(&epoch.0))
+    }
+
+    /// Every share that lies here.
+    pub fn shares(&self) -> impl Iterator<Item = &ShareRow> {
+        self.share.iter().chain(self.epochs.pending.values()).chain(self.epochs.old.values())
+    }
+
+    /// The generation of the shares that sign, as far as this node knows.
+    pub fn in_force(&self) -> Option<Epoch> {
+        let statement = pb::Envelope::decode(self.certificate.as_slice()).ok()?;
+        Some(KeyStatement::decode(&statement).ok()?.epoch)
+    }
 }
 
 /// The public side of a stored share.
@@ -212,6 +259,12 @@ pub struct KeyRow {
 pub struct ShareRow {
     /// Generation of the shares.
     pub epoch: u64,
+    /// The members in index order.
+    pub nodes: Vec<NodeId>,
+    /// Id of the order that the share was made under.
+    pub order_id: [u8; 32],
+    /// The envelope of that order, as protocol buffer, if it handed the key over.
+    pub handover: Vec<u8>,
     /// Generation number that the sealed records must carry.
     pub generation: u64,
     /// Encoded public part of the key.

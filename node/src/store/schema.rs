@@ -6,7 +6,7 @@ use redb::{Database, ReadableDatabase as _, TableDefinition};
 use super::{Options, StoreError};
 
 /// The store format that this program writes.
-pub const FORMAT: u32 = 12;
+pub const FORMAT: u32 = 13;
 
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Sequence number → record.

@@ -282,6 +282,17 @@ impl View {
         Ok(ok(shares.get(share_name(key, epoch, purpose).as_str()))?.map(|bytes| bytes.value().to_vec()))
     }
 
+    /// Every sealed record with its name.
+    pub fn share_records(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let shares = self.table(SHARES)?;
+        ok(shares.iter())?
+            .map(|entry| {
+                let (name, bytes) = ok(entry)?;
+                Ok((name.value().to_owned(), bytes.value().to_vec()))
+            })
+            .collect()
+    }
+
     /// A value of the store's own.
     pub fn meta(&self, name: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(ok(self.table(META)?.get(name))?.map(|value| value.value().to_vec()))

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use limen_mpc::KeyShare;
-use limen_wire::ids::KeyId;
+use limen_wire::ids::{Epoch, KeyId};
 
 use crate::clock::Uptime;
 
@@ -16,7 +16,7 @@ struct Share {
 }
 
 pub(super) struct Held {
-    shares: Mutex<HashMap<KeyId, Share>>,
+    shares: Mutex<HashMap<(KeyId, Epoch), Share>>,
     millis: u64,
 }
 
@@ -25,7 +25,7 @@ impl Held {
         Self { shares: Mutex::default(), millis: u64::try_from(hold.as_millis()).unwrap_or(u64::MAX) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<KeyId, Share>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(KeyId, Epoch), Share>> {
         self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -34,9 +34,9 @@ impl Held {
     }
 
     /// The share and when it was opened.
-    pub(super) fn get(&self, key: &KeyId, now: Uptime) -> Option<(Arc<KeyShare>, Uptime)> {
+    pub(super) fn get(&self, key: &KeyId, epoch: Epoch, now: Uptime) -> Option<(Arc<KeyShare>, Uptime)> {
         let shares = self.lock();
-        let held = shares.get(key).filter(|held| self.lasts(held.at, now))?;
+        let held = shares.get(&(key.clone(), epoch)).filter(|held| self.lasts(held.at, now))?;
         Some((Arc::clone(&held.share), held.at))
     }
 
@@ -45,11 +45,16 @@ impl Held {
         if self.millis == 0 {
             return;
         }
-        let key = share.public().key.clone();
+        let key = (share.public().key.clone(), share.public().epoch);
         let mut shares = self.lock();
         if shares.get(&key).is_none_or(|held| held.at < at) {
             shares.insert(key, Share { share: Arc::clone(share), at });
         }
+    }
+
+    /// Drops shares of a key that are of earlier epochs.
+    pub(super) fn forget_before(&self, key: &KeyId, epoch: Epoch) {
+        self.lock().retain(|(of, generation), _| of != key || *generation >= epoch);
     }
 
     /// What goes is wiped as soon as no session uses it any more.

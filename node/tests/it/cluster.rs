@@ -352,6 +352,11 @@ impl Cluster {
     }
 
     pub(crate) fn order(&self, key: &str, scheme: Scheme, protocol: Protocol) -> pb::Envelope {
+        let all: Vec<usize> = (0..self.machines.len()).collect();
+        self.order_of(key, scheme, protocol, &all)
+    }
+
+    fn order_of(&self, key: &str, scheme: Scheme, protocol: Protocol, nodes: &[usize]) -> pb::Envelope {
         let order = pb::KeyGeneration {
             version: 1,
             cluster: "test".to_owned(),
@@ -360,7 +365,7 @@ impl Cluster {
             scheme: scheme_to_wire(scheme),
             protocol: protocol_to_wire(protocol),
             signers_required: self.required,
-            nodes: (1..=self.machines.len()).map(|n| format!("n{n}")).collect(),
+            nodes: nodes.iter().map(|n| format!("n{}", n + 1)).collect(),
             expires_at_secs: SystemClock.now().as_secs() + 600,
         };
         seal(PayloadType::KeyGeneration, order.encode_to_vec(), "security", &self.security)
@@ -368,9 +373,15 @@ impl Cluster {
 
     /// Makes and activates a key; gives its public key.
     pub(crate) async fn make_key(&self, key: &str, scheme: Scheme, protocol: Protocol) -> Vec<u8> {
-        let order = self.order(key, scheme, protocol);
+        let all: Vec<usize> = (0..self.machines.len()).collect();
+        self.make_key_of(key, scheme, protocol, &all).await
+    }
+
+    /// The same by these signers alone.
+    pub(crate) async fn make_key_of(&self, key: &str, scheme: Scheme, protocol: Protocol, nodes: &[usize]) -> Vec<u8> {
+        let order = self.order_of(key, scheme, protocol, nodes);
         let session = session();
-        let calls = (0..self.machines.len()).map(|index| {
+        let calls = nodes.iter().copied().map(|index| {
             let (mut client, order, session) = (self.client(index), order.clone(), session.clone());
             async move {
                 let request = pb::GenerateKeyRequest { order: Some(order), session_id: session.into(), timeout_ms: 0 };
@@ -384,13 +395,13 @@ impl Cluster {
             .collect();
         let certificate = combine(&statements).unwrap();
         let public = pb::KeyStatement::decode(certificate.payload.clone()).unwrap().public_key.to_vec();
-        self.activate(certificate).await;
+        self.activate(certificate, nodes).await;
         public
     }
 
-    pub(crate) async fn activate(&self, certificate: pb::Envelope) {
-        for index in (0..self.machines.len()).filter(|index| self.nodes[*index].is_some()) {
-            let request = pb::ActivateKeyRequest { certificate: Some(certificate.clone()) };
+    async fn activate(&self, certificate: pb::Envelope, nodes: &[usize]) {
+        for index in nodes.iter().copied().filter(|index| self.nodes[*index].is_some()) {
+            let request = pb::ActivateKeyRequest { certificate: Some(certificate.clone()), order: None };
             let state = self.client(index).activate_key(request).await.unwrap().into_inner().state;
             assert_eq!(state, pb::KeyState::Active as i32);
         }
@@ -444,6 +455,7 @@ impl Cluster {
                 path: Vec::new(),
                 session_id: name.clone().into(),
                 signers: signers.to_vec(),
+                epoch: 1,
             };
             async move { client.presign(request).await.unwrap().into_inner() }
         });
@@ -519,6 +531,7 @@ pub(crate) fn sign_request(intent: &pb::Envelope, signers: &[u32], session: Vec<
         nonces: Vec::new(),
         presignature_id: bytes::Bytes::new(),
         timeout_ms: 0,
+        epoch: 1,
     }
 }
 

@@ -55,7 +55,7 @@ async fn a_link_begins_with_the_question_for_stop_records() {
         let message = tokio::time::timeout(crate::cluster::PATIENCE, hears.recv()).await.unwrap().unwrap();
         kinds.push(match message.kind.unwrap() {
             Kind::StopsAfter(_) => "question",
-            Kind::KeyCertificate(_) => "certificate",
+            Kind::KeyEpoch(_) => "certificate",
             Kind::NonceBatch(_) => "nonces",
             other => panic!("{other:?} is no greeting"),
         });

@@ -68,7 +68,7 @@ async fn make(cluster: &Cluster, key: &str, scheme: Scheme) -> Vec<u8> {
     let said = pb::KeyStatement::decode(statement.payload.clone()).unwrap();
     assert_eq!((said.signers_required, said.nodes.as_slice()), (1, &["n1".to_owned()][..]));
     assert_eq!((said.protocol(), said.chain_code.as_ref()), (pb::Protocol::Hsm, &[0; 32][..]));
-    let request = pb::ActivateKeyRequest { certificate: Some(combine(&[statement]).unwrap()) };
+    let request = pb::ActivateKeyRequest { certificate: Some(combine(&[statement]).unwrap()), order: None };
     let state = cluster.client(0).activate_key(request).await.unwrap().into_inner().state;
     assert_eq!(state, pb::KeyState::Active as i32);
     said.public_key.to_vec()

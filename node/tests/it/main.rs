@@ -14,6 +14,7 @@ mod cluster;
 mod deploy;
 mod doors;
 mod drift;
+mod epochs;
 mod evidence;
 mod failures;
 mod greeting;

@@ -11,7 +11,7 @@ use limen_node::config::Config;
 use limen_node::node::{self, Act};
 use limen_node::store::{Options, Store};
 use limen_node::vault::{Rotated, Vault, VaultError};
-use limen_wire::ids::{KekId, KeyId, Protocol, Scheme};
+use limen_wire::ids::{Epoch, KekId, KeyId, Protocol, Scheme};
 use limen_wire::pb;
 
 use crate::charters::TestClock;
@@ -377,7 +377,7 @@ fn open(config: &Config, device: &Arc<Device>, name: &str) -> Result<(), VaultEr
     let store = Store::open(&config.data_dir, options).unwrap();
     let provider = Arc::clone(device) as Arc<dyn Provider>;
     let vault = Vault::new("test".parse().unwrap(), config.node.clone(), provider, store, Duration::ZERO);
-    vault.open(&key(name), Uptime(0)).map(drop)
+    vault.open(&key(name), Epoch::FIRST, Uptime(0)).map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]

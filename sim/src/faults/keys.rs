@@ -9,7 +9,7 @@ use limen_hsm::DangerSoftware;
 use limen_mpc::{DerivationPath, KeyShare, Output, Seed, Session, SessionParams, SignInput, SignMode};
 use limen_node::clock::Millis;
 use limen_node::store::journal::Event;
-use limen_node::store::rows::{KeyPhase, KeyRow, ShareRow};
+use limen_node::store::rows::{EpochsRow, KeyPhase, KeyRow, ShareRow};
 use limen_node::store::{Store, View};
 use limen_node::vault::{Group, Vault};
 use limen_wire::ids::{
@@ -167,10 +167,10 @@ pub(super) fn live(store: &Store, provider: &Provider) {
         phase,
         order: vec![1; 200],
         order_id: [2; 32],
-        index: 1,
         attempts: 1,
         share: None,
         certificate: Vec::new(),
+        epochs: EpochsRow::default(),
     };
     let begun = Event::Session { key: key().to_string(), session: [1; 32], purpose: "keygen".to_owned() };
     put(store, blank(KeyPhase::Generating), vec![begun]);
@@ -178,7 +178,15 @@ pub(super) fn live(store: &Store, provider: &Provider) {
         vault.seal(&shares()[&party(1)], &Group::common(&cluster(), &node(), Epoch::FIRST), 7).expect("a sealed share");
     let (public, sealed_hash) = (sealed.public.clone(), sealed.hash());
     let mut row = blank(KeyPhase::Pending);
-    row.share = Some(ShareRow { epoch: Epoch::FIRST.0, generation: 7, public, statement: Vec::new() });
+    row.share = Some(ShareRow {
+        epoch: Epoch::FIRST.0,
+        nodes: vec![node()],
+        order_id: [2; 32],
+        handover: Vec::new(),
+        generation: 7,
+        public,
+        statement: Vec::new(),
+    });
     let pending = row.clone();
     let stored = store.write_blocking(move |txn| {
         sealed.put(txn, &key(), Epoch::FIRST)?;

@@ -10,7 +10,8 @@ use crate::charter::tests::sample;
 use crate::diff::{Direction, diff};
 use crate::key_order::{KeyOrderError, check_handover};
 
-const TO_TWO: &str = "\n[[committees]]\nkey = \"treasury\"\nnodes = [\"signer-1\", \"signer-3\"]\nsigners_required = 2\n";
+const TO_TWO: &str =
+    "\n[[committees]]\nkey = \"treasury\"\nnodes = [\"signer-1\", \"signer-3\"]\nsigners_required = 2\n";
 
 fn nodes(names: &[&str]) -> Vec<NodeId> {
     names.iter().map(|name| NodeId::new(*name).unwrap()).collect()

@@ -36,9 +36,12 @@ pub(super) fn read(raw: Vec<FileCommittee>, nodes: &[Node]) -> Result<KeyCommitt
 fn one(raw: FileCommittee, known: &[Node]) -> Result<KeyCommittee, CharterError> {
     let place = format!("committee of key {:?}", raw.key);
     let key = name(&place, KeyId::new(raw.key))?;
-    let nodes: Vec<NodeId> = raw.nodes.into_iter().map(NodeId::new).collect::<Result<_, _>>().map_err(|error| {
-        CharterError::Name { place: place.clone(), source: error }
-    })?;
+    let nodes: Vec<NodeId> = raw
+        .nodes
+        .into_iter()
+        .map(NodeId::new)
+        .collect::<Result<_, _>>()
+        .map_err(|error| CharterError::Name { place: place.clone(), source: error })?;
     // Indices are places in the charter, so the order is not free; it makes doubles impossible, too.
     let mut places = known.iter();
     if let Some(lost) = nodes.iter().find(|node| !places.any(|known| known.id == **node)) {
