@@ -9,6 +9,7 @@ mod disk;
 mod edited;
 mod fake;
 mod grpc;
+mod handover;
 mod keys;
 mod ledger;
 mod liars;

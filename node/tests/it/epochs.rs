@@ -11,7 +11,7 @@ use limen_wire::statement::{KeyStatement, combine};
 use prost::Message as _;
 
 use crate::cluster::{
-    Cluster, all, eventually, message_intent, refusal, session, shared_nonces, sign_request, signature,
+    Cluster, all, eventually, evm_message, message_intent, refusal, session, shared_nonces, sign_request, signature,
 };
 
 const KEY: &str = "treasury";
@@ -115,7 +115,11 @@ async fn sign_at(
     (numbers, nodes): (&[u32], &[usize]),
     name: &str,
 ) -> Vec<pb::SignResponse> {
-    let (_, intent) = message_intent(cluster, KEY, name, "hello");
+    let present = pb::Envelope::decode(row(cluster, nodes[0]).certificate.as_slice()).unwrap();
+    let (_, intent) = match KeyStatement::decode(&present).unwrap().scheme {
+        Scheme::EcdsaSecp256k1 => evm_message(cluster, KEY, name, "hello"),
+        _ => message_intent(cluster, KEY, name, "hello"),
+    };
     let session = session();
     let calls = numbers.iter().map(|number| {
         let mut client = cluster.client(nodes[*number as usize - 1]);
