@@ -41,6 +41,8 @@ pub(crate) struct Manners {
     pub(crate) other_transaction: Option<Vec<u8>>,
     /// Hand out this certificate.
     pub(crate) certificate: Option<pb::Envelope>,
+    /// Say this of a handover that was ordered.
+    pub(crate) handover: pb::Handover,
     /// Leave requests unsigned.
     pub(crate) never_sign: bool,
     /// End streams after this many messages.
@@ -384,6 +386,7 @@ impl Custody for Fake {
             key_id: key_id().to_string(),
             state: pb::KeyState::Active as i32,
             certificate: Some(certificate),
+            handover: Some(self.lock().manners.handover.clone()).filter(|handover| handover.order.is_some()),
             ..pb::Key::default()
         };
         Ok(Response::new(pb::ListKeysResponse { keys: vec![key] }))
@@ -394,6 +397,14 @@ impl Custody for Fake {
 impl Admin for Fake {
     async fn create_key(&self, _: Request<pb::CreateKeyRequest>) -> Result<Response<pb::CreateKeyResponse>, Status> {
         Err(Status::unimplemented("the fake makes no keys"))
+    }
+    async fn hand_over(&self, request: Request<pb::HandOverRequest>) -> Result<Response<pb::HandOverResponse>, Status> {
+        self.rude()?;
+        let order = request.into_inner().envelope;
+        let mut state = self.lock();
+        state.manners.handover.order.clone_from(&order);
+        let key = pb::Key { key_id: key_id().to_string(), ..pb::Key::default() };
+        Ok(Response::new(pb::HandOverResponse { key: Some(key) }))
     }
     async fn cluster_status(
         &self,

@@ -109,7 +109,7 @@ pub(crate) struct Memory {
 pub(crate) struct FakeSigner {
     pub(crate) id: NodeId,
     pub(crate) index: u32,
-    key: SigningKey,
+    pub(crate) key: SigningKey,
     pub(crate) mode: Mutex<Mode>,
     pub(crate) boot: Mutex<u8>,
     pub(crate) bans: Mutex<Vec<String>>,

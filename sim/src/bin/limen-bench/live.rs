@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use limen_client::{Client, NewKey};
+use limen_client::{Client, NewKey, NewShares};
 use limen_sim::cluster::{Cluster, ClusterPlan};
 use limen_sim::proxy::Distance;
-use limen_wire::ids::{KeyId, NodeId};
+use limen_wire::ids::{Epoch, KeyId, NodeId};
 use limen_wire::pb::StatusResponse;
 use serde::Serialize;
 use tokio::task::JoinSet;
@@ -42,10 +42,24 @@ pub(crate) struct Live {
     pub(crate) workers: u32,
     pub(crate) per_second: f64,
     pub(crate) failed: u64,
+    /// The same while the key's shares are made anew, one time after the other.
+    pub(crate) refreshing: Option<Refreshing>,
     /// Processor time of all daemons together, for one signature under load.
     pub(crate) cpu_ms: f64,
     /// Session bytes sent by all signers, divided by the signers that take part.
     pub(crate) bytes_per_signer: f64,
+}
+
+/// What signing costs while shares are made anew.
+#[derive(Debug, Serialize)]
+pub(crate) struct Refreshing {
+    /// How often in that time.
+    pub(crate) refreshes: u64,
+    /// From the order until all members sign with the new shares.
+    pub(crate) each: Option<Spread>,
+    /// Requests meanwhile.
+    pub(crate) loaded: Option<Spread>,
+    pub(crate) failed: u64,
 }
 
 /// A key under measurement.
@@ -114,6 +128,10 @@ async fn measure_one(
         latencies.push(sign(&subject).await?);
     }
     let load = if presigned { Load::default() } else { load(args, &cluster, &subject).await? };
+    let refreshing = match args.refresh && !presigned {
+        true => Some(refreshing(args, &cluster, &subject).await?),
+        false => None,
+    };
     let count = f64::from(u32::try_from(load.times.len()).unwrap_or(u32::MAX)).max(1.0);
     Ok(Live {
         protocol: choice.to_string(),
@@ -126,6 +144,7 @@ async fn measure_one(
         per_second: count / load.seconds.max(f64::MIN_POSITIVE),
         workers: args.workers,
         failed: load.failed,
+        refreshing,
         cpu_ms: load.cpu_ms / count,
         bytes_per_signer: load.bytes / count / f64::from(committee.required),
         loaded: Spread::of(load.times),
@@ -199,6 +218,42 @@ struct Load {
     seconds: f64,
     cpu_ms: f64,
     bytes: f64,
+}
+
+/// The same load as otherwise, and one refresh after the other beside it.
+async fn refreshing(args: &Args, cluster: &Cluster, subject: &Subject) -> Result<Refreshing> {
+    let client = cluster.client()?;
+    let key = subject.key.clone();
+    let at_most = Duration::from_secs(args.keygen_timeout_secs);
+    let until = Instant::now() + Duration::from_secs(args.seconds);
+    let refreshes = async {
+        let mut times = Vec::new();
+        while Instant::now() < until {
+            let info = client.list_keys(Some(&key)).await?;
+            let present = client.admit(info.first().context("the key is not listed")?)?;
+            let shares = NewShares {
+                key_id: key.clone(),
+                first_epoch: Epoch(present.epoch.0.saturating_add(1)),
+                protocol: present.protocol,
+                size: present.size,
+                nodes: present.nodes,
+                expires_in: at_most,
+            };
+            let started = Instant::now();
+            let order = client.hand_over(&shares).await?;
+            client.wait_for_handover((&key, &order), at_most, |_| {}).await?;
+            times.push(started.elapsed());
+        }
+        anyhow::Ok(times)
+    };
+    let (load, times) = tokio::join!(load(args, cluster, subject), refreshes);
+    let (load, times) = (load?, times?);
+    Ok(Refreshing {
+        refreshes: times.len() as u64,
+        each: Spread::of(times),
+        loaded: Spread::of(load.times),
+        failed: load.failed,
+    })
 }
 
 async fn load(args: &Args, cluster: &Cluster, subject: &Subject) -> Result<Load> {

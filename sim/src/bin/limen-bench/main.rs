@@ -53,6 +53,9 @@ struct Args {
     /// How long throughput is measured, in seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
+    /// Measure the load once more while the key's shares are made anew all the time.
+    #[arg(long)]
+    refresh: bool,
     /// CGGMP24 presignatures to make before measuring with them; 0 measures cold signing only.
     #[arg(long, default_value_t = 100)]
     presignatures: u32,

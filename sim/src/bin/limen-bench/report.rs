@@ -64,6 +64,7 @@ impl Results {
         self.guard_table(&mut text);
         self.in_process_table(&mut text);
         self.live_table(&mut text);
+        self.refresh_table(&mut text);
         for why in &self.left_out {
             let _ = writeln!(text, "\nNot measured: {why}");
         }
@@ -128,6 +129,29 @@ impl Results {
                 under_load(format!("{cpu_ms:.1}")),
                 under_load(self.overhead(live)),
                 under_load(format!("{bytes_per_signer:.0}")),
+            );
+        }
+    }
+
+    fn refresh_table(&self, text: &mut String) {
+        let refreshed = || self.live.iter().filter_map(|live| Some((live, live.refreshing.as_ref()?)));
+        if refreshed().next().is_none() {
+            return;
+        }
+        text.push_str("\n| cluster, refreshing all the time | signers | RTT ms | refreshes | one of them, p50 ms | p99 under load ms, without | p99 under load ms, refreshing | ratio | failed |\n");
+        text.push_str("|---|---|---:|---:|---:|---:|---:|---:|---:|\n");
+        for (live, refreshing) in refreshed() {
+            let [each, _, _] = shown(refreshing.each.as_ref());
+            let ([_, _, steady], [_, _, meanwhile]) = (shown(live.loaded.as_ref()), shown(refreshing.loaded.as_ref()));
+            let ratio = match (&live.loaded, &refreshing.loaded) {
+                (Some(steady), Some(meanwhile)) => format!("{:.2}", meanwhile.p99_ms / steady.p99_ms),
+                _ => "–".to_owned(),
+            };
+            let Live { protocol, committee, rtt_ms, .. } = live;
+            let (times, failed) = (refreshing.refreshes, refreshing.failed);
+            let _ = writeln!(
+                text,
+                "| {protocol} | {committee} | {rtt_ms} | {times} | {each} | {steady} | {meanwhile} | {ratio} | {failed} |"
             );
         }
     }

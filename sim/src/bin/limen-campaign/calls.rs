@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use limen_client::{Client, Error, NewIntent, NewKey};
+use limen_client::{Client, Error, NewIntent, NewKey, NewShares};
 use limen_sim::cluster::Cluster;
 use limen_sim::solver::Seen;
 use limen_wire::effects::{Address, Amount, ChainId};
-use limen_wire::ids::{CommitteeSize, KeyId, NodeId, Protocol, Scheme};
+use limen_wire::ids::{CommitteeSize, Epoch, KeyId, NodeId, Protocol, Scheme};
 use sha3::{Digest as _, Keccak256};
 
 /// How long a request or a key may take.
@@ -20,6 +20,8 @@ const KEY_LIFE: Duration = Duration::from_secs(60);
 pub(crate) const KEY_TRY_MS: u64 = 20_000;
 /// When it must be there, or be known not to come.
 pub(crate) const KEY_END: Duration = Duration::from_secs(90);
+/// The same of new shares: once certified they are handed round until all members have them.
+const HANDOVER_END: Duration = Duration::from_secs(120);
 const CHAIN: &str = "eip155:31337";
 
 /// What callers got.
@@ -97,6 +99,44 @@ impl Caller {
             Err(error) => return got.hanging.push(format!("request {number} with key {key} has no end: {error}")),
         };
         *got.outcomes.entry(word).or_default() += 1;
+    }
+}
+
+impl Caller {
+    /// Has the shares of one key after the other made anew until told to stop. Every order has to end.
+    pub(crate) async fn refresh(self) -> Got {
+        let mut got = Got::default();
+        while !self.stop.load(Ordering::Relaxed) {
+            for (key, _) in &self.keys {
+                let word = match self.refresh_one(key).await {
+                    Ok(()) => "refreshes: done",
+                    Err(Error::Api(_)) => "refreshes: failed, told so",
+                    Err(error) => {
+                        got.hanging.push(format!("new shares of key {key} have no end: {error}"));
+                        continue;
+                    }
+                };
+                *got.outcomes.entry(word.to_owned()).or_default() += 1;
+            }
+        }
+        got
+    }
+
+    async fn refresh_one(&self, key: &KeyId) -> Result<(), Error> {
+        let infos = self.client.list_keys(Some(key)).await?;
+        let Some(info) = infos.first() else { return Ok(()) };
+        let present = self.client.admit(info)?;
+        let next = Epoch(present.epoch.0.saturating_add(1));
+        let shares = NewShares {
+            key_id: key.clone(),
+            first_epoch: info.handover.as_ref().map_or(next, |handover| handover.next_epoch.max(next)),
+            protocol: present.protocol,
+            size: present.size,
+            nodes: present.nodes,
+            expires_in: KEY_LIFE,
+        };
+        let order = self.client.hand_over(&shares).await?;
+        self.client.wait_for_handover((key, &order), HANDOVER_END, |_| {}).await.map(drop)
     }
 }
 

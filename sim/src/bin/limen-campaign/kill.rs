@@ -1,8 +1,8 @@
 //! Real signer processes are killed at random moments of signing and of making keys.
 //!
 //! A round is one cluster of three signers with keys of FROST and DKLs23. Two callers ask for one signature after the other; now
-//! and then another key is ordered. Signers, and now and then the coordinator, are killed with SIGKILL, one at a time, and started
-//! again. In every eighth round there is a key of CGGMP24 instead of orders, and presignatures are made all the time. Every request must end;
+//! and then another key is ordered, and all the time the shares of one key after the other are made anew. Signers, and now and
+//! then the coordinator, are killed with SIGKILL, one at a time, and started again. In every eighth round there is a key of CGGMP24 instead of orders, and presignatures are made all the time. Every request must end;
 //! at the end every pair of signers must still sign with every key that became active, no last message may have left twice
 //! for different things, and the solver looks for a nonce that served twice.
 
@@ -77,6 +77,7 @@ pub(crate) async fn play(number: u64, bin_dir: &Path, dir: &Path) -> Result<Foun
         let caller = caller.clone();
         callers.spawn(async move { caller.ask().await });
     }
+    callers.spawn(caller.clone().refresh());
     let mut ordered = Vec::new();
     for kill in 0..KILLS {
         if kill % 5 == 2 && !presigns {
@@ -172,7 +173,7 @@ fn count(found: &mut Found) {
     if late > MOST_LATE {
         found.violations.push(format!("{late} of {KILLS} processes were back later than {BACK_WITHIN:?}"));
     }
-    for what in ["last messages", "requests: signed"] {
+    for what in ["last messages", "requests: signed", "refreshes: done"] {
         if !found.outcomes.contains_key(what) {
             found.violations.push(format!("nothing was tried: no {what}"));
         }
