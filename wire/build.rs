@@ -11,6 +11,7 @@ const FILES: &[&str] = &[
     "limen/v1/ledger.proto",
     "limen/v1/stops.proto",
     "limen/v1/charter.proto",
+    "limen/v1/backup.proto",
     "limen/v1/custody.proto",
     "limen/v1/admin.proto",
     "limen/v1/signer.proto",

@@ -3,6 +3,7 @@
 //! Bytes become scalars and points only where they are canonical, and points only through [`Point`], which has checked
 //! that they are of prime order and not the identity.
 
+use std::collections::BTreeSet;
 use std::iter::Sum;
 use std::ops::{Add, Mul, Sub};
 
@@ -146,15 +147,21 @@ pub(crate) fn node<G: Group>(x: u8) -> G::Scalar {
     G::Scalar::from(u64::from(x))
 }
 
-/// Lagrange's coefficient of node `i` at `x`; `None` if a node comes twice.
+/// Lagrange's coefficient of node `i` at `x`; `None` if `i` is not among the nodes, or any node comes twice.
 pub(crate) fn lagrange<G: Group>(i: u8, x: u8, nodes: impl Iterator<Item = u8>) -> Option<G::Scalar> {
     let mut numerator = node::<G>(1);
     let mut denominator = node::<G>(1);
-    for j in nodes.filter(|j| *j != i) {
-        numerator = numerator * (node::<G>(x) - node::<G>(j));
-        denominator = denominator * (node::<G>(i) - node::<G>(j));
+    let mut seen = BTreeSet::new();
+    for j in nodes {
+        if !seen.insert(j) {
+            return None;
+        }
+        if j != i {
+            numerator = numerator * (node::<G>(x) - node::<G>(j));
+            denominator = denominator * (node::<G>(i) - node::<G>(j));
+        }
     }
-    Some(numerator * G::inverse(denominator)?)
+    if seen.contains(&i) { Some(numerator * G::inverse(denominator)?) } else { None }
 }
 
 /// The value at `x` of the polynomial with these coefficients, constant term first: scalars, or their commitments.
@@ -167,3 +174,6 @@ where
     let (last, rest) = coefficients.split_last()?;
     Some(rest.iter().rev().fold(*last, |sum, coefficient| sum * x + *coefficient))
 }
+
+#[cfg(test)]
+mod tests;

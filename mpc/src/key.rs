@@ -59,6 +59,11 @@ pub enum ImportError {
     /// The verifying shares are not on one polynomial of degree below `signers_required` that gives the public key.
     #[error("loading a key share: the verifying shares do not interpolate to the public key")]
     Polynomial,
+    /// The polynomial has a lower degree than `signers_required` says.
+    #[error(
+        "loading a key share: fewer than {0} shares give the key: signers_required is not the number it was made with"
+    )]
+    Degree(u8),
     /// The secret share is not the one of its verifying share.
     #[error("loading a key share: the secret is not the one of the verifying share of party {0}")]
     WrongSecret(PartyIndex),
@@ -68,8 +73,8 @@ pub enum ImportError {
 }
 
 impl KeyPublic {
-    /// Checks that the verifying shares are exactly the committee's, lie on one polynomial of degree
-    /// `signers_required − 1`, and give the public key.
+    /// Checks that the verifying shares are exactly the committee's, lie with the public key (at zero) on one polynomial, and
+    /// that its degree is `signers_required − 1` exactly: any `signers_required` shares give the key, and no fewer do.
     pub fn validate(&self) -> Result<(), ImportError> {
         let total = self.size.signers_total();
         if !self.protocol.supports(self.scheme) {

@@ -47,6 +47,8 @@ pub enum PayloadType {
     LedgerVoid,
     /// [`pb::SignedCharter`].
     CharterVersion,
+    /// [`pb::BackupProof`].
+    BackupProof,
 }
 
 impl PayloadType {
@@ -70,6 +72,7 @@ impl PayloadType {
             Self::LedgerClosing => "application/vnd.limen.ledger-closing.v1+protobuf",
             Self::LedgerVoid => "application/vnd.limen.ledger-void.v1+protobuf",
             Self::CharterVersion => "application/vnd.limen.charter-version.v1+protobuf",
+            Self::BackupProof => "application/vnd.limen.backup-proof.v1+protobuf",
         }
     }
 

@@ -5,6 +5,7 @@
 //! Start reading at [`ids`], then [`envelope`], then [`intent`], then `proto/limen/v1`.
 
 pub mod approval;
+pub mod backup;
 pub mod charter;
 pub mod check;
 pub mod effects;
@@ -16,6 +17,8 @@ pub mod ids;
 pub mod intent;
 pub mod keys;
 pub mod limits;
+pub mod paths;
+pub mod recipient;
 pub mod request;
 pub mod standing;
 pub mod statement;

@@ -319,7 +319,7 @@ impl Keygen {
             verifying_shares,
         };
         let core = CoreShare::new(self.me, points::to_bytes(&party.poly_point));
-        let setup = ProtocolSetup::Dkls23(Box::new(Setup::of(party)));
+        let setup = ProtocolSetup::Dkls23(Box::new(Setup::of(party, &public)));
         KeyShare::assemble(public, core, setup).map_err(|_| unusable())
     }
 

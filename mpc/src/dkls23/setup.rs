@@ -6,7 +6,7 @@ use dkls23::protocols::derivation::DerivData;
 use dkls23::protocols::{Parameters, Party, PartyIndex as LibIndex};
 use dkls23::utilities::multiplication::{MulReceiver, MulSender};
 use dkls23::utilities::zero_shares::ZeroShare;
-use limen_wire::ids::PartyIndex;
+use limen_wire::ids::{PartyIndex, tagged_hash};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -15,7 +15,7 @@ use crate::derive::ChildKey;
 use crate::key::{CoreShare, ImportError, KeyPublic};
 
 /// Version of the encoding, its first bytes.
-const MAGIC: &[u8; 4] = b"LMD1";
+const MAGIC: &[u8; 4] = b"LMD2";
 /// Greatest encoding: about 53 kB for each of 31 other signers.
 const MAX_ENCODED: usize = 2 << 20;
 
@@ -23,6 +23,8 @@ const MAX_ENCODED: usize = 2 << 20;
 /// wiped on drop, never printed.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Setup {
+    /// For which shares it was made: [`Setup::owner`] of their public part.
+    owner: [u8; 32],
     index: u8,
     session_id: Vec<u8>,
     zero_share: ZeroShare,
@@ -38,9 +40,10 @@ impl Drop for Setup {
 }
 
 impl Setup {
-    /// Keeps the set-up of a party that key generation has just made.
-    pub(super) fn of(party: &Party<Curve>) -> Self {
+    /// Keeps the set-up of a party that key generation has just made, for the shares of `public`.
+    pub(super) fn of(party: &Party<Curve>, public: &KeyPublic) -> Self {
         Self {
+            owner: Self::owner(public),
             index: party.party_index.as_u8(),
             session_id: party.session_id.clone(),
             zero_share: party.zero_share.clone(),
@@ -49,7 +52,14 @@ impl Setup {
         }
     }
 
-    /// `LMD1 ‖ postcard`.
+    /// Hash over cluster, key, epoch, committee and shares: a set-up serves one epoch's shares and no others. The chain code is
+    /// not in it, since a set-up is made for shares without one.
+    fn owner(public: &KeyPublic) -> [u8; 32] {
+        let shares = KeyPublic { chain_code: [0; 32], ..public.clone() };
+        tagged_hash("limen mpc dkls23 set-up owner v1", [&shares.digest()[..]])
+    }
+
+    /// `LMD2 ‖ postcard`.
     pub(crate) fn encode(&self) -> Result<Zeroizing<Vec<u8>>, ImportError> {
         // sized first, so that no growing buffer leaves copies of secrets behind
         let size = postcard::experimental::serialized_size(self).map_err(|_| ImportError::Encoding("set-up"))?;
@@ -69,8 +79,12 @@ impl Setup {
         }
     }
 
-    /// Checks that there is one well-formed set-up with each other signer, made for this party.
+    /// Checks that there is one well-formed set-up with each other signer, made for this party and for these shares: those of
+    /// another epoch have other owners.
     pub(crate) fn check(&self, public: &KeyPublic, me: PartyIndex) -> Result<(), ImportError> {
+        if self.owner != Self::owner(public) {
+            return Err(ImportError::Setup("it was made for another key or epoch"));
+        }
         let others = || (1..=public.size.signers_total()).filter(|index| *index != me.as_u8());
         let seeds = &self.zero_share.seeds;
         let complete = self.index == me.as_u8()

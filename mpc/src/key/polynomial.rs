@@ -8,7 +8,8 @@ use super::ImportError;
 use crate::group::{Edwards25519, Group, Secp256k1, lagrange};
 use crate::point::Point;
 
-/// Checks that every share, and the public key at zero, lie on the polynomial through the first `signers_required` shares.
+/// Checks that every share, and the public key at zero, lie on the polynomial through the first `signers_required` shares, and
+/// that the polynomial is of no lower degree than that many shares allow.
 pub(super) fn check(
     scheme: Scheme,
     size: CommitteeSize,
@@ -31,7 +32,18 @@ fn check_in<G: Group>(
     let points = std::iter::once((0, public_key)).chain(shares.iter().map(|(party, share)| (party.as_u8(), share)));
     let points: Option<Vec<_>> = points.map(|(x, point)| Some((x, G::element(point)?))).collect();
     let points = points.ok_or(ImportError::SchemeMismatch)?;
-    if on_one_polynomial::<G>(&points, size.signers_required().into()) { Ok(()) } else { Err(ImportError::Polynomial) }
+    let required = size.signers_required();
+    if !on_one_polynomial::<G>(&points, required.into()) {
+        return Err(ImportError::Polynomial);
+    }
+    // All lie on one polynomial of degree `required − 1` at most. If any `required − 1` of the shares gave the key, the one
+    // of lower degree through them would agree with it in `required` places, zero among them, and so be the same: the first
+    // that many shares are as good a test as any.
+    let fewer: Vec<_> = points.iter().take(required.into()).copied().collect();
+    if on_one_polynomial::<G>(&fewer, usize::from(required).saturating_sub(1)) {
+        return Err(ImportError::Degree(required));
+    }
+    Ok(())
 }
 
 /// The first point of the list is the one at zero; the basis are the `required` points after it.

@@ -1,6 +1,7 @@
 //! Keys that live in one token: which public parts are taken.
 
 use super::*;
+use crate::group::{Edwards25519, Group, Secp256k1, evaluate, node};
 
 /// The generator of P-256, compressed (SP 800-186 section 3.2.1.3); the same bytes are a point of secp256k1.
 const GENERATOR: &str = "036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296";
@@ -55,4 +56,47 @@ fn p256_has_no_shares_and_no_children() {
     // A secp256k1 key's shares are not taken from points of the other curve either.
     let mixed = KeyPublic { scheme: Scheme::EcdsaSecp256k1, protocol: Protocol::Dkls23, size, verifying_shares, ..key };
     assert_eq!(mixed.validate(), Err(ImportError::SchemeMismatch));
+}
+
+/// Shares `1..=total` of the polynomial with these coefficients, and the public key.
+fn shared(scheme: Scheme, coefficients: &[u8], required: u16, total: u16) -> KeyPublic {
+    fn points<G: Group>(coefficients: &[u8], total: u16) -> Vec<Point> {
+        let coefficients: Vec<G::Scalar> = coefficients.iter().map(|each| node::<G>(*each)).collect();
+        let value = |x| evaluate::<G, G::Scalar>(&coefficients, u8::try_from(x).unwrap()).unwrap();
+        (0..=total).map(|x| G::point(&G::mul_base(&value(x))).unwrap()).collect()
+    }
+    let (protocol, points) = match scheme {
+        Scheme::EddsaEd25519 => (Protocol::Frost, points::<Edwards25519>(coefficients, total)),
+        Scheme::SchnorrBip340 => (Protocol::Frost, points::<Secp256k1>(coefficients, total)),
+        _ => (Protocol::Cggmp24, points::<Secp256k1>(coefficients, total)),
+    };
+    let parties = (1..=total).map(|party| PartyIndex::new(party).unwrap());
+    KeyPublic {
+        protocol,
+        size: CommitteeSize::new(required, total).unwrap(),
+        verifying_shares: parties.zip(points[1..].iter().copied()).collect(),
+        ..held(scheme, points[0])
+    }
+}
+
+#[test]
+fn the_threshold_is_neither_lower_nor_higher_than_it_says() {
+    for scheme in [Scheme::EcdsaSecp256k1, Scheme::SchnorrBip340, Scheme::EddsaEd25519] {
+        for (coefficients, made_with) in [(&[5, 7][..], 2), (&[5, 0, 7], 3), (&[5, 1, 0, 2], 4), (&[5, 1, 0, 2, 0], 4)]
+        {
+            for total in made_with..=6u16 {
+                for said in 2..=total {
+                    let expected = match said.cmp(&made_with) {
+                        std::cmp::Ordering::Less => Err(ImportError::Polynomial),
+                        std::cmp::Ordering::Equal => Ok(()),
+                        std::cmp::Ordering::Greater => Err(ImportError::Degree(u8::try_from(said).unwrap())),
+                    };
+                    let key = shared(scheme, coefficients, said, total);
+                    assert_eq!(key.validate(), expected, "{scheme}: {coefficients:?}, {said} of {total}");
+                }
+            }
+        }
+        // every share the key itself
+        assert_eq!(shared(scheme, &[5], 2, 3).validate(), Err(ImportError::Degree(2)));
+    }
 }

@@ -6,9 +6,8 @@
 //! that could be wrong. Nothing of an old set-up is used, so what a banned party has learned of one is worth nothing with the new
 //! one; that it has no seat in the new committee is the caller's rule.
 //!
-//! What is wrong with a pair's seeds and transfers only its receiver has seen: it names the sender in the last round, as with a
-//! share. A message of the first round that is not even of its length ends its receiver's run at once, and the others wait for
-//! that one in vain.
+//! What is wrong with a pair's seeds and transfers, or with the commitment to them, only its receiver has seen: it names the
+//! sender in the next round in place of what it would have said there, as with a share.
 
 use limen_wire::ids::{PartyIndex, SignerSet};
 
@@ -82,7 +81,7 @@ impl Setup {
             inbox.direct.clear();
         }
         let is_last = self.round == ROUNDS.len();
-        if is_last {
+        if self.round > 1 {
             self.hear(&inbox)?;
         }
         let Some(keygen) = self.keygen.as_mut() else {
@@ -102,9 +101,8 @@ impl Setup {
 
     /// Names whoever sent us something wrong, if there is a round left to say so in.
     fn complain(&mut self, abort: Abort) -> Result<Outgoing, Abort> {
-        let before_last = self.round.saturating_add(1) == ROUNDS.len();
         match &abort.blame {
-            Blame::Party { party, .. } if before_last => {
+            Blame::Party { party, .. } if self.round < ROUNDS.len() => {
                 let body = vec![party.as_u8()];
                 self.unfit = Some(abort);
                 self.filled(Outgoing::broadcast(body))
@@ -113,7 +111,8 @@ impl Setup {
         }
     }
 
-    /// Ends the run if anybody has got something wrong.
+    /// Ends the run if anybody has got something wrong in the round before. A single byte is a complaint: whatever else is said in
+    /// any round is longer.
     fn hear(&mut self, inbox: &Inbox) -> Result<(), Abort> {
         if let Some(abort) = self.unfit.take() {
             return Err(abort);

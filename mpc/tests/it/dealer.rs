@@ -21,6 +21,7 @@ use crate::params::party;
 /// The fields of the stored set-up, in order.
 #[derive(Serialize)]
 struct StoredSetup<'a> {
+    owner: [u8; 32],
     index: u8,
     session_id: &'a [u8],
     zero_share: &'a ZeroShare,
@@ -70,14 +71,16 @@ pub(crate) fn deal_parts(params: &SessionParams) -> BTreeMap<PartyIndex, Parts> 
 
 fn parts(dealt: &Party<Secp256k1>, public: &KeyPublic) -> Parts {
     let index = dealt.party_index.as_u8();
+    let shares = KeyPublic { chain_code: [0; 32], ..public.clone() };
     let stored = StoredSetup {
+        owner: tagged_hash("limen mpc dkls23 set-up owner v1", [&shares.digest()[..]]),
         index,
         session_id: &dealt.session_id,
         zero_share: &dealt.zero_share,
         mul_senders: &dealt.mul_senders,
         mul_receivers: &dealt.mul_receivers,
     };
-    let mut setup = b"LMD1".to_vec();
+    let mut setup = b"LMD2".to_vec();
     setup.extend(postcard::to_stdvec(&stored).unwrap());
     let mut core = b"LMC1\x01".to_vec();
     core.push(index);

@@ -7,7 +7,7 @@ use k256::elliptic_curve::sec1::ToEncodedPoint;
 use limen_mpc::{
     AbortReason, Blame, DerivationPath, Dropped, ImportError, KeyPublic, KeyShare, Session, SignMode, StartError,
 };
-use limen_wire::ids::{Protocol, Scheme};
+use limen_wire::ids::Scheme;
 
 use crate::frost_run::Shares;
 use crate::net::{End, Order, Report, honest, run};
@@ -115,16 +115,40 @@ fn with_an_old_share(old: &Shares, new: &Shares) -> Report {
 
 #[test]
 fn an_old_share_under_the_new_epochs_name_signs_nothing() {
-    for kind in [ED25519, BIP340, DKLS] {
+    // DKLs23's set-up says whose it is, so that such a share is not even loaded
+    for kind in [ED25519, BIP340] {
         let (old, new) = both(kind, (2, 3), (2, 3));
         let report = with_an_old_share(&old, &new);
         assert!(!report.is_done(party(1)) && !report.is_done(party(2)));
         let abort = report.abort(party(1)).unwrap();
         assert!(matches!(abort.blame, Blame::Party { party: liar, .. } if liar == party(2)), "{abort:?}");
-        if kind.1 == Protocol::Frost {
-            assert_eq!(abort.reason, AbortReason::SignatureShare { from: party(2) });
-        }
+        assert_eq!(abort.reason, AbortReason::SignatureShare { from: party(2) });
     }
+}
+
+#[test]
+fn a_dkls23_set_up_is_loaded_with_the_shares_that_it_was_made_for_only() {
+    let (old, new) = both(DKLS, (2, 3), (2, 3));
+    let (mine, renewed) = (&old[&party(2)], &new[&party(2)]);
+    let load = |public: &KeyPublic, core: &KeyShare, setup: &KeyShare| {
+        KeyShare::import(public.clone(), &core.export_core(), &setup.export_setup().unwrap()).map(drop)
+    };
+    load(public(&old), mine, mine).unwrap();
+    load(public(&new), renewed, renewed).unwrap();
+    let refused = Err(ImportError::Setup("it was made for another key or epoch"));
+    // another epoch's set-up beside this one's share, either way
+    assert_eq!(load(public(&new), renewed, mine), refused);
+    assert_eq!(load(public(&old), mine, renewed), refused);
+    // all of the old epoch under the new one's name, and under another key's or cluster's
+    let claimed = KeyPublic { epoch: public(&new).epoch, ..public(&old).clone() };
+    assert_eq!(load(&claimed, mine, mine), refused);
+    let claimed = KeyPublic { key: "other".parse().unwrap(), ..public(&old).clone() };
+    assert_eq!(load(&claimed, mine, mine), refused);
+    // the encoding of before, which named nobody
+    let mut setup = mine.export_setup().unwrap().to_vec();
+    setup[3] = b'1';
+    let loaded = KeyShare::import(public(&old).clone(), &mine.export_core(), &setup);
+    assert_eq!(loaded.err(), Some(ImportError::Encoding("set-up")));
 }
 
 #[test]

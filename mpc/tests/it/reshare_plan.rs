@@ -93,6 +93,12 @@ fn an_old_public_part_that_does_not_hold_together_is_refused() {
         let mut old = public(&one).clone();
         old.verifying_shares.remove(&party(3));
         assert_eq!(refused(&old, to, STAY), HandoverError::Old(ImportError::Committee(3)));
+        // 3 of 3, of a key that two of them can use
+        let old = KeyPublic { size: size(3, 3), ..public(&one).clone() };
+        assert_eq!(
+            refused(&old, to, &[(1, Some(1)), (2, Some(2)), (3, Some(3))]),
+            HandoverError::Old(ImportError::Degree(3))
+        );
     }
 }
 

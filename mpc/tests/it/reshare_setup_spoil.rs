@@ -96,8 +96,14 @@ fn who_leaves_has_nothing_to_say_and_nothing_to_hear_in_the_set_up() {
 fn a_lie_to_one_member_leaves_the_others_with_the_pair() {
     let old = fresh(DKLS, size(2, 3));
     let plan = handover(&old, size(2, 3), Protocol::Dkls23, &[(1, Some(1)), (2, Some(2))]);
-    for damage in [Damage::Flip(2000, 0), Damage::CutTo(100), Damage::AllOnes] {
-        let target = to_one(OPENINGS, 1, 3);
+    for (round, damage) in [
+        (OPENINGS, Damage::Flip(2000, 0)),
+        (OPENINGS, Damage::CutTo(100)),
+        (OPENINGS, Damage::AllOnes),
+        (COMMITMENTS, Damage::CutTo(0)),
+        (COMMITMENTS, Damage::CutTo(31)),
+    ] {
+        let target = to_one(round, 1, 3);
         let report = run_spoiled(start(&plan, &old, 1), target, |body| damage.apply(body));
         check_blame(&report, party(1), &format!("{damage:?}"));
         let victim = report.abort(party(3)).unwrap();
@@ -107,6 +113,17 @@ fn a_lie_to_one_member_leaves_the_others_with_the_pair() {
         assert_eq!(other.reason.to_string(), pair.to_string(), "{damage:?}");
         assert!(other.blame.names(party(1)) && other.blame.names(party(3)));
     }
+    // Who complains of nothing before there is anything to complain of says something malformed.
+    let report = run_spoiled(start(&plan, &old, 1), to_all(COMMITMENTS, 3), |_| vec![1]);
+    for honest in [1, 2] {
+        let abort = report.abort(party(honest)).unwrap();
+        assert!(matches!(abort.blame, Blame::Party { party: liar, .. } if liar == party(3)), "{abort:?}");
+    }
+    // In a round that is echoed as in the last: a false complaint is known to the accused, and leaves the other with the pair.
+    let report = run_spoiled(start(&plan, &old, 1), to_all(OPENINGS, 3), |_| vec![1]);
+    let (accused, other) = (report.abort(party(1)).unwrap(), report.abort(party(2)).unwrap());
+    assert!(accused.blame.names(party(3)) && !accused.blame.names(party(1)), "{accused:?}");
+    assert!(other.blame.names(party(3)) && other.blame.names(party(1)), "{other:?}");
     // And a lie about that names the liar to the accused, who knows better.
     let report = run_spoiled(start(&plan, &old, 1), to_all(CONFIRMATION, 3), |_| vec![1]);
     let accused = report.abort(party(1)).unwrap();

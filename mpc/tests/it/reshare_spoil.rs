@@ -1,5 +1,8 @@
 //! Resharing against one party that lies: every check of what dealers, receivers and bystanders send.
 
+use curve25519_dalek::constants::EIGHT_TORSION;
+use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
+use curve25519_dalek::scalar::Scalar as Scalar25519;
 use k256::elliptic_curve::PrimeField;
 use k256::elliptic_curve::ops::Reduce;
 use k256::elliptic_curve::sec1::ToEncodedPoint;
@@ -195,6 +198,16 @@ fn every_field_of_a_dealing_is_checked() {
 }
 
 /// A dealing with these coefficients and a good proof: what a dealer can do that knows the protocol.
+fn forge_ed25519(binding: &Binding, coefficients: &[Scalar25519]) -> Vec<u8> {
+    let point = |scalar: &Scalar25519| EdwardsPoint::mul_base(scalar).compress().to_bytes();
+    let points: Vec<u8> = coefficients.iter().flat_map(point).collect();
+    let nonce = Scalar25519::from(77u64);
+    let hash = tagged_hash("limen mpc handover proof v1", [&binding.digest()[..], &[1], &points, &point(&nonce)]);
+    let response = nonce + Scalar25519::from_bytes_mod_order(hash) * coefficients[0];
+    [&points[..], &point(&nonce), &response.to_bytes()].concat()
+}
+
+/// The same on secp256k1.
 fn forge(binding: &Binding, coefficients: &[k256::Scalar]) -> Vec<u8> {
     let point = |scalar: &k256::Scalar| {
         (k256::ProjectivePoint::GENERATOR * scalar).to_affine().to_encoded_point(true).as_bytes().to_vec()
@@ -230,6 +243,48 @@ fn neither_the_key_nor_the_threshold_changes_by_a_dealer_that_can_prove_all_it_s
         for constant in [share, part + one, -part, one] {
             let report = scene.deals(&with(constant, 1), "constant");
             assert_blamed(&report, 1, "constant", is_wrong_share);
+            assert!(no_share_left(&report));
+        }
+    }
+}
+
+#[test]
+fn a_dealer_of_ed25519_that_can_prove_all_it_says_changes_neither_key_nor_threshold() {
+    let scene = Scene::new(ED25519);
+    let binding = start(&scene.plan, &scene.old, 1)[0].0.binding().clone();
+    let share: [u8; 32] = scene.old[&party(1)].export_core()[6..].try_into().unwrap();
+    let share = Scalar25519::from_canonical_bytes(share).unwrap();
+    // nodes 1 and 2: λ_1 = 2 / (2 − 1)
+    let part = share + share;
+    let more = [5u64, 6, 7].map(Scalar25519::from);
+    let with = |constant: Scalar25519, count: usize| forge_ed25519(&binding, &[&[constant], &more[..count]].concat());
+    // a good proof of the right constant, and a share that is not of this polynomial
+    let report = scene.deals(&with(part, 1), "right");
+    assert_blamed(&report, 1, "right", |reason| *reason == AbortReason::DealtShare { from: party(1) });
+    for count in [0, 2, 3] {
+        let report = scene.deals(&with(part, count), "degree");
+        assert_blamed(&report, 1, "degree", is_malformed);
+        assert!(no_share_left(&report));
+    }
+    for constant in [share, part + Scalar25519::ONE, -part, Scalar25519::ONE] {
+        let report = scene.deals(&with(constant, 1), "constant");
+        assert_blamed(&report, 1, "constant", is_wrong_share);
+        assert!(no_share_left(&report));
+    }
+}
+
+/// A point of the group plus one of small order has another encoding, and a check that multiplies by the cofactor sees no difference.
+#[test]
+fn a_point_of_mixed_order_in_a_dealing_is_no_point() {
+    let scene = Scene::new(ED25519);
+    let opening = scene.opening(1);
+    for torsion in &EIGHT_TORSION[1..] {
+        for at in [0, 32, 64] {
+            let point = CompressedEdwardsY(opening[at..at + 32].try_into().unwrap()).decompress().unwrap();
+            let mixed = (point + torsion).compress();
+            let dealing = [&opening[..at], mixed.as_bytes(), &opening[at + 32..]].concat();
+            let report = scene.deals(&dealing, "mixed order");
+            assert_blamed(&report, 1, "mixed order", is_malformed);
             assert!(no_share_left(&report));
         }
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::type_complexity, reason = "tables of changes to spoil")]
 
 mod approval;
+mod backup;
 mod charter;
 mod check;
 mod envelope;
@@ -10,6 +11,8 @@ mod freeze;
 mod frozen;
 mod intent;
 mod keys;
+mod paths;
+mod recipient;
 mod standing;
 mod statement;
 #[cfg(feature = "rpc")]
