@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use limen_mpc::{DerivationPath, DeriveError};
+use limen_wire::ids::{CredentialId, NodeId};
 
 /// Backups of a key's shares: what is in them, whether they decrypt, and the key made whole again. Works offline; run what needs
 /// secrets on a machine that never had a network and never will.
@@ -15,29 +17,17 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Say what backups are of and who holds pieces. Needs no secret.
+    /// Say what backups are of, who holds pieces, and how few people together have the key. Needs no secret.
     Show {
+        /// Fail if fewer people than this together have a key. One who holds pieces of several shares is one.
+        #[arg(long, value_name = "NUMBER")]
+        people_required: Option<usize>,
         /// Backups.
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
     /// Decrypt one's own piece and check it against the backup; with a nonce, prove it to whoever drew that. Prints no secret.
-    Check {
-        /// The backup.
-        file: PathBuf,
-        /// Whose piece: a piece of somebody else does not count.
-        #[arg(long)]
-        holder: String,
-        /// Identity files of age.
-        #[arg(long = "identity", value_name = "FILE", required_unless_present = "piece")]
-        identities: Vec<PathBuf>,
-        /// The piece as `age --decrypt` has decrypted it elsewhere.
-        #[arg(long, value_name = "FILE", conflicts_with = "identities")]
-        piece: Option<PathBuf>,
-        /// 32 bytes in hexadecimal, drawn by whoever asks for the proof.
-        #[arg(long)]
-        nonce: Option<String>,
-    },
+    Check(CheckArguments),
     /// Check a custodian's proof. Needs no secret. As many as `show` says are needed before the backup is known to give the share.
     Verify {
         /// The backup.
@@ -59,6 +49,9 @@ pub(crate) enum Command {
         /// In which form.
         #[arg(long)]
         export: Form,
+        /// Of which child key, such as m/0/5; all but `xprv`, which gives them all.
+        #[arg(long, default_value = "m", value_parser = path, hide_default_value = true)]
+        path: DerivationPath,
         #[command(flatten)]
         target: Target,
         /// A file with the password of the keystore, without its last line break. For `keystore` alone.
@@ -69,10 +62,55 @@ pub(crate) enum Command {
     SignSweep {
         #[command(flatten)]
         sources: Sources,
+        /// By which child key, such as m/0/5: deposit addresses are children.
+        #[arg(long, default_value = "m", value_parser = path, hide_default_value = true)]
+        path: DerivationPath,
         /// A file with the bytes.
         #[arg(long, value_name = "FILE")]
         message: PathBuf,
     },
+}
+
+/// Whose piece of what, and how it is proved.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// The backup.
+    pub(crate) file: PathBuf,
+    /// Whose piece: a piece of somebody else does not count.
+    #[arg(long)]
+    pub(crate) holder: String,
+    /// Identity files of age.
+    #[arg(long = "identity", value_name = "FILE", required_unless_present = "piece")]
+    pub(crate) identities: Vec<PathBuf>,
+    /// The piece as `age --decrypt` has decrypted it elsewhere.
+    #[arg(long, value_name = "FILE", conflicts_with = "identities")]
+    pub(crate) piece: Option<PathBuf>,
+    /// 32 bytes in hexadecimal, drawn by whoever asks for the proof.
+    #[arg(long)]
+    pub(crate) nonce: Option<String>,
+    #[command(flatten)]
+    pub(crate) signed: Option<Signed>,
+}
+
+/// The custodian's own signature under a proof.
+#[derive(Debug, Args)]
+#[group(requires_all = ["sign_as", "key", "asked_by", "nonce"])]
+pub(crate) struct Signed {
+    /// Sign the proof as well, by this terminal credential of the holder, as the charter names it.
+    #[arg(long, value_name = "CREDENTIAL", required = false)]
+    pub(crate) sign_as: CredentialId,
+    /// Its private key: PKCS#8 in PEM, mode 0600.
+    #[arg(long, value_name = "FILE", required = false)]
+    pub(crate) key: PathBuf,
+    /// The node that asks for the proof, and drew the nonce.
+    #[arg(long, value_name = "NODE", required = false)]
+    pub(crate) asked_by: NodeId,
+}
+
+/// A path, with or without the `m/` that it begins with.
+fn path(text: &str) -> Result<DerivationPath, DeriveError> {
+    let whole = text == "m" || text.starts_with("m/");
+    if whole { text.parse() } else { format!("m/{text}").parse() }
 }
 
 /// Backups and what opens them.

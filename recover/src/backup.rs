@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::curve::{self, Secret};
 use crate::format::{self, FormatError};
 use crate::head::{Custodian, Head, HeadError, check_pieces};
-use crate::seal::{self, Identities, SealError, UnsealError};
+use crate::seal::{self, Identities, Plugins, SealError, UnsealError};
 
 const PIECE_MAGIC: &[u8; 4] = b"LMP1";
 /// `LMP1 ‖ hash of the head ‖ place ‖ scalar`.
@@ -75,15 +75,21 @@ pub struct Backup {
 
 impl Backup {
     /// Splits a share among custodians and encrypts each piece to its custodian. `rng` must be the operating system's generator or
-    /// one seeded by it; age draws its own randomness from the operating system. `callbacks` serve plugins.
+    /// one seeded by it; age draws its own randomness from the operating system. `plugins` may be run, and no others, whatever
+    /// the order's recipients say; `callbacks` serve them.
     pub fn make<C: Callbacks>(
         share: &KeyShare,
         order: Order,
+        plugins: &Plugins,
         callbacks: &C,
         rng: &mut dyn CryptoRngCore,
     ) -> Result<Self, MakeError> {
         let Order { node, charter, custodians, pieces_required } = order;
         check_pieces(usize::from(pieces_required), &custodians)?;
+        for Custodian { person, recipient } in &custodians {
+            // before anything is split, let alone run
+            plugins.check(recipient).map_err(|cause| MakeError::Seal { holder: person.clone(), cause })?;
+        }
         let public = share.public().clone();
         let core = share.export_core();
         let secret = core_scalar(public.scheme, share.index(), &core).ok_or(MakeError::Split)?;
@@ -96,7 +102,7 @@ impl Backup {
         for ((place, custodian), piece) in head.places().zip(&split.pieces) {
             let holder = custodian.person.clone();
             let plain = encode_piece(&hash, place, piece);
-            let piece = seal::seal(&custodian.recipient, &plain, callbacks.clone())
+            let piece = seal::seal(&custodian.recipient, &plain, plugins, callbacks.clone())
                 .map_err(|cause| MakeError::Seal { holder: holder.clone(), cause })?;
             if piece.len() > format::MAX_PIECE {
                 return Err(MakeError::TooLong { holder });

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::backup::{Backup, BackupHash, Piece, PieceError, core_share};
 use crate::curve::{self, Secret};
+use crate::key::RecoveredKey;
 use crate::seal::Identities;
 
 /// Why no key was made. Names the files as the caller named them.
@@ -86,29 +87,6 @@ pub enum CombineError {
     /// The shares do not give the key.
     #[error("combining backups: the shares do not give the key")]
     Key,
-}
-
-/// A key whose secret is whole again. Unprintable, wiped on drop; from here on, whoever has the machine has the key.
-pub struct RecoveredKey {
-    public: KeyPublic,
-    secret: Secret,
-}
-
-impl RecoveredKey {
-    /// What everyone may know.
-    pub fn public(&self) -> &KeyPublic {
-        &self.public
-    }
-    /// The scalar: big-endian for secp256k1, little-endian for Ed25519. For exports.
-    pub fn scalar(&self) -> &[u8; 32] {
-        &self.secret
-    }
-}
-
-impl fmt::Debug for RecoveredKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RecoveredKey({}, secret redacted)", self.public.key)
-    }
 }
 
 /// A backup and what its file is called.
@@ -223,7 +201,7 @@ impl Recovery {
         if curve::public_point(public.scheme, &secret) != Some(public.public_key) {
             return Err(CombineError::Key);
         }
-        Ok(RecoveredKey { public, secret })
+        Ok(RecoveredKey::whole(public, secret))
     }
     /// The core shares that are complete, in the encoding that [`limen_mpc::KeyShare::import`] takes: for a signer that
     /// gets its share back, where its protocol needs no set-up beside it.

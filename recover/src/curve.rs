@@ -148,6 +148,20 @@ pub(crate) fn join(scheme: Scheme, values: &[(u8, &[u8; 32])]) -> Option<Secret>
     }
 }
 
+/// The sum of two scalars. Nothing if it is zero, or one of them is not canonical.
+pub(crate) fn add(scheme: Scheme, one: &[u8; 32], other: &[u8; 32]) -> Option<Secret> {
+    fn on<C: Curve>(one: &[u8; 32], other: &[u8; 32]) -> Option<Secret> {
+        let (one, other) = (Zeroizing::new(C::read(one)?), Zeroizing::new(C::read(other)?));
+        let sum = Zeroizing::new(*one + *other);
+        (*sum != C::Scalar::from(0)).then(|| C::write(&sum))
+    }
+    match scheme {
+        Scheme::EcdsaSecp256k1 | Scheme::SchnorrBip340 => on::<Secp256k1>(one, other),
+        Scheme::EddsaEd25519 => on::<Ed25519>(one, other),
+        Scheme::EcdsaP256 => None,
+    }
+}
+
 /// A secret times the generator.
 pub(crate) fn public_point(scheme: Scheme, secret: &[u8; 32]) -> Option<Point> {
     fn on<C: Curve>(secret: &[u8; 32]) -> Option<Point> {

@@ -4,7 +4,7 @@ use limen_mpc::Point;
 use limen_wire::ids::Scheme;
 use zeroize::Zeroizing;
 
-use crate::combine::RecoveredKey;
+use crate::key::RecoveredKey;
 use crate::scalar;
 
 mod keystore;
@@ -24,6 +24,11 @@ pub enum ExportError {
         /// What there is instead.
         instead: &'static str,
     },
+    /// That of the key gives all children.
+    #[error(
+        "exporting: an xprv is made of the key itself and gives all its children by their paths: leave the path out"
+    )]
+    NotOfChildren,
     /// A step that works for every key failed.
     #[error("exporting: making {0} failed")]
     Failed(&'static str),
@@ -37,6 +42,9 @@ impl RecoveredKey {
     /// gives the private keys of all its accounts.
     pub fn xprv(&self) -> Result<Zeroizing<String>, ExportError> {
         self.secp256k1("xprv")?;
+        if !self.path().steps().is_empty() {
+            return Err(ExportError::NotOfChildren);
+        }
         Ok(xprv(self.scalar(), &self.public().chain_code))
     }
     /// The wallet import format for the main network, of a compressed public key.
@@ -62,7 +70,7 @@ impl RecoveredKey {
         if scheme != Scheme::EcdsaSecp256k1 {
             return Err(ExportError::NoForm { form: "keystore", scheme, instead: "it is for Ethereum's accounts" });
         }
-        keystore::make(self.scalar(), self.public().public_key.as_bytes(), password, cost, randomness)
+        keystore::make(self.scalar(), self.public_key().as_bytes(), password, cost, randomness)
     }
     /// The scalar itself in hexadecimal: big-endian for secp256k1, little-endian for Ed25519, where it is what RFC 8032 section
     /// 5.1.5 calls `s`, reduced and not clamped.

@@ -2,13 +2,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use limen_recover::age::Callbacks;
 use limen_recover::age::secrecy::SecretString;
 use limen_recover::{Backup, Identities};
+use limen_wire::keys::SigningKey;
 use zeroize::Zeroizing;
 
 /// Largest identity, piece, password or message, in bytes.
@@ -46,16 +47,52 @@ pub(crate) fn identities(path: &Path) -> Result<Identities> {
     Identities::read(&read(path)?, Terminal).with_context(|| path.display().to_string())
 }
 
-/// Writes a secret to a new file that only its owner may read, and to the disk.
-pub(crate) fn write_secret(path: &Path, secret: &str) -> Result<()> {
+/// A new file that only its owner may read, for a secret that is yet to come. It is gone again unless the secret is written.
+pub(crate) struct SecretFile<'a> {
+    path: &'a Path,
+    file: File,
+    written: bool,
+}
+
+impl<'a> SecretFile<'a> {
+    /// Makes it; one that is there already is refused, whatever is in it.
+    pub(crate) fn create(path: &'a Path) -> Result<Self> {
+        let name = path.display();
+        let file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).with_context(|| {
+                format!("making {name} for the secret (it must not be there yet, and its folder must)")
+            })?;
+        Ok(Self { path, file, written: false })
+    }
+
+    /// Writes the secret, and to the disk.
+    pub(crate) fn write(mut self, secret: &str) -> Result<&'a Path> {
+        let written = writeln!(self.file, "{secret}").and_then(|()| self.file.sync_all());
+        written.with_context(|| format!("writing the secret to {}", self.path.display()))?;
+        self.written = true;
+        Ok(self.path)
+    }
+}
+
+impl Drop for SecretFile<'_> {
+    fn drop(&mut self) {
+        if !self.written {
+            // an empty file that stays is refused the next time, and says so
+            let _ = std::fs::remove_file(self.path);
+        }
+    }
+}
+
+/// A custodian's key for envelopes: PKCS#8 in PEM, which nobody else can read.
+pub(crate) fn signing_key(path: &Path) -> Result<SigningKey> {
     let name = path.display();
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("making {name} for the secret (it must not be there yet, and its folder must)"))?;
-    writeln!(file, "{secret}").and_then(|()| file.sync_all()).with_context(|| format!("writing the secret to {name}"))
+    let mode = std::fs::metadata(path).with_context(|| format!("looking at {name}"))?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        bail!("the key in {name} can be read by others (mode {mode:o}): chmod 600 it");
+    }
+    let pem = read(path)?;
+    let pem = std::str::from_utf8(&pem).with_context(|| format!("reading {name}"))?;
+    SigningKey::from_pkcs8_pem(pem).with_context(|| format!("reading {name}"))
 }
 
 /// What plugins of age may ask of a person. Not for PINs, which would be seen: a piece whose plugin asks for one is decrypted by

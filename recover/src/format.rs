@@ -9,10 +9,11 @@ use limen_mpc::{KeyPublic, Point};
 use limen_wire::ids::{
     CharterHash, ClusterId, CommitteeSize, Epoch, KeyId, NodeId, PartyIndex, PersonId, Protocol, Scheme, tagged_hash,
 };
+use limen_wire::recipient::Recipient;
 use sha2::{Digest as _, Sha256};
 
 use crate::backup::Backup;
-use crate::head::{Custodian, Head, HeadError, MAX_CUSTODIANS, Recipient};
+use crate::head::{Custodian, Head, HeadError, MAX_CUSTODIANS};
 
 /// Largest file that is read, in bytes.
 pub const MAX_FILE: usize = 256 * 1024;
@@ -226,8 +227,12 @@ fn read_head(lines: &mut Lines<'_>) -> Result<Head, FormatError> {
 }
 
 fn read_custodian(lines: &mut Lines<'_>) -> Result<Custodian, FormatError> {
-    lines.take("custodian", "a name, a blank and a recipient of age", |value| {
-        let (person, recipient) = value.split_once(' ')?;
-        Some(Custodian { person: PersonId::new(person).ok()?, recipient: Recipient::new(recipient).ok()? })
-    })
+    lines.take(
+        "custodian",
+        "a name, a blank and a recipient of age that is not mistyped and no key of low order",
+        |value| {
+            let (person, recipient) = value.split_once(' ')?;
+            Some(Custodian { person: PersonId::new(person).ok()?, recipient: Recipient::new(recipient).ok()? })
+        },
+    )
 }

@@ -1,10 +1,10 @@
 //! What a backup says in clear: whose share of which key it is, who holds pieces, and the commitments that pieces are checked by.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use limen_mpc::{ImportError, KeyPublic, Point};
-use limen_wire::ids::{CharterHash, CommitteeSize, NodeId, PartyIndex, PersonId};
+use limen_wire::ids::{CharterHash, NodeId, PartyIndex, PersonId, Scheme};
+use limen_wire::recipient::Recipient;
 
 use sha2::{Digest as _, Sha256};
 
@@ -12,40 +12,6 @@ use crate::curve;
 
 /// Most custodians of one share.
 pub const MAX_CUSTODIANS: usize = 16;
-/// Longest recipient, in bytes: recipients of plugins are longer than the 62 of X25519.
-const MAX_RECIPIENT: usize = 1024;
-
-/// To whom a piece is encrypted, as age writes it: `age1…` for X25519, `age1NAME1…` for the plugin NAME.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Recipient(String);
-
-/// Text that is no recipient.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no recipient of age: lower-case letters and digits that start with `age1`, at most 1024 of them")]
-pub struct BadRecipient(String);
-
-impl Recipient {
-    /// Checks the spelling alone: whether something can be encrypted to it is seen when a backup is made.
-    pub fn new(text: &str) -> Result<Self, BadRecipient> {
-        let plain =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'_' | b'.');
-        let ok = text.len() <= MAX_RECIPIENT
-            && text.strip_prefix("age1").is_some_and(|rest| !rest.is_empty())
-            && text.bytes().all(plain);
-        if ok { Ok(Self(text.to_owned())) } else { Err(BadRecipient(text.chars().take(80).collect())) }
-    }
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Recipient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// One who holds a piece of a share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Custodian {
@@ -75,9 +41,11 @@ pub enum HeadError {
     /// The key lives in one token and has no shares.
     #[error("the key lives in one token (protocol hsm) and has no shares: its token's own backup is the only one")]
     NoShares,
-    /// Fewer shares than `signers_required` give the key.
-    #[error("fewer than {0} shares give the key: signers_required is not the number it was made with")]
-    Required(u8),
+    /// A key of BIP-340 is known by its x coordinate, and stands for the point with even y.
+    #[error(
+        "the public key has an odd y coordinate, where BIP-340 means the even one: the shares would give its negative"
+    )]
+    OddKey,
     /// The committee has no such member.
     #[error("member {member} is not one of the key's {total} signers")]
     NoSuchMember {
@@ -169,8 +137,9 @@ impl Head {
             return Err(HeadError::NoShares);
         }
         self.public.validate().map_err(HeadError::Key)?;
-        if fewer_are_enough(&self.public) {
-            return Err(HeadError::Required(self.public.size.signers_required()));
+        let even = self.public.public_key.as_bytes().first() == Some(&2);
+        if self.public.scheme == Scheme::SchnorrBip340 && !even {
+            return Err(HeadError::OddKey);
         }
         let (member, total) = (self.member, self.public.size.signers_total());
         let share = self.public.verifying_share(member).ok_or(HeadError::NoSuchMember { member, total })?;
@@ -183,16 +152,6 @@ impl Head {
             self.piece_point(place).ok_or_else(|| HeadError::Commitments { person: person.clone() })?;
         }
         Ok(())
-    }
-}
-
-/// Whether the shares lie on a polynomial of a lower degree than the key's: then its `signers_required` has been raised.
-fn fewer_are_enough(public: &KeyPublic) -> bool {
-    let (required, total) = (public.size.signers_required(), public.size.signers_total());
-    match CommitteeSize::new(u16::from(required).saturating_sub(1), u16::from(total)) {
-        Ok(size) => KeyPublic { size, ..public.clone() }.validate().is_ok(),
-        // One share alone: every share is the key.
-        Err(_) => public.verifying_shares.values().all(|share| *share == public.public_key),
     }
 }
 

@@ -1,12 +1,37 @@
 //! Pieces under the keys of their custodians, by age (age-encryption.org/v1).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Read as _;
 
 use age::{Callbacks, Decryptor, EncryptError, Identity, IdentityFile};
+use limen_wire::recipient::Recipient;
 use zeroize::Zeroizing;
 
-use crate::head::Recipient;
+/// Which plugins of age may be run to encrypt: a recipient names the program that is run for it, so whoever writes recipients
+/// would choose programs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plugins(BTreeSet<String>);
+
+impl Plugins {
+    /// None: recipients of X25519 alone.
+    pub fn none() -> Self {
+        Self::default()
+    }
+    /// These, by the names that follow `age-plugin-` in theirs.
+    pub fn of<T: Into<String>>(names: impl IntoIterator<Item = T>) -> Self {
+        Self(names.into_iter().map(Into::into).collect())
+    }
+    /// Refuses a recipient whose plugin may not be run.
+    pub(crate) fn check(&self, recipient: &Recipient) -> Result<(), SealError> {
+        match recipient.plugin() {
+            Some(plugin) if !self.0.contains(plugin) => {
+                Err(SealError::NotAllowed { plugin: plugin.to_owned(), recipient: recipient.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 /// Why a piece could not be encrypted.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +39,14 @@ pub enum SealError {
     /// Nothing can be encrypted to this recipient: mistyped, or of a plugin where there are none.
     #[error("recipient {0} is mistyped, or of a plugin that this program cannot use")]
     Recipient(Recipient),
+    /// Its plugin was not allowed.
+    #[error("recipient {recipient} wants the program age-plugin-{plugin} to be run, which was not allowed by name")]
+    NotAllowed {
+        /// The plugin's name.
+        plugin: String,
+        /// Whose recipient.
+        recipient: Recipient,
+    },
     /// The encryption failed: a plugin is missing or has refused, for example.
     #[error("encrypting to {recipient} failed")]
     Encrypt {
@@ -26,12 +59,20 @@ pub enum SealError {
 }
 
 /// Encrypts one piece. The randomness of age's own keys comes from the operating system.
-pub(crate) fn seal<C: Callbacks>(recipient: &Recipient, piece: &[u8], callbacks: C) -> Result<Vec<u8>, SealError> {
+pub(crate) fn seal<C: Callbacks>(
+    recipient: &Recipient,
+    piece: &[u8],
+    plugins: &Plugins,
+    callbacks: C,
+) -> Result<Vec<u8>, SealError> {
+    plugins.check(recipient)?;
     let cause = |cause| SealError::Encrypt { recipient: recipient.clone(), cause: Box::new(cause) };
-    match recipient.as_str().parse::<age::x25519::Recipient>() {
-        Ok(key) => age::encrypt(&key, piece).map_err(cause),
-        Err(_) => age::encrypt(&plugin(recipient, callbacks)?, piece).map_err(cause),
+    if recipient.plugin().is_some() {
+        return age::encrypt(&plugin(recipient, callbacks)?, piece).map_err(cause);
     }
+    let key: age::x25519::Recipient =
+        recipient.as_str().parse().map_err(|_| SealError::Recipient(recipient.clone()))?;
+    age::encrypt(&key, piece).map_err(cause)
 }
 
 #[cfg(feature = "plugin")]

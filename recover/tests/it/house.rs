@@ -8,7 +8,7 @@ use k256::elliptic_curve::sec1::ToEncodedPoint;
 use limen_mpc::{KeyPublic, KeyShare, Point};
 use limen_recover::age::secrecy::ExposeSecret;
 use limen_recover::age::{NoCallbacks, x25519};
-use limen_recover::{Backup, Custodian, Identities, Order, Piece, Recipient};
+use limen_recover::{Backup, Custodian, Identities, Order, Piece, Plugins, Recipient};
 use limen_wire::ids::{
     CharterHash, ClusterId, CommitteeSize, Epoch, KeyId, NodeId, PartyIndex, PersonId, Protocol, Scheme, tagged_hash,
 };
@@ -65,7 +65,14 @@ pub(crate) fn deal(name: &str, epoch: u64, scheme: Scheme, required: u16, total:
         (bytes[0], bytes[31]) = (bytes[0] & 0x0f, bytes[31] & 0x0f);
         bytes
     };
-    let coefficients: Vec<[u8; 32]> = (0..required).map(coefficient).collect();
+    let mut coefficients: Vec<[u8; 32]> = (0..required).map(coefficient).collect();
+    if scheme == Scheme::SchnorrBip340 && evaluate(scheme, &coefficients, 0).1.as_bytes()[0] == 3 {
+        // the key of BIP-340 is the point with even y
+        for each in &mut coefficients {
+            let scalar: k256::Scalar = Option::from(k256::Scalar::from_repr((*each).into())).unwrap();
+            *each = (-scalar).to_repr().into();
+        }
+    }
     let (secret, public_key) = evaluate(scheme, &coefficients, 0);
     let values: Vec<_> = (1..=total).map(|x| (x, evaluate(scheme, &coefficients, x.into()))).collect();
     let public = KeyPublic {
@@ -135,5 +142,37 @@ pub(crate) fn order(member: PartyIndex, keepers: &[Keeper], pieces_required: u8)
 
 pub(crate) fn back_up(share: &KeyShare, keepers: &[Keeper], pieces_required: u8) -> Backup {
     let order = order(share.index(), keepers, pieces_required);
-    Backup::make(share, order, &NoCallbacks, &mut rng(u64::from(pieces_required))).unwrap()
+    // no two backups have a coefficient in common, or the difference of two shares would lie open
+    let seed = tagged_hash("backup", [&share.export_core()[..], &share.public().digest(), &[pieces_required]]);
+    Backup::make(share, order, &Plugins::none(), &NoCallbacks, &mut ChaCha20Rng::from_seed(seed)).unwrap()
+}
+
+/// Bytes as BIP-173 writes them under a prefix.
+pub(crate) fn bech32(prefix: &str, bytes: &[u8]) -> String {
+    const ALPHABET: &[u8] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+    let bits: Vec<u8> = bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
+    let digit = |bits: &[u8]| (0..5).fold(0, |sum, at| sum << 1 | bits.get(at).copied().unwrap_or(0));
+    let digits: Vec<u8> = bits.chunks(5).map(digit).collect();
+    let mut all: Vec<u8> = prefix.bytes().map(|b| b >> 5).chain([0]).chain(prefix.bytes().map(|b| b & 31)).collect();
+    all.extend(digits.iter().copied().chain([0; 6]));
+    let sum = 1 ^ all.into_iter().fold(1u32, |sum, value| {
+        let terms = [0x3b6a_57b2, 0x2650_8e6d, 0x1ea1_19fa, 0x3d42_33dd, 0x2a14_62b3];
+        let start = (sum & 0x01ff_ffff) << 5 ^ u32::from(value);
+        (0..).zip(terms).filter(|(at, _)| sum >> 25 >> at & 1 == 1).fold(start, |sum, (_, term)| sum ^ term)
+    });
+    let check = (0..6).map(|at| u8::try_from(sum >> (5 * (5 - at)) & 31).unwrap());
+    let word: String = digits.into_iter().chain(check).map(|digit| char::from(ALPHABET[usize::from(digit)])).collect();
+    format!("{prefix}1{word}")
+}
+
+/// X25519 recipients of low order: with each everybody knows the shared secret.
+pub(crate) fn low_order() -> Vec<String> {
+    let torsion = curve25519_dalek::constants::EIGHT_TORSION;
+    let keys: std::collections::BTreeSet<[u8; 32]> =
+        torsion.iter().map(|point| point.to_montgomery().to_bytes()).collect();
+    let minus_one = "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f";
+    let twist = <[u8; 32]>::try_from(hex::decode(minus_one).unwrap()).unwrap();
+    let keys: Vec<String> = keys.into_iter().chain([twist]).map(|key| bech32("age", &key)).collect();
+    assert_eq!(keys.len(), 5);
+    keys
 }

@@ -7,5 +7,6 @@ mod command;
 mod house;
 mod proof;
 mod python;
+mod said;
 mod spoil;
 mod vectors;

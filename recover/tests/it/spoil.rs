@@ -151,6 +151,53 @@ fn facts_that_do_not_go_together_are_refused_by_reason() {
     }
 }
 
+/// A head that says three are needed for a key that two have.
+#[test]
+fn a_raised_threshold_is_refused() {
+    let text = sample(Scheme::EddsaEd25519);
+    let raised = text.replace("signers_required: 2", "signers_required: 3");
+    let lines: Vec<&str> = raised.lines().collect();
+    let degree = FormatError::Head(HeadError::Key(limen_mpc::ImportError::Degree(3)));
+    assert_eq!(refused(&lines[..lines.len() - 1]), degree);
+}
+
+/// Every point with the other y: the shares of the negative of the key, which BIP-340 does not tell from it.
+#[test]
+fn a_key_of_bip340_with_odd_y_is_refused_and_one_of_ecdsa_is_not() {
+    let negated = |scheme: Scheme| {
+        let text = sample(scheme);
+        let turn = |line: &str| match line.split_once(": ") {
+            Some((name @ ("public_key" | "verifying_share" | "commitment"), value)) => {
+                format!("{name}: 0{}{}", if &value[1..2] == "2" { 3 } else { 2 }, &value[2..])
+            }
+            _ => line.to_owned(),
+        };
+        text.lines().map(turn).collect::<Vec<_>>()
+    };
+    let lines = negated(Scheme::SchnorrBip340);
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    assert_eq!(refused(&lines[..lines.len() - 1]), FormatError::Head(HeadError::OddKey));
+    let lines = negated(Scheme::EcdsaSecp256k1);
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    rehash(&lines[..lines.len() - 1]);
+}
+
+#[test]
+fn a_recipient_of_low_order_or_mistyped_is_no_line_of_a_backup() {
+    let text = sample(Scheme::EddsaEd25519);
+    let mut bad = crate::house::low_order();
+    bad.push("age1limentest1qqqqqqqq".to_owned());
+    for recipient in bad {
+        let line = format!("custodian: dora {recipient}");
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.pop();
+        let at = lines.iter().position(|line| line.starts_with("custodian: ")).unwrap();
+        lines[at] = &line;
+        let error = refused(&lines);
+        assert!(matches!(error, FormatError::Line { name: "custodian", .. }), "{error}");
+    }
+}
+
 #[test]
 fn what_is_no_backup_or_of_a_later_version_is_told_so() {
     assert_eq!(Backup::decode(b"").unwrap_err(), FormatError::NotABackup);
