@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 use limen_recover::age::Callbacks;
@@ -81,6 +82,16 @@ impl Drop for SecretFile<'_> {
             let _ = std::fs::remove_file(self.path);
         }
     }
+}
+
+/// Seconds since 1970.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the program reads its clock here; the library takes the time as an argument"
+)]
+pub(crate) fn now_secs() -> Result<u64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("reading the clock, which is before 1970")?;
+    Ok(now.as_secs())
 }
 
 /// A custodian's key for envelopes: PKCS#8 in PEM, which nobody else can read.

@@ -1,6 +1,7 @@
 """Recovers a key from backups by docs/recovery.md alone. Independent of the Rust code: only `cryptography`'s primitives.
 
 Usage: recover.py BACKUP... -- IDENTITY... ; prints the scalar in hexadecimal, or a reason on standard error.
+With `--path 0/5` before all it prints the child's, and with `--sign FILE` after that the child's signature of the file.
 With `--proof HOLDER NONCE PROOF` instead of identities, verifies one custodian's proof for the one backup.
 """
 import base64
@@ -172,6 +173,9 @@ class Backup:
         points = {0: self.public_key, **self.shares}
         must(on_polynomial(self.curve, points, self.required - 1), "verifying shares")
         must(not on_polynomial(self.curve, points, self.required - 2), "signers_required was raised")
+        must(self.facts["scheme"] != "schnorr-bip340" or self.public_key[1] % 2 == 0, "a key of BIP-340 with odd y")
+        for _, recipient in self.custodians:
+            check_recipient(recipient)
         must(self.commitments[0] == self.shares[self.member], "the commitment is to another share")
         for column in zip(*self.custodians, strict=True):
             must(len(set(column)) == self.pieces_total, "a custodian comes twice")
@@ -230,10 +234,56 @@ def join(values, q):
 
 
 def bech32_data(text):
-    """The data of a bech32 string (BIP-173) whose checksum age has checked when it was made."""
-    digits = ["qpzry9x8gf2tvdw0s3jn54khce6mua7l".index(c) for c in text.lower()[text.rindex("1") + 1 :]][:-6]
-    bits = "".join(f"{digit:05b}" for digit in digits)
+    """The data of a bech32 string (BIP-173)."""
+    text = text.lower()
+    prefix, word = text[: text.rindex("1")], text[text.rindex("1") + 1 :]
+    digits = ["qpzry9x8gf2tvdw0s3jn54khce6mua7l".find(letter) for letter in word]
+    must(min(digits, default=-1) >= 0, "no letter of bech32")
+    total = 1
+    for value in [ord(c) >> 5 for c in prefix] + [0] + [ord(c) & 31 for c in prefix] + digits:
+        top, total = total >> 25, (total & 0x1FFFFFF) << 5 ^ value
+        for bit, term in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
+            total ^= term if top >> bit & 1 else 0
+    must(total == 1, "mistyped: " + text[:4])
+    bits = "".join(f"{digit:05b}" for digit in digits[:-6])
+    must("1" not in bits[len(bits) // 8 * 8 :], "bits left over")
     return bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits) // 8 * 8, 8))
+
+
+def check_recipient(text):
+    must(text.startswith("age1"), "no recipient of age")
+    data = bech32_data(text)
+    if text.rindex("1") > 3:
+        return  # a plugin's
+    must(len(data) == 32 and int.from_bytes(data, "little") < 2**255 - 19, "no X25519 key")
+    try:
+        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(data))
+    except ValueError:
+        must(False, "a recipient of low order")
+
+
+def child(curve, secret, chain_code, steps):
+    """The child's scalar: BIP-32 without hardening, and `bip32-ed25519-additive-v1`."""
+    for step in steps:
+        public = curve.write(times(curve, secret, curve.g))
+        filler = b"\0" if isinstance(curve, Ed25519) else b""
+        both = hmac.digest(chain_code, public + filler + step.to_bytes(4, "big"), "sha512")
+        left, chain_code = int.from_bytes(both[:32], "big"), both[32:]
+        must(isinstance(curve, Ed25519) or left < curve.q, "no such child")
+        secret = (secret + left) % curve.q
+        must(secret, "no such child")
+    return secret
+
+
+def sign(curve, secret, message):
+    """RFC 8032 by a scalar; the prefix as the document has it."""
+    number = lambda *parts: int.from_bytes(hashlib.sha512(b"".join(parts)).digest(), "little") % curve.q
+    nonce = number(tagged("limen/ed25519-scalar-prefix/v1", secret.to_bytes(32, "little")), message)
+    commitment, public = (curve.write(times(curve, scalar, curve.g)) for scalar in (nonce, secret))
+    response = (nonce + number(commitment, public, message) * secret) % curve.q
+    signature = commitment + response.to_bytes(32, "little")
+    Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    return signature
 
 
 def hkdf(key, salt, info):
@@ -280,6 +330,9 @@ def main(arguments):
         path, _, holder, nonce, proof = arguments
         Backup(path).verify_proof(holder, bytes.fromhex(nonce), bytes.fromhex(proof))
         return print("proved")
+    options = {}
+    while arguments[0] in ("--path", "--sign"):
+        options[arguments[0]], arguments = arguments[1], arguments[2:]
     at = arguments.index("--")
     backups = [Backup(path) for path in arguments[:at]]
     keys = list(identities(arguments[at + 1 :]))
@@ -289,6 +342,11 @@ def main(arguments):
     must(len(shares) == len(backups) >= first.required, "too few shares, or one twice")
     secret = join(shares, first.curve.q)
     must(times(first.curve, secret, first.curve.g) == first.public_key, "another key")
+    steps = [int(step) for step in options.get("--path", "").split("/") if step]
+    secret = child(first.curve, secret, bytes.fromhex(first.chain_code), steps)
+    if "--sign" in options:
+        with open(options["--sign"], "rb") as file:
+            return print(sign(first.curve, secret, file.read()).hex())
     print(secret.to_bytes(32, first.curve.endian).hex())
 
 

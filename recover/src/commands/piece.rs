@@ -1,7 +1,6 @@
 //! `check` and `verify`: whether a custodian's piece decrypts, for themselves and for others.
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 use limen_recover::{Backup, Challenge, Nonce, Piece, PieceError, Proof};
@@ -39,8 +38,7 @@ fn say(backup: &Backup, piece: &Piece, nonce: Nonce, signed: &Signed) -> Result<
     let Signed { sign_as, key, asked_by } = signed;
     let key = files::signing_key(key)?;
     let challenge = Challenge { asked_by: asked_by.clone(), nonce };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("reading the clock, which is before 1970")?;
-    Ok(hex::encode(backup.say(piece, &challenge, (sign_as, &key), now.as_secs())?.encode_to_vec()))
+    Ok(hex::encode(backup.say(piece, &challenge, (sign_as, &key), files::now_secs()?)?.encode_to_vec()))
 }
 
 fn open_one(backup: &Backup, path: &Path, holder: &PersonId, identities: &[PathBuf]) -> Result<Piece> {

@@ -110,6 +110,10 @@ impl Keeper {
     pub(crate) fn new(name: &'static str) -> Self {
         Self { name, key: x25519::Identity::generate() }
     }
+    /// The same person under another name.
+    pub(crate) fn alias(&self, name: &'static str) -> Self {
+        Self { name, key: self.key.clone() }
+    }
     pub(crate) fn person(&self) -> PersonId {
         person(self.name)
     }

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test helpers fail by panicking")]
 
 mod backup;
+mod child;
 mod combine;
 mod command;
+mod files;
 mod house;
 mod proof;
 mod python;

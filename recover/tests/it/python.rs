@@ -6,8 +6,9 @@ use std::process::Command;
 
 use limen_recover::{Backup, Nonce};
 use limen_wire::ids::Scheme;
+use sha2::{Digest as _, Sha256};
 
-use crate::command::{Folder, program};
+use crate::command::{Folder, combine, program};
 use crate::house::SCHEMES;
 
 /// The interpreter of the workspace's virtual environment. `LIMEN_OFFLINE` excuses its absence.
@@ -46,6 +47,43 @@ fn a_program_from_the_document_alone_recovers_the_same_key() {
 }
 
 #[test]
+fn a_program_from_the_document_alone_derives_the_same_children_and_signs_the_same() {
+    for scheme in SCHEMES {
+        let folder = Folder::new(scheme);
+        std::fs::write(folder.path("message"), b"sweep").unwrap();
+        let backups = ["1.backup", "3.backup", "--", "anna", "carla"];
+        for path in ["0/5", "44/60/0/0/7", "2147483647"] {
+            let ours = folder.run(&combine(&["--export", "scalar", "--danger-show-secret", "--path", path])).unwrap();
+            let Some(said) = run(&folder, &[&["--path", path], &backups[..]].concat()) else { return };
+            assert_eq!(said.unwrap(), ours, "{scheme} {path}");
+            if scheme == Scheme::EddsaEd25519 {
+                let sweep = ["sign-sweep", "1.backup", "2.backup", "--identity", "anna", "--identity", "bela"];
+                let ours = folder.run(&[&sweep[..], &["--message", "message", "--path", path]].concat()).unwrap();
+                let said = run(&folder, &[&["--path", path, "--sign", "message"], &backups[..]].concat()).unwrap();
+                assert_eq!(said.unwrap(), ours, "{path}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_program_from_the_document_alone_reads_the_samples() {
+    let samples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let folder = Folder::new(Scheme::EcdsaSecp256k1);
+    for (scheme, whole, child, proof) in crate::vectors::VECTORS {
+        let file = |name: &str| samples.join(scheme.as_str()).join(name).to_str().unwrap().to_owned();
+        let (one, two, anna, carla) =
+            (file("1.backup"), file("2.backup"), file("anna.identity"), file("carla.identity"));
+        let words = ["--path", "0/5", &one, &two, "--", &anna, &carla];
+        let Some(said) = run(&folder, &words) else { return };
+        assert_eq!(said.unwrap().trim(), child, "{scheme}");
+        assert_eq!(run(&folder, &words[2..]).unwrap().unwrap().trim(), whole, "{scheme}");
+        let said = run(&folder, &[&one, "--proof", "anna", &"5a".repeat(32), proof]).unwrap();
+        assert_eq!(said.unwrap().trim(), "proved", "{scheme}");
+    }
+}
+
+#[test]
 fn a_program_from_the_document_alone_believes_our_proofs() {
     for scheme in SCHEMES {
         let folder = Folder::new(scheme);
@@ -74,6 +112,31 @@ fn a_program_from_the_document_alone_refuses_what_we_refuse() {
     ] {
         let Some(said) = run(&folder, words) else { return };
         assert!(said.unwrap_err().contains("refused"));
+    }
+    // Facts under a right hash that do not go together.
+    let folder = Folder::new(Scheme::SchnorrBip340);
+    let text = std::fs::read_to_string(folder.path("1.backup")).unwrap();
+    let (body, _) = text.rsplit_once("sha256: ").unwrap();
+    let negated = body.lines().map(|line| match line.split_once(": ") {
+        Some((name @ ("public_key" | "verifying_share" | "commitment"), value)) => {
+            format!("{name}: 0{}{}\n", if &value[1..2] == "2" { 3 } else { 2 }, &value[2..])
+        }
+        _ => format!("{line}\n"),
+    });
+    let raised = body.replace("signers_required: 2", "signers_required: 3");
+    let recipient = |text: &str| {
+        let line = body.lines().find(|line| line.starts_with("custodian: bela ")).unwrap();
+        body.replace(line, &format!("custodian: bela {text}"))
+    };
+    let low = crate::house::low_order();
+    let cases = [(negated.collect(), "odd y"), (raised, "raised"), (recipient("age1qqqqqqqq"), "mistyped")];
+    let low = low.iter().map(|low| (recipient(low), "low order"));
+    for (body, words) in cases.into_iter().chain(low) {
+        let hash = hex::encode(Sha256::digest(&body));
+        std::fs::write(folder.path("spoiled"), format!("{body}sha256: {hash}\n")).unwrap();
+        let Some(said) = run(&folder, &["spoiled", "2.backup", "--", "anna", "bela"]) else { return };
+        let said = said.unwrap_err();
+        assert!(said.contains(words), "{words}: {said}");
     }
 }
 
