@@ -6,6 +6,7 @@
 
 pub mod assets;
 pub mod committee;
+pub mod backups;
 mod file;
 pub mod governance;
 pub mod held;
@@ -32,6 +33,7 @@ use sha2::{Digest as _, Sha256};
 use crate::ledger::Committee;
 use assets::{AssetGroup, Assets};
 use committee::KeyCommittees;
+use backups::Backups;
 use governance::Governance;
 use held::HeldKey;
 use people::Roster;
@@ -219,6 +221,8 @@ pub struct Charter {
     pub hsm_keys: BTreeMap<KeyId, HeldKey>,
     /// To whom keys may be handed over, beside the committee that they have.
     pub committees: KeyCommittees,
+    /// Who keeps backups of the keys of these vaults.
+    pub backups: BTreeMap<VaultId, Backups>,
     /// Where it may go.
     pub book: Book,
     /// How fast, and how much a vault may come to hold.

@@ -3,6 +3,7 @@
 //! Loosening is computed, never declared: every dimension is compared, and what is not understood as tightening loosens.
 //! A version that only tightens binds at once; one that loosens anything waits out the delay of the charter before it.
 
+mod backups;
 mod governance;
 mod machines;
 mod people;
@@ -214,6 +215,7 @@ fn places(changes: &mut Changes, old: &Charter, new: &Charter) {
     });
     held_keys(changes, old, new);
     committees(changes, old, new);
+    backups::backups(changes, old, new);
     let entries = |charter: &Charter| -> BTreeMap<String, BookEntry> {
         charter.book.entries().map(|entry| (entry.id.to_string(), entry.clone())).collect()
     };

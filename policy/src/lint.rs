@@ -4,6 +4,7 @@
 //! An *error* is something that no charter for real money may have; a *warning* wants a reason. Development charters are
 //! shown both and refused for neither.
 
+mod backups;
 #[cfg(test)]
 mod tests;
 
@@ -49,6 +50,7 @@ pub fn lint(charter: &Charter) -> Vec<Finding> {
     }
     findings.governance();
     findings.concentration();
+    findings.backups();
     findings.ledgers();
     findings.claims();
     findings.uncounted();

@@ -13,6 +13,7 @@ use super::vault::Vaults;
 use super::{Bounds, Charter, CharterError, Checker, Coordinator, Currency, Duty, MAX_BYTES, Node, Requester};
 
 mod assets;
+mod backups;
 mod ceilings;
 mod committees;
 mod governance;
@@ -59,6 +60,9 @@ struct File {
     /// To whom keys may be handed over.
     #[serde(default)]
     committees: Vec<committees::FileCommittee>,
+    /// Who keeps backups.
+    #[serde(default)]
+    backups: Vec<backups::FileBackups>,
     #[serde(default)]
     address_book: Vec<vaults::FileBookEntry>,
     #[serde(default)]
@@ -195,6 +199,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
         hash: Charter::hash_of(text),
         hsm_keys: held::read(file.hsm_keys, &nodes, &vaults)?,
         committees: committees::read(file.committees, &nodes)?,
+        backups: backups::read(file.backups, &nodes, &vaults, &roster)?,
         cluster,
         nodes,
         witnesses,

@@ -32,7 +32,7 @@ fn the_sample_is_a_charter() {
     let eth = &charter.assets["eth"];
     assert_eq!(Amount::from_units("10", eth.decimals).unwrap(), Amount::from_u128(10_000_000_000_000_000_000));
     assert_eq!(charter.rules[0].amount.assets, Some(assets::Assets::One(eth.asset.clone())));
-    assert_eq!(charter.roster.people.len(), 4);
+    assert_eq!(charter.roster.people.len(), 5);
     assert_eq!(charter.governance.as_ref().unwrap().quorum.to_string(), "2 of treasury and 1 of risk");
     assert_eq!(charter.bounds.max_sessions, 16);
 }
