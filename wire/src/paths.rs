@@ -86,7 +86,10 @@ impl<P> Search<'_, P> {
         }
         let Some((held, people)) = self.kinds.get(kind).cloned() else { return Some(false) };
         let before = pieces.clone();
-        for taken in 0..=people.min(left) {
+        let later =
+            self.kinds.iter().skip(kind.saturating_add(1)).fold(0usize, |sum, (_, more)| sum.saturating_add(*more));
+        // so many at least, or there are not enough people behind this kind
+        for taken in left.saturating_sub(later)..=people.min(left) {
             for (at, count) in &held {
                 if let (Some(sum), Some(start)) = (pieces.get_mut(*at), before.get(*at)) {
                     *sum = start.saturating_add(count.saturating_mul(taken));

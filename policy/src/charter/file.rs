@@ -159,10 +159,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
     if !file.danger_development {
         return Err(CharterError::NotDevelopment);
     }
-    let nodes = file.nodes.into_iter().map(node).collect::<Result<Vec<_>, _>>()?;
-    if !(2..=32).contains(&nodes.len()) {
-        return Err(invalid("nodes", format!("{} signer nodes; 2 to 32 are possible", nodes.len())));
-    }
+    let nodes = signers(file.nodes)?;
     let coordinators = file.coordinators.into_iter().map(coordinator).collect::<Result<Vec<_>, _>>()?;
     let witnesses = ledgers::witnesses(file.witnesses)?;
     let machines: Vec<&Node> = nodes.iter().chain(&witnesses).collect();
@@ -234,6 +231,13 @@ fn bounds(raw: &FileBounds) -> Result<Bounds, CharterError> {
     }
     let FileBounds { max_sessions, max_expiry_secs, max_denied } = *raw;
     Ok(Bounds { max_sessions, max_expiry_secs, max_denied })
+}
+
+fn signers(raw: Vec<FileNode>) -> Result<Vec<Node>, CharterError> {
+    if !(2..=32).contains(&raw.len()) {
+        return Err(invalid("nodes", format!("{} signer nodes; 2 to 32 are possible", raw.len())));
+    }
+    raw.into_iter().map(node).collect()
 }
 
 fn node(raw: FileNode) -> Result<Node, CharterError> {
