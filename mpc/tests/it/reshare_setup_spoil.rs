@@ -50,6 +50,10 @@ fn a_lie_in_the_set_up_leaves_nobody_with_a_share() {
             assert!(!report.is_done(party(2)), "{target:?} {damage:?}");
             let abort = report.abort(party(2)).unwrap_or_else(|| panic!("{target:?} {damage:?}: {:?}", report.ends));
             assert!(abort.blame.names(party(1)), "{abort:?}");
+            // who leaves hears of it too, and waits for nobody
+            let leaver = report.abort(party(3));
+            let heard = leaver.is_some_and(|abort| abort.blame.names(party(1)) || abort.blame.names(party(2)));
+            assert!(heard || target.round == CONFIRMATION, "{target:?} {damage:?}: {:?}", report.ends);
         }
     }
 }
