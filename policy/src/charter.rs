@@ -5,8 +5,8 @@
 //! that line is refused, so that nobody can mistake this for more than it is.
 
 pub mod assets;
-pub mod committee;
 pub mod backups;
+pub mod committee;
 mod file;
 pub mod governance;
 pub mod held;
@@ -32,8 +32,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ledger::Committee;
 use assets::{AssetGroup, Assets};
-use committee::KeyCommittees;
 use backups::Backups;
+use committee::KeyCommittees;
 use governance::Governance;
 use held::HeldKey;
 use people::Roster;
