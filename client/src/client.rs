@@ -8,7 +8,7 @@ use limen_wire::approval::SignedApproval;
 use limen_wire::check::Check;
 use limen_wire::effects::{Address, ChainId};
 use limen_wire::envelope::{self, PayloadType};
-use limen_wire::handover::KeyHandover;
+use limen_wire::handover::{KeyHandover, statement_hash};
 use limen_wire::ids::{ClusterId, CommitteeSize, Epoch, IntentId, KeyId, NodeId, Protocol, RequesterId, Scheme};
 use limen_wire::intent::KeyGeneration;
 use limen_wire::keys::SigningKey;
@@ -57,8 +57,8 @@ pub struct NewKey {
 /// New shares for a key, to be ordered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewShares {
-    /// The key.
-    pub key_id: KeyId,
+    /// The key as its signers attest it: the order is for these shares, and worthless for any others.
+    pub present: KeyStatement,
     /// The lowest epoch that an attempt takes; above the present one.
     pub first_epoch: Epoch,
     /// The protocol that signs with the new shares.
@@ -465,12 +465,13 @@ impl Client {
             id: IntentId::new([0; 32]),
             cluster: self.shared.cluster.clone(),
             requester: self.shared.requester.clone(),
-            key_id: shares.key_id.clone(),
+            key_id: shares.present.key_id.clone(),
             first_epoch: shares.first_epoch,
             protocol: shares.protocol,
             size: shares.size,
             nodes: shares.nodes.clone(),
             expires_at_secs: now_secs().saturating_add(shares.expires_in.as_secs()),
+            present: statement_hash(&shares.present.to_payload()),
         };
         let envelope = self.seal(PayloadType::KeyHandover, order.to_wire().encode_to_vec());
         let id = KeyHandover::open(&envelope)?.0.id;

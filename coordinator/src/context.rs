@@ -92,6 +92,8 @@ pub struct Core {
     pub signers: Signers,
     /// Keys that sign.
     pub keys: KeyRing,
+    /// Held while an order of new shares is taken.
+    pub ordering: tokio::sync::Mutex<()>,
     /// Counters.
     pub metrics: Metrics,
     /// Bounds.
@@ -150,6 +152,7 @@ impl Core {
             store,
             signers,
             keys: KeyRing::default(),
+            ordering: tokio::sync::Mutex::new(()),
             ledgers,
             log,
             metrics: Metrics::new(),

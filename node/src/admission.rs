@@ -106,7 +106,8 @@ impl JournalView for Txn<'_> {
     }
 
     fn key_order(&self, key: &KeyId) -> Result<Option<(IntentId, bool)>, StoreError> {
-        Ok(self.key(key)?.map(|row| (IntentId::new(row.order_id), row.share.is_some())))
+        let made = |row: &KeyRow| row.share.is_some() || !row.certificate.is_empty() || row.epochs.burnt > 0;
+        Ok(self.key(key)?.map(|row| (IntentId::new(row.order_id), made(&row))))
     }
 }
 

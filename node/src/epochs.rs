@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use limen_wire::envelope::{PayloadType, Unsigned};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::handover::EpochSwitched;
+use limen_wire::handover::{EpochSwitched, KeyHandover, statement_hash};
 use limen_wire::ids::{CommitteeSize, Epoch, KeyId, NodeId};
 use limen_wire::statement::KeyStatement;
 use limen_wire::{limits, pb};
@@ -32,23 +32,35 @@ fn malformed(error: impl std::fmt::Display) -> ApiError {
     ApiError::new(Code::Malformed, error.to_string())
 }
 
+fn read(bytes: &[u8]) -> Option<pb::Envelope> {
+    (!bytes.is_empty()).then(|| pb::Envelope::decode(bytes).ok())?
+}
+
 /// What is known of a key's newest epoch, for a peer or a caller; `None` before it is certified.
 pub fn news(row: &KeyRow) -> Option<pb::KeyEpoch> {
-    let certificate = pb::Envelope::decode(row.certificate.as_slice()).ok().filter(|_| !row.certificate.is_empty())?;
-    let order = pb::Envelope::decode(row.epochs.order.as_slice()).ok().filter(|_| !row.epochs.order.is_empty());
-    let words = row.epochs.switched.values().filter_map(|word| pb::Envelope::decode(word.as_slice()).ok());
-    Some(pb::KeyEpoch { certificate: Some(certificate), order, switched: words.collect() })
+    let certificate = read(&row.certificate)?;
+    let words = row.epochs.switched.values().filter_map(|word| read(word));
+    let first = row.epochs.past.len().saturating_sub(limits::PAST_EPOCHS);
+    let past = row.epochs.past.values().skip(first);
+    let past = past.map(|(certificate, order)| pb::PastEpoch { certificate: read(certificate), order: read(order) });
+    Some(pb::KeyEpoch {
+        certificate: Some(certificate),
+        order: read(&row.epochs.order),
+        switched: words.collect(),
+        past: past.collect(),
+    })
 }
 
 /// How many members have to say that they signed with the new shares before older ones go: so many that enough honest ones are
 /// among them for a signature, or all where there are fewer.
 pub const fn switched_needed(size: CommitteeSize) -> usize {
     let (required, total) = (size.signers_required() as usize, size.signers_total() as usize);
-    let needed = required + required - 1;
+    let needed = required.saturating_mul(2).saturating_sub(1);
     if needed < total { needed } else { total }
 }
 
 /// What a certificate is to this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Means {
     /// It is known, or of an epoch that is over.
     Nothing,
@@ -56,42 +68,77 @@ enum Means {
     First,
     /// Of a later epoch than the one that this node knows.
     Later,
+    /// Another one of the epoch in force.
+    Rival,
 }
 
-fn means(row: &KeyRow, statement: &KeyStatement, certificate: &pb::Envelope) -> Result<Means, ApiError> {
+fn means(row: &KeyRow, statement: &KeyStatement, certificate: &pb::Envelope) -> Means {
     let first = row.share.as_ref().is_some_and(|share| share.epoch == statement.epoch.0);
     match row.in_force() {
-        None if first => Ok(Means::First),
-        None => Ok(Means::Later),
-        Some(known) if known < statement.epoch => Ok(Means::Later),
-        Some(known) if known > statement.epoch => Ok(Means::Nothing),
-        Some(known) => {
-            let held = pb::Envelope::decode(row.certificate.as_slice()).map_err(malformed)?;
-            if held.payload == certificate.payload {
-                return Ok(Means::Nothing);
-            }
-            let message = format!("another certificate of key {}, epoch {known}, is in force here", statement.key_id);
-            tracing::error!(key = %statement.key_id, epoch = %known, "ALARM: two certificates of one epoch");
-            Err(ApiError::new(Code::WrongState, message))
-        }
+        None if first => Means::First,
+        None => Means::Later,
+        Some(known) if known < statement.epoch => Means::Later,
+        Some(known) if known > statement.epoch => Means::Nothing,
+        Some(_) if read(&row.certificate).is_some_and(|held| held.payload == certificate.payload) => Means::Nothing,
+        Some(_) => Means::Rival,
     }
 }
 
-/// Takes what proves that an epoch is in force, and who signs with it.
+/// Takes what proves that an epoch is in force, and who signs with it. What is begun here is ended, whether or not whoever brought it
+/// waits for that.
 pub async fn take(shared: &Arc<Shared>, news: pb::KeyEpoch) -> Result<(), ApiError> {
-    let pb::KeyEpoch { certificate, order, switched } = news;
+    let task = Arc::clone(shared);
+    let taking = shared.tasks.spawn(async move {
+        let switching = task.switching.lock().await;
+        let taken = take_all(&task, news).await;
+        drop(switching);
+        taken
+    });
+    taking.await.map_err(|error| ApiError::new(Code::Internal, error.to_string()))?
+}
+
+async fn take_all(shared: &Arc<Shared>, news: pb::KeyEpoch) -> Result<(), ApiError> {
+    let pb::KeyEpoch { certificate, order, switched, past } = news;
     let certificate = certificate.unwrap_or_default();
     let statement = KeyStatement::decode(&certificate).map_err(malformed)?;
     let key = &statement.key_id;
-    let row = shared.store.view().and_then(|view| view.key(key)).map_err(failed)?;
-    let row = row.ok_or_else(|| ApiError::new(Code::UnknownKey, format!("no share of key {key} is held here")))?;
+    let row = || shared.store.view().and_then(|view| view.key(key)).map_err(failed);
+    let unknown = || ApiError::new(Code::UnknownKey, format!("no share of key {key} is held here"));
     // Signatures are looked at only where they matter: certificates come again with every new link.
-    match means(&row, &statement, &certificate)? {
-        Means::Nothing => {}
-        Means::First => activate(shared, &statement, certificate).await?,
-        Means::Later => switch(shared, &row, &statement, (certificate, order)).await?,
+    if means(&row()?.ok_or_else(unknown)?, &statement, &certificate) == Means::Later {
+        // Who has missed epochs takes them up in their order.
+        for pb::PastEpoch { certificate, order } in past.into_iter().take(limits::PAST_EPOCHS) {
+            let certificate = certificate.unwrap_or_default();
+            let before = KeyStatement::decode(&certificate).map_err(malformed)?;
+            if before.key_id == *key && before.epoch < statement.epoch {
+                take_one(shared, &row()?.ok_or_else(unknown)?, &before, (certificate, order)).await?;
+            }
+        }
     }
+    take_one(shared, &row()?.ok_or_else(unknown)?, &statement, (certificate, order)).await?;
     hear(shared, key, &switched).await
+}
+
+async fn take_one(
+    shared: &Arc<Shared>,
+    row: &KeyRow,
+    statement: &KeyStatement,
+    (certificate, order): (pb::Envelope, Option<pb::Envelope>),
+) -> Result<(), ApiError> {
+    match means(row, statement, &certificate) {
+        Means::Nothing => Ok(()),
+        Means::First => activate(shared, statement, certificate).await,
+        Means::Later => switch(shared, row, statement, (certificate, order)).await,
+        Means::Rival => {
+            verify(shared, &certificate)?;
+            let (key, epoch) = (&statement.key_id, statement.epoch);
+            if let Some(count) = crate::ratelimit::WARNINGS.pass("two_certificates") {
+                tracing::error!(%key, %epoch, count, "ALARM: two certificates of one epoch");
+            }
+            let message = format!("another certificate of key {key}, epoch {epoch}, is in force here");
+            Err(ApiError::new(Code::WrongState, message))
+        }
+    }
 }
 
 fn verify(shared: &Shared, certificate: &pb::Envelope) -> Result<(), ApiError> {
@@ -142,26 +189,31 @@ fn mine<'a>(row: &'a KeyRow, statement: &KeyStatement, certificate: &pb::Envelop
     stated(share).filter(|own| own.payload == certificate.payload).map(|_| share)
 }
 
-/// What this node knows of the key from before, whoever says so now.
-fn known(row: &KeyRow) -> Option<KeyStatement> {
-    let certificate = (!row.certificate.is_empty()).then(|| pb::Envelope::decode(row.certificate.as_slice()).ok());
-    let known = certificate.flatten().or_else(|| row.share.as_ref().and_then(stated))?;
-    KeyStatement::decode(&known).ok()
+/// What this node knows of the key from before, whoever says what now: what is in force, what was, and what it stated first.
+fn known(row: &KeyRow) -> Vec<KeyStatement> {
+    let certificates = std::iter::once(&row.certificate).chain(row.epochs.past.values().rev().map(|(one, _)| one));
+    let held = certificates.filter_map(|bytes| read(bytes)).chain(row.share.as_ref().and_then(stated));
+    held.filter_map(|envelope| KeyStatement::decode(&envelope).ok()).collect()
 }
 
-/// A certificate about a share that this node has not made counts only with an order that the charter allows: a few corrupt nodes
-/// could certify anything among themselves.
+/// A certificate counts only with an order that the charter allows, made for shares that this node knows: a few corrupt nodes could
+/// certify anything among themselves.
 fn check_order(
     shared: &Shared,
-    row: &KeyRow,
+    known: &[KeyStatement],
     statement: &KeyStatement,
     order: Option<&pb::Envelope>,
 ) -> Result<(), ApiError> {
     let key = &statement.key_id;
     let missing = || ApiError::new(Code::Malformed, format!("a later epoch of key {key} comes without its order"));
-    let unknown = || ApiError::new(Code::UnknownKey, format!("nothing certain is known here of key {key}"));
-    let present = known(row).ok_or_else(unknown)?;
-    let order = check_handover_order(&shared.charter(), order.ok_or_else(missing)?, &present)?;
+    let order = order.ok_or_else(missing)?;
+    let named = KeyHandover::open(order).map_err(malformed)?.0.present;
+    let unknown = || {
+        let message = format!("epoch {} of key {key} follows shares that are not known here", statement.epoch);
+        ApiError::new(Code::WrongState, message)
+    };
+    let present = known.iter().find(|known| statement_hash(&known.to_payload()) == named).ok_or_else(unknown)?;
+    let order = check_handover_order(&shared.charter(), order, present)?;
     let same_key = present.cluster == statement.cluster
         && present.scheme == statement.scheme
         && present.public_key == statement.public_key
@@ -189,36 +241,47 @@ async fn switch(
     let (key, epoch) = (&statement.key_id, statement.epoch);
     verify(shared, &certificate)?;
     let mine = mine(row, statement, &certificate);
-    let order = match mine {
-        Some(share) => share.handover.clone(),
-        None => {
-            check_order(shared, row, statement, order.as_ref())?;
-            order.unwrap_or_default().encode_to_vec()
+    let order = mine.and_then(|share| read(&share.handover)).or(order);
+    match (known(row), mine) {
+        // Nothing is known of a key that comes here for the first time but what this node has taken part in.
+        (known, Some(_)) if known.is_empty() => {}
+        (known, Some(_)) => {
+            // The charter was asked before this node took part.
+            let named = order.as_ref().and_then(|order| KeyHandover::open(order).ok()).map(|(order, _)| order.present);
+            if !known.iter().any(|known| Some(statement_hash(&known.to_payload())) == named) {
+                let message = format!("epoch {epoch} of key {key} follows shares that are not known here");
+                return Err(ApiError::new(Code::WrongState, message));
+            }
         }
-    };
-    let facts = mine.map(|share| shares::facts(shared, key, share, true)).transpose();
-    let facts = facts.map_err(|error: VaultError| error.to_api())?;
+        (known, None) => check_order(shared, &known, statement, order.as_ref())?,
+    }
     let switching = Switching {
         key: key.clone(),
         epoch,
         certificate: certificate.encode_to_vec(),
-        hash: Sha256::digest(&certificate.payload).into(),
-        order,
-        word: match facts {
-            Some(_) => Some((shared.me.to_string(), word(shared, statement, &certificate).await?)),
-            None => None,
-        },
+        hash: statement_hash(&certificate.payload),
+        order: order.unwrap_or_default().encode_to_vec(),
+        is_member: mine.is_some(),
     };
     let now = shared.now();
     let switched = shared.store.write(move |txn| switching.write(txn, now));
     if !switched.await.map_err(failed)? {
         return Ok(());
     }
+    let row = shared.store.view().and_then(|view| view.key(key)).map_err(failed)?;
+    let facts = row.as_ref().and_then(|row| {
+        let share = row.share.as_ref()?;
+        Some(shares::facts(shared, key, (row, share), row.phase == KeyPhase::Active))
+    });
     match facts {
-        Some(facts) => {
+        Some(Ok(facts)) => {
             shared.nonces.renew(&facts);
             shared.put_key(facts);
             tracing::info!(%key, %epoch, "switched to new shares");
+        }
+        Some(Err(error)) => {
+            shared.drop_key(key);
+            tracing::error!(%key, %epoch, %error, "the new share is not usable here");
         }
         None => {
             shared.nonces.forget(key);
@@ -229,7 +292,10 @@ async fn switch(
     shared.presignatures.forget(key);
     shared.vault.forget_before(key, epoch);
     shared.nonces.low.notify_one();
-    tell(shared, key)
+    if !say(shared, key).await {
+        tell(shared, key)?;
+    }
+    Ok(())
 }
 
 /// What a switch writes, as one.
@@ -239,7 +305,7 @@ struct Switching {
     certificate: Vec<u8>,
     hash: [u8; 32],
     order: Vec<u8>,
-    word: Option<(String, Vec<u8>)>,
+    is_member: bool,
 }
 
 impl Switching {
@@ -249,7 +315,7 @@ impl Switching {
         if row.in_force().is_some_and(|known| known >= self.epoch) {
             return Ok(false);
         }
-        let is_member = self.word.is_some();
+        let is_member = self.is_member;
         let next = row.epochs.pending.get(&self.epoch.0).filter(|_| is_member).cloned();
         if is_member && next.is_none() {
             return Ok(false);
@@ -261,11 +327,12 @@ impl Switching {
             row.epochs.old.insert(over.epoch, over);
         }
         if let Some(before) = row.in_force() {
-            row.epochs.past.insert(before.0, std::mem::take(&mut row.certificate));
+            let over = (std::mem::take(&mut row.certificate), std::mem::take(&mut row.epochs.order));
+            row.epochs.past.insert(before.0, over);
         }
         row.phase = if is_member { KeyPhase::Active } else { KeyPhase::Away };
         (row.certificate, row.epochs.order) = (self.certificate, self.order);
-        row.epochs.switched = self.word.into_iter().collect();
+        row.epochs.switched = BTreeMap::new();
         row.epochs.burnt = row.epochs.burnt.max(self.epoch.0);
         txn.put_key(&self.key, &row)?;
         let (key, epoch, certificate) = (self.key.to_string(), self.epoch.0, self.hash);
@@ -274,17 +341,61 @@ impl Switching {
     }
 }
 
-/// This node's word that it signs with these shares; told to nobody before it does.
-async fn word(shared: &Shared, statement: &KeyStatement, certificate: &pb::Envelope) -> Result<Vec<u8>, ApiError> {
+/// This node's word that it signs with the shares in force, and with no others: not before its own opens here and now, because others
+/// erase what was before on the strength of it. `true` if it was given just now.
+async fn say(shared: &Arc<Shared>, key: &KeyId) -> bool {
+    match try_say(shared, key).await {
+        Ok(said) => said,
+        Err(error) => {
+            if let Some(count) = crate::ratelimit::WARNINGS.pass("epoch_not_said") {
+                tracing::warn!(%key, %error, count, "whether the new share serves is looked at again");
+            }
+            false
+        }
+    }
+}
+
+async fn try_say(shared: &Arc<Shared>, key: &KeyId) -> Result<bool, ApiError> {
+    let row = shared.store.view().and_then(|view| view.key(key)).map_err(failed)?;
+    let Some(row) = row.filter(|row| owes_word(row, &shared.me)) else { return Ok(false) };
+    let certificate = read(&row.certificate).unwrap_or_default();
+    let statement = KeyStatement::decode(&certificate).map_err(malformed)?;
+    let opened = shared.open_share(key, statement.epoch).await.map_err(|error| error.to_api())?;
+    drop(opened);
     let word = EpochSwitched {
-        cluster: statement.cluster.clone(),
+        cluster: statement.cluster,
         node: shared.me.clone(),
-        key_id: statement.key_id.clone(),
+        key_id: statement.key_id,
         epoch: statement.epoch,
-        statement_hash: Sha256::digest(&certificate.payload).into(),
+        statement_hash: statement_hash(&certificate.payload),
     };
     let unsigned = Unsigned::new(PayloadType::EpochSwitched, word.to_payload());
-    Ok(shared.identity.seal(unsigned, &shared.me).await?.encode_to_vec())
+    let word = shared.identity.seal(unsigned, &shared.me).await?;
+    keep(shared, key, statement.epoch, BTreeMap::from([(shared.me.to_string(), word.encode_to_vec())])).await?;
+    tell(shared, key)?;
+    erase_soon(shared, key);
+    Ok(true)
+}
+
+/// Whether this node signs with shares that were handed over, and has not said so.
+fn owes_word(row: &KeyRow, me: &NodeId) -> bool {
+    let is_handed_over = row.in_force().is_some_and(|epoch| epoch > Epoch::FIRST);
+    row.phase == KeyPhase::Active && is_handed_over && !row.epochs.switched.contains_key(me.as_str())
+}
+
+async fn keep(shared: &Shared, key: &KeyId, epoch: Epoch, words: BTreeMap<String, Vec<u8>>) -> Result<(), ApiError> {
+    let name = key.clone();
+    let kept = shared.store.write(move |txn| {
+        let Some(mut row) = txn.key(&name)?.filter(|row| row.in_force() == Some(epoch)) else { return Ok(()) };
+        row.epochs.switched.extend(words);
+        txn.put_key(&name, &row)
+    });
+    kept.await.map_err(failed)
+}
+
+fn erase_soon(shared: &Arc<Shared>, key: &KeyId) {
+    let (task, key) = (Arc::clone(shared), key.clone());
+    shared.tasks.spawn(async move { erase(&task, &key).await });
 }
 
 fn tell(shared: &Shared, key: &KeyId) -> Result<(), ApiError> {
@@ -304,7 +415,7 @@ async fn hear(shared: &Arc<Shared>, key: &KeyId, words: &[pb::Envelope]) -> Resu
     let Some(row) = row else { return Ok(()) };
     let certificate = pb::Envelope::decode(row.certificate.as_slice()).map_err(malformed)?;
     let statement = KeyStatement::decode(&certificate).map_err(malformed)?;
-    let hash: [u8; 32] = Sha256::digest(&certificate.payload).into();
+    let hash = statement_hash(&certificate.payload);
     let mut new = BTreeMap::new();
     for envelope in words.iter().take(limits::KEY_MEMBERS) {
         let (word, opened) = EpochSwitched::open(envelope).map_err(malformed)?;
@@ -333,15 +444,8 @@ async fn hear(shared: &Arc<Shared>, key: &KeyId, words: &[pb::Envelope]) -> Resu
             shared.mesh.send(&node, pb::peer_message::Kind::NonceBatch(batch));
         }
     }
-    let (name, epoch) = (key.clone(), statement.epoch);
-    let kept = shared.store.write(move |txn| {
-        let Some(mut row) = txn.key(&name)?.filter(|row| row.in_force() == Some(epoch)) else { return Ok(()) };
-        row.epochs.switched.extend(new);
-        txn.put_key(&name, &row)
-    });
-    kept.await.map_err(failed)?;
-    let (task, key) = (Arc::clone(shared), key.clone());
-    shared.tasks.spawn(async move { erase(&task, &key).await });
+    keep(shared, key, statement.epoch, new).await?;
+    erase_soon(shared, key);
     Ok(())
 }
 
@@ -360,7 +464,8 @@ fn over(row: &KeyRow) -> BTreeSet<Epoch> {
 }
 
 async fn erase(shared: &Arc<Shared>, key: &KeyId) {
-    let sealing = shared.wrapping.write().await;
+    // Not while a share waits to be stored: it is tried again every few seconds.
+    let Ok(sealing) = shared.wrapping.try_write() else { return };
     let (task, name, now) = (Arc::clone(shared), key.clone(), shared.now());
     let erasing = tokio::task::spawn_blocking(move || -> Result<Option<BTreeSet<Epoch>>, VaultError> {
         let over = task.store.view()?.key(&name)?.map(|row| over(&row)).unwrap_or_default();
@@ -383,13 +488,18 @@ async fn erase(shared: &Arc<Shared>, key: &KeyId) {
     drop(sealing);
 }
 
-/// Erases what an interruption or a token that was away has left.
-pub async fn erase_left(shared: &Arc<Shared>) {
+/// Says and erases what an interruption or a token that was away has left.
+pub async fn finish_left(shared: &Arc<Shared>) {
     let keys = match shared.store.view().and_then(|view| view.keys()) {
         Ok(keys) => keys,
         Err(error) => return tracing::debug!(%error, "shares that are over are looked at later"),
     };
-    for (key, _) in keys.iter().filter(|(_, row)| !over(row).is_empty()) {
-        erase(shared, key).await;
+    for (key, row) in &keys {
+        if owes_word(row, &shared.me) {
+            say(shared, key).await;
+        }
+        if !over(row).is_empty() {
+            erase(shared, key).await;
+        }
     }
 }

@@ -67,6 +67,9 @@ pub struct KeyFacts {
     pub me: PartyIndex,
     /// Certified by all members.
     pub active: bool,
+    /// Others than these members have, or may have, signed by the key before it was handed over: nobody can speak for them all, so
+    /// nothing that is reserved for it is given back early.
+    pub moved: bool,
 }
 
 impl KeyFacts {

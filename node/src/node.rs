@@ -404,6 +404,7 @@ fn assemble(
         token: TokenWatch::default(),
         openings: Arc::new(Semaphore::new(OPENINGS)),
         wrapping: tokio::sync::RwLock::new(()),
+        switching: tokio::sync::Mutex::new(()),
         anchor_every: config.provider.as_ref().and_then(Provider::anchor_every),
         keys: RwLock::new(HashMap::new()),
         recent: Recent::default(),

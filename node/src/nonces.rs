@@ -176,6 +176,10 @@ impl Nonces {
             target,
             passed_over: 0,
         });
+        if own.epoch < facts.public.epoch {
+            own.pairs.clear();
+            (own.epoch, own.members, own.passed_over) = (facts.public.epoch, facts.nodes.clone(), 0);
+        }
         if own.end != fresh.first || own.epoch != facts.public.epoch {
             return false;
         }
@@ -201,7 +205,11 @@ impl Nonces {
     /// Drops all pairs of a key that is others' now.
     pub fn forget(&self, key: &KeyId) {
         let mut pools = self.lock();
-        pools.own.remove(key);
+        // Its numbers go on should the key come back.
+        if let Some(own) = pools.own.get_mut(key) {
+            own.pairs.clear();
+            own.members.clear();
+        }
         pools.theirs.retain(|(of, _), _| of != key);
         self.metrics.nonces.set(count(&pools));
     }

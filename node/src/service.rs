@@ -140,7 +140,7 @@ impl Signer for SignerService {
     ) -> Result<Response<pb::ActivateKeyResponse>, Status> {
         self.coordinator(&request)?;
         let pb::ActivateKeyRequest { certificate, order } = request.into_inner();
-        let news = pb::KeyEpoch { certificate, order, switched: Vec::new() };
+        let news = pb::KeyEpoch { certificate, order, ..pb::KeyEpoch::default() };
         epochs::take(&self.shared, news).await.map_err(|error| self.status(error))?;
         Ok(Response::new(pb::ActivateKeyResponse { state: pb::KeyState::Active as i32 }))
     }

@@ -64,6 +64,8 @@ pub struct Shared {
     pub openings: Arc<Semaphore>,
     /// Held while a share is sealed and not stored yet, so that no wrapping key is destroyed meanwhile.
     pub wrapping: tokio::sync::RwLock<()>,
+    /// Held while a key goes over to another epoch, on disk and in memory.
+    pub switching: tokio::sync::Mutex<()>,
     /// How often the token is told of the journal; `None` where it keeps no anchor.
     pub anchor_every: Option<Duration>,
     /// Public facts of every key with a share here.
@@ -164,7 +166,11 @@ impl Shared {
     /// Sets the facts of a key.
     pub fn put_key(&self, facts: KeyFacts) {
         let key = facts.public.key.clone();
-        self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::new(facts));
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        // What was read before a switch says nothing after it.
+        if keys.get(&key).is_none_or(|known| known.public.epoch <= facts.public.epoch) {
+            keys.insert(key, Arc::new(facts));
+        }
     }
 
     /// The share of a key's epoch, opened: at once if it is in memory, else by the device, on a thread that may wait.

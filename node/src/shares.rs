@@ -91,23 +91,31 @@ pub(crate) async fn rehearse(shared: &Arc<Shared>, group: &Group) -> Result<(), 
     ready.map_err(|_| stopping())?.map_err(|error| vault_error(&error))
 }
 
-/// Seals a new share. A token that is away for a moment is waited for: the other members may have stored theirs already.
-async fn seal(
+/// Seals a new share, stores it, reads it back, states it. A token that is away for a moment is waited for: the other members may
+/// have stored theirs already.
+pub(crate) async fn seal_and_keep(
     shared: &Arc<Shared>,
     share: Box<KeyShare>,
-    group: Group,
+    (group, belongs): (Group, Belongs),
     deadline: Instant,
-) -> Result<(SealedShare, u64), ApiError> {
+) -> Result<pb::Envelope, ApiError> {
     let generation = u64::from_be_bytes(*entropy::random::<8>());
     let (share, group): (Arc<KeyShare>, _) = (Arc::from(share), Arc::new(group));
     loop {
         let (vault, share, group) = (Arc::clone(&shared.vault), Arc::clone(&share), Arc::clone(&group));
-        let sealing =
+        // The wrapping key must not be destroyed between sealing and storing, while nothing on disk names it.
+        let sealing = shared.wrapping.read().await;
+        let sealed =
             tokio::task::spawn_blocking(move || leaving_no_trace(|| vault.seal(&share, &group, generation))).await;
-        let error = match sealing.map_err(|_| stopping())? {
-            Ok(sealed) => return Ok((sealed, generation)),
+        let error = match sealed.map_err(|_| stopping())? {
+            Ok(sealed) => {
+                store(shared, &belongs, (sealed, generation)).await?;
+                drop(sealing);
+                return state(shared, &belongs).await;
+            }
             Err(error) => error,
         };
+        drop(sealing);
         let may_pass = matches!(&error, VaultError::Provider(error) if error.kind().may_pass());
         let again = deadline_in(SEAL_AGAIN);
         if !may_pass || again > deadline {
@@ -119,21 +127,6 @@ async fn seal(
             () = shared.stopping.cancelled() => return Err(vault_error(&error)),
         }
     }
-}
-
-/// Seals a new share, stores it, reads it back, states it.
-pub(crate) async fn seal_and_keep(
-    shared: &Arc<Shared>,
-    share: Box<KeyShare>,
-    (group, belongs): (Group, Belongs),
-    deadline: Instant,
-) -> Result<pb::Envelope, ApiError> {
-    // The wrapping key must not be destroyed between sealing and storing, while nothing on disk names it.
-    let kept = shared.wrapping.read().await;
-    let sealed = seal(shared, share, group, deadline).await?;
-    store(shared, &belongs, sealed).await?;
-    drop(kept);
-    state(shared, &belongs).await
 }
 
 /// Keeps what there is of a new key in the token, and states it.
@@ -252,11 +245,17 @@ fn read_back(shared: &Shared, key: &KeyId, epoch: Epoch) -> Result<(KeyFacts, Ve
     let unsigned = statement.unsigned();
     let signature = shared.identity.sign(&unsigned.message()).map_err(IdentityError::into_hsm)?;
     let envelope = unsigned.signed(shared.me.as_str(), &signature);
-    Ok((KeyFacts { public, nodes: share.nodes.clone(), me, active: false }, envelope.encode_to_vec()))
+    let moved = has_moved(&row, share);
+    Ok((KeyFacts { public, nodes: share.nodes.clone(), me, active: false, moved }, envelope.encode_to_vec()))
 }
 
 /// The facts of a key whose share was read back before: by this node's own statement of them, without the share.
-pub(crate) fn facts(shared: &Shared, key: &KeyId, share: &ShareRow, active: bool) -> Result<KeyFacts, VaultError> {
+pub(crate) fn facts(
+    shared: &Shared,
+    key: &KeyId,
+    (row, share): (&KeyRow, &ShareRow),
+    active: bool,
+) -> Result<KeyFacts, VaultError> {
     let damaged = || VaultError::Public(key.clone());
     let public = decode_public(key, &share.public)?;
     let statement = pb::Envelope::decode(share.statement.as_slice()).map_err(|_| damaged())?;
@@ -268,7 +267,23 @@ pub(crate) fn facts(shared: &Shared, key: &KeyId, share: &ShareRow, active: bool
         return Err(damaged());
     }
     let me = index_in(&share.nodes, &shared.me).ok_or_else(damaged)?;
-    Ok(KeyFacts { public, nodes: share.nodes.clone(), me, active })
+    Ok(KeyFacts { public, nodes: share.nodes.clone(), me, active, moved: has_moved(row, share) })
+}
+
+/// Whether others than these members have, or may have, signed by the key.
+fn has_moved(row: &KeyRow, share: &ShareRow) -> bool {
+    let past = row.epochs.past.iter().filter(|(epoch, _)| **epoch < share.epoch);
+    let certificates = past.map(|(_, (certificate, _))| certificate).chain(Some(&row.certificate));
+    let mut first_is_known = share.epoch == Epoch::FIRST.0;
+    for certificate in certificates.filter(|bytes| !bytes.is_empty()) {
+        let statement = pb::Envelope::decode(certificate.as_slice()).ok();
+        let Some(statement) = statement.and_then(|envelope| KeyStatement::decode(&envelope).ok()) else { return true };
+        first_is_known |= statement.epoch == Epoch::FIRST;
+        if statement.epoch.0 < share.epoch && statement.nodes != share.nodes {
+            return true;
+        }
+    }
+    !first_is_known
 }
 
 /// What every member states alike.
@@ -300,7 +315,7 @@ pub(crate) async fn load(shared: &Arc<Shared>) -> Result<(), VaultError> {
             }
         }
         let Some(share) = row.share.as_ref().filter(|share| !share.statement.is_empty()) else { continue };
-        match facts(shared, &key, share, row.phase == KeyPhase::Active) {
+        match facts(shared, &key, (&row, share), row.phase == KeyPhase::Active) {
             Ok(facts) => shared.put_key(facts),
             Err(error) => tracing::error!(%key, %error, "the key does not sign here"),
         }

@@ -41,7 +41,7 @@ pub async fn begin(shared: &Arc<Shared>, retention: Duration) -> Result<(), Stor
         shared.vault.sweep(shared.time().uptime);
     });
     every(shared, TOKEN_EVERY, |shared| async move { token::look(&shared).await });
-    every(shared, TOKEN_EVERY, |shared| async move { epochs::erase_left(&shared).await });
+    every(shared, TOKEN_EVERY, |shared| async move { epochs::finish_left(&shared).await });
     every(shared, SWEEP_EVERY, |shared| async move {
         if let Err(error) = stops::lift_due(shared.as_ref()).await {
             tracing::debug!(%error, "freezes are lifted later");

@@ -1,7 +1,7 @@
 //! Whether a key may be made, or handed over, as ordered.
 
-use limen_wire::handover::KeyHandover;
-use limen_wire::ids::{CommitteeSize, KeyId, NodeId, Protocol, Scheme};
+use limen_wire::handover::{KeyHandover, statement_hash};
+use limen_wire::ids::{CommitteeSize, Epoch, KeyId, NodeId, Protocol, Scheme};
 use limen_wire::intent::KeyGeneration;
 use limen_wire::statement::KeyStatement;
 
@@ -35,6 +35,14 @@ pub enum KeyOrderError {
         expected: KeyId,
         /// The order's.
         found: KeyId,
+    },
+    /// Made for other shares than those of the certificate with it.
+    #[error("the order is not for the shares of key {key} that were certified for epoch {epoch}: order it anew")]
+    OtherPresent {
+        /// The key.
+        key: KeyId,
+        /// The certificate's.
+        epoch: Epoch,
     },
     /// The present key has no shares, or the protocol does not sign for its scheme.
     #[error("a {scheme} key of protocol {old} cannot be handed over to {new}")]
@@ -76,6 +84,9 @@ pub fn check_handover(charter: &Charter, order: &KeyHandover, present: &KeyState
     }
     if order.key_id != present.key_id {
         return Err(KeyOrderError::OtherKey { expected: present.key_id.clone(), found: order.key_id.clone() });
+    }
+    if order.present != statement_hash(&present.to_payload()) {
+        return Err(KeyOrderError::OtherPresent { key: present.key_id.clone(), epoch: present.epoch });
     }
     if !present.protocol.is_threshold() || !order.protocol.is_threshold() || !order.protocol.supports(present.scheme) {
         let (scheme, old, new) = (present.scheme, present.protocol, order.protocol);

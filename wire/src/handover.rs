@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use prost::Message as _;
+use sha2::{Digest as _, Sha256};
 
 use crate::envelope::{self, Opened, PayloadType};
 use crate::ids::{ClusterId, CommitteeSize, Epoch, IntentId, KeyId, NodeId, Protocol, RequesterId};
@@ -29,6 +30,13 @@ pub struct KeyHandover {
     pub nodes: Vec<NodeId>,
     /// Seconds since 1970 after which no signer takes part.
     pub expires_at_secs: u64,
+    /// SHA-256 of the certified statement's bytes of the present shares ([`statement_hash`]).
+    pub present: [u8; 32],
+}
+
+/// SHA-256 of a statement's bytes, by which orders and words name what is certified.
+pub fn statement_hash(payload: &[u8]) -> [u8; 32] {
+    Sha256::digest(payload).into()
 }
 
 impl KeyHandover {
@@ -59,6 +67,7 @@ impl KeyHandover {
             size,
             nodes,
             expires_at_secs: raw.expires_at_secs,
+            present: *IntentId::from_slice(&raw.present).map_err(field("present"))?.as_bytes(),
         };
         Ok((order, opened))
     }
@@ -80,6 +89,7 @@ impl KeyHandover {
             signers_required: self.size.signers_required().into(),
             nodes: self.nodes.iter().map(ToString::to_string).collect(),
             expires_at_secs: self.expires_at_secs,
+            present: Bytes::copy_from_slice(&self.present),
         }
     }
 }

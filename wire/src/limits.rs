@@ -48,6 +48,8 @@ pub const PATH_STEPS: usize = 10;
 pub const HANDOVER_ATTEMPTS: u64 = 8;
 /// How far an attempt's epoch number may be ahead of what a signer has seen: nobody uses the numbers up at once.
 pub const EPOCHS_AHEAD: u64 = 1024;
+/// Epochs that are over of which a key's record tells.
+pub const PAST_EPOCHS: usize = 8;
 /// The last epoch number.
 pub const LAST_EPOCH: u64 = u32::MAX as u64;
 /// A protocol message in a session frame.

@@ -7,6 +7,7 @@ mod cluster;
 mod crashes;
 mod deciding;
 mod doctor;
+mod epochs;
 mod freezes;
 mod handover;
 mod held;

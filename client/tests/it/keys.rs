@@ -48,8 +48,9 @@ async fn a_swap_after_the_first_look_is_found_out_even_with_enough_signatures() 
 }
 
 fn shares(fake: &Fake) -> NewShares {
-    let KeyStatement { key_id, protocol, size, nodes, .. } = fake.statement();
-    NewShares { key_id, first_epoch: Epoch(2), protocol, size, nodes, expires_in: Duration::from_secs(60) }
+    let present = fake.statement();
+    let KeyStatement { protocol, size, nodes, .. } = present.clone();
+    NewShares { present, first_epoch: Epoch(2), protocol, size, nodes, expires_in: Duration::from_secs(60) }
 }
 
 /// That new shares sign is what their signers attest, with the order's id: no word of the coordinator's is enough.
@@ -58,7 +59,8 @@ async fn a_handover_is_done_when_the_signers_attest_the_shares_of_this_order() {
     let fake = Fake::start().await;
     let client = fake.client();
     let order = client.hand_over(&shares(&fake)).await.unwrap();
-    let wait = || client.wait_for_handover((&key_id(), &order), Duration::from_secs(30), |_| {});
+    let key = key_id();
+    let wait = || client.wait_for_handover((&key, &order), Duration::from_secs(30), |_| {});
     fake.behave(|manners| manners.handover.state = pb::HandoverState::Done.into());
     let error = wait().await.unwrap_err();
     assert!(matches!(error, Error::Untrue(Untrue::Superseded { epoch: Epoch(1), .. })), "{error}");

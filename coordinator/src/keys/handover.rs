@@ -3,7 +3,7 @@
 //! Nothing here is believed: each signer checks order, certificate and epoch itself. What the coordinator does is to bring
 //! the parties together, to try again with other dealers, and to hand the certificate round.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use limen_wire::error::{ApiError, Code};
@@ -11,6 +11,7 @@ use limen_wire::handover::KeyHandover;
 use limen_wire::ids::{Epoch, NodeId, Protocol};
 use limen_wire::pb;
 use limen_wire::statement::{KeyStatement, combine};
+use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 
 use super::KeyRecord;
@@ -120,12 +121,18 @@ impl HandoverRecord {
 /// What a round of looking at the signers has found.
 #[derive(Default)]
 struct Found {
-    burnt: u64,
-    /// Public shares behind the present certificate.
+    /// The highest epoch that each says it has taken.
+    burnt: BTreeMap<NodeId, u64>,
+    /// Public shares behind the present certificate, as its hash says; empty if nobody has shown them.
     verifying_shares: Vec<bytes::Bytes>,
     /// Statements of shares that are not certified, by epoch of this order.
     pending: Vec<(NodeId, pb::Envelope)>,
     certificate: Option<pb::Envelope>,
+}
+
+/// Whether another attempt may end otherwise.
+const fn may_pass(code: Code) -> bool {
+    code.retryable() || matches!(code, Code::SessionDead | Code::KeyExists | Code::Internal | Code::PeerBanned)
 }
 
 struct Driver {
@@ -247,7 +254,7 @@ impl Driver {
                 (signer, answer)
             });
         }
-        let mut found = Found { burnt: self.present.epoch.0, ..Found::default() };
+        let mut found = Found::default();
         while let Some(Ok((signer, answer))) = calls.join_next().await {
             let of_key = |share: &pb::KeyShareRecord| share.key_id == self.record.key_id.as_str();
             let Some(share) = answer.unwrap_or_default().into_iter().find(of_key) else { continue };
@@ -257,12 +264,9 @@ impl Driver {
     }
 
     fn note(&self, found: &mut Found, signer: &Signer, share: pb::KeyShareRecord) {
-        // A signer that names a wild number would use all of them up: what no signer takes is not believed.
-        if share.burnt_epoch <= self.present.epoch.0.saturating_add(limen_wire::limits::EPOCHS_AHEAD) {
-            found.burnt = found.burnt.max(share.burnt_epoch);
-        }
-        let certified = self.record.certificate.as_ref().map(|certificate| &certificate.payload);
-        if share.statement.as_ref().map(|statement| &statement.payload) == certified {
+        found.burnt.insert(signer.node.clone(), share.burnt_epoch);
+        let hash = share.verifying_shares.iter().fold(Sha256::new(), |hash, share| hash.chain_update(share));
+        if <[u8; 32]>::from(hash.finalize()) == self.present.verifying_shares_hash {
             found.verifying_shares = share.verifying_shares;
         }
         if let Some(statement) = share.pending
@@ -315,9 +319,25 @@ impl Driver {
         }
     }
 
+    /// The lowest number that all who take part can take. Who does not take part has no say, and a number beyond what the order
+    /// allows is not believed: an attempt shows whether it is true.
+    fn next_epoch(&self, found: &Found, dealers: &[NodeId]) -> Epoch {
+        let most = self.order.first_epoch.0.saturating_add(limen_wire::limits::HANDOVER_ATTEMPTS);
+        let takes_part = |node: &NodeId| self.order.nodes.contains(node) || dealers.contains(node);
+        let burnt = found.burnt.iter().filter(|(node, burnt)| takes_part(node) && **burnt <= most);
+        let highest = burnt.map(|(_, burnt)| *burnt).max().unwrap_or_default().max(self.present.epoch.0);
+        // What this driver has tried is taken, whatever anybody says.
+        Epoch(highest.saturating_add(1).max(self.order.first_epoch.0).max(self.handover.next_epoch))
+    }
+
     async fn attempt(&mut self, found: Found) -> Result<(), StoreError> {
         let (Some(dealers), Ok(session)) = (self.dealers(), random_bytes::<32>()) else { return Ok(()) };
-        let epoch = Epoch(found.burnt.saturating_add(1).max(self.order.first_epoch.0));
+        if found.verifying_shares.is_empty() {
+            let words = "no holder has shown the public shares behind the present certificate";
+            self.handover.error = Some(ApiError::new(Code::SessionAborted, words));
+            return self.save().await;
+        }
+        let epoch = self.next_epoch(&found, &dealers);
         self.handover.next_epoch = epoch.0;
         if !self.order.allows(epoch) {
             let words = format!("the epochs that the order allows are used up, the next one is {epoch}: order it anew");
@@ -359,15 +379,17 @@ impl Driver {
         mut calls: JoinSet<(Arc<Signer>, Result<pb::HandOverKeyResponse, CallError>)>,
         dealers: Vec<NodeId>,
     ) -> Result<(), StoreError> {
-        let (mut found, mut failure) = (Found::default(), None::<ApiError>);
+        let (mut found, mut failure, mut is_final) = (Found::default(), None::<ApiError>, false);
         while let Some(Ok((signer, answer))) = calls.join_next().await {
             match self.answer(&signer, answer) {
                 Ok(Some(statement)) => found.pending.push((signer.node.clone(), statement)),
                 Ok(None) => {}
                 Err(error) => {
                     tracing::warn!(key = %self.record.key_id, node = %signer.node, %error, "no new share");
+                    // Another holder can deal in the place of one that refuses; nobody can take a new member's.
+                    is_final |= self.order.nodes.contains(&signer.node) && !may_pass(error.code);
                     // A final refusal says more than the time-outs that it causes at the others.
-                    if !failure.as_ref().is_some_and(|known| !known.code.retryable()) {
+                    if failure.as_ref().is_none_or(|known| known.code.retryable()) {
                         failure = Some(error);
                     }
                 }
@@ -379,8 +401,6 @@ impl Driver {
         let missing = || ApiError::new(Code::SessionAborted, "some new members have no share");
         let error = failure.unwrap_or_else(missing);
         self.tried.push(dealers.into_iter().collect());
-        let is_final = !error.code.retryable()
-            && !matches!(error.code, Code::SessionDead | Code::KeyExists | Code::Internal | Code::PeerBanned);
         if is_final {
             return self.give_up(error).await;
         }
@@ -433,6 +453,12 @@ impl Driver {
                 Err(error) => tracing::warn!(key = %self.record.key_id, %node, %error, "has not switched yet"),
             }
         }
+        // The members pass it on among themselves. One that is lost must not stand in the way of the order that replaces it.
+        if self.handover.switched.len() >= usize::from(self.order.size.signers_required()) {
+            self.handover.phase = HandoverPhase::Done;
+            tracing::info!(key = %self.record.key_id, switched = self.handover.switched.len(), "new shares sign");
+            return self.save().await;
+        }
         if self.handover.phase == HandoverPhase::Certified {
             tokio::select! {
                 _ = changes.changed() => {}
@@ -447,10 +473,6 @@ impl Driver {
         self.take_into_use();
         if self.order.nodes.contains(&node) {
             self.handover.switched.insert(node);
-        }
-        if self.handover.switched.len() == self.order.nodes.len() {
-            self.handover.phase = HandoverPhase::Done;
-            tracing::info!(key = %self.record.key_id, "all members sign with the new shares");
         }
         self.save().await
     }

@@ -18,7 +18,9 @@ fn refused(error: &KeyOrderError) -> ApiError {
     let code = match error {
         KeyOrderError::WrongCluster { .. } => Code::WrongCluster,
         KeyOrderError::NotPermitted(_) | KeyOrderError::NotThisCommittee { .. } => Code::NotPermitted,
-        KeyOrderError::UnknownNode(_) | KeyOrderError::OtherKey { .. } => Code::Malformed,
+        KeyOrderError::UnknownNode(_) | KeyOrderError::OtherKey { .. } | KeyOrderError::OtherPresent { .. } => {
+            Code::Malformed
+        }
         KeyOrderError::Held(_) => Code::HsmKeyRefused,
         KeyOrderError::Protocol { .. } => Code::WrongScheme,
     };
@@ -83,6 +85,8 @@ fn check_times(core: &Core, expires_at_secs: u64, nodes: &[NodeId]) -> Result<()
 /// Orders new shares for a key. The same order again gives how far it is.
 pub async fn hand_over(core: &Arc<Core>, envelope: pb::Envelope) -> Result<pb::Key, ApiError> {
     core.check_serving()?;
+    // Two orders at one moment would each find that there is no other.
+    let _ordering = core.ordering.lock().await;
     let malformed = |error: limen_wire::intent::IntentError| ApiError::new(Code::Malformed, error.to_string());
     let (order, opened) = KeyHandover::open(&envelope).map_err(malformed)?;
     let unknown = || ApiError::new(Code::UnknownKey, format!("there is no key {}", order.key_id));

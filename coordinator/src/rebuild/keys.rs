@@ -5,9 +5,9 @@ use std::sync::Arc;
 use limen_policy::charter::Duty;
 use limen_wire::error::ApiError;
 use limen_wire::handover::KeyHandover;
-use limen_wire::ids::Epoch;
 use limen_wire::intent::KeyGeneration;
 use limen_wire::pb;
+use limen_wire::statement::KeyStatement;
 
 use crate::context::Core;
 use crate::keys::ring::ActiveKey;
@@ -67,41 +67,57 @@ pub(super) async fn take_over(
     Ok(Ok(()))
 }
 
-/// A key whose certificate is of a later epoch. All new members state it, under an order of somebody who may order keys.
+/// A key whose certificate is of a later epoch: of all its members, exactly as somebody has ordered it who may order keys.
 fn handed_over(core: &Core, share: &pb::KeyShareRecord) -> Option<ActiveKey> {
     let key = ActiveKey::from_certificate(share.certificate.as_ref()?, &core.charter()).ok()?;
     let (order, opened) = KeyHandover::open(share.handover.as_ref()?).ok()?;
     let charter = core.charter();
     let requester = charter.requester(&order.requester, Duty::Keys)?;
     opened.verify(order.requester.as_str(), &requester.public_key).ok()?;
-    let fits = key.statement.generation_id == order.id && key.statement.key_id == order.key_id;
-    (fits && key.statement.epoch > Epoch::FIRST).then_some(key)
+    let said = &key.statement;
+    charter.check_held(&said.key_id, said.protocol, said.scheme, &said.nodes).ok()?;
+    let fits = said.generation_id == order.id
+        && said.key_id == order.key_id
+        && said.nodes == order.nodes
+        && said.size == order.size
+        && said.protocol == order.protocol
+        && order.allows(said.epoch);
+    fits.then_some(key)
 }
 
-/// Takes a later epoch over, unless a still later one is known.
+/// Takes a later epoch over, unless a still later one is known, and what a signer knows of those before it.
 async fn take_over_epoch(core: &Arc<Core>, share: &pb::KeyShareRecord, key: ActiveKey) -> Result<(), StoreError> {
-    let known = core.store.key(&key.statement.key_id)?;
-    let known_epoch = known.as_ref().and_then(KeyRecord::statement).map(|statement| statement.epoch);
-    if known_epoch.is_some_and(|epoch| epoch >= key.statement.epoch) {
+    let (id, order) = (key.statement.key_id.clone(), share.order.clone().unwrap_or_default());
+    let known = core.store.key(&id)?;
+    let before = known.as_ref().and_then(KeyRecord::statement);
+    if before.as_ref().is_some_and(|before| !is_same_key(before, &key.statement)) {
+        tracing::error!(key = %id, "ALARM: a signer shows another public key of this name");
         return Ok(());
     }
-    let (id, order) = (key.statement.key_id.clone(), share.order.clone().unwrap_or_default());
     let mut record = known.unwrap_or_else(|| KeyRecord::ordered(id, order));
+    let was = record.clone();
     let past = share
         .past_certificates
         .iter()
         .filter_map(|certificate| Some((certificate, ActiveKey::from_certificate(certificate, &core.charter()).ok()?)));
-    record.past.clear();
-    for (certificate, before) in past.filter(|(_, before)| before.statement.public_key == key.statement.public_key) {
-        record.past.push(certificate.clone());
-        core.keys.insert(before);
+    for (certificate, over) in past.filter(|(_, over)| is_same_key(&over.statement, &key.statement)) {
+        if !record.past.contains(certificate) && record.certificate.as_ref() != Some(certificate) {
+            record.past.push(certificate.clone());
+            core.keys.insert(over);
+        }
     }
-    (record.phase, record.error, record.handover) = (KeyPhase::Active, None, None);
-    record.activated = key.statement.nodes.iter().cloned().collect();
-    record.certificate = Some(key.certificate.clone());
-    core.keys.insert(key);
-    if core.store.insert_key(record.clone()).await?.is_err() {
+    if before.is_none_or(|before| before.epoch < key.statement.epoch) {
+        record.past.extend(record.certificate.replace(key.certificate.clone()));
+        (record.phase, record.error, record.handover) = (KeyPhase::Active, None, None);
+        record.activated = key.statement.nodes.iter().cloned().collect();
+        core.keys.insert(key);
+    }
+    if record != was && core.store.insert_key(record.clone()).await?.is_err() {
         core.store.update_key(record).await?;
     }
     Ok(())
+}
+
+fn is_same_key(one: &KeyStatement, other: &KeyStatement) -> bool {
+    (one.scheme, &one.public_key, one.chain_code) == (other.scheme, &other.public_key, other.chain_code)
 }

@@ -91,6 +91,9 @@ pub(crate) type Spoil =
 /// What a liar makes of its word that it has voided a request.
 pub(crate) type SpoilVoid = Box<dyn Fn(Option<pb::Envelope>) -> Option<pb::Envelope> + Send + Sync>;
 
+/// The public shares of every key here.
+const SHARE: &[u8] = b"share";
+
 #[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) intents: Vec<pb::IntentRecord>,
@@ -536,7 +539,7 @@ impl SignerPort for FakeSigner {
             nodes: order.nodes.clone(),
             public_key: self.shared.public_key(order.scheme),
             chain_code: [7; 32],
-            verifying_shares_hash: [8; 32],
+            verifying_shares_hash: limen_wire::handover::statement_hash(SHARE),
             generation_id: order.id,
         };
         let statement = statement.sign(&self.id, &self.key);
@@ -545,6 +548,7 @@ impl SignerPort for FakeSigner {
             state: pb::KeyState::PreActive.into(),
             order: Some(envelope),
             key_id: order.key_id.to_string(),
+            verifying_shares: vec![SHARE.into()],
             ..pb::KeyShareRecord::default()
         };
         self.memory.lock().unwrap().keys.entry(order.key_id.to_string()).or_insert(share);
@@ -575,7 +579,7 @@ impl SignerPort for FakeSigner {
             protocol: order.protocol,
             size: order.size,
             nodes: order.nodes.clone(),
-            verifying_shares_hash: [9; 32],
+            verifying_shares_hash: limen_wire::handover::statement_hash(SHARE),
             generation_id: order.id,
             ..present
         };

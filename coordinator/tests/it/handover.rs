@@ -23,7 +23,15 @@ fn refresh(world: &World) -> pb::KeyHandover {
         signers_required: 2,
         nodes: world.signers.iter().map(|signer| signer.id.to_string()).collect(),
         expires_at_secs: START_SECS + 600,
+        present: bytes::Bytes::new(),
     }
+}
+
+/// The order for the shares that the key has now.
+fn sealed_for(running: &Running, order: &pb::KeyHandover) -> pb::Envelope {
+    let certificate = running.key("treasury").unwrap().certificate.unwrap();
+    let present = limen_wire::handover::statement_hash(&certificate.payload).to_vec().into();
+    sealed(&pb::KeyHandover { present, ..order.clone() })
 }
 
 fn sealed(order: &pb::KeyHandover) -> pb::Envelope {
@@ -31,7 +39,7 @@ fn sealed(order: &pb::KeyHandover) -> pb::Envelope {
 }
 
 async fn ordered(running: &Running, order: &pb::KeyHandover) -> Result<pb::Key, ApiError> {
-    keys::hand_over(&running.core, sealed(order)).await
+    keys::hand_over(&running.core, sealed_for(running, order)).await
 }
 
 async fn in_state(running: &Running, state: pb::HandoverState) -> pb::Key {
@@ -58,7 +66,7 @@ async fn new_shares_are_certified_and_every_member_is_told() {
     let key = in_state(&running, pb::HandoverState::Done).await;
     let after = attested(&key);
     assert_eq!((after.epoch, &after.public_key), (Epoch(2), &before.public_key));
-    assert_eq!(key.handover.unwrap().progress, "3 of 3 members sign with the new shares");
+    assert_eq!(key.handover.clone().unwrap().progress, "3 of 3 members sign with the new shares");
     for signer in &world.signers {
         let memory = signer.memory.lock().unwrap();
         assert_eq!(memory.keys["treasury"].certificate, key.certificate);
@@ -66,8 +74,13 @@ async fn new_shares_are_certified_and_every_member_is_told() {
         assert_eq!((request.dealers.len(), request.epoch), (2, 2));
     }
     // Again is nothing new, and the next one takes the next number.
-    ordered(&running, &refresh(&world)).await.unwrap();
+    keys::hand_over(&running.core, key.handover.unwrap().order.unwrap()).await.unwrap();
     assert_eq!(tried(&world, 0), [2]);
+    let stale = keys::hand_over(
+        &running.core,
+        sealed(&pb::KeyHandover { present: [7; 32].to_vec().into(), first_epoch: 3, ..refresh(&world) }),
+    );
+    assert_eq!(stale.await.unwrap_err().code, Code::Malformed, "it is for other shares");
     ordered(&running, &pb::KeyHandover { first_epoch: 3, ..refresh(&world) }).await.unwrap();
     running.key_until("treasury", |key| attested(key).epoch == Epoch(3)).await;
     in_state(&running, pb::HandoverState::Done).await;
@@ -151,9 +164,9 @@ async fn a_restart_takes_a_handover_up_where_the_signers_are() {
     // All have made their shares, and the coordinator has not heard of it.
     world.signers[2].set(Mode::Down);
     ordered(&running, &refresh(&world)).await.unwrap();
+    let order = sealed_for(&running, &refresh(&world));
     let disk = running.stop(&disk).await;
     world.signers[2].set(Mode::Up);
-    let order = sealed(&refresh(&world));
     let id = limen_wire::handover::KeyHandover::open(&order).unwrap().0.id;
     for signer in &world.signers {
         let mut memory = signer.memory.lock().unwrap();
@@ -189,7 +202,8 @@ async fn a_rebuilt_coordinator_learns_the_newest_shares_and_those_before() {
 async fn orders_that_cannot_be_are_refused_before_any_signer_is_asked() {
     let world = World::new(3);
     let (_disk, running) = world.with_key().await;
-    let cases: [(&str, fn(&mut pb::KeyHandover), Code); 8] = [
+    type Change = fn(&mut pb::KeyHandover);
+    let cases: [(&str, Change, Code); 8] = [
         ("another cluster", |order| order.cluster = "elsewhere".to_owned(), Code::WrongCluster),
         ("no such key", |order| order.key_id = "none".to_owned(), Code::UnknownKey),
         ("another committee", |order| drop(order.nodes.pop()), Code::NotPermitted),
@@ -204,7 +218,7 @@ async fn orders_that_cannot_be_are_refused_before_any_signer_is_asked() {
         change(&mut order);
         assert_eq!(ordered(&running, &order).await.unwrap_err().code, code, "{what}");
     }
-    let mut unsigned = sealed(&refresh(&world));
+    let mut unsigned = sealed_for(&running, &refresh(&world));
     unsigned.signatures[0].signature = vec![0; 64].into();
     assert_eq!(keys::hand_over(&running.core, unsigned).await.unwrap_err().code, Code::BadSignature);
     assert!(running.key("treasury").unwrap().handover.is_none());

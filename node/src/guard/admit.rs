@@ -8,7 +8,9 @@ use super::examine::check_set;
 use super::freeze::check_freezes;
 use super::leaf::check_leaves;
 use super::reserve::cover;
-use super::{Examined, JournalView, KnownIntent, Progress, Reservations, SignCall, SignToken, Verdict, check_charter};
+use super::{
+    Examined, JournalView, KeyFacts, KnownIntent, Progress, Reservations, SignCall, SignToken, Verdict, check_charter,
+};
 use crate::clock::{Millis, Now};
 use crate::store::rows::{RequesterTag, Tally};
 
@@ -117,7 +119,7 @@ pub fn admit_sign<V: JournalView>(
         let message = format!("session {} was used before; a session is never computed twice", call.session);
         return Ok(Verdict::Refused(ApiError::new(Code::SessionDead, message)));
     }
-    if let Some(error) = check_epoch(view, &examined)? {
+    if let Some(error) = check_epoch(view, &examined.key)? {
         return Ok(Verdict::Refused(error));
     }
     if let Some(error) = check_standing(view, charter, &examined, &known, progress)? {
@@ -210,8 +212,8 @@ fn check_facts(charter: &Charter, examined: &Examined, now: Millis) -> Result<()
 }
 
 /// The key's shares were made anew after the intent was examined: those that it was examined for sign no more.
-fn check_epoch<V: JournalView>(view: &V, examined: &Examined) -> Result<Option<ApiError>, V::Error> {
-    let (key, found) = (&examined.intent.key_id, examined.key.public.epoch);
+pub(super) fn check_epoch<V: JournalView>(view: &V, judged: &KeyFacts) -> Result<Option<ApiError>, V::Error> {
+    let (key, found) = (&judged.public.key, judged.public.epoch);
     let known = view.key_epochs(key)?.and_then(|known| known.in_force);
     Ok(known.filter(|(epoch, _)| *epoch != found).map(|(epoch, _)| {
         ApiError::new(Code::EpochChanged, format!("epoch {epoch} of key {key} came into force, this was for {found}"))

@@ -27,7 +27,7 @@ pub fn order_refused(error: &KeyOrderError) -> ApiError {
         KeyOrderError::NotPermitted(_) | KeyOrderError::NotThisCommittee { .. } => Code::NotPermitted,
         KeyOrderError::UnknownNode(_) => Code::BadSignerSet,
         KeyOrderError::Held(_) => Code::HsmKeyRefused,
-        KeyOrderError::OtherKey { .. } => Code::Malformed,
+        KeyOrderError::OtherKey { .. } | KeyOrderError::OtherPresent { .. } => Code::Malformed,
         KeyOrderError::Protocol { .. } => Code::WrongScheme,
     };
     ApiError::new(code, error.to_string())
@@ -315,12 +315,15 @@ fn check_epochs(examined: &ExaminedHandover, known: &KeyEpochs) -> Result<(), Ap
             return Err(ApiError::new(Code::WrongState, message));
         }
         Some((in_force, _)) if *in_force == present => {}
-        // One that only takes may be behind; one that deals must have what it deals with.
-        _ if examined.deals => {
+        // Who has known the key judges by what it knows: a few corrupt nodes could certify anything among themselves.
+        Some(_) => {
             let message = format!("epoch {present} of key {key} is not in force here yet");
             return Err(ApiError::new(Code::EpochChanged, message));
         }
-        _ => {}
+        None if examined.deals => {
+            return Err(ApiError::new(Code::KeyNotActive, format!("no present share of key {key} is held here")));
+        }
+        None => {}
     }
     if examined.deals && !known.signs {
         return Err(ApiError::new(Code::KeyNotActive, format!("no present share of key {key} is held here")));

@@ -6,6 +6,7 @@ use limen_mpc::DerivationPath;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::Protocol;
 
+use super::admit::check_epoch;
 use super::examine::{check_set, sign_call};
 use super::{JournalView, KeyFacts, PresignToken, SignCall, Verdict};
 
@@ -45,6 +46,9 @@ pub fn admit_presign<V: JournalView>(view: &V, examined: PresignCall) -> Result<
     if view.session_seen(&call.session)? {
         let message = format!("session {} was used before; a session is never computed twice", call.session);
         return Ok(Verdict::Refused(ApiError::new(Code::SessionDead, message)));
+    }
+    if let Some(error) = check_epoch(view, &key)? {
+        return Ok(Verdict::Refused(error));
     }
     for party in call.signers.others(key.me) {
         let Some(node) = key.node_at(party) else { continue };

@@ -148,7 +148,7 @@ pub(crate) fn facts() -> KeyFacts {
         verifying_shares: BTreeMap::new(),
     };
     let nodes = (1..=3).map(|n| NodeId::new(format!("signer-{n}")).unwrap()).collect();
-    KeyFacts { public, nodes, me: PartyIndex::new(1).unwrap(), active: true }
+    KeyFacts { public, nodes, me: PartyIndex::new(1).unwrap(), active: true, moved: false }
 }
 
 pub(crate) fn transfer(nonce: u64, name: &str) -> pb::Intent {

@@ -125,6 +125,9 @@ impl Judge for Judging<'_> {
         // The key's signers are the same under every version.
         let mut seen = self.requests.seen.iter().filter(|((_, id), _)| id == intent);
         let key = seen.find_map(|(_, seen)| seen.as_ref().ok())?.key();
+        if key.moved {
+            return None;
+        }
         let named = |node: &NodeId| Some((node.clone(), self.charter.node_key(node)?));
         let nodes = key.nodes.iter().map(named).collect::<Option<Vec<_>>>()?;
         let required = usize::from(key.public.size.signers_required());

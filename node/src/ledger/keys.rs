@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use limen_mpc::{KeyPublic, Point};
 use limen_policy::charter::Charter;
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{KeyId, PartyIndex};
+use limen_wire::ids::{Epoch, KeyId, PartyIndex};
 use limen_wire::statement::KeyStatement;
 use limen_wire::{limits, pb};
 
@@ -32,17 +32,22 @@ impl Overseen {
         is_held: impl FnOnce(&KeyId) -> bool,
     ) -> Result<(), ApiError> {
         let malformed = |error: String| ApiError::new(Code::Malformed, error);
-        let key = KeyStatement::decode(certificate).map_err(|error| malformed(error.to_string()))?.key_id;
-        if is_held(&key) || self.find(&key).is_some() {
+        let shown = KeyStatement::decode(certificate).map_err(|error| malformed(error.to_string()))?;
+        let (key, known) = (shown.key_id.clone(), self.find(&shown.key_id));
+        if is_held(&key) || known.as_ref().is_some_and(|known| known.public.epoch >= shown.epoch) {
             return Ok(());
         }
+        let moved = match known {
+            Some(known) => known.moved || check_successor(charter, &known, &shown)?,
+            None => shown.epoch > Epoch::FIRST,
+        };
         let statement = KeyStatement::from_certificate(certificate, &|node| charter.node_key(node))
             .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
         // One signer's word is enough for a key in its token: only the charter can say that there is one.
         charter
             .check_held(&statement.key_id, statement.protocol, statement.scheme, &statement.nodes)
             .map_err(|error| ApiError::new(Code::HsmKeyRefused, error.to_string()))?;
-        let facts = facts(statement)?;
+        let facts = KeyFacts { moved, ..facts(statement)? };
         let mut overseen = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if overseen.len() >= limits::KEY_SHARES {
             return Err(ApiError::new(Code::Overloaded, "this node oversees as many keys as it can"));
@@ -50,6 +55,26 @@ impl Overseen {
         overseen.insert(key, Arc::new(facts));
         Ok(())
     }
+}
+
+/// New shares of a key that is known are for its members, or for those whom the charter names: a few corrupt nodes could certify
+/// anything among themselves, and whose words count of what was never allowed hangs on who the members are. `true` if they are others.
+fn check_successor(charter: &Charter, known: &KeyFacts, shown: &KeyStatement) -> Result<bool, ApiError> {
+    let refuse = |what: &str| {
+        let message = format!("epoch {} of key {} is {what}", shown.epoch, shown.key_id);
+        Err(ApiError::new(Code::WrongState, message))
+    };
+    let public = &known.public;
+    let public_key = public.public_key.to_key(public.scheme);
+    if (public.scheme, public_key, public.chain_code) != (shown.scheme, shown.public_key.as_slice(), shown.chain_code) {
+        return refuse("about another public key");
+    }
+    let is_same = known.nodes == shown.nodes && public.size == shown.size;
+    let named = charter.committees.get(&shown.key_id);
+    if is_same || named.is_some_and(|named| named.nodes == shown.nodes && named.size == shown.size) {
+        return Ok(!is_same);
+    }
+    refuse("for a committee that the charter does not name")
 }
 
 pub(super) fn facts(statement: KeyStatement) -> Result<KeyFacts, ApiError> {
@@ -67,5 +92,5 @@ pub(super) fn facts(statement: KeyStatement) -> Result<KeyFacts, ApiError> {
         chain_code: statement.chain_code,
         verifying_shares: BTreeMap::new(),
     };
-    Ok(KeyFacts { public, nodes: statement.nodes, me, active: true })
+    Ok(KeyFacts { public, nodes: statement.nodes, me, active: true, moved: false })
 }

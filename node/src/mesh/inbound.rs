@@ -53,8 +53,9 @@ impl PassedOn {
         match self {
             Self::NonceBatch(envelope) => peers::detach(envelope),
             Self::KeyEpoch(news) => {
-                let envelopes = news.certificate.iter_mut().chain(&mut news.order).chain(&mut news.switched);
-                envelopes.for_each(peers::detach);
+                let past = news.past.iter_mut().flat_map(|past| past.certificate.iter_mut().chain(&mut past.order));
+                let now = news.certificate.iter_mut().chain(&mut news.order).chain(&mut news.switched);
+                now.chain(past).for_each(peers::detach);
             }
             Self::Talk(talk) => talk.detach(),
         }

@@ -44,7 +44,13 @@ fn facts() -> Arc<KeyFacts> {
         chain_code: [7; 32],
         verifying_shares: BTreeMap::new(),
     };
-    Arc::new(KeyFacts { public, nodes: (1..=3).map(node).collect(), me: PartyIndex::new(1).unwrap(), active: true })
+    Arc::new(KeyFacts {
+        public,
+        nodes: (1..=3).map(node).collect(),
+        me: PartyIndex::new(1).unwrap(),
+        active: true,
+        moved: false,
+    })
 }
 
 fn commitment(first: &str, second: &str) -> Bytes {

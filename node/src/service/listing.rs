@@ -136,6 +136,9 @@ fn key_share(key: &KeyId, row: KeyRow) -> Result<pb::KeyShareRecord, ApiError> {
     let public = public.map_err(|error| ApiError::new(Code::ShareDamaged, error.to_string()))?;
     let points = public.iter().flat_map(|public| public.verifying_shares.values());
     let pending = row.epochs.pending.get(&row.epochs.burnt);
+    // All answers have to fit one message.
+    let first = row.epochs.past.len().saturating_sub(limits::PAST_EPOCHS);
+    let past = row.epochs.past.values().skip(first).map(|(certificate, _)| decode(certificate));
     Ok(pb::KeyShareRecord {
         statement: some(share.map(|share| share.statement.as_slice()).unwrap_or_default())?,
         state: state as i32,
@@ -147,6 +150,6 @@ fn key_share(key: &KeyId, row: KeyRow) -> Result<pb::KeyShareRecord, ApiError> {
         pending: some(pending.map(|share| share.statement.as_slice()).unwrap_or_default())?,
         keeps_old: !row.epochs.old.is_empty(),
         key_id: key.to_string(),
-        past_certificates: row.epochs.past.values().map(|bytes| decode(bytes)).collect::<Result<_, _>>()?,
+        past_certificates: past.collect::<Result<_, _>>()?,
     })
 }

@@ -223,8 +223,9 @@ pub struct EpochsRow {
     pub old: BTreeMap<u64, ShareRow>,
     /// The order of the newest certificate, as protocol buffer; empty for the first epoch.
     pub order: Vec<u8>,
-    /// Certificates of earlier epochs, as protocol buffers: signatures made with them are proved by them.
-    pub past: BTreeMap<u64, Vec<u8>>,
+    /// Certificates of earlier epochs with their orders, as protocol buffers: what was signed with them is proved by them, and who
+    /// has missed one takes it up first.
+    pub past: BTreeMap<u64, (Vec<u8>, Vec<u8>)>,
     /// Who signs with the newest certificate's shares: their words, as protocol buffers, by name.
     pub switched: BTreeMap<String, Vec<u8>>,
 }

@@ -19,9 +19,9 @@ use sha2::{Digest as _, Sha256};
 use super::sealed::{self, Record};
 use super::{PURPOSES, Vault, VaultError, before, decode_public};
 use crate::clock::Millis;
-use crate::store::StoreError;
 use crate::store::journal::Event;
 use crate::store::rows::ShareRow;
+use crate::store::{StoreError, View};
 use crate::token;
 
 const META_ROTATION: &str = "wrapping-rotation";
@@ -101,6 +101,8 @@ struct Lying {
     key: KeyId,
     row: ShareRow,
     records: Vec<(&'static str, Vec<u8>)>,
+    /// It is of an epoch that is over, and is to be erased.
+    is_over: bool,
 }
 
 impl Lying {
@@ -132,6 +134,10 @@ impl Vault {
             };
             match wrapped.and_then(|()| self.read_newest(share)) {
                 Ok(()) => done.keys.push(share.key.clone()),
+                // An erasing that was cut off has destroyed what opened it.
+                Err(VaultError::Provider(error)) if error.kind() == Kind::Missing && share.is_over => {
+                    done.damaged.push((share.key.clone(), VaultError::Provider(error)));
+                }
                 Err(error @ (VaultError::Sealed { .. } | VaultError::Import { .. } | VaultError::Public(_))) => {
                     done.damaged.push((share.key.clone(), error));
                 }
@@ -219,19 +225,27 @@ impl Vault {
         let view = self.store.view()?;
         let mut lying = Vec::new();
         for (key, row) in view.keys()? {
-            let Some(row) = row.share else { continue };
-            // The token holds the whole key, and nothing is wrapped.
-            if decode_public(&key, &row.public).is_ok_and(|public| !public.protocol.is_threshold()) {
-                continue;
+            let in_force = row.in_force().map_or(0, |epoch| epoch.0);
+            // Those that are not certified yet are the key's next shares, and those that are over are not worthless before they are erased.
+            for row in row.shares() {
+                let is_over = row.epoch < in_force;
+                lying.extend(Self::lies(&view, &key, row)?.map(|share| Lying { is_over, ..share }));
             }
-            let mut records = Vec::new();
-            for purpose in PURPOSES {
-                let record = view.share(&key, Epoch(row.epoch), purpose)?;
-                records.push((purpose, record.ok_or_else(|| VaultError::Missing { key: key.clone(), purpose })?));
-            }
-            lying.push(Lying { key, row, records });
         }
         Ok(lying)
+    }
+
+    fn lies(view: &View, key: &KeyId, row: &ShareRow) -> Result<Option<Lying>, VaultError> {
+        // The token holds the whole key, and nothing is wrapped.
+        if decode_public(key, &row.public).is_ok_and(|public| !public.protocol.is_threshold()) {
+            return Ok(None);
+        }
+        let mut records = Vec::new();
+        for purpose in PURPOSES {
+            let record = view.share(key, Epoch(row.epoch), purpose)?;
+            records.push((purpose, record.ok_or_else(|| VaultError::Missing { key: key.clone(), purpose })?));
+        }
+        Ok(Some(Lying { key: key.clone(), row: row.clone(), records, is_over: false }))
     }
 
     /// The records from before the rotation that is not finished.

@@ -45,7 +45,9 @@ impl Plan {
         let held = cluster.client(holder).list_key_shares(pb::ListKeySharesRequest {}).await.unwrap().into_inner();
         let held = held.shares.into_iter().find(|share| share.key_id == KEY).unwrap();
         let certificate = held.certificate.unwrap();
+        let present = limen_wire::handover::statement_hash(&certificate.payload).to_vec().into();
         let order = pb::KeyHandover {
+            present,
             version: 1,
             cluster: "test".to_owned(),
             requester: "security".to_owned(),
@@ -396,7 +398,7 @@ async fn two_signers_cannot_certify_a_key_away() {
         combine(&signed.collect::<Vec<_>>()).unwrap()
     };
     let take = |certificate: pb::Envelope, order: Option<pb::Envelope>| {
-        let news = pb::KeyEpoch { certificate: Some(certificate), order, switched: Vec::new() };
+        let news = pb::KeyEpoch { certificate: Some(certificate), order, ..pb::KeyEpoch::default() };
         let shared = cluster.node(3).shared().clone();
         async move { epochs::take(&shared, news).await.unwrap_err().code.as_str() }
     };
@@ -449,7 +451,10 @@ async fn words_of_switching_count_only_from_members_about_what_is_in_force() {
     let shared = cluster.node(1).shared().clone();
     let hear = |said: pb::Envelope| {
         let (certificate, shared) = (Some(certificate.clone()), shared.clone());
-        async move { epochs::take(&shared, pb::KeyEpoch { certificate, order: None, switched: vec![said] }).await }
+        async move {
+            let news = pb::KeyEpoch { certificate, switched: vec![said], ..pb::KeyEpoch::default() };
+            epochs::take(&shared, news).await
+        }
     };
     assert_eq!(hear(word(|_| {}, "n3")).await.unwrap_err().code.as_str(), "bad_signature");
     for unheard in [

@@ -65,7 +65,7 @@ impl Shares {
             },
         };
         let nodes = (1..=plan.signers).map(signer::node).collect();
-        KeyFacts { public, nodes, me: party(index), active: true }
+        KeyFacts { public, nodes, me: party(index), active: true, moved: false }
     }
 
     /// The key's certificate by all its signers, for members that hold no share of it.

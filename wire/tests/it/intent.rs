@@ -155,6 +155,7 @@ fn handover() -> pb::KeyHandover {
         signers_required: 2,
         nodes: vec!["a".into(), "b".into(), "c".into()],
         expires_at_secs: 1_800_000_000,
+        present: Bytes::from_static(&[7; 32]),
     }
 }
 
@@ -165,7 +166,8 @@ fn orders_of_new_shares_are_checked() {
         KeyHandover::open(&envelope).map(|(order, _)| order)
     };
     assert_eq!(open(&handover()).unwrap().to_wire(), handover());
-    let bad: [(&str, fn(&mut pb::KeyHandover)); 12] = [
+    let bad: [(&str, fn(&mut pb::KeyHandover)); 13] = [
+        ("present", |o| o.present = Bytes::from_static(&[7; 31])),
         ("version", |o| o.version = 2),
         ("cluster", |o| o.cluster = String::new()),
         ("requester", |o| o.requester = "A".into()),

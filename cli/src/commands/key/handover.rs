@@ -33,7 +33,7 @@ pub(super) async fn run(
     }
     let next = Epoch(present.epoch.0.saturating_add(1));
     let first_epoch = info.handover.as_ref().map_or(next, |handover| handover.next_epoch.max(next));
-    let shares = NewShares { key_id: key.clone(), first_epoch, protocol, size, nodes, expires_in: MADE_WITHIN };
+    let shares = NewShares { present, first_epoch, protocol, size, nodes, expires_in: MADE_WITHIN };
     let order = session.client.hand_over(&shares).await?;
     let statement = session.client.wait_for_handover((key, &order), MADE_WITHIN, |handover| {
         session.output.line(&handover.progress);

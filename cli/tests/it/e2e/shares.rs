@@ -37,7 +37,7 @@ pub(crate) fn of_signer(cluster: &Cluster, index: usize) -> Vec<Share> {
             let share = vault.read(&view, &key, &row.share.unwrap()).unwrap();
             let secret = *share.export_core().last_chunk::<32>().unwrap();
             let setup = share.export_setup().unwrap().to_vec();
-            Share { key, index: row.index, scheme: share.public().scheme, secret, setup }
+            Share { key, index: share.index().as_u8(), scheme: share.public().scheme, secret, setup }
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! To whom a charter lets a key go, and what it then says of orders.
 
-use limen_wire::handover::KeyHandover;
+use limen_wire::handover::{KeyHandover, statement_hash};
 use limen_wire::ids::{ClusterId, Epoch, IntentId, Protocol, RequesterId, Scheme};
 use limen_wire::statement::KeyStatement;
 
@@ -86,6 +86,7 @@ fn order() -> KeyHandover {
         size: CommitteeSize::new(2, 3).unwrap(),
         nodes: nodes(&["signer-1", "signer-2", "signer-3"]),
         expires_at_secs: 1,
+        present: [0; 32],
     }
 }
 
@@ -110,7 +111,8 @@ fn present(charter: &Charter) -> KeyStatement {
 fn fitting(charter: &Charter) -> KeyHandover {
     let may = |one: &&crate::charter::Requester| one.duties.contains(&crate::charter::Duty::Keys);
     let requester = charter.requesters.iter().find(|(_, one)| may(one)).unwrap().0.clone();
-    KeyHandover { cluster: charter.cluster.clone(), requester, ..order() }
+    let present = statement_hash(&present(charter).to_payload());
+    KeyHandover { cluster: charter.cluster.clone(), requester, present, ..order() }
 }
 
 #[test]
@@ -124,11 +126,12 @@ fn a_key_goes_to_the_people_it_has_or_to_whom_the_charter_names() {
     check_handover(&charter, &named, &present).unwrap();
     let elsewhere = [
         KeyHandover { nodes: nodes(&["signer-1", "signer-2"]), size: two, ..refresh.clone() },
-        KeyHandover { size: CommitteeSize::new(3, 3).unwrap(), ..refresh.clone() },
+        KeyHandover { size: CommitteeSize::new(3, 3).unwrap(), ..refresh },
         KeyHandover { key_id: KeyId::new("other").unwrap(), ..named.clone() },
     ];
     for order in elsewhere {
         let present = KeyStatement { key_id: order.key_id.clone(), ..present.clone() };
+        let order = KeyHandover { present: statement_hash(&present.to_payload()), ..order };
         let error = check_handover(&charter, &order, &present).unwrap_err();
         assert!(matches!(error, KeyOrderError::NotThisCommittee { .. }), "{error}");
     }
@@ -153,7 +156,13 @@ fn every_other_check_of_an_order_is_met() {
     let frost = KeyHandover { protocol: Protocol::Frost, ..order.clone() };
     assert!(matches!(refused(frost, present.clone()), KeyOrderError::Protocol { .. }));
     let held = KeyStatement { protocol: Protocol::Hsm, ..present.clone() };
-    assert!(matches!(refused(order.clone(), held), KeyOrderError::Protocol { .. }));
+    let for_held = KeyHandover { present: statement_hash(&held.to_payload()), ..order.clone() };
+    assert!(matches!(refused(for_held, held), KeyOrderError::Protocol { .. }));
+    // Another key of the same name, or other holders of it.
+    let swapped = KeyStatement { public_key: vec![3; 33], ..present.clone() };
+    assert!(matches!(refused(order.clone(), swapped), KeyOrderError::OtherPresent { .. }));
+    let moved = KeyStatement { nodes: nodes(&["signer-1", "signer-3"]), ..present.clone() };
+    assert!(matches!(refused(order.clone(), moved), KeyOrderError::OtherPresent { .. }));
     let unknown = KeyHandover { nodes: nodes(&["signer-1", "signer-2", "signer-9"]), ..order };
     assert!(matches!(refused(unknown, present), KeyOrderError::UnknownNode(_)));
 }

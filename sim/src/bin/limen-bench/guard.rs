@@ -134,7 +134,7 @@ fn facts() -> Result<KeyFacts> {
         verifying_shares: BTreeMap::new(),
     };
     let nodes = (1..=3).map(|index| NodeId::new(format!("signer-{index}"))).collect::<Result<_, _>>()?;
-    Ok(KeyFacts { public, nodes, me: PartyIndex::new(1)?, active: true })
+    Ok(KeyFacts { public, nodes, me: PartyIndex::new(1)?, active: true, moved: false })
 }
 
 fn payment(number: u32, requester: &SigningKey) -> Result<pb::Envelope> {

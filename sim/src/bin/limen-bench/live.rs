@@ -232,11 +232,11 @@ async fn refreshing(args: &Args, cluster: &Cluster, subject: &Subject) -> Result
             let info = client.list_keys(Some(&key)).await?;
             let present = client.admit(info.first().context("the key is not listed")?)?;
             let shares = NewShares {
-                key_id: key.clone(),
                 first_epoch: Epoch(present.epoch.0.saturating_add(1)),
                 protocol: present.protocol,
                 size: present.size,
-                nodes: present.nodes,
+                nodes: present.nodes.clone(),
+                present,
                 expires_in: at_most,
             };
             let started = Instant::now();

@@ -128,11 +128,11 @@ impl Caller {
         let present = self.client.admit(info)?;
         let next = Epoch(present.epoch.0.saturating_add(1));
         let shares = NewShares {
-            key_id: key.clone(),
             first_epoch: info.handover.as_ref().map_or(next, |handover| handover.next_epoch.max(next)),
             protocol: present.protocol,
             size: present.size,
-            nodes: present.nodes,
+            nodes: present.nodes.clone(),
+            present,
             expires_in: KEY_LIFE,
         };
         let order = self.client.hand_over(&shares).await?;
