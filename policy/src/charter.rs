@@ -1,8 +1,8 @@
 //! The charter: who may ask for what, which machines sign, and what the rules allow.
 //!
-//! This release reads one form only, the *development charter*: an unsigned TOML text that says so loudly
-//! (`danger_development = true`). Signed, versioned charters come with the genesis ceremony; until then a charter without
-//! that line is refused, so that nobody can mistake this for more than it is.
+//! The first charter of a cluster comes out of a genesis ceremony (`limen_evidence::ceremony`), whose record a machine asks for before
+//! it begins with it; later ones are signed versions ([`crate::succession`]). A *development charter* has no such record and says so
+//! loudly (`danger_development = true`), so that nobody can mistake it for more than it is.
 
 pub mod assets;
 pub mod backups;
@@ -60,12 +60,6 @@ pub enum CharterError {
         /// The version it claims.
         found: u32,
     },
-    /// An unsigned charter that does not own up to it.
-    #[error(
-        "this release reads development charters only, and this one does not say `danger_development = true`: \
-         charters for real money need the genesis ceremony, which does not exist yet"
-    )]
-    NotDevelopment,
     /// A name.
     #[error("in {place}: {source}")]
     Name {
@@ -195,6 +189,7 @@ pub struct Bounds {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charter {
     hash: CharterHash,
+    development: bool,
     /// The cluster's name.
     pub cluster: ClusterId,
     /// All signer nodes, in index order.
@@ -243,7 +238,7 @@ pub struct Charter {
 pub const MAX_BYTES: usize = limen_wire::limits::CHARTER_BYTES;
 
 impl Charter {
-    /// Reads and checks a development charter.
+    /// Reads and checks a charter. Whether it may be begun with is for its reader: see [`Self::is_development`].
     pub fn from_toml(text: &str) -> Result<Self, CharterError> {
         file::read(text)
     }
@@ -258,9 +253,10 @@ impl Charter {
         self.hash
     }
 
-    /// Always: there is no other kind yet. Everything named `danger…` asks this first.
+    /// Whether nobody has signed it and it says so. Everything named `danger…` asks this first; every other charter begins with the record
+    /// of a genesis.
     pub const fn is_development(&self) -> bool {
-        true
+        self.development
     }
 
     /// The node of this name.

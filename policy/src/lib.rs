@@ -16,6 +16,7 @@
 
 pub mod approval;
 pub mod cases;
+pub mod ceremony;
 pub mod charter;
 pub mod check;
 pub mod decide;

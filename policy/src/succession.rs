@@ -59,6 +59,12 @@ pub enum SuccessionError {
         /// What it must be.
         expected: u64,
     },
+    /// One is for development and the other is not.
+    #[error(
+        "a development charter and one that came out of a genesis do not follow each other: `danger_development` would open or close \
+         doors that no quorum decides about"
+    )]
+    Development,
     /// The machines change.
     #[error(
         "the list of signer nodes or one of their keys changes: that takes a ceremony, not a version of the charter"
@@ -238,6 +244,9 @@ fn loosens(parent: &Charter, version: &Charter) -> Result<bool, SuccessionError>
     if parent.cluster != version.cluster {
         let (found, expected) = (version.cluster.clone(), parent.cluster.clone());
         return Err(SuccessionError::OtherCluster { found, expected });
+    }
+    if parent.is_development() != version.is_development() {
+        return Err(SuccessionError::Development);
     }
     let machines =
         |charter: &Charter| -> Vec<_> { charter.nodes.iter().map(|node| (node.id.clone(), node.public_key)).collect() };

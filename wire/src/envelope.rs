@@ -49,6 +49,10 @@ pub enum PayloadType {
     CharterVersion,
     /// [`pb::BackupProof`].
     BackupProof,
+    /// What a participant says in a ceremony: lines of text (`limen_evidence::ceremony`).
+    Ceremony,
+    /// A machine's proof to a ceremony that it holds its identity: lines of text.
+    MachineProof,
 }
 
 impl PayloadType {
@@ -73,6 +77,8 @@ impl PayloadType {
             Self::LedgerVoid => "application/vnd.limen.ledger-void.v1+protobuf",
             Self::CharterVersion => "application/vnd.limen.charter-version.v1+protobuf",
             Self::BackupProof => "application/vnd.limen.backup-proof.v1+protobuf",
+            Self::Ceremony => "application/vnd.limen.ceremony.v1+text",
+            Self::MachineProof => "application/vnd.limen.machine-proof.v1+text",
         }
     }
 

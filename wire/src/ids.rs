@@ -167,6 +167,14 @@ name!(
 );
 
 name!(
+    /// Names a ceremony within a cluster: never used for two.
+    CeremonyId, "ceremony id", 64
+);
+name!(
+    /// Names what somebody does in a ceremony.
+    RoleId, "role", 64
+);
+name!(
     /// Names a wrapping key of a signer: one for a node and an epoch group, one for each cold key.
     KekId, "wrapping key", 96
 );
@@ -247,6 +255,14 @@ hash32!(
 hash32!(
     /// SHA-256 of a charter version's exact bytes.
     CharterHash, "charter hash"
+);
+hash32!(
+    /// SHA-256 of a ceremony plan's exact bytes.
+    PlanHash, "plan hash"
+);
+hash32!(
+    /// Hash of a ceremony's record up to the end of a step.
+    RecordHead, "head of a ceremony's record"
 );
 hash32!(
     /// Digest of an approval: what its person proves, and its name.

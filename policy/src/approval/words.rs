@@ -4,6 +4,7 @@ use limen_wire::approval::Approval;
 use limen_wire::ids::tagged_hash;
 
 const DOMAIN: &str = "limen/read-back/v1";
+const HASH_DOMAIN: &str = "limen/read-back-hash/v1";
 
 /// How many words there are: twelve of 11 bits.
 pub const COUNT: usize = 12;
@@ -15,6 +16,16 @@ pub const COUNT: usize = 12;
 /// it for the very hash, at 2¹³² tries, instead of making two that meet beforehand at 2⁶⁶.
 pub fn read_back(approval: &Approval) -> [&'static str; COUNT] {
     let hash = tagged_hash(DOMAIN, [approval.digest().as_bytes().as_slice(), &approval.nonce]);
+    spell(&hash)
+}
+
+/// The words of a hash that people compare outside of approvals, such as that of a ceremony's plan or of a charter: like
+/// [`read_back`], with domain `limen/read-back-hash/v1` over what it is the hash of, in one word, and the hash.
+pub fn words_of(what: &str, hash: &[u8; 32]) -> [&'static str; COUNT] {
+    spell(&tagged_hash(HASH_DOMAIN, [what.as_bytes(), hash.as_slice()]))
+}
+
+fn spell(hash: &[u8; 32]) -> [&'static str; COUNT] {
     let bits: Vec<bool> = hash.iter().flat_map(|byte| (0..8).map(|bit| byte.rotate_left(bit) & 0x80 != 0)).collect();
     let list = bip39::Language::English.word_list();
     let number = |bits: &[bool]| bits.iter().fold(0, |value, bit| (value << 1) | usize::from(*bit));

@@ -104,9 +104,12 @@ fn the_hash_names_the_exact_text() {
 }
 
 #[test]
-fn a_charter_that_does_not_own_up_is_refused() {
-    assert_eq!(refused("danger_development = true", ""), CharterError::NotDevelopment);
-    assert_eq!(refused("danger_development = true", "danger_development = false"), CharterError::NotDevelopment);
+fn a_charter_is_for_development_only_if_it_says_so() {
+    assert!(Charter::from_toml(&sample()).unwrap().is_development());
+    for line in ["", "danger_development = false\n"] {
+        let text = sample().replace("danger_development = true\n", line);
+        assert!(!Charter::from_toml(&text).unwrap().is_development());
+    }
 }
 
 #[test]

@@ -462,3 +462,16 @@ fn every_version_has_a_state() {
     let kept: Lineage = postcard::from_bytes(&postcard::to_allocvec(&lineage).unwrap()).unwrap();
     assert_eq!(kept, lineage);
 }
+
+#[test]
+fn no_version_turns_development_on_or_off() {
+    let first = first();
+    let line = "danger_development = true\n";
+    let version = after(&[&first], 2, &[(line, "")]);
+    assert_eq!(follows(&[&first], &version), Err(SuccessionError::Development));
+    let real = Charter::from_toml(&text().replace(line, "")).unwrap();
+    let version = after(&[&real], 2, &[TIGHTER]);
+    assert!(version.is_development());
+    assert_eq!(follows(&[&real], &version), Err(SuccessionError::Development));
+    assert_eq!(follows(&[&real], &after(&[&real], 2, &[TIGHTER, (line, "")])), Ok(Step::AtOnce));
+}

@@ -1,0 +1,392 @@
+//! A real record, and every byte of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use limen_policy::ceremony::step::SIGN;
+use limen_policy::ceremony::{Plan, Rule};
+use limen_policy::charter::Charter;
+use limen_wire::envelope::{PayloadType, pre_authentication_encoding};
+use limen_wire::ids::{NodeId, PersonId, RecordHead};
+use limen_wire::keys::SigningKey;
+use limen_wire::pb;
+
+use super::*;
+
+const PEOPLE: [&str; 3] = ["anna", "boris", "carla"];
+const START: u64 = 1_764_000_000;
+
+fn p256(seed: u8) -> SigningKey {
+    SigningKey::P256(p256::ecdsa::SigningKey::from_slice(&[seed; 32]).unwrap())
+}
+
+fn ed25519(seed: u8) -> SigningKey {
+    SigningKey::ed25519_from_seed(&[seed; 32].into())
+}
+
+fn person(name: &str) -> PersonId {
+    PersonId::new(name).unwrap()
+}
+
+fn credential(name: &str) -> SigningKey {
+    ed25519(PEOPLE.iter().position(|one| *one == name).map_or(99, |place| 10 + u8::try_from(place).unwrap()))
+}
+
+fn machine(name: &str) -> SigningKey {
+    p256(["s1", "s2", "c1"].iter().position(|one| *one == name).map_or(88, |place| 20 + u8::try_from(place).unwrap()))
+}
+
+/// A charter of two signers, as short as one can be that governs itself.
+fn charter() -> String {
+    let mut text = "version = 1\ncluster = \"tiny\"\n".to_owned();
+    for node in ["s1", "s2"] {
+        let key = machine(node).public_key();
+        text.push_str(&format!(
+            "[[nodes]]\nid = \"{node}\"\naddress = \"192.0.2.1:1\"\npublic_key = \"{key}\"\nsite = \"{node}-site\"\n"
+        ));
+    }
+    text.push_str(&format!("[[coordinators]]\nid = \"c1\"\npublic_key = \"{}\"\n", machine("c1").public_key()));
+    text.push_str(&format!(
+        "[[requesters]]\nid = \"backend\"\npublic_key = \"{}\"\nduties = [\"request\"]\n",
+        ed25519(77).public_key()
+    ));
+    for name in PEOPLE {
+        let key = credential(name).public_key();
+        text.push_str(&format!("[[people]]\nid = \"{name}\"\n[[people.credentials]]\nid = \"{name}-terminal\"\nclass = \"terminal\"\npublic_key = \"{key}\"\n"));
+    }
+    text.push_str("[groups.all]\nmembers = [\"anna\", \"boris\", \"carla\"]\n");
+    text.push_str("[governance]\nnumber = 1\nparents = []\nvoids = []\nquorum = \"2 of all\"\nloosening_delay_secs = 60\nguardians = \"all\"\nunfreeze = \"2 of all\"\nunfreeze_delay_secs = 60\n");
+    text
+}
+
+fn plan() -> String {
+    let mut text = format!(
+        "version = 1\ncluster = \"tiny\"\nceremony = \"genesis\"\nkind = \"genesis\"\ntitle = \"A tiny genesis\"\nconflicts = [[\"one\", \"two\"]]\n\
+         [conductor]\nrole = \"one\"\npublic_key = \"{}\"\n[software]\nlimen_ceremony = [\"{}\"]\n\
+         [bounds]\nclock_window_secs = 60\ndisk_free_mib = 1\nstep_minutes = 1\n[genesis]\ncharter_sha256 = \"{}\"\n",
+        p256(66).public_key(),
+        "ab".repeat(32),
+        Charter::hash_of(&charter())
+    );
+    for name in PEOPLE {
+        let key = credential(name).public_key();
+        text.push_str(&format!(
+            "[[people]]\nid = \"{name}\"\nname = \"{name}\"\nsite = \"{name}'s\"\ncredential = \"{key}\"\n"
+        ));
+    }
+    for (role, holder) in [("one", "anna"), ("two", "boris"), ("three", "carla")] {
+        text.push_str(&format!("[[roles]]\nid = \"{role}\"\nduty = \"does {role}\"\nholder = \"{holder}\"\n"));
+    }
+    for (id, kind, role) in [("s1", "signer", "one"), ("s2", "signer", "two"), ("c1", "coordinator", "three")] {
+        let key = machine(id).public_key();
+        text.push_str(&format!("[[machines]]\nid = \"{id}\"\nkind = \"{kind}\"\nsite = \"{id}-site\"\npublic_key = \"{key}\"\noperator = \"{role}\"\n"));
+    }
+    text
+}
+
+fn session(mode: Mode) -> Session {
+    Session::new(&plan(), Some(&charter()), mode, PEOPLE.map(person).into()).unwrap()
+}
+
+/// What is right to say for a rule.
+fn value(session: &Session, rule: &Rule) -> String {
+    match rule {
+        Rule::Exactly(text) | Rule::Words(text) => text.clone(),
+        Rule::OneOf(texts) => texts[0].clone(),
+        Rule::Clock => START.to_string(),
+        Rule::AtLeast(least) => least.to_string(),
+        Rule::Text => "a machine".to_owned(),
+        Rule::Proof { machine: place } => {
+            let one = &session.plan().machines[*place];
+            let text = session.plan().machine_proof(one);
+            let message = pre_authentication_encoding(PayloadType::MachineProof.as_str(), text.as_bytes());
+            hex::encode(machine(one.id.as_str()).sign(&message))
+        }
+        other => panic!("{other:?} is not in a genesis"),
+    }
+}
+
+fn body(transcript: &Transcript<'_>, author: &PersonId) -> Body {
+    let step = transcript.step().unwrap();
+    let fields = step.fields(author).unwrap();
+    Body::Step {
+        number: step.number,
+        name: step.name.to_owned(),
+        head: transcript.head(),
+        at: (step.name != SIGN).then_some(START),
+        exceptions: Vec::new(),
+        fields: fields.iter().map(|field| (field.name.clone(), value(transcript.session(), &field.rule))).collect(),
+    }
+}
+
+fn signed(session: &Session, author: &PersonId, body: Body) -> pb::Envelope {
+    let contribution = session.contribution(author, body);
+    let message = pre_authentication_encoding(PayloadType::Ceremony.as_str(), contribution.to_text().as_bytes());
+    sign(&contribution, &credential(author.as_str()).sign(&message))
+}
+
+/// Everybody says what is right until this step is open.
+fn until<'a>(session: &'a Session, name: &str) -> Transcript<'a> {
+    let mut transcript = Transcript::new(session);
+    while let Some(step) = transcript.step().filter(|step| step.name != name) {
+        for (author, _) in &step.says {
+            let body = body(&transcript, author);
+            let offer = transcript.offer(&signed(session, author, body));
+            assert_eq!(offer, Offer::Taken, "{} {author}", step.name);
+        }
+    }
+    transcript
+}
+
+fn record(mode: Mode) -> Record {
+    completed(&until(&session(mode), "")).unwrap()
+}
+
+#[test]
+fn a_whole_ceremony_makes_a_record_that_holds_and_reads_as_it_was_written() {
+    let record = record(Mode::Real);
+    let verified = Record::verify(record.as_str().as_bytes()).unwrap();
+    assert_eq!(verified.done.len(), 5);
+    assert_eq!(verified.name, verified.heads.get(3).copied(), "everybody signed what came before the signatures");
+    assert_eq!(verified.session, session(Mode::Real));
+    let last = record.as_str().lines().last().unwrap().to_owned();
+    assert_eq!(last, format!("completed {}", verified.name.unwrap()));
+}
+
+#[test]
+fn who_signed_is_compared_with_what_the_verifier_has_pinned() {
+    let verified = Record::verify(record(Mode::Real).as_str().as_bytes()).unwrap();
+    let pin = |name: &str, key: &str| BTreeMap::from([(person(name), credential(key).public_key())]);
+    let all: BTreeMap<_, _> = PEOPLE.iter().map(|name| (person(name), credential(name).public_key())).collect();
+    assert_eq!(verified.pinned(&all), Ok(BTreeSet::new()));
+    assert_eq!(verified.pinned(&BTreeMap::new()), Ok(PEOPLE.map(person).into()));
+    assert_eq!(verified.pinned(&pin("anna", "anna")), Ok([person("boris"), person("carla")].into()));
+    assert!(verified.pinned(&pin("anna", "boris")).unwrap_err().reason.contains("is pinned"));
+    assert!(verified.pinned(&pin("zoe", "anna")).unwrap_err().reason.contains("nobody in the plan"));
+}
+
+/// Where each byte lies, told by the lines alone.
+fn places(text: &str) -> Vec<String> {
+    let mut place = "the head".to_owned();
+    let mut places = Vec::new();
+    for line in text.split_inclusive('\n') {
+        if let Some(step) = line.strip_prefix("step ") {
+            let (number, name) = step.trim_end().split_once(' ').unwrap();
+            place = format!("step {number} ({name})");
+        }
+        if line.starts_with("completed ") {
+            place = "the foot".to_owned();
+        }
+        places.extend(std::iter::repeat_n(place.clone(), line.len()));
+    }
+    places
+}
+
+#[test]
+fn every_byte_that_changes_is_refused_with_its_step_named() {
+    let record = record(Mode::Real);
+    let places = places(record.as_str());
+    let mut bytes = record.as_str().as_bytes().to_vec();
+    for (at, place) in places.iter().enumerate() {
+        let before = bytes[at];
+        // Another bit at each byte: capitals, digits, line ends and what is no text at all come up again and again.
+        bytes[at] = before ^ (1 << (at % 8));
+        let error = Record::verify(&bytes).expect_err("must be refused");
+        assert_eq!(error.place.to_string(), *place, "byte {at}, {:?}: {error}", char::from(before));
+        bytes[at] = before;
+    }
+    assert!(Record::verify(&bytes).is_ok());
+    for end in 0..bytes.len() {
+        assert!(Record::verify(&bytes[..end]).is_err(), "cut at {end}");
+    }
+    bytes.push(b'\n');
+    assert!(Record::verify(&bytes).is_err());
+}
+
+#[test]
+fn steps_cannot_be_left_out_exchanged_or_taken_from_another_ceremony() {
+    let text = record(Mode::Real).as_str().to_owned();
+    let section = |name: &str| {
+        let from = text.find(&format!("\nstep {name}\n")).unwrap() + 1;
+        let to = text[from..].find("\nend ").unwrap() + from;
+        let to = text[to + 1..].find('\n').unwrap() + to + 2;
+        text[from..to].to_owned()
+    };
+    let third = section("3 machines");
+    let refused = |text: &str| Record::verify(text.as_bytes()).unwrap_err().place.to_string();
+    assert_eq!(refused(&text.replace(&third, "")), "step 3 (machines)");
+    assert_eq!(refused(&text.replace(&third, &format!("{third}{third}"))), "step 4 (charter)");
+    let rehearsal = record(Mode::Rehearsal).as_str().to_owned();
+    assert!(rehearsal.contains("mode REHEARSAL\n"));
+    let step = |text: &str| text[text.find("\nstep 1").unwrap()..].to_owned();
+    assert_eq!(refused(&text.replace(&step(&text), &step(&rehearsal))), "step 1 (plan)");
+}
+
+#[test]
+fn what_is_not_so_is_refused_by_name() {
+    let session = session(Mode::Real);
+    let spoil = |step: &str, author: &str, field: &str, to: &str| {
+        let mut transcript = until(&session, step);
+        let mut body = body(&transcript, &person(author));
+        let Body::Step { fields, .. } = &mut body else { panic!() };
+        fields.iter_mut().find(|(name, _)| name == field).unwrap().1 = to.to_owned();
+        match transcript.offer(&signed(&session, &person(author), body)) {
+            Offer::Fault(fault) => fault.to_string(),
+            other => panic!("{step} {field}: {other:?}"),
+        }
+    };
+    let other = hex::encode(machine("s2").sign(b"something else"));
+    for (step, field, to, why) in [
+        ("plan", "plan-words", "abandon", "plan-words: \"abandon\", not"),
+        ("pre-flight", "software", "cd", "software: cd is none of those that the plan allows"),
+        ("pre-flight", "disk-free-mib", "0", "NO GO"),
+        ("pre-flight", "disk-free-mib", "007", "NO GO"),
+        ("pre-flight", "clock", "noon", "is no time"),
+        ("pre-flight", "go", "no", "go: \"no\", not \"yes\""),
+        ("pre-flight", "credential", "ed25519:00", "credential"),
+        ("machines", "signer-s1", "p256:00", "signer-s1"),
+        ("machines", "signer-s1-proof", &other, "does not verify under"),
+        ("machines", "signer-s1-proof", "zz", "hexadecimal"),
+        ("charter", "charter", &"00".repeat(32), "charter: "),
+    ] {
+        let shown = spoil(step, "anna", field, to);
+        assert!(shown.contains("anna said what does not hold") && shown.contains(why), "{shown}, not {why}");
+    }
+}
+
+#[test]
+fn clocks_that_are_too_far_apart_are_no_go() {
+    let session = session(Mode::Real);
+    for (late, goes) in [(START + 60, true), (START + 61, false)] {
+        let mut transcript = until(&session, "pre-flight");
+        let mut last = None;
+        for name in PEOPLE {
+            let mut body = body(&transcript, &person(name));
+            let Body::Step { fields, .. } = &mut body else { panic!() };
+            if name == "carla" {
+                fields.iter_mut().find(|(name, _)| name == "clock").unwrap().1 = late.to_string();
+            }
+            last = Some(transcript.offer(&signed(&session, &person(name), body)));
+        }
+        match (last.unwrap(), goes) {
+            (Offer::Taken, true) => {}
+            (Offer::Fault(fault @ Fault::Together { .. }), false) => assert!(fault.to_string().contains("NO GO")),
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn whoever_was_shown_something_else_is_found_out() {
+    let session = session(Mode::Real);
+    let anna = person("anna");
+    // Another record so far.
+    let mut transcript = until(&session, "machines");
+    let mut other = body(&transcript, &anna);
+    if let Body::Step { head, .. } = &mut other {
+        *head = RecordHead::new([7; 32]);
+    }
+    assert!(matches!(transcript.offer(&signed(&session, &anna, other)), Offer::Fault(Fault::Head { .. })));
+    // Two contributions, in the open step and in one that is done.
+    let right = signed(&session, &anna, body(&transcript, &anna));
+    let mut second = body(&transcript, &anna);
+    if let Body::Step { at, .. } = &mut second {
+        *at = Some(START + 1);
+    }
+    let second = signed(&session, &anna, second);
+    assert_eq!(transcript.offer(&right), Offer::Taken);
+    assert_eq!(transcript.offer(&right), Offer::Known);
+    assert!(matches!(transcript.offer(&second), Offer::Fault(Fault::Twice { .. })));
+    let mut done = until(&session, "charter");
+    assert_eq!(done.offer(&right), Offer::Known);
+    assert!(matches!(done.offer(&second), Offer::Fault(Fault::Twice { .. })));
+    // Another plan, by somebody of this one.
+    let text = plan().replace("A tiny genesis", "Another genesis");
+    let swapped = Session::new(&text, Some(&charter()), Mode::Real, PEOPLE.map(person).into()).unwrap();
+    let envelope = signed(&swapped, &anna, body(&Transcript::new(&swapped), &anna));
+    let Offer::Fault(fault) = Transcript::new(&session).offer(&envelope) else { panic!() };
+    assert!(fault.to_string().contains("SPLIT VIEW: anna has plan"), "{fault}");
+    assert_ne!(Plan::hash_of(&text), session.plan().hash());
+}
+
+#[test]
+fn what_nobody_of_the_plan_signed_is_noise() {
+    let session = session(Mode::Real);
+    let mut transcript = Transcript::new(&session);
+    let anna = person("anna");
+    let mut forged = signed(&session, &anna, body(&transcript, &anna));
+    forged.signatures[0].signature = vec![1; 64].into();
+    assert!(matches!(transcript.offer(&forged), Offer::Noise(NotAContribution::Envelope(_))));
+    let mut renamed = signed(&session, &anna, body(&transcript, &anna));
+    renamed.signatures[0].signer = "boris".to_owned();
+    assert!(matches!(transcript.offer(&renamed), Offer::Noise(NotAContribution::OtherSigner { .. })));
+    let mut doubled = signed(&session, &anna, body(&transcript, &anna));
+    doubled.signatures.push(doubled.signatures[0].clone());
+    assert!(matches!(transcript.offer(&doubled), Offer::Noise(NotAContribution::Signatures(2))));
+    assert!(matches!(transcript.offer(&pb::Envelope::default()), Offer::Noise(_)));
+    assert!(transcript.open().is_empty());
+}
+
+#[test]
+fn a_contribution_has_one_spelling() {
+    let session = session(Mode::Real);
+    let transcript = until(&session, "pre-flight");
+    let text = session.contribution(&person("anna"), body(&transcript, &person("anna"))).to_text();
+    assert_eq!(Contribution::from_text(&text).unwrap().to_text(), text);
+    for (from, to) in [
+        ("step 2 pre-flight", "step 02 pre-flight"),
+        ("step 2 pre-flight", "step 2  pre-flight"),
+        (&format!("at {START}"), &format!("at +{START}")),
+        ("mode real", "mode Real"),
+        ("cluster tiny", "cluster  tiny"),
+        ("limen-ceremony 1 contribution", "limen-ceremony 2 contribution"),
+        ("go yes\n", "go yes"),
+        ("go yes\n", "go yes \n"),
+        ("go yes\n", "go yes\r\n"),
+        ("author anna\n", ""),
+    ] {
+        assert!(text.contains(from), "{from}");
+        assert!(Contribution::from_text(&text.replacen(from, to, 1)).is_err(), "{from} → {to}");
+    }
+}
+
+#[test]
+fn a_genesis_admits_the_machines_that_proved_themselves_to_its_charter() {
+    let bytes = record(Mode::Real).as_str().as_bytes().to_vec();
+    let proof = GenesisProof::read(&bytes).unwrap();
+    let hash = Charter::hash_of(&charter());
+    let node = |name: &str| NodeId::new(name).unwrap();
+    let key = |name: &str| machine(name).public_key();
+    for name in ["s1", "s2", "c1"] {
+        assert_eq!(proof.admits(hash, &node(name), &key(name)), Ok(()));
+    }
+    assert!(matches!(proof.admits(hash, &node("s1"), &key("s2")), Err(GenesisError::OtherMachine { .. })));
+    assert!(matches!(proof.admits(hash, &node("s9"), &key("s1")), Err(GenesisError::OtherMachine { .. })));
+    let other = Charter::hash_of("another");
+    assert!(matches!(proof.admits(other, &node("s1"), &key("s1")), Err(GenesisError::OtherCharter { .. })));
+    let rehearsal = record(Mode::Rehearsal);
+    assert_eq!(GenesisProof::read(rehearsal.as_str().as_bytes()), Err(GenesisError::Rehearsal));
+    assert!(matches!(GenesisProof::read(&bytes[1..]), Err(GenesisError::Record(_))));
+}
+
+#[test]
+fn a_ceremony_that_was_called_off_has_a_record_too() {
+    let session = session(Mode::Real);
+    let transcript = until(&session, "machines");
+    let anna = person("anna");
+    let said = signed(&session, &anna, body(&transcript, &anna));
+    let abort = Body::Abort { cause: "the wrong room".to_owned(), evidence: vec![said.clone()] };
+    let abort = Said::open(&signed(&session, &person("boris"), abort), session.plan()).unwrap();
+    let unfinished = Said::open(&said, session.plan()).unwrap();
+    let record = aborted(&transcript, &[abort], &[unfinished]);
+    let verified = Record::verify(record.as_str().as_bytes()).unwrap();
+    assert_eq!((verified.name, verified.done.len()), (None, 2));
+    assert_eq!(verified.aborts, [(person("boris"), "the wrong room".to_owned())]);
+    assert!(matches!(GenesisProof::read(record.as_str().as_bytes()), Err(GenesisError::Aborted(_))));
+    let mut bytes = record.as_str().as_bytes().to_vec();
+    let from = record.as_str().find("\naborted\n").unwrap() + 1;
+    for at in from..bytes.len() {
+        bytes[at] ^= 1;
+        assert!(Record::verify(&bytes).is_err(), "byte {at}");
+        bytes[at] ^= 1;
+    }
+}
