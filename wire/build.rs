@@ -18,6 +18,7 @@ const FILES: &[&str] = &[
     "limen/v1/peer.proto",
     "limen/v1/evidence.proto",
     "limen/v1/hsm.proto",
+    "limen/v1/ceremony.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -47,6 +47,7 @@ pub enum ConfigError {
 struct File {
     id: NodeId,
     charter: PathBuf,
+    genesis: Option<PathBuf>,
     shadow_charter: Option<PathBuf>,
     data_dir: PathBuf,
     listen: String,
@@ -196,6 +197,8 @@ pub struct Config {
     pub id: NodeId,
     /// The charter's file.
     pub charter: PathBuf,
+    /// The record of the genesis ceremony that made the charter; all but development charters need one.
+    pub genesis: Option<PathBuf>,
     /// The file of a draft by which new requests are judged as well.
     pub shadow_charter: Option<PathBuf>,
     /// Directory of the store.
@@ -236,6 +239,7 @@ impl Config {
         Ok(Self {
             id: file.id,
             charter: at(&file.charter),
+            genesis: file.genesis.as_deref().map(at),
             shadow_charter: file.shadow_charter.as_deref().map(at),
             data_dir: at(&file.data_dir),
             listen: file.listen,

@@ -14,6 +14,7 @@ use limen_coordinator::log::{GrpcEvidencePort, Ports};
 use limen_coordinator::signers::{GrpcPort, Signers};
 use limen_coordinator::store::Store;
 use limen_coordinator::{metrics, run, server};
+use limen_evidence::ceremony::may_begin;
 use limen_policy::charter::{Charter, MAX_BYTES};
 use limen_wire::ids::NodeId;
 use limen_wire::tls::{self, TlsIdentity};
@@ -66,6 +67,10 @@ fn load(path: &std::path::Path) -> anyhow::Result<Loaded> {
         config.id,
         config.tls.key.display()
     );
+    let record = config.genesis.as_deref().map(|path| {
+        std::fs::read(path).with_context(|| format!("reading the record of the genesis {}", path.display()))
+    });
+    may_begin(&charter, record.transpose()?.as_deref(), &config.id, &key)?;
     let clients = tls::authority_server(&identity, &config.tls.client_authority)?;
     Ok(Loaded { config, charter, draft, identity, clients })
 }

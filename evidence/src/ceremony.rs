@@ -14,6 +14,6 @@ mod tests;
 mod transcript;
 
 pub use contribution::{Body, Contribution, MAX_FIELDS, MAX_VALUE, Mode, NotAContribution, Said, sign};
-pub use genesis::{GenesisError, GenesisProof};
+pub use genesis::{GenesisError, GenesisProof, may_begin};
 pub use record::{MAX_BYTES, Place, Record, RecordError, Verified, aborted, completed};
 pub use transcript::{Fault, Offer, Session, SessionError, Transcript, first_head};

@@ -170,6 +170,7 @@ fn refusal(error: &SuccessionError) -> ApiError {
         | SuccessionError::Ledger { .. }
         | SuccessionError::Unit { .. }
         | SuccessionError::Mixed { .. }
+        | SuccessionError::Development
         | SuccessionError::NoVeto => Code::Malformed,
     };
     ApiError::new(code, error.to_string())

@@ -56,6 +56,9 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The charter file.
     pub charter: PathBuf,
+    /// The record of the genesis ceremony that made the charter; all but development charters need one.
+    #[serde(default)]
+    pub genesis: Option<PathBuf>,
     /// File for emitted last-round messages; development charters only.
     #[serde(default)]
     pub danger_trace_partials: Option<PathBuf>,
@@ -341,7 +344,8 @@ impl Config {
             }
             None => {}
         }
-        for path in [&mut config.danger_trace_partials, &mut config.client_authority].into_iter().flatten() {
+        let more = [&mut config.danger_trace_partials, &mut config.client_authority, &mut config.genesis];
+        for path in more.into_iter().flatten() {
             *path = base.join(&path);
         }
         config.check()?;

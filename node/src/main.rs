@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use limen_node::clock::SystemClock;
 use limen_node::config::{Config, Log, LogFormat};
 use limen_node::memory;
-use limen_node::node::{Act, Node, check, protect, rotation};
+use limen_node::node::{Act, Node, check, protect, prove_identity, rotation};
 use limen_node::vault::Rotated;
 use limen_node::witness::Witness;
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,6 +35,12 @@ struct Arguments {
 enum Command {
     /// Serve until the process is ended. What happens without a command.
     Serve,
+    /// Sign by this node's identity that it holds it, for the plan of a ceremony, and print the signature: limen-ceremony takes it with
+    /// --machine NAME=@FILE.
+    ProveIdentity {
+        /// The plan, as it was reviewed.
+        plan: PathBuf,
+    },
     /// Wrap every share by the next wrapping keys of the token, and open each so. The old ones stay until `destroy-old-wrapping-keys`:
     /// bring the new ones to every token that steps in for this one first. The signer must not run; interrupted, it is run again.
     RotateWrappingKeys,
@@ -52,11 +58,16 @@ fn main() -> anyhow::Result<()> {
         tracing::info!(config = %arguments.config.display(), "configuration is usable");
         return Ok(());
     }
+    if let Some(Command::ProveIdentity { plan }) = &arguments.command {
+        use std::io::Write as _;
+        let proof = prove_identity(&config, plan)?;
+        return writeln!(std::io::stdout(), "{}", hex::encode(proof)).context("writing the proof");
+    }
     protect(&config)?;
     match arguments.command {
         Some(Command::RotateWrappingKeys) => return rotated(&rotation(&config, Act::Rotate, &SystemClock)?),
         Some(Command::DestroyOldWrappingKeys) => return rotated(&rotation(&config, Act::DestroyOld, &SystemClock)?),
-        Some(Command::Serve) | None => {}
+        Some(Command::Serve | Command::ProveIdentity { .. }) | None => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let result = runtime.block_on(run(&config));

@@ -6,8 +6,11 @@ use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use limen_evidence::ceremony::{GenesisError, may_begin};
 use limen_hsm::{BridgeClient, DangerSoftware, HsmError};
+use limen_policy::ceremony::Plan;
 use limen_policy::charter::{Charter, CharterError};
+use limen_wire::envelope::{PayloadType, Unsigned};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{CharterHash, NodeId};
 use limen_wire::keys::PublicKey;
@@ -72,6 +75,25 @@ pub enum StartError {
     /// Its content.
     #[error("the charter is refused: {0}")]
     Charter(#[from] CharterError),
+    /// The record of the genesis.
+    #[error("could not read the record of the genesis {path}: {source}")]
+    ReadGenesis {
+        /// Which file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What it does not prove.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// A plan of a ceremony.
+    #[error("the plan {path} is refused: {reason}")]
+    Plan {
+        /// Which file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// Another file than the one that this signer began with.
     #[error(
         "the charter file is {file}, which this signer has not taken as a version; {in_force} is in force: \
@@ -152,16 +174,12 @@ pub enum StartError {
     Reflection(String),
 }
 
-/// Reads and checks the charter that a configuration names, and that it fits the configuration.
+/// Reads and checks the charter that a configuration names, that it fits the configuration, and that this node may begin with it.
 pub(crate) fn read_charter(config: &Config) -> Result<(Charter, String), StartError> {
-    let path = &config.charter;
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| StartError::ReadCharter { path: path.display().to_string(), source })?;
-    let charter = Charter::from_toml(&text)?;
-    let here = if config.witness { charter.witness(&config.node) } else { charter.node(&config.node) };
-    if here.is_none() {
-        return Err(StartError::NotInCharter(config.node.to_string()));
-    }
+    let (charter, text, pinned) = charter_file(config)?;
+    let unreadable = |path: &Path, source| StartError::ReadGenesis { path: path.display().to_string(), source };
+    let record = config.genesis.as_deref().map(|path| std::fs::read(path).map_err(|source| unreadable(path, source)));
+    may_begin(&charter, record.transpose()?.as_deref(), &config.node, &pinned)?;
     if config.danger_trace_partials.is_some() && !charter.is_development() {
         return Err(StartError::TraceRefused);
     }
@@ -169,6 +187,32 @@ pub(crate) fn read_charter(config: &Config) -> Result<(Charter, String), StartEr
         return Err(StartError::PatienceRefused);
     }
     Ok((charter, text))
+}
+
+/// The charter of the configuration, whether or not this node may begin with it, and the key that it pins for this node.
+fn charter_file(config: &Config) -> Result<(Charter, String, PublicKey), StartError> {
+    let path = &config.charter;
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| StartError::ReadCharter { path: path.display().to_string(), source })?;
+    let charter = Charter::from_toml(&text)?;
+    let here = if config.witness { charter.witness(&config.node) } else { charter.node(&config.node) };
+    let pinned = here.ok_or_else(|| StartError::NotInCharter(config.node.to_string()))?.public_key;
+    Ok((charter, text, pinned))
+}
+
+/// Signs by this node's identity that it holds it, for the plan of a ceremony: see [`Plan::machine_proof`]. Needs no genesis, which this is
+/// for.
+pub fn prove_identity(config: &Config, path: &Path) -> Result<[u8; 64], StartError> {
+    let refused = |reason: String| StartError::Plan { path: path.display().to_string(), reason };
+    let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+    let plan = Plan::from_toml(&text)
+        .map_err(|problems| refused(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+    let (charter, _, pinned) = charter_file(config)?;
+    let machine = plan.machine(&config.node).filter(|machine| machine.public_key == pinned);
+    let machine = machine
+        .ok_or_else(|| refused(format!("it has no machine {} with key {pinned}, as the charter does", config.node)))?;
+    let proof = Unsigned::new(PayloadType::MachineProof, plan.machine_proof(machine).into_bytes());
+    Ok(Credentials::read(config, &charter)?.signs.sign(&proof.message())?)
 }
 
 /// What seals the shares. A token is not asked yet: a signer whose token is away keeps ledgers and log, hears bad news, and says

@@ -329,15 +329,36 @@ pub fn authority_server(identity: &TlsIdentity, authority: &Path) -> Result<Arc<
     server(identity, verifier)
 }
 
+/// Server side for callers who show who they are in what they send, signed, and have no certificate: the connection only keeps strangers
+/// from reading and changing it on the way.
+pub fn open_server(identity: &TlsIdentity) -> Result<Arc<ServerConfig>, TlsError> {
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth();
+    Ok(settled(identity.server(builder)?))
+}
+
+/// Client side of [`open_server`]: the server is known by its pinned key, we stay without a certificate.
+pub fn open_client(server_name: &str, server_key: &PublicKey) -> Result<Arc<ClientConfig>, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(PinnedVerifier::new(Pins::default().with(server_name, server_key)));
+    Ok(client(builder.with_no_client_auth()))
+}
+
 fn server(identity: &TlsIdentity, verifier: Arc<dyn ClientCertVerifier>) -> Result<Arc<ServerConfig>, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(verifier);
-    let mut config = identity.server(builder)?;
+    Ok(settled(identity.server(builder)?))
+}
+
+fn settled(mut config: ServerConfig) -> Arc<ServerConfig> {
     config.alpn_protocols = vec![b"h2".to_vec()];
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    Ok(Arc::new(config))
+    Arc::new(config)
 }
 
 /// Client side towards one machine of the cluster, known by its pinned key.

@@ -15,6 +15,17 @@ use super::record::{Record, RecordError, Verified};
 /// Why a record does not let a machine begin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GenesisError {
+    /// There is none.
+    #[error(
+        "the charter is no development charter, so this machine begins with it only by the record of the genesis ceremony that made it: \
+         name its file as `genesis` in the configuration"
+    )]
+    NoRecord,
+    /// There is one where there should not be.
+    #[error(
+        "the configuration names a genesis, but the charter says `danger_development = true`: one of the two is not what it should be"
+    )]
+    NeedlessRecord,
     /// It does not hold.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -49,6 +60,22 @@ pub enum GenesisError {
         /// Its key.
         key: PublicKey,
     },
+}
+
+/// Whether a machine with this identity may begin with this charter: by a genesis, or because the charter is for development. Asked anew at
+/// each start.
+pub fn may_begin(
+    charter: &Charter,
+    record: Option<&[u8]>,
+    machine: &NodeId,
+    key: &PublicKey,
+) -> Result<(), GenesisError> {
+    match (charter.is_development(), record) {
+        (true, None) => Ok(()),
+        (true, Some(_)) => Err(GenesisError::NeedlessRecord),
+        (false, None) => Err(GenesisError::NoRecord),
+        (false, Some(bytes)) => GenesisProof::read(bytes)?.admits(charter.hash(), machine, key),
+    }
 }
 
 /// A genesis that was completed and counts.

@@ -363,6 +363,13 @@ fn a_genesis_admits_the_machines_that_proved_themselves_to_its_charter() {
     assert!(matches!(proof.admits(hash, &node("s9"), &key("s1")), Err(GenesisError::OtherMachine { .. })));
     let other = Charter::hash_of("another");
     assert!(matches!(proof.admits(other, &node("s1"), &key("s1")), Err(GenesisError::OtherCharter { .. })));
+    let real = Charter::from_toml(&charter()).unwrap();
+    let development = Charter::from_toml(&format!("danger_development = true\n{}", charter())).unwrap();
+    let begin = |charter, record| may_begin(charter, record, &node("s1"), &key("s1"));
+    assert_eq!(begin(&real, Some(bytes.as_slice())), Ok(()));
+    assert_eq!(begin(&real, None), Err(GenesisError::NoRecord));
+    assert_eq!(begin(&development, None), Ok(()));
+    assert_eq!(begin(&development, Some(bytes.as_slice())), Err(GenesisError::NeedlessRecord));
     let rehearsal = record(Mode::Rehearsal);
     assert_eq!(GenesisProof::read(rehearsal.as_str().as_bytes()), Err(GenesisError::Rehearsal));
     assert!(matches!(GenesisProof::read(&bytes[1..]), Err(GenesisError::Record(_))));
