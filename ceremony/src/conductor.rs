@@ -75,7 +75,8 @@ impl Conductor {
         stop: impl Future<Output = ()> + Send,
     ) -> Result<()> {
         let incoming = tls::incoming(listener, tls::open_server(identity)?, |_, _| {});
-        let service = CeremonyServer::new(Service(Arc::clone(&self.relay))).max_decoding_message_size(GRPC_MESSAGE_BYTES);
+        let service =
+            CeremonyServer::new(Service(Arc::clone(&self.relay))).max_decoding_message_size(GRPC_MESSAGE_BYTES);
         let server = tonic::transport::Server::builder().max_concurrent_streams(STREAMS).add_service(service);
         server.serve_with_incoming_shutdown(incoming, stop).await.context("serving the board")
     }

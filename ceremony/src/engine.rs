@@ -214,7 +214,9 @@ impl<'a> Engine<'a> {
                 }
                 Offer::Early => {}
                 Offer::Noise(noise) => {
-                    effects.push(Effect::Tell(format!("the relay brought something that nobody of the plan said: {noise}")));
+                    effects.push(Effect::Tell(format!(
+                        "the relay brought something that nobody of the plan said: {noise}"
+                    )));
                 }
                 Offer::Fault(fault) => return self.found_out(&fault, envelope, effects),
                 Offer::Abort(said) => return self.called_off(*said, envelope, effects),
@@ -241,7 +243,9 @@ impl<'a> Engine<'a> {
     fn called_off(&mut self, said: Said, envelope: pb::Envelope, effects: &mut Vec<Effect>) {
         let author = &said.contribution.author;
         if self.transcript.has_signed(author) && !self.shows(&said) {
-            effects.push(Effect::Tell(format!("{author} called it off after having signed the record: that does not count")));
+            effects.push(Effect::Tell(format!(
+                "{author} called it off after having signed the record: that does not count"
+            )));
             return;
         }
         effects.push(Effect::Store(envelope));
@@ -319,7 +323,9 @@ impl<'a> Engine<'a> {
             }
             // Another process with our credential was faster with the same.
             Offer::Known | Offer::Early => {}
-            Offer::Noise(noise) => effects.push(Effect::Tell(format!("what the credential signed does not verify: {noise}"))),
+            Offer::Noise(noise) => {
+                effects.push(Effect::Tell(format!("what the credential signed does not verify: {noise}")))
+            }
             Offer::Fault(fault) => self.found_out(&fault, envelope, effects),
         }
         self.advance(effects);
@@ -327,7 +333,9 @@ impl<'a> Engine<'a> {
 
     fn abort(&mut self, cause: String, mut evidence: Vec<pb::Envelope>, effects: &mut Vec<Effect>) {
         if self.transcript.has_signed(&self.me) && evidence.is_empty() {
-            effects.push(Effect::Tell(format!("the record is signed here, so it cannot be called off any more ({cause})")));
+            effects.push(Effect::Tell(format!(
+                "the record is signed here, so it cannot be called off any more ({cause})"
+            )));
             return;
         }
         evidence.truncate(4);

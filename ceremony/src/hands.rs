@@ -141,7 +141,8 @@ impl LocalHands {
 
     fn yes(&mut self, question: &str) -> Result<(), NoGo> {
         loop {
-            let answer = self.console.ask(&format!("{question} (yes/no)? ")).map_err(|error| NoGo::of("no answer", error))?;
+            let answer =
+                self.console.ask(&format!("{question} (yes/no)? ")).map_err(|error| NoGo::of("no answer", error))?;
             match answer.trim() {
                 "yes" => return Ok(()),
                 "no" => return Err(NoGo(format!("NO GO: answered no to {question:?}"))),
@@ -158,7 +159,8 @@ impl LocalHands {
         let reader = before.map(ToString::to_string).unwrap_or_default();
         self.console.say(&format!("{name}, to be read out when it is your turn: {expected}"));
         for _ in 0..TRIES {
-            let question = format!("{name}: type the twelve words as {reader} reads them out, or `no` to call it off: ");
+            let question =
+                format!("{name}: type the twelve words as {reader} reads them out, or `no` to call it off: ");
             let typed = self.console.ask(&question).map_err(|error| NoGo::of("no answer", error))?;
             let typed = typed.split_whitespace().collect::<Vec<_>>().join(" ");
             if typed == expected {
@@ -191,7 +193,9 @@ impl LocalHands {
     }
 
     fn key(&mut self, task: &Task) -> Result<(KeyGeneration, &mut dyn Cluster), NoGo> {
-        let Kind::KeyGeneration(key) = &task.plan.kind else { return Err(NoGo("this ceremony makes no key".to_owned())) };
+        let Kind::KeyGeneration(key) = &task.plan.kind else {
+            return Err(NoGo("this ceremony makes no key".to_owned()));
+        };
         match &mut self.cluster {
             Some(cluster) => Ok((key.clone(), cluster.as_mut())),
             None => Err(NoGo("no cluster is at hand: --client FILE".to_owned())),

@@ -29,7 +29,9 @@ pub enum JournalError {
         source: io::Error,
     },
     /// Of another ceremony.
-    #[error("the journal {path} is of another ceremony, plan, person or attendance: name another file, or give what it began with")]
+    #[error(
+        "the journal {path} is of another ceremony, plan, person or attendance: name another file, or give what it began with"
+    )]
     Other {
         /// Which file.
         path: PathBuf,

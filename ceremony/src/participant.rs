@@ -117,7 +117,9 @@ impl<'a> Participant<'a> {
                 let effects = run.engine.handle(input);
                 outcome = outcome.or(run.apply(effects)?);
             }
-            if outcome.is_none() && let Some(cause) = run.waited_too_long() {
+            if outcome.is_none()
+                && let Some(cause) = run.waited_too_long()
+            {
                 let effects = run.engine.handle(Input::Abort(cause));
                 outcome = run.apply(effects)?;
             }
@@ -167,7 +169,8 @@ impl Run<'_> {
             Err(NoGo(cause)) => Input::Abort(cause),
             Ok(fields) => {
                 let all = std::fs::read_to_string(&self.with.exceptions).unwrap_or_default();
-                let lines = all.lines().map(str::trim).filter(|line| !line.is_empty() && !line.chars().any(char::is_control));
+                let lines =
+                    all.lines().map(str::trim).filter(|line| !line.is_empty() && !line.chars().any(char::is_control));
                 let exceptions = lines.skip(self.engine.said_exceptions()).map(str::to_owned).take(100).collect();
                 Input::Performed { step, at: now_secs(), exceptions, fields }
             }
@@ -193,7 +196,8 @@ impl Run<'_> {
         self.post().await?;
         let wait_ms = u32::try_from(LONG_POLL.as_millis()).unwrap_or(u32::MAX);
         let question = pb::FetchContributionsRequest { from: self.read, wait_ms };
-        let answer = timeout(LONG_POLL.saturating_add(PATIENCE), self.with.relay.fetch_contributions(question)).await??;
+        let answer =
+            timeout(LONG_POLL.saturating_add(PATIENCE), self.with.relay.fetch_contributions(question)).await??;
         Ok(answer.into_inner().envelopes)
     }
 
@@ -243,7 +247,9 @@ impl Run<'_> {
         let until = Instant::now() + patience;
         while let Err(error) = self.post().await {
             if Instant::now() >= until {
-                (self.with.tell)(&format!("the conductor does not take our last word: {error:#}; run this again later"));
+                (self.with.tell)(&format!(
+                    "the conductor does not take our last word: {error:#}; run this again later"
+                ));
                 break;
             }
             tokio::time::sleep(PAUSE).await;

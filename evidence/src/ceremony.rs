@@ -13,6 +13,7 @@ mod record;
 mod tests;
 mod transcript;
 
+pub use content::{TEST_CHAIN, test_input};
 pub use contribution::{Body, Contribution, MAX_FIELDS, MAX_VALUE, Mode, NotAContribution, Said, sign};
 pub use genesis::{GenesisError, GenesisProof, may_begin};
 pub use record::{MAX_BYTES, Place, Record, RecordError, Verified, aborted, completed};

@@ -169,17 +169,7 @@ impl Judge<'_> {
 
     fn test_signature(&self, value: &str) -> Result<Option<Statement>, String> {
         let (_, statement) = self.transcript.statement().ok_or("no certificate has been accepted")?;
-        let message = self.plan().test_message().into_bytes();
-        let (payload, chain) = if statement.scheme.is_ecdsa() {
-            (Payload::EvmMessage(&message), TEST_CHAIN.to_owned())
-        } else {
-            (Payload::Message(&message), ChainId::offchain().to_string())
-        };
-        let chain = ChainId::new(chain).ok_or("no chain")?;
-        let account =
-            limen_chain::address(&chain, statement.scheme, &statement.public_key).map_err(|e| e.to_string())?;
-        let decoded = decode(&payload, &chain, &account, &NoTokenKinds).map_err(|error| error.to_string())?;
-        let input = decoded.signing.for_scheme(statement.scheme).ok_or("the scheme signs no such message")?;
+        let input = test_input(self.plan(), statement)?;
         let bytes = lower_hex(value).ok_or("65 bytes in lower-case hexadecimal are needed")?;
         let (signature, recovery) = bytes.split_first_chunk::<64>().ok_or("65 bytes are needed")?;
         let [recovery] = recovery else { return Err("65 bytes are needed".to_owned()) };
@@ -191,8 +181,24 @@ impl Judge<'_> {
     }
 }
 
+/// The bytes that a key signs for the test message of a plan: as a cluster signs messages for people, by EIP-191 where the scheme takes
+/// digests.
+pub fn test_input(plan: &Plan, statement: &KeyStatement) -> Result<Vec<u8>, String> {
+    let message = plan.test_message().into_bytes();
+    let (payload, chain) = if statement.scheme.is_ecdsa() {
+        (Payload::EvmMessage(&message), TEST_CHAIN.to_owned())
+    } else {
+        (Payload::Message(&message), ChainId::offchain().to_string())
+    };
+    let chain = ChainId::new(chain).ok_or("no chain")?;
+    let account = limen_chain::address(&chain, statement.scheme, &statement.public_key).map_err(|e| e.to_string())?;
+    let decoded = decode(&payload, &chain, &account, &NoTokenKinds).map_err(|error| error.to_string())?;
+    let input = decoded.signing.for_scheme(statement.scheme).ok_or("the scheme signs no such message")?;
+    Ok(input.into_owned())
+}
+
 /// Where the account of a test message over secp256k1 stands; the message names no chain.
-const TEST_CHAIN: &str = "eip155:1";
+pub const TEST_CHAIN: &str = "eip155:1";
 
 fn lower_hex(text: &str) -> Option<Vec<u8>> {
     let bytes = hex::decode(text).ok()?;

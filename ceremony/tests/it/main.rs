@@ -1,0 +1,12 @@
+//! Ceremonies played in one process, and as processes of their own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking; the exemption of clippy.toml does not reach helpers"
+)]
+
+mod kills;
+mod plans;
+mod views;
