@@ -307,6 +307,16 @@ impl<'a> Engine<'a> {
             return;
         }
         self.doing = Doing::Waiting;
+        if let Body::Abort { cause, evidence } = &contribution.body
+            && evidence.is_empty()
+            && self.transcript.has_signed(&self.me)
+        {
+            // The signature under the record was on its way already when we were to call it off.
+            effects.push(Effect::Tell(format!(
+                "the record is signed here, so it cannot be called off any more ({cause})"
+            )));
+            return self.advance(effects);
+        }
         let envelope = sign(contribution, signature);
         match self.transcript.offer(&envelope) {
             Offer::Taken => {

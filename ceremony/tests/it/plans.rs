@@ -25,9 +25,12 @@ pub(crate) fn genesis() -> (Cast, Session) {
     (cast, session)
 }
 
+/// Three people, two of whose roles are held by a stand-in.
 pub(crate) fn key_generation() -> (Cast, Session) {
     let cast = Cast::of(&key_plan("ecdsa-secp256k1", "dkls23"), None, [2; 32]).unwrap();
-    let session = cast.session(Mode::Real, &BTreeSet::new()).unwrap();
+    let absent = ["anna", "emil"].map(|name| name.parse().unwrap()).into();
+    let session = cast.session(Mode::Real, &absent).unwrap();
+    assert_eq!(session.attendance().present().len(), 3);
     (cast, session)
 }
 
