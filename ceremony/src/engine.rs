@@ -126,9 +126,15 @@ impl<'a> Engine<'a> {
         Ok(engine)
     }
 
-    /// What to do first: say again what was said, and go on.
-    pub fn start(&mut self) -> Vec<Effect> {
+    /// What to do first: hear what is on the board, say again what was said, and go on. Who signed the plan beforehand, or has lost their
+    /// journal, finds their own words there and does not say others.
+    pub fn start(&mut self, board: Vec<pb::Envelope>) -> Vec<Effect> {
         let mut effects: Vec<Effect> = self.mine.iter().cloned().map(Effect::Send).collect();
+        for envelope in board {
+            if self.outcome.is_none() && self.doing == Doing::Waiting {
+                self.take(envelope, &mut effects);
+            }
+        }
         self.advance(&mut effects);
         effects
     }
@@ -186,6 +192,9 @@ impl<'a> Engine<'a> {
             effects.extend(self.outcome.clone().map(Effect::Finish));
             return;
         }
+        if self.doing != Doing::Waiting {
+            return;
+        }
         if let (Some(name), Some(record)) = (self.transcript.name(), completed(&self.transcript)) {
             let outcome = Outcome::Completed { name, record };
             self.outcome = Some(outcome.clone());
@@ -193,7 +202,7 @@ impl<'a> Engine<'a> {
             return;
         }
         let Some(step) = self.transcript.step() else { return };
-        if self.doing == Doing::Waiting && !self.transcript.open().contains_key(&self.me) {
+        if !self.transcript.open().contains_key(&self.me) {
             self.doing = Doing::Performing;
             effects.push(Effect::Perform(step.clone()));
         }

@@ -6,6 +6,7 @@
 //! is what people signed. Start reading at [`engine`].
 
 pub mod board;
+pub mod cluster;
 pub mod conductor;
 pub mod engine;
 pub mod hands;

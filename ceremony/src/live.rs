@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use base64ct::{Base64, Encoding as _};
+use limen_ceremony::cluster::SdkCluster;
 use limen_ceremony::conductor::{Conductor, Ended};
 use limen_ceremony::engine::Outcome;
 use limen_ceremony::hands::{Console, Hands as _, LocalHands, ProofOf, Task, software};
 use limen_ceremony::journal::{Journal, write_whole};
 use limen_ceremony::participant::{Participant, journal_head, relay};
 use limen_ceremony::rehearsal::{Cast, play};
-use limen_client::now_secs;
+use limen_client::{ClientConfig, now_secs};
 use limen_evidence::ceremony::{Body, Mode, Session, Transcript, sign};
 use limen_policy::ceremony::Attendance;
 use limen_wire::envelope::{PayloadType, pre_authentication_encoding};
@@ -299,7 +300,10 @@ pub(crate) fn join(args: &JoinArgs, resume: bool) -> Result<()> {
         roles.join(", ")
     }));
     let key = credential(&session, &args.person, &args.key)?;
-    let hands = hands(proofs(&args.machine)?, &args.journal);
+    let mut hands = hands(proofs(&args.machine)?, &args.journal);
+    if let Some(path) = &args.client {
+        hands.cluster = Some(Box::new(SdkCluster::new(ClientConfig::from_file(path)?)));
+    }
     let (journal, stored) = Journal::open(&args.journal, &journal_head(&session, &args.person))?;
     let outcome = runtime.block_on(async {
         let participant = Participant {

@@ -102,11 +102,16 @@ impl<'a> Participant<'a> {
     /// Takes part until it is over for us.
     pub async fn take_part(self) -> Result<Outcome> {
         let transcript = Transcript::new(self.session);
-        let mut engine = Engine::restore(transcript, self.me.clone(), &self.stored)?;
-        let effects = engine.start();
+        let engine = Engine::restore(transcript, self.me.clone(), &self.stored)?;
         let (done, mut performed) = mpsc::channel(4);
         let now = Instant::now();
         let mut run = Run { with: self, engine, outbox: VecDeque::new(), done, read: 0, since: (None, now, now) };
+        // What we said before, perhaps days ago, is on the board already.
+        let board = match run.engine.outcome() {
+            Some(_) => Vec::new(),
+            None => run.whole_board().await,
+        };
+        let effects = run.engine.start(board);
         let mut outcome = run.apply(effects)?;
         while outcome.is_none() {
             let input = tokio::select! {
@@ -188,6 +193,23 @@ impl Run<'_> {
                 (self.with.tell)(&format!("the conductor cannot be reached, trying again: {error:#}"));
                 tokio::time::sleep(PAUSE).await;
                 Vec::new()
+            }
+        }
+    }
+
+    async fn whole_board(&mut self) -> Vec<pb::Envelope> {
+        let mut board = Vec::new();
+        loop {
+            match self.fetch(Duration::ZERO).await {
+                Ok(page) if page.is_empty() => return board,
+                Ok(page) => {
+                    self.read = self.read.saturating_add(u32::try_from(page.len()).unwrap_or_default());
+                    board.extend(page);
+                }
+                Err(error) => {
+                    (self.with.tell)(&format!("the conductor cannot be reached, trying again: {error:#}"));
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         }
     }

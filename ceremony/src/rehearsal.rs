@@ -238,7 +238,7 @@ impl<'a> Actor<'a> {
         stored: Vec<pb::Envelope>,
     ) -> Result<Self, RestoreError> {
         let mut engine = Engine::restore(Transcript::new(session), me.clone(), &stored)?;
-        let queue = engine.start().into();
+        let queue = engine.start(Vec::new()).into();
         Ok(Self { me, cast, engine, queue, stored, read: 0, ended: None })
     }
 
