@@ -343,7 +343,7 @@ impl<'a> Engine<'a> {
             // Another process with our credential was faster with the same.
             Offer::Known | Offer::Early => {}
             Offer::Noise(noise) => {
-                effects.push(Effect::Tell(format!("what the credential signed does not verify: {noise}")))
+                effects.push(Effect::Tell(format!("what the credential signed does not verify: {noise}")));
             }
             Offer::Fault(fault) => self.found_out(&fault, envelope, effects),
         }

@@ -34,6 +34,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 const LAST_WORD: Duration = Duration::from_secs(10);
 /// How often it is said who is waited for.
 const REMIND: Duration = Duration::from_secs(30);
+/// A board that goes on for ever is read as the ceremony goes on.
+const MOST_AT_ONCE: usize = 2048;
 /// The name by which the relay's pinned key is known.
 const CONDUCTOR: &str = "conductor";
 
@@ -201,7 +203,7 @@ impl Run<'_> {
         let mut board = Vec::new();
         loop {
             match self.fetch(Duration::ZERO).await {
-                Ok(page) if page.is_empty() => return board,
+                Ok(page) if page.is_empty() || board.len() > MOST_AT_ONCE => return board,
                 Ok(page) => {
                     self.read = self.read.saturating_add(u32::try_from(page.len()).unwrap_or_default());
                     board.extend(page);
@@ -216,10 +218,13 @@ impl Run<'_> {
 
     async fn try_exchange(&mut self) -> Result<Vec<pb::Envelope>> {
         self.post().await?;
-        let wait_ms = u32::try_from(LONG_POLL.as_millis()).unwrap_or(u32::MAX);
+        self.fetch(LONG_POLL).await
+    }
+
+    async fn fetch(&mut self, wait: Duration) -> Result<Vec<pb::Envelope>> {
+        let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
         let question = pb::FetchContributionsRequest { from: self.read, wait_ms };
-        let answer =
-            timeout(LONG_POLL.saturating_add(PATIENCE), self.with.relay.fetch_contributions(question)).await??;
+        let answer = timeout(wait.saturating_add(PATIENCE), self.with.relay.fetch_contributions(question)).await??;
         Ok(answer.into_inner().envelopes)
     }
 

@@ -58,7 +58,7 @@ pub enum GenesisError {
         /// Which.
         machine: NodeId,
         /// Its key.
-        key: PublicKey,
+        key: Box<PublicKey>,
     },
 }
 
@@ -125,7 +125,7 @@ impl GenesisProof {
         // That it is in the plan means that it has proved itself: the record would not be complete otherwise.
         match self.verified.session.plan().machine(machine) {
             Some(known) if known.public_key == *key => Ok(()),
-            _ => Err(GenesisError::OtherMachine { machine: machine.clone(), key: *key }),
+            _ => Err(GenesisError::OtherMachine { machine: machine.clone(), key: Box::new(*key) }),
         }
     }
 }

@@ -6,8 +6,8 @@ use limen_wire::ids::{NodeId, PersonId, RoleId};
 use limen_wire::keys::PublicKey;
 
 use super::{Attendance, Genesis, KeyGeneration, Kind, MachineKind, Plan};
-use crate::charter::people::{CredentialClass, CredentialKind};
 use crate::charter::Charter;
+use crate::charter::people::{CredentialClass, CredentialKind};
 use crate::lint::{Finding, Severity, lint};
 
 type Report<'a> = &'a mut dyn FnMut(String, String);
