@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use limen_evidence::ceremony::GenesisProof;
 use limen_evidence::receipt::{Finality, Receipt};
 use limen_evidence::trust::Trust;
 use limen_wire::ids::Scheme;
@@ -78,4 +79,16 @@ fn kept_receipts_verify_under_the_kept_trust_file() {
     }
     assert_eq!(kept("receipt-ecdsa-p256.hex").verify(&naming).unwrap().finality, Finality::Final);
     assert!(kept("receipt-ecdsa-p256.hex").verify(&trust).is_err(), "a key in one token that nobody names");
+}
+
+/// Made once by the engine of that day, on throw-away keys. What is verified must not depend on rules that come later.
+#[test]
+fn a_record_of_a_genesis_holds_for_ever() {
+    let bytes = fs::read(vector("genesis.record")).unwrap();
+    let proof = GenesisProof::read(&bytes).unwrap();
+    let name = "f17e45450f58566dd0865c2d57b4af511fd049e145fab69c71c049b8b0c753d6";
+    assert_eq!(proof.name().map(|name| name.to_string()).as_deref(), Some(name));
+    for machine in proof.charter().machines() {
+        proof.admits(proof.charter().hash(), &machine.id, &machine.public_key).unwrap();
+    }
 }

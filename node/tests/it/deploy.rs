@@ -1,12 +1,14 @@
 //! What deploy/ says of signers and witnesses, against the program and the sample charter.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use limen_evidence::ceremony::GenesisError;
+use limen_evidence::ceremony::{GenesisError, Record};
 use limen_node::config::{Config, Identity, Provider};
 use limen_node::node::StartError;
 use limen_policy::charter::Charter;
+use limen_wire::ids::tagged_hash;
 
 fn deploy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("deploy")
@@ -68,6 +70,56 @@ fn nobody_begins_with_the_sample_charter_without_the_record_of_a_genesis() {
     let charter = charter.replacen("\nversion = 1\n", "\nversion = 1\ndanger_development = true\n", 1);
     std::fs::write(folder.path().join("charter.toml"), charter).unwrap();
     assert!(matches!(refused(&text), StartError::Genesis(GenesisError::NeedlessRecord)));
+}
+
+/// The record of a genesis of the sample house, on throw-away keys.
+const GENESIS: &str = include_str!("../../../evidence/tests/vectors/genesis.record");
+
+/// The machine's key in that record.
+fn throw_away(machine: &str) -> p256::SecretKey {
+    let parts: [&[u8]; 3] = [&[1; 32], b"machine", machine.as_bytes()];
+    p256::SecretKey::from_slice(&tagged_hash("limen/rehearsal/v1", parts)).unwrap()
+}
+
+/// The sample witness in a folder, with this machine's key.
+fn witness_with(folder: &Path, machine: &str) -> Config {
+    use p256::pkcs8::EncodePrivateKey as _;
+    let pem = throw_away(machine).to_pkcs8_pem(p256::pkcs8::LineEnding::LF).unwrap();
+    let pair = rcgen::KeyPair::from_pem(&pem).unwrap();
+    let certificate = rcgen::CertificateParams::new(vec![machine.to_owned()]).unwrap().self_signed(&pair).unwrap();
+    let put = |name: &str, text: &str| {
+        std::fs::write(folder.join(name), text).unwrap();
+        std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    put("node.crt", &certificate.pem());
+    put("node.key", &pem);
+    put("genesis.record", GENESIS);
+    let session = Record::verify(GENESIS.as_bytes()).unwrap().session;
+    put("charter.toml", session.charter().unwrap());
+    put("plan.toml", session.plan().text());
+    let text = std::fs::read_to_string(deploy().join("sample/witness/limen-node.toml")).unwrap();
+    Config::parse(&text, folder).unwrap()
+}
+
+#[test]
+fn a_machine_begins_with_the_charter_of_a_genesis_in_which_it_proved_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = witness_with(folder.path(), "witness-lisbon");
+    limen_node::node::check(&config).unwrap();
+    // What it proved itself with is what its program signs for the plan.
+    let proof = limen_node::node::prove_identity(&config, &folder.path().join("plan.toml")).unwrap();
+    assert!(GENESIS.contains(&format!("witness-witness-lisbon-proof {}\n", hex::encode(proof))));
+    let other = GENESIS.replacen("mode real", "mode REHEARSAL", 1);
+    std::fs::write(folder.path().join("genesis.record"), other).unwrap();
+    assert!(matches!(limen_node::node::check(&config), Err(StartError::Genesis(GenesisError::Record(_)))));
+    // A line more in the charter is another charter.
+    std::fs::write(folder.path().join("genesis.record"), GENESIS).unwrap();
+    let charter = std::fs::read_to_string(&config.charter).unwrap();
+    std::fs::write(&config.charter, format!("{charter}# more\n")).unwrap();
+    assert!(matches!(limen_node::node::check(&config), Err(StartError::Genesis(GenesisError::OtherCharter { .. }))));
+    // Nor does a machine with another's key.
+    let config = witness_with(folder.path(), "signer-zurich");
+    assert!(matches!(limen_node::node::check(&config), Err(StartError::OtherIdentity { .. })));
 }
 
 #[test]
