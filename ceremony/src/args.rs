@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use limen_terminal::KeyArgs;
 use limen_wire::ids::PersonId;
 
 const EXAMPLES: &str = "Examples:
@@ -122,9 +123,8 @@ pub(crate) struct SignArgs {
     /// Who you are
     #[arg(long = "as", value_name = "PERSON")]
     pub(crate) person: PersonId,
-    /// Your credential's private key in PKCS#8 PEM, readable by you alone
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: PathBuf,
+    #[command(flatten)]
+    pub(crate) held: KeyArgs,
     /// For a rehearsal over the network
     #[arg(long)]
     pub(crate) rehearsal: bool,
@@ -173,9 +173,8 @@ pub(crate) struct JoinArgs {
     /// Who you are
     #[arg(long = "as", value_name = "PERSON")]
     pub(crate) person: PersonId,
-    /// Your credential's private key in PKCS#8 PEM, readable by you alone
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: PathBuf,
+    #[command(flatten)]
+    pub(crate) held: KeyArgs,
     /// A machine that you speak for: its key in PEM, or @FILE with what `limen-node prove-identity` printed
     #[arg(long, value_name = "NAME=FILE")]
     pub(crate) machine: Vec<String>,

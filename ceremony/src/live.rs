@@ -14,11 +14,12 @@ use limen_ceremony::conductor::{Conductor, Ended};
 use limen_ceremony::engine::Outcome;
 use limen_ceremony::hands::{Console, Hands as _, LocalHands, ProofOf, Task, software};
 use limen_ceremony::journal::{Journal, write_whole};
-use limen_ceremony::participant::{Participant, journal_head, relay};
+use limen_ceremony::participant::{Credential, Participant, journal_head, relay};
 use limen_ceremony::rehearsal::{Cast, play};
 use limen_client::{ClientConfig, now_secs};
 use limen_evidence::ceremony::{Body, Mode, Session, Transcript, sign};
 use limen_policy::ceremony::Attendance;
+use limen_terminal::{Key, KeyArgs, Owners, find};
 use limen_wire::envelope::{PayloadType, pre_authentication_encoding};
 use limen_wire::ids::{NodeId, PersonId};
 use limen_wire::keys::SigningKey;
@@ -69,18 +70,24 @@ fn private_key(path: &Path) -> Result<SigningKey> {
     Ok(read_signing_key(path)?)
 }
 
+/// What signs in somebody's name: the plan's credential, wherever it lies.
+struct Held(Key);
+
+impl Credential for Held {
+    fn sign(&mut self, message: &[u8]) -> Result<[u8; 64]> {
+        self.0.sign(message)
+    }
+}
+
 /// A person's own key, as the plan has it.
-fn credential(session: &Session, person: &PersonId, path: &Path) -> Result<SigningKey> {
-    let key = private_key(path)?;
+fn credential(session: &Session, person: &PersonId, args: &KeyArgs) -> Result<Held> {
     let known = session.plan().person(person).with_context(|| format!("{person} is nobody in the plan"))?;
-    let found = key.public_key();
-    ensure!(
-        known.credential == found,
-        "the plan has {} for {person}, {} holds {found}",
-        known.credential,
-        path.display()
-    );
-    Ok(key)
+    let owners = Owners {
+        of: &|key| (*key == known.credential).then(|| (person.to_string(), ())),
+        none: "credential that the plan has for this person",
+        several: ["people", "--as"],
+    };
+    Ok(Held(find(args, &owners)?.1))
 }
 
 fn session(
@@ -102,7 +109,7 @@ pub(crate) fn sign_plan(args: &SignArgs) -> Result<()> {
         ensure!(plan.person(&person).is_some(), "{person} is nobody in the plan");
         Ok(Attendance::of(plan, all)?)
     })?;
-    let key = credential(&session, &args.person, &args.key)?;
+    let mut key = credential(&session, &args.person, &args.held)?;
     let transcript = Transcript::new(&session);
     let step = transcript.step().context("the plan has no steps")?.clone();
     let fields = limen_policy::ceremony::step::plan_fields(session.plan());
@@ -118,7 +125,7 @@ pub(crate) fn sign_plan(args: &SignArgs) -> Result<()> {
         Body::Step { number, name: step.name.to_owned(), head, at: Some(now_secs()), exceptions: Vec::new(), fields };
     let contribution = session.contribution(&args.person, body);
     let message = pre_authentication_encoding(PayloadType::Ceremony.as_str(), contribution.to_text().as_bytes());
-    let envelope = sign(&contribution, &key.sign(&message));
+    let envelope = sign(&contribution, &key.sign(&message)?);
     let text = format!("{}\n", Base64::encode_string(&envelope.encode_to_vec()));
     write_whole(&args.out, &text).with_context(|| format!("writing {}", args.out.display()))?;
     out(&format!("{} has signed plan {}\n", args.person, session.plan().hash()))
@@ -299,7 +306,7 @@ pub(crate) fn join(args: &JoinArgs, resume: bool) -> Result<()> {
         let roles: Vec<String> = session.attendance().roles_of(&args.person).map(ToString::to_string).collect();
         roles.join(", ")
     }));
-    let key = credential(&session, &args.person, &args.key)?;
+    let key = credential(&session, &args.person, &args.held)?;
     let mut hands = hands(proofs(&args.machine)?, &args.journal);
     if let Some(path) = &args.client {
         hands.cluster = Some(Box::new(SdkCluster::new(ClientConfig::from_file(path)?)));

@@ -14,9 +14,7 @@ use limen_wire::ids::{IntentId, KeyId, NodeId, Protocol, Scheme};
 
 use crate::dev::DevCommand;
 
-pub(crate) use approval::{
-    APPROVAL_VALID_FOR, ApprovalArgs, CaseArgs, KeyArgs, RejectArgs, SignerArgs, TokenArgs, WithdrawArgs,
-};
+pub(crate) use approval::{APPROVAL_VALID_FOR, ApprovalArgs, CaseArgs, RejectArgs, SignerArgs, WithdrawArgs};
 pub(crate) use charter::{CharterCommand, SignCharterArgs, VersionArgs, VetoCharterArgs};
 pub(crate) use check::CheckArgs;
 pub(crate) use doctor::{BundleArgs, DoctorArgs};

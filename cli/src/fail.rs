@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use limen_client::evm::TransferError;
 use limen_client::{ConfigError, Error};
+use limen_terminal::TokenError;
 
-use crate::commands::approval::TokenError;
 use crate::commands::charter::BadCharter;
 use crate::commands::parse::Usage;
 use crate::commands::policy::BadTests;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use limen_wire::ids::{CheckerId, IntentId};
 
-use super::KeyArgs;
+use limen_terminal::KeyArgs;
 
 pub(super) const EXAMPLES: &str = "Examples:
   limen check 1f0c… --charter charter.toml --key screening.pem

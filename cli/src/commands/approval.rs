@@ -3,12 +3,10 @@
 //! Nothing that the cluster says is shown: the card comes from the intent's bytes, the charter and the key's certificate,
 //! which this machine checks itself. How these reach the command is the business of [`papers`] alone.
 
-mod agent;
 pub(super) mod card;
 pub(super) mod case;
 mod papers;
 pub(super) mod signer;
-mod token;
 
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -30,7 +28,6 @@ use crate::args::{APPROVAL_VALID_FOR, ApprovalArgs, CaseArgs, Command};
 use crate::output::Output;
 
 pub(crate) use card::span;
-pub(crate) use token::TokenError;
 
 /// What somebody wants to say about which case.
 struct Wish<'a> {

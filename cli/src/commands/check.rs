@@ -16,12 +16,12 @@ use limen_wire::pb;
 use serde_json::json;
 
 use super::approval::case;
-use super::approval::signer::{self, Key, Owners};
 use super::charter::charter;
 use super::parse::{amount, wrong};
 use super::{Session, view};
 use crate::args::{CheckArgs, Command};
 use crate::output::Output;
+use limen_terminal::{Key, Owners, find};
 
 /// Whether the finding goes into a file.
 pub(crate) fn is_offline(command: &Command) -> bool {
@@ -107,7 +107,7 @@ fn enrolled<'a>(args: &CheckArgs, charter: &'a Charter) -> Result<(&'a Checker, 
         none: "key of a checker in the charter ([[checkers]])",
         several: ["checkers", "--checker"],
     };
-    signer::find(&args.held, &owners)
+    find(&args.held, &owners)
 }
 
 /// `hot:usdt=81250.5` as vault, asset, and amount.

@@ -20,6 +20,7 @@ const ORDER: &[&str] = &[
     "limen-hsm",
     "limen-hsm-bridge",
     "limen-client",
+    "limen-terminal",
     "limen-pkcs11",
     "limen-node",
     "limen-coordinator",

@@ -11,7 +11,8 @@ use super::TokenKey;
 
 /// What can go wrong between us and a token. Names that the module tells are quoted: they are its own.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TokenError {
+#[expect(missing_docs, reason = "each variant's message says what it is, in words with its fields")]
+pub enum TokenError {
     #[error("could not read the PKCS#11 module {}", .module.display())]
     NoModule {
         module: PathBuf,
@@ -69,7 +70,8 @@ pub(crate) enum TokenError {
 }
 
 impl TokenError {
-    pub(crate) const fn code(&self) -> &'static str {
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
         match self {
             Self::NoModule { .. } | Self::Module { .. } => "token_module",
             Self::NoToken { .. } | Self::SeveralTokens { .. } => "token_not_found",
@@ -84,7 +86,8 @@ impl TokenError {
         }
     }
 
-    pub(crate) const fn remedy(&self) -> &'static str {
+    /// What to do.
+    pub const fn remedy(&self) -> &'static str {
         match self {
             Self::NoModule { .. } => "Name the library of your token's vendor by its path: --pkcs11 FILE.",
             Self::Module { .. } => "Name a PKCS#11 library for this machine by --pkcs11; its own log says more.",
@@ -126,7 +129,8 @@ pub(super) fn name_of(info: &TokenInfo) -> String {
 
 /// What a token tells of the tries that are left: flags, never a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tries {
+#[expect(missing_docs, reason = "each says it in words")]
+pub enum Tries {
     Untold,
     Fewer,
     Last,

@@ -16,9 +16,9 @@ const MOST: usize = 64;
 
 /// A private key on a token, with its public half.
 #[derive(Debug, Clone)]
-pub(in crate::commands::approval) struct TokenKey {
+pub(crate) struct TokenKey {
     pub(super) private: ObjectHandle,
-    pub(in crate::commands::approval) public: PublicKey,
+    pub(crate) public: PublicKey,
     /// Whether the token wants its PIN again for each signature (`CKA_ALWAYS_AUTHENTICATE`).
     pub(super) asks_each_time: bool,
     label: String,
@@ -27,7 +27,7 @@ pub(in crate::commands::approval) struct TokenKey {
 
 impl TokenKey {
     /// Label, id and public key, as people and the charter write them.
-    pub(in crate::commands::approval) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("{:?} (id {}) {}", self.label, hex::encode(&self.id), self.public)
     }
 }

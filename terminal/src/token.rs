@@ -20,13 +20,11 @@ use limen_wire::keys::PublicKey;
 
 use crate::args::TokenArgs;
 
-pub(crate) use error::TokenError;
-pub(super) use keys::TokenKey;
-
-use error::Tries;
+pub use error::{TokenError, Tries};
+pub(crate) use keys::TokenKey;
 
 /// An open session with a token that has let us in. The session ends before the module does.
-pub(super) struct Token {
+pub(crate) struct Token {
     session: Session,
     slot: Slot,
     name: String,
@@ -35,7 +33,7 @@ pub(super) struct Token {
 
 impl Token {
     /// Loads the module, finds the token and logs in. One wrong PIN is one try, never two.
-    pub(super) fn open(path: &Path, args: &TokenArgs) -> Result<Self, TokenError> {
+    pub(crate) fn open(path: &Path, args: &TokenArgs) -> Result<Self, TokenError> {
         let module = Module::load(path)?;
         let wanted = args.token.as_deref().unwrap_or_default();
         let (slot, info) = module.token(wanted)?;
@@ -69,17 +67,17 @@ impl Token {
     }
 
     /// The keys of this label and id that we can use.
-    pub(super) fn keys(&self, args: &TokenArgs) -> Result<Vec<TokenKey>, TokenError> {
+    pub(crate) fn keys(&self, args: &TokenArgs) -> Result<Vec<TokenKey>, TokenError> {
         keys::read(&self.session, args).map_err(error::failed("read the keys on", &self.name))
     }
 
     /// None of these keys is the one that is wanted.
-    pub(super) fn lacks(&self, keys: &[TokenKey]) -> TokenError {
+    pub(crate) fn lacks(&self, keys: &[TokenKey]) -> TokenError {
         TokenError::NoKey { token: self.name.clone(), keys: keys.iter().map(TokenKey::name).collect() }
     }
 
     /// Whether it can sign with this key at all: said before anybody reads a card for nothing.
-    pub(super) fn check(&self, key: &TokenKey) -> Result<(), TokenError> {
+    pub(crate) fn check(&self, key: &TokenKey) -> Result<(), TokenError> {
         if key.asks_each_time {
             return Err(TokenError::AsksEachTime { token: self.name.clone(), key: key.name() });
         }
@@ -93,7 +91,7 @@ impl Token {
     }
 
     /// As our bare keys sign: 64 bytes, and low S, which tokens do not care for.
-    pub(super) fn sign(&self, key: &TokenKey, message: &[u8]) -> Result<[u8; 64], TokenError> {
+    pub(crate) fn sign(&self, key: &TokenKey, message: &[u8]) -> Result<[u8; 64], TokenError> {
         let data = match key.public {
             PublicKey::Ed25519(_) => message.to_vec(),
             PublicKey::P256(_) => sha256(message).to_vec(),

@@ -26,13 +26,13 @@ const MAX_ANSWER: usize = 256 * 1024;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A conversation with an agent.
-pub(super) struct Agent<S = UnixStream> {
+pub(crate) struct Agent<S = UnixStream> {
     stream: S,
 }
 
 impl Agent {
     /// Connects to the agent that SSH_AUTH_SOCK names.
-    pub(super) fn connect() -> Result<Self> {
+    pub(crate) fn connect() -> Result<Self> {
         let path = std::env::var_os("SSH_AUTH_SOCK")
             .context("SSH_AUTH_SOCK is not set: start an SSH agent and add your key to it")?;
         let stream = UnixStream::connect(&path)
@@ -45,7 +45,7 @@ impl Agent {
 
 impl<S: Read + Write> Agent<S> {
     /// The usable keys that the agent holds.
-    pub(super) fn keys(&mut self) -> Result<Vec<PublicKey>> {
+    pub(crate) fn keys(&mut self) -> Result<Vec<PublicKey>> {
         let answer = self.ask(REQUEST_IDENTITIES, IDENTITIES_ANSWER, &[])?;
         let mut left = Fields(&answer);
         let count = left.number()?;
@@ -59,7 +59,7 @@ impl<S: Read + Write> Agent<S> {
     }
 
     /// Signs with a key that the agent holds.
-    pub(super) fn sign(&mut self, key: &PublicKey, message: &[u8]) -> Result<[u8; 64]> {
+    pub(crate) fn sign(&mut self, key: &PublicKey, message: &[u8]) -> Result<[u8; 64]> {
         let question = [string(&write_key(key)?)?, string(message)?, 0u32.to_be_bytes().to_vec()].concat();
         let answer = self.ask(SIGN_REQUEST, SIGN_RESPONSE, &question).context("the SSH agent did not sign")?;
         let mut left = Fields(&answer);
