@@ -226,6 +226,15 @@ async fn a_key_goes_to_others_and_who_leaves_signs_no_more() {
     assert_eq!(refusal(&sign_at(&cluster, 1, (&[1, 2], &THREE), "old").await[0]).code, "unknown_key");
     let left = cluster.node(0).shared().store.view().unwrap().share_records().unwrap();
     assert!(left.is_empty(), "the share of who left is erased");
+    // The order that made the key, shown again, makes no second one of its name.
+    let again = pb::GenerateKeyRequest {
+        order: Some(pb::Envelope::decode(row(&cluster, 0).order.as_slice()).unwrap()),
+        session_id: session().into(),
+        timeout_ms: 0,
+    };
+    let answer = cluster.client(0).generate_key(again).await.unwrap().into_inner();
+    assert_eq!((answer.statement, answer.refusal.unwrap().code.as_str()), (None, "key_not_active"));
+    assert_eq!(row(&cluster, 0).phase, KeyPhase::Away);
     // And back it does not come: the charter names another committee, and the one that there is.
     let back = Plan::new(&cluster, 1, &THREE, Protocol::Frost).await;
     for answer in back.attempt(&cluster, (3, &[1, 2]), &[1, 2]).await {
@@ -468,4 +477,46 @@ async fn words_of_switching_count_only_from_members_about_what_is_in_force() {
     assert_eq!(hear(garbage).await.unwrap_err().code.as_str(), "malformed");
     assert_eq!(row(&cluster, 1).epochs.switched.len(), 2);
     assert_eq!(row(&cluster, 1).epochs.old.len(), 1, "nothing was erased");
+}
+
+/// Two corrupt nodes state a key of their own under the name, and a genuine order is made for what they state.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_over_another_certificate_than_the_one_in_force_is_refused() {
+    let cluster = Cluster::start_with_ledger(4, 2, TO_OTHERS.to_owned()).await;
+    cluster.make_key_of(KEY, Scheme::EddsaEd25519, Protocol::Frost, &THREE).await;
+    let plan = Plan::new(&cluster, 0, &[1, 2, 3], Protocol::Frost).await;
+    let present = KeyStatement::decode(&plan.certificate).unwrap();
+    for (epoch, code) in [(1, "wrong_state"), (2, "epoch_changed")] {
+        // Their key: the present one's shares in other hands are a degree too high, so that the least that holds together is taken.
+        let shares = [plan.shares[0].clone(), plan.shares[1].clone()];
+        let two = limen_wire::ids::CommitteeSize::new(2, 2).unwrap();
+        let hash = shares.iter().fold(Vec::new(), |bytes, share| [bytes, share.to_vec()].concat());
+        let stated = KeyStatement {
+            epoch: Epoch(epoch),
+            size: two,
+            nodes: present.nodes[..2].to_vec(),
+            verifying_shares_hash: limen_wire::handover::statement_hash(&hash),
+            ..present.clone()
+        };
+        let signed = [0, 1].map(|index| {
+            let unsigned = stated.unsigned();
+            let signature = cluster.node(index).shared().identity.sign(&unsigned.message()).unwrap();
+            unsigned.signed(&format!("n{}", index + 1), &signature)
+        });
+        let certificate = combine(&signed).unwrap();
+        let order = pb::KeyHandover {
+            present: limen_wire::handover::statement_hash(&certificate.payload).to_vec().into(),
+            first_epoch: 3,
+            ..plan.order.clone()
+        };
+        let request = pb::HandOverKeyRequest {
+            order: Some(sealed(&order, "security", &cluster.security)),
+            certificate: Some(certificate),
+            verifying_shares: shares.to_vec(),
+            ..plan.request(3, &[0, 1])
+        };
+        let answer = cluster.client(2).hand_over_key(request).await.unwrap().into_inner();
+        assert_eq!(answer.refusal.unwrap().code, code);
+    }
+    assert_eq!(row(&cluster, 2).epochs.burnt, 0);
 }

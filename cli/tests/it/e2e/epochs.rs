@@ -26,7 +26,7 @@ fn intent(client: &Client, key: &KeyId, text: &str) -> SignedIntent {
         return message_of(client, key, text);
     }
     let words = NewIntent::message(key.clone(), text.as_bytes().to_vec());
-    client.sign_intent(words.idempotency_key(format!("words {text}"))).unwrap()
+    client.sign_intent(words.idempotency_key(format!("words-{text}"))).unwrap()
 }
 
 async fn sign(cluster: &Cluster, key: &KeyId, text: &str) -> IntentId {
@@ -59,7 +59,7 @@ async fn shares_are_made_anew_while_everybody_signs() {
         let mut signed = 0usize;
         while !stopped.load(Ordering::Relaxed) {
             for key in &asked {
-                let intent = intent(&client, key, &format!("meanwhile {signed}"));
+                let intent = intent(&client, key, &format!("meanwhile-{signed}"));
                 client.sign(&intent, PATIENCE).await.map_err(|error| error.to_string())?;
                 signed += 1;
             }
@@ -96,7 +96,7 @@ async fn shares_are_made_anew_while_everybody_signs() {
     cluster.start_one(&signer(0));
     cluster.wait_for(|up, links| up == 3 && links == 6, "the signer is back").await;
     for key in &keys {
-        sign(&cluster, key, "in the end").await;
+        sign(&cluster, key, "in-the-end").await;
     }
 }
 
