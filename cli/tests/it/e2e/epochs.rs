@@ -92,8 +92,8 @@ async fn shares_are_made_anew_while_everybody_signs() {
     let info = cluster.client.list_keys(Some(&keys[1])).await.unwrap().remove(0);
     assert_eq!(cluster.client.admit(&info).unwrap().epoch, Epoch(3));
     // A signer that starts anew takes up the shares in force.
-    cluster.kill(&signer(0));
-    cluster.start_one(&signer(0));
+    cluster.kill(&signer(1));
+    cluster.start_one(&signer(1));
     cluster.wait_for(|up, links| up == 3 && links == 6, "the signer is back").await;
     for key in &keys {
         sign(&cluster, key, "in-the-end").await;
