@@ -48,6 +48,9 @@ pub(crate) enum Command {
     Rehearse {
         #[command(flatten)]
         plan: PlanArgs,
+        /// The charter that the plan's charter follows, of a charter-change
+        #[arg(long, value_name = "FILE")]
+        parent: Option<PathBuf>,
         /// Somebody who will not be there
         #[arg(long, value_name = "PERSON")]
         absent: Vec<PersonId>,
@@ -178,7 +181,10 @@ pub(crate) struct JoinArgs {
     /// A machine that you speak for: its key in PEM, or @FILE with what `limen-node prove-identity` printed
     #[arg(long, value_name = "NAME=FILE")]
     pub(crate) machine: Vec<String>,
-    /// Your own client configuration, where the plan makes a key
+    /// A line of yours that was made beforehand, in a file: its name as the script has it
+    #[arg(long, value_name = "LINE=FILE")]
+    pub(crate) bring: Vec<String>,
+    /// Your own client configuration, where the plan is about a key
     #[arg(long, value_name = "FILE")]
     pub(crate) client: Option<PathBuf>,
     /// The file from which your part goes on after a crash

@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use limen_ceremony::pages;
-use limen_evidence::ceremony::{Body, MAX_BYTES, Mode, Record, Verified};
+use limen_ceremony::{custody, pages};
+use limen_evidence::ceremony::{Body, MAX_BYTES, Mode, Verified};
 use limen_policy::approval::words::words_of;
 use limen_policy::ceremony::{Attendance, Plan, check};
 use limen_policy::lint::Severity;
@@ -23,7 +23,7 @@ pub(crate) fn read(path: &Path, most: usize) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("reading {shown}"))
 }
 
-fn text(path: &Path, most: usize) -> Result<String> {
+pub(crate) fn text(path: &Path, most: usize) -> Result<String> {
     String::from_utf8(read(path, most)?).with_context(|| format!("{} is no text", path.display()))
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn script(args: &PlanArgs, absent: &[PersonId], path: Option<&Path>) 
 }
 
 fn verified(path: &Path) -> Result<Verified> {
-    Record::verify(&read(path, MAX_BYTES)?).with_context(|| format!("in {}", path.display()))
+    custody::verify(&read(path, MAX_BYTES)?).with_context(|| format!("in {}", path.display()))
 }
 
 pub(crate) fn show(path: &Path) -> Result<()> {
@@ -136,12 +136,8 @@ fn summary(verified: &Verified) -> String {
     if let Some(name) = verified.name {
         shown.push_str(&format!("  record   {name}\n  words    {}\n", words_of("record", name.as_bytes()).join(" ")));
     }
-    if let (Some(charter), Some(_)) = (plan.charter(), verified.name) {
-        shown.push_str(&format!("  output   charter version 1: {charter}\n"));
-    }
-    if let Some(key) = &verified.certified {
-        let public_key = hex::encode(&key.public_key);
-        shown.push_str(&format!("  output   key {}: public key {public_key}\n", key.key_id));
+    for (what, value) in pages::results(verified) {
+        shown.push_str(&format!("  output   {what}: {value}\n"));
     }
     for person in verified.session.attendance().present() {
         let key = plan.person(person).map(|one| one.credential.to_string()).unwrap_or_default();
@@ -156,7 +152,8 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<()> {
     let mut pins: BTreeMap<PersonId, PublicKey> = BTreeMap::new();
     for pin in &args.pin {
         let (person, key) = pin.split_once('=').with_context(|| format!("--pin {pin:?}: PERSON=KEY is needed"))?;
-        pins.insert(person.parse()?, key.parse()?);
+        let twice = pins.insert(person.parse()?, key.parse()?).is_some();
+        ensure!(!twice, "--pin {pin:?}: {person} is pinned already: one key each");
     }
     let unpinned = verified.pinned(&pins)?;
     out(&summary(&verified))?;

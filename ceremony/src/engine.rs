@@ -8,13 +8,15 @@
 //! signed was called off by nobody. The one exception is an abort that shows two different signed words of one person: that person lied.
 
 use limen_evidence::ceremony::{Body, Contribution, Fault, Offer, Record, Said, Transcript, aborted, completed, sign};
-use limen_policy::ceremony::Step;
 use limen_policy::ceremony::step::SIGN;
+use limen_policy::ceremony::{Step, hides};
 use limen_wire::ids::{PersonId, RecordHead};
 use limen_wire::pb;
 
 /// Most envelopes that are kept because their step has not come.
 const MAX_EARLY: usize = 128;
+/// Most bytes of exceptions that are said in one step; the rest is said in the next.
+const MAX_EXCEPTIONS: usize = 5 * 1024;
 
 /// What happens to a participant.
 #[derive(Debug, Clone, PartialEq)]
@@ -227,6 +229,11 @@ impl<'a> Engine<'a> {
                         "the relay brought something that nobody of the plan said: {noise}"
                     )));
                 }
+                Offer::Fault(fault) if !self.transcript.ends_it_for(&self.me, &fault) => {
+                    effects.push(Effect::Tell(format!(
+                        "the record is signed here, so this changes nothing any more: {fault}"
+                    )));
+                }
                 Offer::Fault(fault) => return self.found_out(&fault, envelope, effects),
                 Offer::Abort(said) => return self.called_off(*said, envelope, effects),
             }
@@ -251,7 +258,7 @@ impl<'a> Engine<'a> {
 
     fn called_off(&mut self, said: Said, envelope: pb::Envelope, effects: &mut Vec<Effect>) {
         let author = &said.contribution.author;
-        if self.transcript.has_signed(author) && !self.shows(&said) {
+        if !self.transcript.may_abort(&said) {
             effects.push(Effect::Tell(format!(
                 "{author} called it off after having signed the record: that does not count"
             )));
@@ -260,13 +267,6 @@ impl<'a> Engine<'a> {
         effects.push(Effect::Store(envelope));
         self.end(said);
         self.advance(effects);
-    }
-
-    /// Whether an abort carries what shows that somebody lied.
-    fn shows(&self, said: &Said) -> bool {
-        let Body::Abort { evidence, .. } = &said.contribution.body else { return false };
-        let mut transcript = self.transcript.clone();
-        evidence.iter().any(|envelope| matches!(transcript.offer(envelope), Offer::Fault(_)))
     }
 
     fn end(&mut self, said: Said) {
@@ -296,11 +296,14 @@ impl<'a> Engine<'a> {
             name: step.name.to_owned(),
             head: self.transcript.head(),
             at: (!last).then_some(at),
-            exceptions: if last { Vec::new() } else { exceptions },
+            exceptions: if last { Vec::new() } else { fitting(exceptions) },
             fields,
         };
         let contribution = self.transcript.session().contribution(&self.me, body);
         // Nobody signs what the others would refuse.
+        if let Err(reason) = Contribution::from_text(&contribution.to_text()) {
+            return self.abort(format!("NO GO: {} cannot say it: {reason}", self.me), Vec::new(), effects);
+        }
         match self.transcript.clone().hear(Said { contribution: contribution.clone(), signature: [0; 64] }) {
             Offer::Fault(fault) => self.abort(fault.to_string(), Vec::new(), effects),
             _ => {
@@ -316,7 +319,7 @@ impl<'a> Engine<'a> {
             return;
         }
         self.doing = Doing::Waiting;
-        if let Body::Abort { cause, evidence } = &contribution.body
+        if let Body::Abort { cause, evidence, .. } = &contribution.body
             && evidence.is_empty()
             && self.transcript.has_signed(&self.me)
         {
@@ -343,6 +346,13 @@ impl<'a> Engine<'a> {
             // Another process with our credential was faster with the same.
             Offer::Known | Offer::Early => {}
             Offer::Noise(noise) => {
+                if let Body::Abort { cause, evidence, .. } = &contribution.body
+                    && !evidence.is_empty()
+                    && Contribution::from_text(&contribution.to_text()).is_err()
+                {
+                    // It ends here also if what shows why cannot be handed on.
+                    return self.abort(cause.clone(), Vec::new(), effects);
+                }
                 effects.push(Effect::Tell(format!("what the credential signed does not verify: {noise}")));
             }
             Offer::Fault(fault) => self.found_out(&fault, envelope, effects),
@@ -358,10 +368,22 @@ impl<'a> Engine<'a> {
             return;
         }
         evidence.truncate(4);
-        let cause: String = cause.chars().map(|c| if c.is_control() { ' ' } else { c }).take(4000).collect();
+        let cause: String = cause.chars().map(|c| if hides(c) { ' ' } else { c }).take(4000).collect();
         let cause = if cause.trim().is_empty() { "no reason given".to_owned() } else { cause.trim().to_owned() };
-        let contribution = self.transcript.session().contribution(&self.me, Body::Abort { cause, evidence });
+        let head = self.transcript.head();
+        let contribution = self.transcript.session().contribution(&self.me, Body::Abort { head, cause, evidence });
         self.doing = Doing::Signing;
         effects.push(Effect::Sign(Box::new(contribution)));
     }
+}
+
+/// As many as are said in one step, in their order.
+fn fitting(exceptions: Vec<String>) -> Vec<String> {
+    let mut left = MAX_EXCEPTIONS;
+    let fits = |text: &String| {
+        let room = left.checked_sub(text.len().saturating_add("exception \n".len()));
+        left = room.unwrap_or_default();
+        room.is_some()
+    };
+    exceptions.into_iter().take_while(fits).collect()
 }

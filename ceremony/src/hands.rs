@@ -1,16 +1,20 @@
 //! What a participant's machine and its person do in a step. Every part may be done again: nothing here is said before it is signed.
 
+mod brought;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use base64ct::{Base64, Encoding as _};
 use limen_client::now_secs;
 use limen_policy::approval::words::words_of;
-use limen_policy::ceremony::step::Certified;
-use limen_policy::ceremony::{Field, KeyGeneration, Kind, Plan, Rule, Step};
+use limen_policy::ceremony::step::{Certified, NONE};
+use limen_policy::ceremony::{
+    Drill, Field, Handover, KeyGeneration, Kind, Mode, Plan, Rule, Scenario, Step, Wanted, hides,
+};
 use limen_wire::effects::sha256;
 use limen_wire::envelope::{PayloadType, pre_authentication_encoding};
-use limen_wire::ids::{KeyId, NodeId, PersonId};
+use limen_wire::ids::{KeyId, NodeId, PersonId, RecordHead, Scheme};
 use limen_wire::keys::SigningKey;
 use limen_wire::pb;
 use limen_wire::statement::KeyStatement;
@@ -26,6 +30,10 @@ pub struct Task {
     pub me: PersonId,
     /// The plan.
     pub plan: Plan,
+    /// Whether it counts.
+    pub mode: Mode,
+    /// The record before the step.
+    pub head: RecordHead,
     /// The step.
     pub step: Step,
 }
@@ -72,10 +80,12 @@ pub trait Cluster: Send {
     fn exists(&mut self, key: &KeyId) -> anyhow::Result<bool>;
     /// Orders the key, unless it is ordered already, and waits until it is made.
     fn order(&mut self, key: &KeyGeneration) -> anyhow::Result<()>;
-    /// The key's certificate.
-    fn certificate(&mut self, key: &KeyId) -> anyhow::Result<pb::Envelope>;
+    /// Orders new shares, unless an earlier try has, and waits until they sign.
+    fn hand_over(&mut self, handover: &Handover) -> anyhow::Result<()>;
+    /// The key's certificate; waits for one of a later epoch where that is what the plan wants.
+    fn certificate(&mut self, wanted: &Wanted) -> anyhow::Result<pb::Envelope>;
     /// A signature over a message for people: `r ‖ s ‖ recovery id`, or 64 bytes and a zero.
-    fn sign(&mut self, key: &KeyGeneration, message: &str) -> anyhow::Result<[u8; 65]>;
+    fn sign(&mut self, key: &KeyId, scheme: Scheme, message: &str) -> anyhow::Result<[u8; 65]>;
 }
 
 /// Hands of a person at a machine.
@@ -86,6 +96,8 @@ pub struct LocalHands {
     pub machines: BTreeMap<NodeId, ProofOf>,
     /// For kinds that need it.
     pub cluster: Option<Box<dyn Cluster>>,
+    /// Files of what was signed or made elsewhere, by the name of the line. Read when it is their turn.
+    pub brought: BTreeMap<String, PathBuf>,
     /// Where the record is kept.
     pub folder: PathBuf,
 }
@@ -121,21 +133,53 @@ impl LocalHands {
             Rule::AtLeast(_) => self.disk_free_mib().map(|free| free.to_string()),
             Rule::Text if field.name == "release" => Ok(env!("CARGO_PKG_VERSION").to_owned()),
             Rule::Text => Ok(device()),
-            Rule::Proof { machine } => self.proof(&task.plan, *machine),
-            Rule::Certificate => {
-                let (key, cluster) = self.key(task)?;
-                let envelope = cluster.certificate(&key.key).map_err(|error| NoGo::of("the certificate", error))?;
+            Rule::Told => self.told(&field.name),
+            Rule::Proof { machine } => self.proof(task, *machine),
+            Rule::Parent(_) => self.bring(&field.name).map(|text| Base64::encode_string(&text)),
+            Rule::Approval => self.approval(task, &field.name),
+            Rule::Certificate(wanted) => {
+                let certificate = self.cluster()?.certificate(wanted);
+                let envelope = certificate.map_err(|error| NoGo::of("the certificate", format!("{error:#}")))?;
                 let text = Base64::encode_string(&envelope.encode_to_vec());
                 *found = Some(envelope);
                 Ok(text)
             }
             Rule::Certified(part) => self.certified(task, *part, found.as_ref()),
-            Rule::TestSignature => {
-                let message = task.plan.test_message();
-                let (key, cluster) = self.key(task)?;
-                let signature = cluster.sign(&key, &message).map_err(|error| NoGo::of("the test signature", error))?;
+            Rule::Switched { .. } if !self.brought.contains_key(&field.name) => Ok(NONE.to_owned()),
+            Rule::Switched { .. } => self.line(&field.name),
+            Rule::Destroyed { machine } => self.destroyed(task, *machine, &field.name),
+            Rule::BackupHead { member } => self.head_of(task, *member, &field.name),
+            Rule::BackupProof { member } => self.proof_of_piece(task, *member, &field.name),
+            Rule::TestSignature { key, scheme } => {
+                let message = task.plan.test_message(task.mode, task.head);
+                // From an offline machine, where the key is not in the cluster's hands.
+                if self.brought.contains_key(&field.name) {
+                    let what = format!("have the key sign this message: {message}");
+                    return self.made_now(&field.name, &what).map(|text| text.trim().to_owned());
+                }
+                if let Kind::Recovery(_) | Kind::Drill(Drill { scenario: Scenario::Restore, .. }) = &task.plan.kind {
+                    let line = &field.name;
+                    return Err(NoGo(format!(
+                        "the signature of the offline machine is not at hand: --bring {line}=FILE"
+                    )));
+                }
+                let signature = self.cluster()?.sign(key, *scheme, &message);
+                let signature = signature.map_err(|error| NoGo::of("the test signature", format!("{error:#}")))?;
                 Ok(hex::encode(signature))
             }
+        }
+    }
+
+    /// What only the person knows, in one line.
+    fn told(&mut self, name: &str) -> Result<String, NoGo> {
+        loop {
+            let question = format!("{name}: in one line, or `{NONE}`: ");
+            let answer = self.console.ask(&question).map_err(|error| NoGo::of("no answer", error))?;
+            let answer = answer.trim();
+            if !answer.is_empty() && answer.len() <= 1000 && !answer.chars().any(hides) {
+                return Ok(answer.to_owned());
+            }
+            self.console.say("one line of up to 1000 bytes, without control characters");
         }
     }
 
@@ -179,12 +223,12 @@ impl LocalHands {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize) / (1024 * 1024))
     }
 
-    fn proof(&self, plan: &Plan, place: usize) -> Result<String, NoGo> {
-        let machine = plan.machines.get(place).ok_or_else(|| NoGo("there is no such machine".to_owned()))?;
+    fn proof(&self, task: &Task, place: usize) -> Result<String, NoGo> {
+        let machine = task.plan.machines.get(place).ok_or_else(|| NoGo("there is no such machine".to_owned()))?;
         match self.machines.get(&machine.id) {
             Some(ProofOf::Signature(signature)) => Ok(hex::encode(signature)),
             Some(ProofOf::Key(key)) => {
-                let text = plan.machine_proof(machine);
+                let text = task.plan.machine_proof(machine, task.mode);
                 let message = pre_authentication_encoding(PayloadType::MachineProof.as_str(), text.as_bytes());
                 Ok(hex::encode(key.sign(&message)))
             }
@@ -192,27 +236,31 @@ impl LocalHands {
         }
     }
 
-    fn key(&mut self, task: &Task) -> Result<(KeyGeneration, &mut dyn Cluster), NoGo> {
-        let Kind::KeyGeneration(key) = &task.plan.kind else {
-            return Err(NoGo("this ceremony makes no key".to_owned()));
-        };
+    fn cluster(&mut self) -> Result<&mut dyn Cluster, NoGo> {
         match &mut self.cluster {
-            Some(cluster) => Ok((key.clone(), cluster.as_mut())),
+            Some(cluster) => Ok(cluster.as_mut()),
             None => Err(NoGo("no cluster is at hand: --client FILE".to_owned())),
         }
     }
 
     fn unused(&mut self, task: &Task) -> Result<(), NoGo> {
-        let (key, cluster) = self.key(task)?;
-        match cluster.exists(&key.key).map_err(|error| NoGo::of("the cluster", error))? {
+        let Kind::KeyGeneration(key) = &task.plan.kind else {
+            return Err(NoGo("this ceremony makes no key".to_owned()));
+        };
+        match self.cluster()?.exists(&key.key).map_err(|error| NoGo::of("the cluster", format!("{error:#}")))? {
             false => Ok(()),
             true => Err(NoGo(format!("NO GO: there is a key {} already", key.key))),
         }
     }
 
     fn order(&mut self, task: &Task) -> Result<(), NoGo> {
-        let (key, cluster) = self.key(task)?;
-        cluster.order(&key).map_err(|error| NoGo::of("the order", error))
+        let cluster = self.cluster()?;
+        let ordered = match &task.plan.kind {
+            Kind::KeyGeneration(key) => cluster.order(key),
+            Kind::Refresh(handover) | Kind::Reshare(handover) => cluster.hand_over(handover),
+            _ => return Err(NoGo("this ceremony orders nothing".to_owned())),
+        };
+        ordered.map_err(|error| NoGo::of("the order", format!("{error:#}")))
     }
 
     fn certified(&mut self, task: &Task, part: Certified, found: Option<&pb::Envelope>) -> Result<String, NoGo> {

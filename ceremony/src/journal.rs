@@ -15,6 +15,9 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Hexadecimal digits of the check sum of a line.
 const SUM: usize = 16;
 
+#[cfg(test)]
+mod tests;
+
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
@@ -57,6 +60,8 @@ pub enum JournalError {
 pub struct Journal {
     path: PathBuf,
     file: File,
+    /// A write failed: half a line may stand at the end, and what came after it would be lost with it.
+    broken: bool,
 }
 
 fn line_of(envelope: &pb::Envelope) -> String {
@@ -95,18 +100,22 @@ impl Journal {
             file.set_len(0).and_then(|()| file.rewind()).map_err(failed("begin"))?;
             file.write_all(head.as_bytes()).and_then(|()| file.sync_all()).map_err(failed("begin"))?;
             sync_folder(path).map_err(failed("begin"))?;
-            return Ok((Self { path: path.to_owned(), file }, Vec::new()));
+            return Ok((Self { path: path.to_owned(), file, broken: false }, Vec::new()));
         }
         let rest = bytes.strip_prefix(head.as_bytes()).ok_or_else(|| JournalError::Other { path: path.to_owned() })?;
         let (envelopes, good) = read(rest, path)?;
         let end = u64::try_from(head.len().saturating_add(good)).unwrap_or(u64::MAX);
         file.set_len(end).and_then(|()| file.seek(SeekFrom::Start(end))).map_err(failed("read"))?;
-        Ok((Self { path: path.to_owned(), file }, envelopes))
+        Ok((Self { path: path.to_owned(), file, broken: false }, envelopes))
     }
 
-    /// Writes an envelope durably.
+    /// Writes an envelope durably. Once that has failed nothing more is written until it is opened anew.
     pub fn append(&mut self, envelope: &pb::Envelope) -> Result<(), JournalError> {
-        let written = self.file.write_all(line_of(envelope).as_bytes()).and_then(|()| self.file.sync_all());
+        let written = match self.broken {
+            true => Err(io::Error::other("an earlier write failed: open it anew, with room on the disk")),
+            false => self.file.write_all(line_of(envelope).as_bytes()).and_then(|()| self.file.sync_all()),
+        };
+        self.broken = written.is_err();
         written.map_err(|source| JournalError::Io { tried: "write", path: self.path.clone(), source })
     }
 

@@ -8,6 +8,7 @@
 pub mod board;
 pub mod cluster;
 pub mod conductor;
+pub mod custody;
 pub mod engine;
 pub mod hands;
 pub mod journal;

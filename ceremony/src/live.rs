@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use base64ct::{Base64, Encoding as _};
 use limen_ceremony::cluster::SdkCluster;
 use limen_ceremony::conductor::{Conductor, Ended};
+use limen_ceremony::custody::JUDGE;
 use limen_ceremony::engine::Outcome;
 use limen_ceremony::hands::{Console, Hands as _, LocalHands, ProofOf, Task, software};
 use limen_ceremony::journal::{Journal, write_whole};
@@ -97,7 +98,8 @@ fn session(
 ) -> Result<Session> {
     let (plan, charter) = load_checked(args)?;
     let attendance = pick(&plan)?;
-    Ok(Session::new(plan.text(), charter.as_deref(), mode(rehearsal), attendance.present().clone())?)
+    let session = Session::new(plan.text(), charter.as_deref(), mode(rehearsal), attendance.present().clone())?;
+    Ok(session.judged_by(JUDGE))
 }
 
 pub(crate) fn sign_plan(args: &SignArgs) -> Result<()> {
@@ -118,7 +120,8 @@ pub(crate) fn sign_plan(args: &SignArgs) -> Result<()> {
         "Read the printed script. Its words are those of the plan that you have reviewed; type them from there, not from this screen.",
     );
     let mut hands = hands(BTreeMap::new(), &args.out);
-    let task = Task { me: args.person.clone(), plan: session.plan().clone(), step: step.clone() };
+    let (plan, mode, head) = (session.plan().clone(), session.mode(), transcript.head());
+    let task = Task { me: args.person.clone(), plan, mode, head, step: step.clone() };
     let fields = hands.perform(&task)?;
     let (number, head) = (step.number, transcript.head());
     let body =
@@ -133,15 +136,17 @@ pub(crate) fn sign_plan(args: &SignArgs) -> Result<()> {
 
 fn hands(machines: BTreeMap<NodeId, ProofOf>, beside: &Path) -> LocalHands {
     let folder = beside.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    LocalHands { console: Box::new(Terminal), machines, cluster: None, folder: folder.to_owned() }
+    let brought = BTreeMap::new();
+    LocalHands { console: Box::new(Terminal), machines, cluster: None, brought, folder: folder.to_owned() }
 }
 
-pub(crate) fn rehearse(args: &PlanArgs, absent: &[PersonId], record: &Path) -> Result<()> {
+pub(crate) fn rehearse(args: &PlanArgs, parent: Option<&Path>, absent: &[PersonId], record: &Path) -> Result<()> {
     let (plan, charter) = load_checked(args)?;
     attendance(&plan, absent)?;
     let mut seed = [0; 32];
     getrandom::getrandom(&mut seed).context("drawing random bytes")?;
-    let cast = Cast::of(plan.text(), charter.as_deref(), seed)?.measured(software()?);
+    let parent = parent.map(|path| crate::checks::text(path, limen_policy::charter::MAX_BYTES)).transpose()?;
+    let cast = Cast::of_change(plan.text(), charter.as_deref(), parent.as_deref(), seed)?.measured(software()?);
     let absent = absent.iter().cloned().collect();
     let session = cast.session(Mode::Rehearsal, &absent)?;
     let outcomes = play(&session, &cast)?;
@@ -249,6 +254,16 @@ fn proofs(machines: &[String]) -> Result<BTreeMap<NodeId, ProofOf>> {
     Ok(proofs)
 }
 
+/// `LINE=FILE`.
+fn brought(files: &[String]) -> Result<BTreeMap<String, PathBuf>> {
+    let mut brought = BTreeMap::new();
+    for one in files {
+        let (line, path) = one.split_once('=').with_context(|| format!("--bring {one:?}: LINE=FILE is needed"))?;
+        brought.insert(line.to_owned(), PathBuf::from(path));
+    }
+    Ok(brought)
+}
+
 /// The file in which exceptions of somebody who takes part are gathered.
 fn exceptions_of(journal: &Path) -> PathBuf {
     let mut name = journal.file_name().unwrap_or_default().to_os_string();
@@ -259,7 +274,7 @@ fn exceptions_of(journal: &Path) -> PathBuf {
 pub(crate) fn exception(journal: &Path, text: &str) -> Result<()> {
     let text = text.trim();
     ensure!(
-        !text.is_empty() && text.len() <= 4000 && !text.chars().any(char::is_control),
+        !text.is_empty() && text.len() <= 4000 && !text.chars().any(limen_policy::ceremony::hides),
         "one line of up to 4000 bytes"
     );
     ensure!(journal.is_file(), "there is no journal {}: name the one that you take part with", journal.display());
@@ -308,6 +323,7 @@ pub(crate) fn join(args: &JoinArgs, resume: bool) -> Result<()> {
     }));
     let key = credential(&session, &args.person, &args.held)?;
     let mut hands = hands(proofs(&args.machine)?, &args.journal);
+    hands.brought = brought(&args.bring)?;
     if let Some(path) = &args.client {
         hands.cluster = Some(Box::new(SdkCluster::new(ClientConfig::from_file(path)?)));
     }

@@ -14,7 +14,9 @@ fn main() -> ExitCode {
         Command::Plan { command: PlanCommand::Check(plan) } => checks::plan(&plan),
         Command::Script { plan, absent, out } => checks::script(&plan, &absent, out.as_deref()),
         Command::Sign(sign) => live::sign_plan(&sign),
-        Command::Rehearse { plan, absent, record } => live::rehearse(&plan, &absent, &record),
+        Command::Rehearse { plan, parent, absent, record } => {
+            live::rehearse(&plan, parent.as_deref(), &absent, &record)
+        }
         Command::Run(run) => live::run(&run),
         Command::Join(join) => live::join(&join, false),
         Command::Resume(join) => live::join(&join, true),

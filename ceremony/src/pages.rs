@@ -1,17 +1,22 @@
 //! Pages for people: the printable script of a plan, and the annotated report of a record. No script, no style from elsewhere: they print as
 //! they are, years later too.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write as _;
 
 use limen_evidence::ceremony::{Body, Mode, Verified};
 use limen_policy::approval::words::words_of;
-use limen_policy::ceremony::{Attendance, Field, Plan, Rule, Step, step};
+use limen_policy::ceremony::{Attendance, Field, Kind, Plan, Rule, Step, step};
+use limen_wire::ids::NodeId;
+use qrcode::{Color, EcLevel, QrCode};
 
 const STYLE: &str = "body{font:11pt/1.45 serif;max-width:48em;margin:2em auto;padding:0 1em}h1,h2{line-height:1.2}\
 h2{border-top:1px solid #999;padding-top:.6em;page-break-after:avoid}table{border-collapse:collapse;width:100%}\
 td,th{border:1px solid #999;padding:.25em .5em;text-align:left;vertical-align:top;overflow-wrap:anywhere}\
 code{font-size:90%;overflow-wrap:anywhere}.mark{border:2px solid #000;padding:.5em;font-weight:bold}\
-section{page-break-inside:avoid}.role{page-break-before:always}";
+section{page-break-inside:avoid}.qr{width:12em;background:#fff}.role{page-break-before:always}";
 
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -49,10 +54,41 @@ impl Page {
         writeln!(self.0, "<tr><th>{}</th><td><code>{}</code></td></tr>", escape(what), escape(value)).ok();
     }
 
+    /// A hash as its text and as what a camera reads: `limen:WHAT:HEX`.
+    fn hash(&mut self, what: &str, kind: &str, hash: &str) {
+        self.line(what, hash);
+        if let Some(square) = qr(&format!("limen:{kind}:{hash}")) {
+            // Writing to a string does not fail.
+            writeln!(self.0, "<tr><th>the same for a camera</th><td>{square}</td></tr>").ok();
+        }
+    }
+
     fn end(mut self) -> String {
         self.0.push_str("</body></html>\n");
         self.0
     }
+}
+
+/// Light modules around a QR code, as ISO/IEC 18004 asks for.
+const QUIET: usize = 4;
+
+/// A QR code as a picture within the page; nothing for a text that is too long for one.
+fn qr(text: &str) -> Option<String> {
+    let code = QrCode::with_error_correction_level(text, EcLevel::M).ok()?;
+    let side = code.width().saturating_add(2 * QUIET);
+    let mut path = String::new();
+    let modules = code.to_colors();
+    for (row, line) in modules.chunks(code.width()).enumerate() {
+        for (column, _) in line.iter().enumerate().filter(|(_, color)| **color == Color::Dark) {
+            // Writing to a string does not fail.
+            write!(path, "M{} {}h1v1h-1z", column.saturating_add(QUIET), row.saturating_add(QUIET)).ok();
+        }
+    }
+    Some(format!(
+        "<svg class=\"qr\" role=\"img\" aria-label=\"QR code of {0}\" viewBox=\"0 0 {side} {side}\" shape-rendering=\"crispEdges\">\
+         <path d=\"{path}\"/></svg>",
+        escape(text)
+    ))
 }
 
 /// What somebody does for a field, in words.
@@ -68,9 +104,21 @@ fn instruction(field: &Field) -> String {
         Rule::Proof { .. } => {
             "the machine signs for this plan: its key file, or `limen-node prove-identity` on the machine".to_owned()
         }
-        Rule::Certificate => "your own client fetches it; all its signatures are checked".to_owned(),
+        Rule::Told => "say it in one line, or none".to_owned(),
+        Rule::Parent(_) => "bring the text of the charter in force by --bring".to_owned(),
+        Rule::Approval => "sign the version by `limen charter sign`, and bring that file by --bring".to_owned(),
+        Rule::Certificate(_) => "your own client fetches it; all its signatures are checked".to_owned(),
         Rule::Certified(_) => "read it out, and compare it with what the others read".to_owned(),
-        Rule::TestSignature => "your own client asks for it; every program verifies it".to_owned(),
+        Rule::Switched { .. } => "bring it by --bring; without it your program says none".to_owned(),
+        Rule::Destroyed { .. } => "bring what `limen key destroyed-proof` wrote by --bring".to_owned(),
+        Rule::BackupHead { .. } => "bring the file of `limen backup fetch` by --bring; what it says in clear is said".to_owned(),
+        Rule::BackupProof { .. } => {
+            "run `limen-recover check` offline with what your program shows you then, and bring what it prints by --bring".to_owned()
+        }
+        Rule::TestSignature { .. } => {
+            "your own client asks for it, or you bring it from an offline machine by --bring; every program verifies it"
+                .to_owned()
+        }
     }
 }
 
@@ -106,10 +154,10 @@ pub fn script(plan: &Plan, attendance: &Attendance) -> String {
     page.line("cluster", plan.cluster.as_str());
     page.line("ceremony", plan.id.as_str());
     page.line("kind", plan.kind.as_str());
-    page.line("plan, SHA-256", &plan.hash().to_string());
+    page.hash("plan, SHA-256", "plan", &plan.hash().to_string());
     page.line("its words", &plan.words());
     if let Some(charter) = plan.charter() {
-        page.line("charter, SHA-256", &charter.to_string());
+        page.hash("charter, SHA-256", "charter", &charter.to_string());
         page.line("its words", &words_of("charter", charter.as_bytes()).join(" "));
     }
     for hash in &plan.software {
@@ -155,6 +203,64 @@ pub fn script(plan: &Plan, attendance: &Attendance) -> String {
     page.end()
 }
 
+/// What a record says has come of the ceremony, by its kind; nothing for one that was called off.
+pub fn results(verified: &Verified) -> Vec<(&'static str, String)> {
+    let plan = verified.session.plan();
+    if verified.name.is_none() {
+        return Vec::new();
+    }
+    let mut results = Vec::new();
+    if let Some(charter) = plan.charter() {
+        let what =
+            if matches!(plan.kind, Kind::Genesis(_)) { "charter version 1" } else { "charter, signed by its quorum" };
+        results.push((what, charter.to_string()));
+    }
+    if let Some(key) = &verified.certified {
+        results.push(("key", format!("{}, epoch {}", key.key_id, key.epoch.0)));
+        results.push(("public key", hex::encode(&key.public_key)));
+        results.push(("all shares", hex::encode(key.verifying_shares_hash)));
+    } else if let Some(key) = plan.kind.known() {
+        results.push(("about key", format!("{}, epoch {}", key.id, key.epoch.0)));
+        results.push(("public key", hex::encode(&key.public_key)));
+    }
+    match &plan.kind {
+        Kind::Destruction(destruction) => {
+            let said = "every member of this epoch has said, signed by its identity, that it destroyed its shares";
+            results.push(("destroyed", said.to_owned()));
+            results.push(("retired by charter", destruction.retired_by.to_string()));
+        }
+        Kind::Backup(backup) => {
+            let said = "every custodian of every member has proved that they read their piece";
+            results.push(("proven", said.to_owned()));
+            for one in &backup.members {
+                results.push(("backup", format!("{} of {}", hex::encode(one.backup), one.node)));
+            }
+        }
+        Kind::KekRotation(rotation) => {
+            let nodes: Vec<&str> = rotation.nodes.iter().map(NodeId::as_str).collect();
+            results.push(("wrapping keys rotated", nodes.join(", ")));
+        }
+        Kind::IdentityRotation(rotation) => {
+            for (node, before) in &rotation.replaced {
+                let is = plan.machine(node).map(|machine| machine.public_key.to_string()).unwrap_or_default();
+                results.push(("identity", format!("{node}: {is}, before {before}")));
+            }
+            results.extend(rotation.reshare.iter().map(|key| ("to be reshared", key.to_string())));
+        }
+        Kind::Sweep(sweep) => {
+            results.push(("swept from", format!("{}, {}", sweep.key.id, hex::encode(&sweep.key.public_key))));
+            results.push(("retired by charter", sweep.retired_by.to_string()));
+        }
+        Kind::Recovery(_) => results.push(("was once whole", "yes: sweep what lies under it".to_owned())),
+        Kind::Drill(drill) => {
+            results.push(("drill passed", drill.scenario.as_str().to_owned()));
+            results.push(("next drill due", drill.next_due.clone()));
+        }
+        _ => {}
+    }
+    results
+}
+
 /// The annotated report of a record that holds.
 pub fn report(verified: &Verified) -> String {
     let plan = verified.session.plan();
@@ -169,18 +275,13 @@ pub fn report(verified: &Verified) -> String {
     page.line("cluster", plan.cluster.as_str());
     page.line("ceremony", plan.id.as_str());
     page.line("kind", plan.kind.as_str());
-    page.line("plan, SHA-256", &plan.hash().to_string());
+    page.hash("plan, SHA-256", "plan", &plan.hash().to_string());
     if let Some(name) = verified.name {
-        page.line("record, the hash that all signed", &name.to_string());
+        page.hash("record, the hash that all signed", "record", &name.to_string());
         page.line("its words", &words_of("record", name.as_bytes()).join(" "));
     }
-    if let Some(charter) = plan.charter() {
-        page.line("output: charter version 1, SHA-256", &charter.to_string());
-    }
-    if let Some(key) = &verified.certified {
-        page.line("output: key", key.key_id.as_str());
-        page.line("its public key", &hex::encode(&key.public_key));
-        page.line("hash of all verifying shares", &hex::encode(key.verifying_shares_hash));
+    for (what, value) in results(verified) {
+        page.line(what, &value);
     }
     page.put("</table><h2>Who was there</h2><table><tr><th>who</th><th>roles</th><th>credential</th></tr>");
     for id in verified.session.attendance().present() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use limen_client::now_secs;
 use limen_evidence::ceremony::{Session, Transcript};
-use limen_policy::ceremony::Step;
+use limen_policy::ceremony::{Step, hides};
 use limen_wire::envelope::{PayloadType, pre_authentication_encoding};
 use limen_wire::ids::PersonId;
 use limen_wire::keys::PublicKey;
@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tonic::transport::Channel;
 
+use crate::board::Kept;
 use crate::engine::{Effect, Engine, Input, Outcome};
 use crate::hands::{Hands, Lines, NoGo, Task};
 use crate::journal::{Journal, write_whole};
@@ -34,8 +35,6 @@ const PAUSE: Duration = Duration::from_millis(500);
 const LAST_WORD: Duration = Duration::from_secs(10);
 /// How often it is said who is waited for.
 const REMIND: Duration = Duration::from_secs(30);
-/// A board that goes on for ever is read as the ceremony goes on.
-const MOST_AT_ONCE: usize = 2048;
 /// The name by which the relay's pinned key is known.
 const CONDUCTOR: &str = "conductor";
 
@@ -162,7 +161,9 @@ impl Run<'_> {
 
     fn perform(&self, step: Step) {
         let (hands, done) = (Arc::clone(&self.with.hands), self.done.clone());
-        let task = Task { me: self.with.me.clone(), plan: self.with.session.plan().clone(), step };
+        let session = self.with.session;
+        let (plan, mode, head) = (session.plan().clone(), session.mode(), self.engine.transcript().head());
+        let task = Task { me: self.with.me.clone(), plan, mode, head, step };
         // A thread of its own: it may wait for a person, whom the end of the program does not wait for.
         std::thread::spawn(move || {
             let lines = hands.lock().unwrap_or_else(PoisonError::into_inner).perform(&task);
@@ -176,8 +177,10 @@ impl Run<'_> {
             Err(NoGo(cause)) => Input::Abort(cause),
             Ok(fields) => {
                 let all = std::fs::read_to_string(&self.with.exceptions).unwrap_or_default();
-                let lines =
-                    all.lines().map(str::trim).filter(|line| !line.is_empty() && !line.chars().any(char::is_control));
+                let lines = all
+                    .lines()
+                    .map(str::trim)
+                    .filter(|line| !line.is_empty() && line.len() <= 4000 && !line.chars().any(hides));
                 let exceptions = lines.skip(self.engine.said_exceptions()).map(str::to_owned).take(100).collect();
                 Input::Performed { step, at: now_secs(), exceptions, fields }
             }
@@ -200,13 +203,13 @@ impl Run<'_> {
     }
 
     async fn whole_board(&mut self) -> Vec<pb::Envelope> {
-        let mut board = Vec::new();
+        let mut board = Kept::new(self.with.session.plan());
         loop {
             match self.fetch(Duration::ZERO).await {
-                Ok(page) if page.is_empty() || board.len() > MOST_AT_ONCE => return board,
+                Ok(page) if page.is_empty() || board.is_full() => return board.into_list(),
                 Ok(page) => {
                     self.read = self.read.saturating_add(u32::try_from(page.len()).unwrap_or_default());
-                    board.extend(page);
+                    page.into_iter().for_each(|envelope| board.take(envelope));
                 }
                 Err(error) => {
                     (self.with.tell)(&format!("the conductor cannot be reached, trying again: {error:#}"));

@@ -1,24 +1,28 @@
 //! The identical path on throw-away keys: the same engine, board and records, with every person, machine and token played by this process.
 //! Also what the tests of the engine run, so that what is rehearsed is what was tested.
 
+mod keys;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use base64ct::{Base64, Encoding as _};
-use k256::ecdsa::signature::hazmat::PrehashSigner as _;
-use limen_evidence::ceremony::{Mode, Session, Transcript, test_input};
+use limen_evidence::ceremony::{Mode, Session, Transcript};
 use limen_policy::approval::words::words_of;
-use limen_policy::ceremony::step::Certified;
-use limen_policy::ceremony::{KeyGeneration, Kind, Plan, Problem, Rule, Step};
+use limen_policy::ceremony::step::{Certified, NONE};
+use limen_policy::ceremony::{Field, Kind, Machine, Plan, Problem, Rule, Step};
 use limen_policy::charter::Charter;
+use limen_policy::succession::facts;
+use limen_recover::practice::Practice;
+use limen_wire::approval::{Proof, SignedApproval, Verdict};
 use limen_wire::effects::sha256;
 use limen_wire::envelope::{PayloadType, pre_authentication_encoding};
-use limen_wire::ids::{Epoch, IntentId, NodeId, PersonId, Scheme, tagged_hash};
+use limen_wire::ids::{NodeId, PersonId, tagged_hash};
 use limen_wire::keys::SigningKey;
 use limen_wire::pb;
-use limen_wire::statement::{KeyStatement, combine};
 use prost::Message as _;
 
 use crate::board::Board;
+use crate::custody::JUDGE;
 use crate::engine::{Effect, Engine, Input, Outcome, RestoreError};
 use crate::hands::{Lines, NoGo};
 
@@ -48,6 +52,10 @@ pub struct Cast {
     software: Option<String>,
     plan: String,
     charter: Option<String>,
+    /// What the charter follows.
+    parent: Option<String>,
+    /// The key's backups, where the plan is about these.
+    practice: Option<Practice>,
 }
 
 fn derived(seed: &[u8; 32], what: &str, name: &str) -> [u8; 32] {
@@ -68,13 +76,25 @@ fn p256_key(seed: &[u8; 32], name: &str) -> SigningKey {
 impl Cast {
     /// Throw-away keys out of a seed, for everybody in the plan.
     pub fn of(plan: &str, charter: Option<&str>, seed: [u8; 32]) -> Result<Self, RehearsalError> {
+        Self::of_change(plan, charter, None, seed)
+    }
+
+    /// The same for a charter that follows another one.
+    pub fn of_change(
+        plan: &str,
+        charter: Option<&str>,
+        parent: Option<&str>,
+        seed: [u8; 32],
+    ) -> Result<Self, RehearsalError> {
         let real = Plan::from_toml(plan).map_err(RehearsalError::Plan)?;
-        let (mut plan, mut charter) = (plan.to_owned(), charter.map(str::to_owned));
+        let (mut plan, mut charter, mut parent) =
+            (plan.to_owned(), charter.map(str::to_owned), parent.map(str::to_owned));
         let (mut people, mut machines) = (BTreeMap::new(), BTreeMap::new());
         let mut exchange = |from: String, to: &SigningKey| {
             let to = to.public_key().to_string();
             plan = plan.replace(&from, &to);
             charter = charter.take().map(|text| text.replace(&from, &to));
+            parent = parent.take().map(|text| text.replace(&from, &to));
         };
         for person in &real.people {
             let key = SigningKey::ed25519_from_seed(&derived(&seed, "person", person.id.as_str()).into());
@@ -87,10 +107,29 @@ impl Cast {
             machines.insert(machine.id.clone(), key);
         }
         exchange(real.conductor.public_key.to_string(), &p256_key(&seed, "the conductor"));
+        let practice = keys::practice(&real, &seed);
+        for key in real.kind.known_keys() {
+            let (public_key, shares) = keys::facts(practice.as_ref(), &seed, (&key.id, key.scheme, key.epoch));
+            plan = plan.replace(&hex::encode(&key.public_key), &hex::encode(public_key));
+            plan = plan.replace(&hex::encode(key.shares), &hex::encode(shares));
+        }
+        if let (Kind::Backup(backup), Some(practice)) = (&real.kind, &practice) {
+            for one in &backup.members {
+                let place = backup.key.nodes.iter().position(|node| *node == one.node);
+                let Some(dealt) = place.and_then(|place| practice.backups().get(place)) else { continue };
+                plan = plan.replace(&hex::encode(one.backup), &dealt.hash().to_string());
+                plan = plan.replace(&hex::encode(one.head), &hex::encode(sha256(dealt.head().to_text().as_bytes())));
+            }
+        }
+        if let (Some(change), Some(text)) = (real.kind.change(), &parent) {
+            let (from, to) = (change.parent.to_string(), Charter::hash_of(text).to_string());
+            plan = plan.replace(&from, &to);
+            charter = charter.take().map(|text| text.replace(&from, &to));
+        }
         if let (Some(before), Some(text)) = (real.charter(), &charter) {
             plan = plan.replace(&before.to_string(), &Charter::hash_of(text).to_string());
         }
-        Ok(Self { seed, people, machines, software: None, plan, charter })
+        Ok(Self { seed, people, machines, software: None, plan, charter, parent, practice })
     }
 
     /// Says of the software what is so, instead of what the plan wants.
@@ -114,7 +153,7 @@ impl Cast {
         let plan = Plan::from_toml(&self.plan).map_err(RehearsalError::Plan)?;
         let attendance = limen_policy::ceremony::Attendance::without(&plan, absent)
             .map_err(limen_evidence::ceremony::SessionError::Attendance)?;
-        Ok(Session::new(&self.plan, self.charter(), mode, attendance.present().clone())?)
+        Ok(Session::new(&self.plan, self.charter(), mode, attendance.present().clone())?.judged_by(JUDGE))
     }
 
     /// Somebody's signature.
@@ -123,16 +162,20 @@ impl Cast {
     }
 
     /// What somebody says in a step if all is well.
-    pub fn lines(&self, plan: &Plan, step: &Step, me: &PersonId) -> Result<Lines, NoGo> {
+    pub fn lines(&self, transcript: &Transcript<'_>, step: &Step, me: &PersonId) -> Result<Lines, NoGo> {
         let fields = step.fields(me).unwrap_or_default();
-        fields.iter().map(|field| Ok((field.name.clone(), self.value(plan, &field.rule)?))).collect()
+        let value = |field: &Field| self.value(transcript, (me, fields), &field.rule);
+        fields.iter().map(|field| Ok((field.name.clone(), value(field)?))).collect()
     }
 
-    fn value(&self, plan: &Plan, rule: &Rule) -> Result<String, NoGo> {
-        let key = || match &plan.kind {
-            Kind::KeyGeneration(key) => Ok(key),
-            Kind::Genesis(_) => Err(NoGo("a genesis makes no key".to_owned())),
-        };
+    fn value(
+        &self,
+        transcript: &Transcript<'_>,
+        (me, fields): (&PersonId, &[Field]),
+        rule: &Rule,
+    ) -> Result<String, NoGo> {
+        let session = transcript.session();
+        let (plan, mode) = (session.plan(), session.mode());
         Ok(match rule {
             Rule::Exactly(text) | Rule::Words(text) => text.clone(),
             Rule::OneOf(texts) => self.software.clone().or_else(|| texts.first().cloned()).unwrap_or_default(),
@@ -140,81 +183,60 @@ impl Cast {
             Rule::Clock => "1".to_owned(),
             Rule::AtLeast(least) => least.to_string(),
             Rule::Text => "played by this process".to_owned(),
+            Rule::Told => NONE.to_owned(),
             Rule::Proof { machine } => {
                 let machine = plan.machines.get(*machine).ok_or_else(|| NoGo("there is no such machine".to_owned()))?;
-                let text = plan.machine_proof(machine);
-                let message = pre_authentication_encoding(PayloadType::MachineProof.as_str(), text.as_bytes());
-                self.machines.get(&machine.id).map(|key| hex::encode(key.sign(&message))).unwrap_or_default()
+                self.machine_signs(machine, &plan.machine_proof(machine, mode))
             }
-            Rule::Certificate => Base64::encode_string(&self.certificate(plan, key()?).encode_to_vec()),
+            Rule::Parent(_) => Base64::encode_string(self.parent.clone().unwrap_or_default().as_bytes()),
+            Rule::Approval => self.approval(me)?,
+            Rule::Certificate(wanted) => Base64::encode_string(&self.certificate(plan, wanted).encode_to_vec()),
             Rule::Certified(part) => {
-                let statement = self.statement(plan, key()?);
+                // The certificate stands before it in the same contribution.
+                let wanted = fields.iter().find_map(|field| match &field.rule {
+                    Rule::Certificate(wanted) => Some(wanted),
+                    _ => None,
+                });
+                let wanted = wanted.ok_or_else(|| NoGo("there is no certificate".to_owned()))?;
+                let statement = self.statement(plan, wanted);
                 match part {
                     Certified::PublicKey => hex::encode(&statement.public_key),
                     Certified::Shares => hex::encode(statement.verifying_shares_hash),
                     Certified::Words => words_of("statement", &sha256(&statement.to_payload())).join(" "),
                 }
             }
-            Rule::TestSignature => self.test_signature(plan, key()?)?,
+            Rule::Switched { machine } => self.switched(plan, *machine),
+            Rule::Destroyed { machine } => self.destroyed(plan, *machine),
+            Rule::BackupHead { member } => self.backup_head(plan, *member)?,
+            Rule::BackupProof { member } => self.backup_proof(transcript, *member, me)?,
+            Rule::TestSignature { scheme, .. } => {
+                self.test_signature(plan, *scheme, &plan.test_message(mode, transcript.head()))?
+            }
         })
     }
 
-    /// A key that one process holds whole: it stands for the one that signers would make.
-    fn secret(&self) -> [u8; 32] {
-        derived(&self.seed, "key", "whole")
-    }
-
-    fn statement(&self, plan: &Plan, key: &KeyGeneration) -> KeyStatement {
-        let secret = self.secret();
-        let public_key = match key.scheme {
-            Scheme::EddsaEd25519 => SigningKey::ed25519_from_seed(&secret.into()).public_key().to_bytes(),
-            Scheme::SchnorrBip340 => k256::schnorr::SigningKey::from_bytes(&secret)
-                .map(|key| key.verifying_key().to_bytes().to_vec())
-                .unwrap_or_default(),
-            Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256 => {
-                let key = k256::ecdsa::SigningKey::from_slice(&secret);
-                key.map(|key| key.verifying_key().to_encoded_point(true).as_bytes().to_vec()).unwrap_or_default()
-            }
+    /// Somebody's signature under the charter as a version, by the credential that the parent has for them.
+    fn approval(&self, me: &PersonId) -> Result<String, NoGo> {
+        let charter = |text: &Option<String>| {
+            let text =
+                text.as_deref().ok_or_else(|| NoGo("the text of a charter is missing: --parent FILE".to_owned()))?;
+            Charter::from_toml(text).map_err(|error| NoGo(error.to_string()))
         };
-        KeyStatement {
-            cluster: plan.cluster.clone(),
-            key_id: key.key.clone(),
-            scheme: key.scheme,
-            protocol: key.protocol,
-            epoch: Epoch::FIRST,
-            size: key.size,
-            nodes: key.nodes.clone(),
-            public_key,
-            chain_code: derived(&self.seed, "key", "chain code"),
-            verifying_shares_hash: derived(&self.seed, "key", "shares"),
-            generation_id: IntentId::new(derived(&self.seed, "key", "order")),
-        }
+        let (parent, version) = (charter(&self.parent)?, charter(&self.charter)?);
+        let nobody = || NoGo(format!("{me} has no such credential in the charter"));
+        let key = self.people.get(me).ok_or_else(nobody)?;
+        let known = parent.roster.people.get(me).ok_or_else(nobody)?;
+        let mut fitting = known.credentials.iter().filter(|(_, one)| one.public_key == key.public_key());
+        let (credential, _) = fitting.next().ok_or_else(nobody)?;
+        let approval = facts(&version).draft((me.clone(), credential.clone()), Verdict::Approve, (1, [3; 32]));
+        let proof = Proof::Signature(key.sign(approval.digest().as_bytes()));
+        Ok(Base64::encode_string(&SignedApproval { approval, proof }.to_envelope().encode_to_vec()))
     }
 
-    fn certificate(&self, plan: &Plan, key: &KeyGeneration) -> pb::Envelope {
-        let statement = self.statement(plan, key);
-        let signed = key.nodes.iter().filter_map(|node| Some(statement.sign(node, self.machines.get(node)?)));
-        combine(&signed.collect::<Vec<_>>()).unwrap_or_default()
-    }
-
-    fn test_signature(&self, plan: &Plan, key: &KeyGeneration) -> Result<String, NoGo> {
-        let input = test_input(plan, &self.statement(plan, key)).map_err(NoGo)?;
-        let secret = self.secret();
-        let failed = |error: k256::ecdsa::Error| NoGo(error.to_string());
-        let (signature, recovery) = match key.scheme {
-            Scheme::EddsaEd25519 => (SigningKey::ed25519_from_seed(&secret.into()).sign(&input).to_vec(), 0),
-            Scheme::SchnorrBip340 => {
-                let key = k256::schnorr::SigningKey::from_bytes(&secret).map_err(failed)?;
-                (key.sign_raw(&input, &[0; 32]).map_err(failed)?.to_bytes().to_vec(), 0)
-            }
-            Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256 => {
-                let key = k256::ecdsa::SigningKey::from_slice(&secret).map_err(failed)?;
-                let made: (k256::ecdsa::Signature, k256::ecdsa::RecoveryId) =
-                    key.sign_prehash(&input).map_err(failed)?;
-                (made.0.to_bytes().to_vec(), made.1.to_byte())
-            }
-        };
-        Ok(hex::encode([signature.as_slice(), &[recovery]].concat()))
+    /// By a machine's identity, over such a text, in hexadecimal.
+    fn machine_signs(&self, machine: &Machine, text: &str) -> String {
+        let message = pre_authentication_encoding(PayloadType::MachineProof.as_str(), text.as_bytes());
+        self.machines.get(&machine.id).map(|key| hex::encode(key.sign(&message))).unwrap_or_default()
     }
 }
 
@@ -270,6 +292,10 @@ impl<'a> Actor<'a> {
 
     /// Does the next effect; `false` if there is none.
     pub fn act(&mut self, board: &mut Board) -> bool {
+        self.act_saying(board, &|_, value| value)
+    }
+
+    fn act_saying(&mut self, board: &mut Board, says: &dyn Fn(&str, String) -> String) -> bool {
         let Some(effect) = self.queue.pop_front() else { return false };
         match effect {
             Effect::Store(envelope) => self.stored.push(envelope),
@@ -281,9 +307,12 @@ impl<'a> Actor<'a> {
             Effect::Tell(_) => {}
             Effect::Finish(outcome) => self.ended = Some(outcome),
             Effect::Perform(step) => {
-                let plan = self.engine.transcript().session().plan();
-                let input = match self.cast.lines(plan, &step, &self.me) {
-                    Ok(fields) => Input::Performed { step: step.number, at: 1, exceptions: Vec::new(), fields },
+                let input = match self.cast.lines(self.engine.transcript(), &step, &self.me) {
+                    Ok(fields) => {
+                        let fields =
+                            fields.into_iter().map(|(name, value)| (name.clone(), says(&name, value))).collect();
+                        Input::Performed { step: step.number, at: 1, exceptions: Vec::new(), fields }
+                    }
                     Err(NoGo(cause)) => Input::Abort(cause),
                 };
                 self.input(input);
@@ -310,6 +339,15 @@ impl<'a> Actor<'a> {
 
 /// Plays a whole ceremony; answers how it ended for each.
 pub fn play(session: &Session, cast: &Cast) -> Result<BTreeMap<PersonId, Outcome>, RehearsalError> {
+    play_with(session, cast, &|_, value| value)
+}
+
+/// The same, where a line's value comes of its name and what would be right to say.
+pub fn play_with(
+    session: &Session,
+    cast: &Cast,
+    says: &dyn Fn(&str, String) -> String,
+) -> Result<BTreeMap<PersonId, Outcome>, RehearsalError> {
     let present = session.attendance().present().clone();
     let mut board = Board::new(session.plan().clone(), present.clone());
     let actors = present.iter().map(|person| Actor::new(session, cast, person.clone(), Vec::new()));
@@ -317,7 +355,7 @@ pub fn play(session: &Session, cast: &Cast) -> Result<BTreeMap<PersonId, Outcome
     while actors.iter().any(|actor| actor.ended.is_none()) {
         let mut moved = false;
         for actor in &mut actors {
-            while actor.act(&mut board) || actor.read(&board) {
+            while actor.act_saying(&mut board, says) || actor.read(&board) {
                 moved = true;
             }
         }

@@ -1,9 +1,11 @@
 //! The command line.
 
 mod approval;
+mod backup;
 mod charter;
 mod check;
 mod doctor;
+mod drill;
 mod policy;
 mod stop;
 
@@ -15,9 +17,11 @@ use limen_wire::ids::{IntentId, KeyId, NodeId, Protocol, Scheme};
 use crate::dev::DevCommand;
 
 pub(crate) use approval::{APPROVAL_VALID_FOR, ApprovalArgs, CaseArgs, RejectArgs, SignerArgs, WithdrawArgs};
+pub(crate) use backup::BackupCommand;
 pub(crate) use charter::{CharterCommand, SignCharterArgs, VersionArgs, VetoCharterArgs};
 pub(crate) use check::CheckArgs;
 pub(crate) use doctor::{BundleArgs, DoctorArgs};
+pub(crate) use drill::DrillCommand;
 pub(crate) use policy::{PackCommand, PolicyCommand, ReplayArgs};
 pub(crate) use stop::{FreezeArgs, ToSigners, UnfreezeArgs, WordArgs};
 
@@ -68,6 +72,12 @@ pub(crate) enum Command {
     /// Keys and addresses
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Backups of shares, and custodians' proofs that they can decrypt them
+    #[command(subcommand, after_help = backup::EXAMPLES)]
+    Backup(BackupCommand),
+    /// Drills: file the record of one that was held, and see what is due
+    #[command(subcommand, after_help = drill::EXAMPLES)]
+    Drill(DrillCommand),
     /// Ask for a signature on a transfer or on exact bytes
     #[command(subcommand, after_help = SUBMIT_EXAMPLES)]
     Submit(What),
@@ -158,6 +168,20 @@ pub(crate) enum VerifyCommand {
     /// Why a signature exists: intent, authorizations, log, key and signature, from the file alone
     #[command(after_help = VERIFY_EXAMPLES)]
     Receipt(ReceiptArgs),
+    /// Who has destroyed what was held of a key, by their own signed words, from the file alone
+    Destruction(DestructionArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DestructionArgs {
+    /// What `limen key destroyed-proof` wrote
+    pub(crate) file: PathBuf,
+    /// What you trust: cluster, keys of its nodes, committee; docs/evidence.md shows the form
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trust: PathBuf,
+    /// Fail unless every member has said so
+    #[arg(long)]
+    pub(crate) require_all: bool,
 }
 
 #[derive(Debug, Args)]
@@ -211,14 +235,42 @@ pub(crate) enum KeyCommand {
         #[arg(long)]
         required: Option<u16>,
     },
+    /// Have a key imported that was whole elsewhere, as `limen-recover deal` has dealt it to signers. The charter has to name it. It is
+    /// marked for good as once whole: whoever had it then may have it still
+    Import {
+        /// The public file of the dealing
+        #[arg(long, value_name = "FILE")]
+        public: PathBuf,
+        /// Each member's piece
+        #[arg(long = "piece", value_name = "NODE=FILE", required = true)]
+        pieces: Vec<String>,
+        /// dkls23, cggmp24 or frost; by the scheme if not given
+        #[arg(long)]
+        protocol: Option<Protocol>,
+    },
     /// Have the shares of a key made anew for the signers that have them: older ones, and backups of them, are worth nothing then
     /// once they are erased everywhere
     Refresh {
         /// Name of the key
-        key: KeyId,
+        #[arg(required_unless_present = "all")]
+        key: Option<KeyId>,
         /// dkls23, cggmp24 or frost; as now if not given
-        #[arg(long)]
+        #[arg(long, conflicts_with = "all")]
         protocol: Option<Protocol>,
+        /// All keys that are in use, one after the other: for a timer. One that fails keeps the others not from their turn
+        #[arg(long, conflicts_with = "key")]
+        all: bool,
+        /// Seconds between one key and the next
+        #[arg(long, value_name = "SECS", default_value_t = 60, requires = "all")]
+        pause: u64,
+    },
+    /// Write the signed words of all signers that have destroyed a key into a file, for `limen verify destruction`
+    DestroyedProof {
+        /// Name of the key
+        key: KeyId,
+        /// Where to; never over another file
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
     },
     /// Hand a key over to other signers, or have more or fewer of them needed. The charter must name that committee under
     /// `committees`

@@ -1,10 +1,12 @@
 //! The commands, one module each.
 
 pub(crate) mod approval;
+mod backup;
 mod bundle;
 pub(crate) mod charter;
 mod check;
 mod doctor;
+mod drill;
 mod key;
 pub(crate) mod parse;
 pub(crate) mod policy;
@@ -38,6 +40,7 @@ pub(crate) struct Session {
 pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<ExitCode> {
     match &arguments.command {
         Command::Dev(DevCommand::Up(args)) => dev::up(args, output).await?,
+        Command::Dev(DevCommand::Ceremony(args)) => dev::ceremony(args, output).await?,
         Command::Dev(DevCommand::Child(_)) => {}
         Command::Charter(command) if !command.needs_cluster() => charter::run(command, output)?,
         Command::Policy(command) if !command.needs_cluster() => policy::run(command, output).await?,
@@ -83,6 +86,8 @@ async fn in_session(command: &Command, session: &Session) -> Result<()> {
     match command {
         Command::Status => status::run(session).await,
         Command::Key(command) => key::run(session, command).await,
+        Command::Backup(command) => backup::run(session, command).await,
+        Command::Drill(command) => drill::run(session, command).await,
         Command::Submit(what) => submit::submit(session, what).await,
         Command::Simulate(what) => submit::simulate(session, what).await,
         Command::Request(command) => request::run(session, command).await,

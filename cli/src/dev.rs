@@ -3,6 +3,7 @@
 //! Everything here is for development only: keys lie in plain files beside each other, and the charter is not signed.
 
 mod acts;
+mod ceremony;
 mod chain;
 mod charter;
 mod child;
@@ -30,6 +31,9 @@ pub(crate) enum DevCommand {
     /// Start signers, witnesses, a coordinator and a development chain, and play a house's day: payments, approvals, a freeze
     #[command(after_help = UP_EXAMPLES)]
     Up(UpArgs),
+    /// Five people begin a house by a ceremony and make its keys, each as a process with credentials of their own; then the keys live on
+    #[command(after_help = CEREMONY_EXAMPLES)]
+    Ceremony(ceremony::CeremonyArgs),
     /// Runs a program that ends when its parent ends; used by `dev up` itself
     #[command(hide = true)]
     Child(child::ChildArgs),
@@ -47,6 +51,12 @@ const UP_EXAMPLES: &str = "Examples:
 
 State stays in the folder: a second `up` goes on where the first one ended. To begin anew, delete the folder.
 For development only: all keys lie in plain files on this machine.";
+
+const CEREMONY_EXAMPLES: &str = "Examples:
+  limen dev ceremony                             plans, scripts and records stay in .ceremony-demo/ceremonies
+  limen dev ceremony --json demo.json --keep     results in demo.json; keys, tokens, stores and logs stay too
+
+The machines' memory is locked, as everywhere outside of development: run it as root, or with `ulimit -l unlimited`.";
 
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
@@ -88,6 +98,10 @@ pub(crate) struct UpArgs {
 
 pub(crate) async fn up(args: &UpArgs, output: crate::output::Output) -> anyhow::Result<()> {
     up::run(args, output).await
+}
+
+pub(crate) async fn ceremony(args: &ceremony::CeremonyArgs, output: crate::output::Output) -> anyhow::Result<()> {
+    ceremony::run(args, output).await
 }
 
 /// Makes a token, for `dev up --hsm`.

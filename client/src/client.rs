@@ -10,6 +10,7 @@ use limen_wire::effects::{Address, ChainId};
 use limen_wire::envelope::{self, PayloadType};
 use limen_wire::handover::{KeyHandover, statement_hash};
 use limen_wire::ids::{ClusterId, CommitteeSize, Epoch, IntentId, KeyId, NodeId, Protocol, RequesterId, Scheme};
+use limen_wire::imported::ImportedKey;
 use limen_wire::intent::KeyGeneration;
 use limen_wire::keys::SigningKey;
 use limen_wire::limits::GRPC_MESSAGE_BYTES;
@@ -403,6 +404,26 @@ impl Client {
 
     /// Orders a key. Answers at once; [`Client::wait_for_key`] follows it.
     pub async fn create_key(&self, key: &NewKey) -> Result<KeyInfo, Error> {
+        self.order_key(key, None, Vec::new()).await
+    }
+
+    /// Orders that a key is imported that was dealt outside, with each member's encrypted piece in the order of the members. The
+    /// charter has to name it. Answers at once; [`Client::wait_for_key`] follows it.
+    pub async fn import_key(
+        &self,
+        key: &NewKey,
+        imported: ImportedKey,
+        pieces: Vec<Vec<u8>>,
+    ) -> Result<KeyInfo, Error> {
+        self.order_key(key, Some(imported), pieces.into_iter().map(Into::into).collect()).await
+    }
+
+    async fn order_key(
+        &self,
+        key: &NewKey,
+        imported: Option<ImportedKey>,
+        pieces: Vec<Bytes>,
+    ) -> Result<KeyInfo, Error> {
         let order = KeyGeneration {
             // Not part of the bytes.
             id: IntentId::new([0; 32]),
@@ -414,10 +435,11 @@ impl Client {
             size: key.size,
             nodes: key.nodes.clone(),
             expires_at_secs: now_secs().saturating_add(key.expires_in.as_secs()),
+            imported,
         };
         let envelope = self.seal(PayloadType::KeyGeneration, order.to_wire().encode_to_vec());
         KeyGeneration::open(&envelope)?;
-        let question = pb::CreateKeyRequest { envelope: Some(envelope) };
+        let question = pb::CreateKeyRequest { envelope: Some(envelope), pieces };
         let answer = self
             .retry
             .run("CreateKey", || {
@@ -535,6 +557,53 @@ impl Client {
                 async move { Ok(admin.cluster_status(pb::ClusterStatusRequest {}).await?.into_inner()) }
             })
             .await
+    }
+
+    /// The signers' backups of their shares, of one key or of all: nothing of it is verified.
+    pub async fn list_backups(&self, key: Option<&KeyId>) -> Result<pb::ListBackupsResponse, Error> {
+        let question = pb::ListBackupsRequest { key_id: key.map(ToString::to_string).unwrap_or_default() };
+        let call = || {
+            let (mut admin, question) = (self.admin.clone(), question.clone());
+            async move { Ok(admin.list_backups(question).await?.into_inner()) }
+        };
+        self.retry.run("ListBackups", call).await
+    }
+
+    /// One signer's backup of its share of an epoch, of the newest one if none is named. What it is worth `limen-recover` says.
+    pub async fn fetch_backup(
+        &self,
+        key: &KeyId,
+        node: &NodeId,
+        epoch: Option<u64>,
+    ) -> Result<pb::FetchBackupResponse, Error> {
+        let (node, key_id) = (node.to_string(), key.to_string());
+        let question = pb::FetchBackupRequest { node, key_id, epoch: epoch.unwrap_or_default() };
+        let call = || {
+            let (mut admin, question) = (self.admin.clone(), question.clone());
+            async move { Ok(admin.fetch_backup(question).await?.into_inner()) }
+        };
+        self.retry.run("FetchBackup", call).await
+    }
+
+    /// Hands a custodian's signed proof to the signer that asked for it. The same one again changes nothing.
+    pub async fn prove_backup(&self, proof: &pb::Envelope) -> Result<pb::BackupRecord, Error> {
+        let question = pb::ProveBackupRequest { proof: Some(proof.clone()) };
+        let call = || {
+            let (mut admin, question) = (self.admin.clone(), question.clone());
+            async move { Ok(admin.prove_backup(question).await?.into_inner()) }
+        };
+        Ok(self.retry.run("ProveBackup", call).await?.backup.unwrap_or_default())
+    }
+
+    /// Hands the record of a drill to every signer that can be reached; says what became of it at each. The same one again changes
+    /// nothing.
+    pub async fn file_drill(&self, record: &[u8]) -> Result<Vec<pb::DrillFiled>, Error> {
+        let question = pb::FileDrillRequest { record: record.to_vec().into() };
+        let call = || {
+            let (mut admin, question) = (self.admin.clone(), question.clone());
+            async move { Ok(admin.file_drill(question).await?.into_inner()) }
+        };
+        Ok(self.retry.run("FileDrill", call).await?.signers)
     }
 
     fn seal(&self, payload_type: PayloadType, payload: Vec<u8>) -> pb::Envelope {

@@ -56,7 +56,8 @@ impl KeyDirectory {
         if let Some(before) = known.get(key) {
             let same = before.public_key == statement.public_key
                 && before.chain_code == statement.chain_code
-                && before.scheme == statement.scheme;
+                && before.scheme == statement.scheme
+                && before.was_whole == statement.was_whole;
             if !same {
                 return Err(Untrue::KeyChanged { key: key.clone() });
             }

@@ -135,6 +135,8 @@ pub struct KeyInfo {
     pub progress: String,
     /// How far its newest handover is.
     pub handover: Option<HandoverInfo>,
+    /// Signers' words that they have destroyed it: `limen_evidence::destroyed` verifies them.
+    pub destroyed: Vec<pb::Envelope>,
 }
 
 /// A handover of a key to new shares, as the coordinator tells of it: unverified. That it is done, the key's certificate shows.
@@ -186,6 +188,7 @@ impl KeyInfo {
             error: raw.error.as_ref().map(ApiError::from_wire),
             progress: raw.progress,
             handover: raw.handover.map(HandoverInfo::from_wire).transpose()?,
+            destroyed: raw.destroyed,
         })
     }
     /// The state as a fixed word.
@@ -196,6 +199,10 @@ impl KeyInfo {
             pb::KeyState::Active => "active",
             pb::KeyState::Failed => "failed",
             pb::KeyState::Elsewhere => "elsewhere",
+            pb::KeyState::Suspended => "suspended",
+            pb::KeyState::Deactivated => "deactivated",
+            pb::KeyState::Compromised => "compromised",
+            pb::KeyState::Destroyed => "destroyed",
         }
     }
 }

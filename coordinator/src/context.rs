@@ -7,7 +7,7 @@ use limen_policy::charter::Charter;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{IntentId, NodeId};
 use limen_wire::pb;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -94,6 +94,8 @@ pub struct Core {
     pub keys: KeyRing,
     /// Held while an order of new shares is taken.
     pub ordering: tokio::sync::Mutex<()>,
+    /// Changes whenever a custodian's proof was taken.
+    pub(crate) proofs: watch::Sender<u64>,
     /// Counters.
     pub metrics: Metrics,
     /// Bounds.
@@ -153,6 +155,7 @@ impl Core {
             signers,
             keys: KeyRing::default(),
             ordering: tokio::sync::Mutex::new(()),
+            proofs: watch::Sender::new(0),
             ledgers,
             log,
             metrics: Metrics::new(),

@@ -8,6 +8,7 @@ pub(crate) mod words;
 use std::sync::Arc;
 
 use limen_policy::charter::Duty;
+use limen_policy::charter::key_state::KeyStateError;
 use limen_wire::envelope::Opened;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{ClusterId, IntentId, RequesterId};
@@ -98,6 +99,14 @@ fn check_expiry(core: &Core, intent: &Intent) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// What the charter has taken out of use for good is refused at once. One that is suspended waits: the signers tell of it.
+fn check_state(core: &Core, judged: &judge::Judged) -> Result<(), ApiError> {
+    match core.charter().check_key_state(&judged.intent.key_id, &judged.effects) {
+        Ok(()) | Err(KeyStateError::Suspended { .. }) => Ok(()),
+        Err(error) => Err(ApiError::new(Code::KeyRetired, error.to_string())),
+    }
+}
+
 /// Takes an intent in. The second value says that the same bytes were here before.
 pub async fn submit(core: &Arc<Core>, envelope: pb::Envelope) -> Result<(Entry, bool), ApiError> {
     core.check_serving()?;
@@ -114,6 +123,7 @@ pub async fn submit(core: &Arc<Core>, envelope: pb::Envelope) -> Result<(Entry, 
         return Err(ApiError::new(Code::Overloaded, message));
     }
     let judged = judge::judge(&core.charter(), &key.statement, intent, core.clock.now_secs())?;
+    check_state(core, &judged)?;
     let record = Record::submitted(&judged.intent, envelope, core.clock.now_ms());
     let step = signing::first_step(core, &key, record, &judged);
     match core.store.insert(step.record).await.map_err(store_failed)? {

@@ -12,14 +12,17 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{KeyId, NodeId};
 use limen_wire::pb;
 use limen_wire::statement::KeyStatement;
 
+use crate::backups::is_awaited;
+
 pub use handover::{HandoverPhase, HandoverRecord};
 pub(crate) use order::checked as checked_order;
-pub use order::{create, hand_over, list};
+pub use order::{create, hand_over, list, list_told};
 
 /// Attempts at generating one key before it counts as failed.
 pub(crate) const MAX_ATTEMPTS: u32 = 4;
@@ -85,6 +88,8 @@ pub struct KeyRecord {
     pub past: Vec<pb::Envelope>,
     /// The newest order of new shares.
     pub handover: Option<HandoverRecord>,
+    /// The members' encrypted pieces of a key that is imported, in index order, until it is certified.
+    pub pieces: Vec<Bytes>,
 }
 
 impl KeyRecord {
@@ -101,6 +106,7 @@ impl KeyRecord {
             error: None,
             past: Vec::new(),
             handover: None,
+            pieces: Vec::new(),
         }
     }
 
@@ -113,6 +119,7 @@ impl KeyRecord {
     pub fn to_wire(&self, members: usize) -> pb::Key {
         let have = self.statements.len();
         let progress = match self.phase {
+            KeyPhase::Ordered if is_awaited(self.error.as_ref()) => message(self.error.as_ref()),
             KeyPhase::Ordered if self.attempts == 0 => "waiting for the members".to_owned(),
             KeyPhase::Ordered => {
                 format!("attempt {}: {have} of {members} members hold a durable share", self.attempts)
@@ -132,8 +139,13 @@ impl KeyRecord {
             error: self.error.as_ref().map(ApiError::to_wire),
             progress,
             handover: self.handover.as_ref().map(HandoverRecord::to_wire),
+            destroyed: Vec::new(),
         }
     }
+}
+
+fn message(error: Option<&ApiError>) -> String {
+    error.map(|error| error.message.clone()).unwrap_or_default()
 }
 
 fn decode_statement(certificate: &pb::Envelope) -> Option<pb::KeyStatement> {
@@ -150,6 +162,8 @@ pub enum KeyEvent {
     Statement(NodeId, pb::Envelope),
     /// The attempt ended without all statements.
     AttemptFailed(ApiError),
+    /// All members hold their shares, and custodians have to prove the backups of some.
+    Waiting(ApiError),
     /// The members' statements, combined and verified.
     Certified(pb::Envelope),
     /// A member holds the certificate.
@@ -171,15 +185,19 @@ pub fn step(record: &mut KeyRecord, event: KeyEvent, required: usize) -> bool {
             record.error = Some(error);
             if last {
                 record.phase = KeyPhase::Failed;
+                record.pieces.clear();
             }
         }
+        (KeyPhase::Ordered, KeyEvent::Waiting(error)) => record.error = Some(error),
         (KeyPhase::Ordered, KeyEvent::GivenUp(error)) => {
             record.error = Some(error);
             record.phase = KeyPhase::Failed;
+            record.pieces.clear();
         }
         // A certificate outlives every failure: all members hold a durable share, whatever we had thought.
         (KeyPhase::Ordered | KeyPhase::Failed, KeyEvent::Certified(certificate)) => {
             record.certificate = Some(certificate);
+            record.pieces.clear();
             record.error = None;
             record.phase = KeyPhase::Certified;
         }
@@ -209,4 +227,8 @@ pub(crate) fn fits(statement: &KeyStatement, order: &limen_wire::intent::KeyGene
         && statement.size == order.size
         && statement.nodes == order.nodes
         && statement.generation_id == order.id
+        && statement.was_whole == order.imported.is_some()
+        && order.imported.as_ref().is_none_or(|imported| {
+            imported.public_key == statement.public_key && imported.chain_code == statement.chain_code
+        })
 }

@@ -4,10 +4,12 @@
 //! a lost disk. May not live here: any secret that could sign, and any decision that a signer takes over unchecked.
 //! Start reading at [`lifecycle`], then [`signing`], then [`intake`].
 
+pub mod backups;
 pub mod charters;
 pub mod clock;
 pub mod config;
 pub mod context;
+pub mod drills;
 pub mod intake;
 pub mod keys;
 pub mod ledger;

@@ -23,6 +23,16 @@ struct StateLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeyLabel {
+    key: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct NodeLabel {
     node: String,
 }
@@ -62,6 +72,8 @@ pub struct Metrics {
     pub log_size: Gauge<u64, AtomicU64>,
     leaves_refused: Family<NodeLabel, Counter>,
     states: Family<StateLabel, Counter>,
+    handovers: Family<OutcomeLabel, Counter>,
+    epochs: Family<KeyLabel, Gauge>,
     nonce_reports: Family<NodeLabel, Counter>,
     records_dropped: Family<NodeLabel, Counter>,
     given_up: Family<NodeLabel, Counter>,
@@ -93,6 +105,8 @@ impl Metrics {
             log_size: Gauge::default(),
             leaves_refused: Family::default(),
             states: Family::default(),
+            handovers: Family::default(),
+            epochs: Family::default(),
             nonce_reports: Family::default(),
             records_dropped: Family::default(),
             given_up: Family::default(),
@@ -121,6 +135,8 @@ impl Metrics {
         registry.register("log_leaves_refused", "Leaves of nodes not taken", metrics.leaves_refused.clone());
         registry.register("rebuild_records_dropped", "Records of signers not taken", metrics.records_dropped.clone());
         registry.register("nonce_reports_refused", "Reports of nonces dropped", metrics.nonce_reports.clone());
+        registry.register("handovers", "Orders of new shares, by their end", metrics.handovers.clone());
+        registry.register("key_epoch", "Generation of the shares that sign", metrics.epochs.clone());
         registry.register("shadow_judged", "Requests judged by a draft too", metrics.shadow_judged.clone());
         registry.register("shadow_different", "Of these decided otherwise", metrics.shadow_different.clone());
         registry.register("refused_connections", "Failed handshakes", metrics.refused_connections.clone());
@@ -135,6 +151,11 @@ impl Metrics {
         if state == State::Signed {
             self.seconds.observe(std::time::Duration::from_millis(after_ms).as_secs_f64());
         }
+    }
+
+    /// An order of new shares has ended.
+    pub(crate) fn handed_over(&self, outcome: &'static str) {
+        self.handovers.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// A signer has reported nonces that cannot be.
@@ -164,6 +185,10 @@ impl Metrics {
             let (label, health) = (NodeLabel { node: signer.node.to_string() }, signer.health());
             self.reachable.get_or_create(&label).set(i64::from(health.reachable));
             self.round_trip.get_or_create(&label).set(i64::try_from(health.round_trip_us).unwrap_or(i64::MAX));
+        }
+        for (key, epoch) in core.keys.epochs() {
+            let epoch = i64::try_from(epoch.0).unwrap_or(i64::MAX);
+            self.epochs.get_or_create(&KeyLabel { key: key.to_string() }).set(epoch);
         }
         let mut text = String::new();
         if prometheus_client::encoding::text::encode(&mut text, &self.registry).is_err() {

@@ -62,6 +62,12 @@ pub trait SignerPort: Send + Sync + 'static {
     async fn list_intents(&self, request: pb::ListIntentsRequest) -> Result<pb::ListIntentsResponse, CallError>;
     /// The key shares it holds.
     async fn list_key_shares(&self) -> Result<pb::ListKeySharesResponse, CallError>;
+    /// The backups that it has made.
+    async fn list_backups(&self, request: pb::ListBackupsRequest) -> Result<pb::ListBackupsResponse, CallError>;
+    /// One of them.
+    async fn fetch_backup(&self, request: pb::FetchBackupRequest) -> Result<pb::FetchBackupResponse, CallError>;
+    /// Hands a custodian's proof over.
+    async fn prove_backup(&self, request: pb::ProveBackupRequest) -> Result<pb::ProveBackupResponse, CallError>;
 }
 
 /// One signer.

@@ -19,6 +19,7 @@
 pub mod ceremony;
 pub mod checkpoint;
 mod codec;
+pub mod destroyed;
 pub mod leaf;
 pub mod merkle;
 pub mod receipt;

@@ -20,6 +20,8 @@ pub enum Purpose {
     Presign,
     /// Makes new shares of a key for a new committee, or new ones for the same.
     Reshare,
+    /// Takes in a key that was dealt outside of the cluster.
+    Import,
 }
 
 impl Purpose {
@@ -30,6 +32,7 @@ impl Purpose {
             Self::Sign => b"sign",
             Self::Presign => b"presign",
             Self::Reshare => b"reshare",
+            Self::Import => b"import",
         }
     }
 }

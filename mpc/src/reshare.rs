@@ -26,20 +26,23 @@
 
 mod core;
 mod dealing;
+mod import;
 mod seats;
 mod setup;
 
 use limen_wire::ids::{PartyIndex, Protocol, Scheme};
 
 use self::core::{Core, Made, Progress};
+pub(crate) use self::import::import;
 use self::setup::Setup;
 use crate::binding::Binding;
 use crate::blame::Abort;
 use crate::group::{Edwards25519, Group, Secp256k1};
 use crate::handover::Handover;
 use crate::key::{CoreShare, ProtocolSetup};
-use crate::machine::{Advance, Inbox, Machine, Round, Started};
+use crate::machine::{Advance, Inbox, Machine, Outgoing, Round, Started};
 use crate::seed::Seed;
+use crate::session::Output;
 
 enum Stage<G: Group> {
     Core(Box<Core<G>>),
@@ -49,7 +52,6 @@ enum Stage<G: Group> {
 
 struct Reshare<G: Group> {
     binding: Binding,
-    handover: Handover,
     me: PartyIndex,
     rounds: Vec<Round>,
     stage: Stage<G>,
@@ -84,7 +86,7 @@ fn start<G: Group>(
         rounds.extend(setup::ROUNDS);
     }
     let stage = Stage::Core(Box::new(core));
-    Ok((Box::new(Reshare { binding: binding.clone(), handover: handover.clone(), me, rounds, stage }), outgoing))
+    Ok((Box::new(Reshare { binding: binding.clone(), me, rounds, stage }), outgoing))
 }
 
 impl<G: Group> Machine for Reshare<G> {
@@ -98,7 +100,13 @@ impl<G: Group> Machine for Reshare<G> {
                     self.stage = Stage::Core(core);
                     Ok(Advance::Next(outgoing))
                 }
-                Progress::Made(made) => self.equip(made),
+                Progress::Made(made) => match equip(&self.binding, self.me, made)? {
+                    Equipped::Done(output) => Ok(Advance::Done(output)),
+                    Equipped::Setup(setup, outgoing) => {
+                        self.stage = Stage::Setup(setup);
+                        Ok(Advance::Next(outgoing))
+                    }
+                },
             },
             Stage::Setup(mut setup) => {
                 let advance = setup.advance(inbox)?;
@@ -110,25 +118,26 @@ impl<G: Group> Machine for Reshare<G> {
     }
 }
 
-impl<G: Group> Reshare<G> {
-    /// After all have confirmed the new core shares: gives them the set-up that their protocol wants. That of CGGMP24 is a
-    /// session of its own.
-    fn equip(&mut self, made: Made) -> Result<Advance, Abort> {
-        let setup = match self.handover.next().protocol {
-            Protocol::Dkls23 => {
-                let (setup, outgoing) = Setup::start(&self.binding, &self.handover, self.me, made)?;
-                self.stage = Stage::Setup(Box::new(setup));
-                return Ok(Advance::Next(outgoing));
-            }
-            Protocol::Cggmp24 => ProtocolSetup::Cggmp24(None),
-            Protocol::Frost => ProtocolSetup::None,
-            Protocol::Hsm => return Err(Abort::local("a key in one token is not handed over")),
-        };
-        let output = if self.handover.is_member(self.me) {
-            made.take(setup).map_err(|error| Abort::local(error.to_string()))
-        } else {
-            made.leave()
-        };
-        output.map(Advance::Done)
-    }
+/// What is left to do once all have confirmed the new core shares.
+enum Equipped {
+    Done(Output),
+    Setup(Box<Setup>, Outgoing),
+}
+
+/// Gives a new core share the set-up that its protocol wants. That of CGGMP24 is a session of its own.
+fn equip(binding: &Binding, me: PartyIndex, made: Made) -> Result<Equipped, Abort> {
+    let setup = match made.public.protocol {
+        Protocol::Dkls23 => {
+            let (setup, outgoing) = Setup::start(binding, me, made)?;
+            return Ok(Equipped::Setup(Box::new(setup), outgoing));
+        }
+        Protocol::Cggmp24 => ProtocolSetup::Cggmp24(None),
+        Protocol::Frost => ProtocolSetup::None,
+        Protocol::Hsm => return Err(Abort::local("a key in one token has no shares to hand over")),
+    };
+    let output = match made.core {
+        Some(_) => made.take(setup).map_err(|error| Abort::local(error.to_string())),
+        None => made.leave(),
+    };
+    output.map(Equipped::Done)
 }

@@ -11,6 +11,7 @@ use limen_wire::ids::{IdError, PartyIndex, Protocol, Scheme, SignerSet, tagged_h
 use crate::binding::{Binding, Purpose, SessionParams};
 use crate::blame::Abort;
 use crate::cggmp24::{Presignature, Primes};
+use crate::dealt::DealingError;
 use crate::derive::{DerivationPath, DeriveError};
 use crate::frost::{self, NonceCommitment, NonceError, NoncePair, Nonces, SharedNonces};
 use crate::key::{KeyPublic, KeyShare};
@@ -18,6 +19,7 @@ use crate::machine::{Advance, Machine, Started};
 use crate::seed::Seed;
 use crate::signature::{SignInput, Signature};
 
+mod import;
 mod inbox;
 mod reshare;
 
@@ -149,6 +151,9 @@ pub enum StartError {
     /// This party deals in a reshare and brought no share.
     #[error("starting a session: party {0} of the old committee deals and has to bring its share")]
     NoShare(PartyIndex),
+    /// A dealt share is not what its dealing says.
+    #[error("starting a session: the dealt share cannot be used")]
+    Dealing(#[from] DealingError),
     /// The share has no set-up yet: CGGMP24 auxiliary information must be made first.
     #[error("starting a session: the share has no auxiliary information, run that session first")]
     NoSetup,

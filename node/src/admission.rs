@@ -14,13 +14,14 @@ use crate::approvals::{self, Shown};
 use crate::clock::{Millis, Now};
 use crate::freezes::automatic;
 use crate::guard::{
-    self, Examined, ExaminedHandover, ExaminedOrder, FirstSight, HandoverVerdict, InForce, JournalView, KeyEpochs,
+    self, Ban, Examined, ExaminedHandover, ExaminedOrder, FirstSight, HandoverVerdict, InForce, JournalView, KeyEpochs,
     KeygenVerdict, KnownIntent, Meter, PresignCall, PresignToken, SignCall, SignToken, Verdict,
 };
 use crate::store::journal::Event;
 use crate::store::log::{MissingLeaves, PendingLeaf};
 use crate::store::rows::{
-    ClaimKey, Delays, EpochsRow, IntentRow, KeyPhase, KeyRow, LiveIntent, RequesterTag, StoredSignature, Tally,
+    ClaimKey, Delays, DestroyedRow, EpochsRow, IntentRow, KeyPhase, KeyRow, LiveIntent, RequesterTag, StoredSignature,
+    Tally,
 };
 use crate::store::{StoreError, Txn};
 
@@ -84,8 +85,12 @@ impl JournalView for Txn<'_> {
     fn missing_leaves(&self) -> Result<MissingLeaves, StoreError> {
         Txn::missing_leaves(self)
     }
-    fn banned(&self, peer: &NodeId) -> Result<bool, StoreError> {
-        Txn::banned(self, peer)
+    fn ban(&self, peer: &NodeId) -> Result<Option<Ban>, StoreError> {
+        let Some(row) = Txn::ban(self, peer)? else { return Ok(None) };
+        let name = |name: &str| KeyId::new(name).map_err(|error| StoreError::Damaged(format!("a ban: {error}")));
+        let tainted = row.tainted.iter().map(|(key, epoch)| Ok((name(key)?, Epoch(*epoch))));
+        let tainted = tainted.collect::<Result<_, StoreError>>()?;
+        Ok(Some(Ban { session: SessionId::new(row.session), tainted }))
     }
 
     fn key_names(&self) -> Result<usize, StoreError> {
@@ -332,6 +337,7 @@ pub fn keygen(
             share: None,
             certificate: Vec::new(),
             epochs: EpochsRow::default(),
+            destroyed: DestroyedRow::default(),
         };
         txn.put_key(key, &row)?;
         txn.put_session(&session, 0)?;
@@ -360,6 +366,7 @@ pub fn handover(
             share: None,
             certificate: Vec::new(),
             epochs: EpochsRow::default(),
+            destroyed: DestroyedRow::default(),
         };
         let mut row = txn.key(key)?.unwrap_or_else(away);
         row.epochs.burnt = token.epoch().0;
@@ -372,8 +379,13 @@ pub fn handover(
 }
 
 /// Decides on presigning and, if it is allowed, records the session.
-pub fn presign(txn: &mut Txn<'_>, call: PresignCall, now: Millis) -> Result<Verdict<PresignToken>, StoreError> {
-    let verdict = guard::admit_presign(txn, call)?;
+pub fn presign(
+    txn: &mut Txn<'_>,
+    charter: &Charter,
+    call: PresignCall,
+    now: Millis,
+) -> Result<Verdict<PresignToken>, StoreError> {
+    let verdict = guard::admit_presign(txn, charter, call)?;
     if let Verdict::Allowed(token) = &verdict {
         txn.put_session(token.session(), 0)?;
         let (key, session) = (token.key().public.key.to_string(), *token.session().as_bytes());

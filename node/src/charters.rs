@@ -20,11 +20,13 @@ use prost::Message as _;
 use crate::clock::Now;
 use crate::crypto::CryptoPool;
 use crate::decisions::{Decisions, Heard};
+use crate::drills;
 use crate::freezes::automatic;
 use crate::metrics::Metrics;
 use crate::node::StartError;
 use crate::peers::Talks;
 use crate::shared::Shared;
+use crate::stops::exchange;
 use crate::store::journal::Event;
 use crate::store::rows::CharterRow;
 use crate::store::{Store, StoreError, Txn, View};
@@ -32,6 +34,9 @@ use crate::store::{Store, StoreError, Txn, View};
 pub use history::{Orphan, Orphans};
 pub(crate) use listing::{list, view_of};
 pub(crate) use veto::veto;
+
+/// Time between two lines in the log about a version that waits for a drill.
+const HELD_UP_EVERY: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// A machine that goes on from version to version: a signer or a witness.
 pub trait Follows: Send + Sync {
@@ -109,6 +114,9 @@ pub async fn begin(store: &Store, file: Charter, text: String, time: Now) -> Res
         Some((false, in_force)) if in_force.governance.is_some() => {
             return Err(StartError::OtherCharter { file: file.hash(), in_force: in_force.hash() });
         }
+        Some((false, before)) if before.is_development() != file.is_development() => {
+            return Err(StartError::OtherDevelopment { file: file.hash(), in_force: before.hash() });
+        }
         Some((false, before)) => {
             let (before, now) = (before.hash().to_string(), file.hash().to_string());
             tracing::warn!(
@@ -169,6 +177,7 @@ fn refusal(error: &SuccessionError) -> ApiError {
         | SuccessionError::Nodes
         | SuccessionError::Ledger { .. }
         | SuccessionError::Unit { .. }
+        | SuccessionError::KeyState { .. }
         | SuccessionError::Mixed { .. }
         | SuccessionError::Development
         | SuccessionError::NoVeto => Code::Malformed,
@@ -185,6 +194,8 @@ struct Judged {
     charter: Charter,
     step: Step,
     row: CharterRow,
+    /// What an overdue drill stands in the way of.
+    raises: Option<String>,
 }
 
 /// A version that was not taken.
@@ -220,7 +231,7 @@ impl From<NotTaken> for ApiError {
 
 /// Hears a version among the stop records of a peer.
 pub(crate) async fn hear(host: &impl Follows, envelope: pb::Envelope) -> Heard {
-    match take(host, envelope.clone()).await {
+    match take(host, envelope.clone(), Door::Peers).await {
         Ok(taken) => Heard::kept(if taken.new { vec![envelope] } else { Vec::new() }, false),
         Err(NotTaken { error, again, orphan }) => Heard { again, orphan, ..Heard::refused(error) },
     }
@@ -228,7 +239,7 @@ pub(crate) async fn hear(host: &impl Follows, envelope: pb::Envelope) -> Heard {
 
 /// Takes a version from whoever brings it, and passes it on.
 pub(crate) async fn take_and_tell(host: &impl Talks, envelope: pb::Envelope) -> Result<CharterHash, ApiError> {
-    let taken = take(host, envelope.clone()).await?;
+    let taken = take(host, envelope.clone(), Door::People).await?;
     if taken.new {
         host.send_all(&pb::peer_message::Kind::CharterVersion(envelope));
     }
@@ -241,8 +252,17 @@ pub(crate) struct Taken {
     new: bool,
 }
 
+/// Who brings a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Somebody who wants it taken: told at once what stands in its way.
+    People,
+    /// A node that has taken it: what stands in its way keeps it from coming into force, and from nothing else.
+    Peers,
+}
+
 /// Takes a signed version: judged against what it follows, kept, bound at once if it loosens nothing.
-pub(crate) async fn take(host: &impl Follows, envelope: pb::Envelope) -> Result<Taken, NotTaken> {
+pub(crate) async fn take(host: &impl Follows, envelope: pb::Envelope, door: Door) -> Result<Taken, NotTaken> {
     let malformed = |error: String| ApiError::new(Code::Malformed, error);
     let signed = SignedCharter::open(&envelope).map_err(|error| malformed(error.to_string()))?;
     let charter = Charter::from_toml(&signed.text).map_err(|error| malformed(error.to_string()))?;
@@ -267,11 +287,16 @@ pub(crate) async fn take(host: &impl Follows, envelope: pb::Envelope) -> Result<
     let row = CharterRow { text: signed.text, signed: envelope.encode_to_vec(), veto: None };
     let lost = |_| ApiError::new(Code::Internal, "judging a version of the charter was cut off");
     let judging = move || {
-        let step = judge(&parents.iter().collect::<Vec<_>>(), &charter, &signed.approvals)?;
-        Ok(Judged { charter, step, row })
+        let parents: Vec<_> = parents.iter().collect();
+        let step = judge(&parents, &charter, &signed.approvals)?;
+        let raises = drills::first_raise(&parents, &charter);
+        Ok(Judged { charter, step, row, raises })
     };
     let judged: Result<Judged, SuccessionError> = host.crypto().run(judging).await.map_err(lost)?;
     let judged = judged?;
+    if door == Door::People {
+        drills::check_at_door(host, judged.raises.as_deref())?;
+    }
     let new = store.write(move |txn| keep(txn, &judged, time)).await??;
     if new {
         tracing::warn!(charter = %hash, "a signed version of the charter was taken");
@@ -319,11 +344,23 @@ fn keep(txn: &mut Txn<'_>, judged: &Judged, time: Now) -> Result<Result<bool, Su
 /// Binds every version whose moment has come. Cheap while there is none.
 pub async fn consider(host: &impl Follows) -> Result<(), StoreError> {
     let Decisions { store, now, .. } = host.decisions();
-    let due = |lineage: &Lineage| lineage.outlook(now.uptime.0).adopt.is_some();
-    if store.view()?.lineage()?.as_ref().is_some_and(due) {
-        store.write(move |txn| bind(txn, now)).await?;
+    let before = store.view()?;
+    let due = before.lineage()?.and_then(|lineage| Some((lineage.in_force(), lineage.outlook(now.uptime.0).adopt?)));
+    if let Some((in_force, version)) = due {
+        let in_force = charter_of(&before, in_force)?;
+        let held = |id: &_| before.drill(id);
+        match drills::holds_up(&in_force, || charter_of(&before, version), held, now.wall)? {
+            None => store.write(move |txn| bind(txn, now)).await?,
+            Some(words) => {
+                if let Some(count) = crate::ratelimit::WARNINGS.pass_every("drill_holds_up", HELD_UP_EVERY) {
+                    tracing::warn!(%version, words, count, "a version of the charter waits for a drill");
+                }
+            }
+        }
     }
+    exchange::read_anew(host).await?;
     let view = store.view()?;
+    drills::watch(host, &view)?;
     let Some(lineage) = view.lineage()? else { return Ok(()) };
     let outlook = lineage.outlook(now.uptime.0);
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
@@ -348,6 +385,10 @@ fn bind(txn: &mut Txn<'_>, time: Now) -> Result<(), StoreError> {
     let mut lineage = txn.lineage()?;
     // One after the other: each may make the next one due.
     while let Some(version) = lineage.outlook(time.uptime.0).adopt {
+        let in_force = read(txn, lineage.in_force())?;
+        if drills::holds_up(&in_force, || read(txn, version), |id| txn.drill(id), time.wall)?.is_some() {
+            break;
+        }
         if veto::said_ahead(txn, &lineage, (version, &read(txn, version)?))?.is_some() {
             lineage.veto(version).ok();
             continue;

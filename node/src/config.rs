@@ -188,11 +188,13 @@ const fn bridge_timeout_ms() -> u32 {
 pub struct Shares {
     /// Seconds after which an opened share is wiped and the token is asked anew; 0 opens it for each session.
     pub hold_secs: u32,
+    /// Plugins of age that may be run to encrypt backups of shares, by what follows `age-plugin-` in their programs' names.
+    pub backup_plugins: Vec<String>,
 }
 
 impl Default for Shares {
     fn default() -> Self {
-        Self { hold_secs: 60 }
+        Self { hold_secs: 60, backup_plugins: Vec::new() }
     }
 }
 

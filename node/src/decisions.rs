@@ -69,6 +69,9 @@ pub struct Heard {
     pub new: bool,
     /// A version of the charter that follows what is not known here.
     pub(crate) orphan: Option<Orphan>,
+    /// From when on it may count, in seconds since 1970, although it does not now: whoever reads a peer's records goes on, and reads
+    /// them anew then.
+    pub(crate) counts_from_secs: Option<u64>,
 }
 
 impl Decisions<'_> {
@@ -174,7 +177,8 @@ impl Decisions<'_> {
 
 impl Heard {
     pub(crate) fn refused(error: ApiError) -> Self {
-        Self { pass_on: Vec::new(), answer: Err(error), dropped: 0, again: false, new: false, orphan: None }
+        let (answer, pass_on) = (Err(error), Vec::new());
+        Self { pass_on, answer, dropped: 0, again: false, new: false, orphan: None, counts_from_secs: None }
     }
 
     pub(crate) fn later(error: &StoreError) -> Self {
@@ -183,6 +187,7 @@ impl Heard {
 
     pub(crate) const fn kept(pass_on: Vec<pb::Envelope>, possibly_signed: bool) -> Self {
         let new = !pass_on.is_empty();
-        Self { pass_on, answer: Ok(possibly_signed), dropped: 0, again: false, new, orphan: None }
+        let answer = Ok(possibly_signed);
+        Self { pass_on, answer, dropped: 0, again: false, new, orphan: None, counts_from_secs: None }
     }
 }

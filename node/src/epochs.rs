@@ -16,6 +16,7 @@ use limen_wire::{limits, pb};
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 
+use crate::destruction;
 use crate::guard::{KeyFacts, check_handover_order};
 use crate::shared::Shared;
 use crate::shares;
@@ -43,7 +44,9 @@ pub fn news(row: &KeyRow) -> Option<pb::KeyEpoch> {
     let first = row.epochs.past.len().saturating_sub(limits::PAST_EPOCHS);
     let past = row.epochs.past.values().skip(first);
     let past = past.map(|(certificate, order)| pb::PastEpoch { certificate: read(certificate), order: read(order) });
+    let destroyed = row.destroyed.words.values().filter_map(|word| read(word)).collect();
     Some(pb::KeyEpoch {
+        destroyed,
         certificate: Some(certificate),
         order: read(&row.epochs.order),
         switched: words.collect(),
@@ -98,12 +101,16 @@ pub async fn take(shared: &Arc<Shared>, news: pb::KeyEpoch) -> Result<(), ApiErr
 }
 
 async fn take_all(shared: &Arc<Shared>, news: pb::KeyEpoch) -> Result<(), ApiError> {
-    let pb::KeyEpoch { certificate, order, switched, past } = news;
+    let pb::KeyEpoch { certificate, order, switched, past, destroyed } = news;
     let certificate = certificate.unwrap_or_default();
     let statement = KeyStatement::decode(&certificate).map_err(malformed)?;
     let key = &statement.key_id;
     let row = || shared.store.view().and_then(|view| view.key(key)).map_err(failed);
     let unknown = || ApiError::new(Code::UnknownKey, format!("no share of key {key} is held here"));
+    destruction::hear(shared, key, &destroyed).await?;
+    if row()?.is_some_and(|row| row.phase == KeyPhase::Destroyed) {
+        return Ok(());
+    }
     // Signatures are looked at only where they matter: certificates come again with every new link.
     if means(&row()?.ok_or_else(unknown)?, &statement, &certificate) == Means::Later {
         // Who has missed epochs takes them up in their order.
@@ -157,7 +164,7 @@ async fn activate(shared: &Arc<Shared>, statement: &KeyStatement, certificate: p
     let (name, now, payload) = (key.clone(), shared.now(), certificate.payload.clone());
     let (bytes, hash) = (certificate.encode_to_vec(), Sha256::digest(&certificate.payload).into());
     let activated = shared.store.write(move |txn| {
-        let Some(mut row) = txn.key(&name)? else { return Ok(false) };
+        let Some(mut row) = txn.key(&name)?.filter(|row| row.phase != KeyPhase::Destroyed) else { return Ok(false) };
         let own = row.share.as_ref().and_then(stated);
         if own.is_none_or(|own| own.payload != payload) {
             return Ok(false);
@@ -218,15 +225,21 @@ fn check_order(
         && present.scheme == statement.scheme
         && present.public_key == statement.public_key
         && present.chain_code == statement.chain_code;
+    // A key that was whole once stays one, and none becomes one.
+    let same_mark = present.was_whole == statement.was_whole;
     let as_ordered = order.id == statement.generation_id
         && order.allows(statement.epoch)
         && order.protocol == statement.protocol
         && order.size == statement.size
         && order.nodes == statement.nodes;
-    if same_key && as_ordered {
+    if same_key && same_mark && as_ordered {
         return Ok(());
     }
-    let what = if same_key { "not what its order says" } else { "about another public key" };
+    let what = match (same_key, same_mark) {
+        (false, _) => "about another public key",
+        (true, false) => "not of the same mark: whether the key was once whole",
+        (true, true) => "not what its order says",
+    };
     tracing::error!(%key, epoch = %statement.epoch, what, "ALARM: a certificate is refused");
     Err(ApiError::new(Code::WrongState, format!("the certificate of key {key}, epoch {}, is {what}", statement.epoch)))
 }
@@ -312,7 +325,7 @@ impl Switching {
     fn write(self, txn: &mut Txn<'_>, now: crate::clock::Millis) -> Result<bool, StoreError> {
         let Some(mut row) = txn.key(&self.key)? else { return Ok(false) };
         // Somebody else was quicker.
-        if row.in_force().is_some_and(|known| known >= self.epoch) {
+        if row.phase == KeyPhase::Destroyed || row.in_force().is_some_and(|known| known >= self.epoch) {
             return Ok(false);
         }
         let is_member = self.is_member;
@@ -398,7 +411,7 @@ fn erase_soon(shared: &Arc<Shared>, key: &KeyId) {
     shared.tasks.spawn(async move { erase(&task, &key).await });
 }
 
-fn tell(shared: &Shared, key: &KeyId) -> Result<(), ApiError> {
+pub(crate) fn tell(shared: &Shared, key: &KeyId) -> Result<(), ApiError> {
     let row = shared.store.view().and_then(|view| view.key(key)).map_err(failed)?;
     if let Some(news) = row.as_ref().and_then(news) {
         shared.mesh.send_all(&pb::peer_message::Kind::KeyEpoch(news));

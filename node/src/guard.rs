@@ -6,6 +6,7 @@
 //! share: there is no other way to a signature.
 
 mod admit;
+mod bans;
 mod examine;
 mod freeze;
 mod handover;
@@ -15,6 +16,7 @@ mod meter;
 mod presign;
 mod requirements;
 mod reserve;
+mod state;
 mod token;
 
 use std::collections::BTreeSet;
@@ -31,6 +33,7 @@ use crate::store::log::MissingLeaves;
 use crate::store::rows::{ClaimKey, RequesterTag, StoredSignature, Tally};
 
 pub use admit::{FirstSight, admit_claim, admit_sign, first_sight};
+pub use bans::{Ban, Lifted};
 pub use examine::{Examined, SignCall, examine, sign_call};
 pub use freeze::frozen;
 pub use handover::{
@@ -43,6 +46,7 @@ pub use meter::Meter;
 pub use presign::{PresignCall, admit_presign, presign_call};
 pub use requirements::{Progress, Said, facts, progress, running};
 pub use reserve::Reservations;
+pub use state::state_refused;
 pub use token::{KeygenToken, PresignToken, SignToken};
 
 /// The guard's answer.
@@ -153,8 +157,8 @@ pub trait JournalView {
     fn meter(&self, charge: &Charge) -> Result<Meter, Self::Error>;
     /// The leaves of this signer's own that are not safely in the evidence log.
     fn missing_leaves(&self) -> Result<MissingLeaves, Self::Error>;
-    /// Whether a peer is banned.
-    fn banned(&self, peer: &NodeId) -> Result<bool, Self::Error>;
+    /// Why a peer is banned, if it is.
+    fn ban(&self, peer: &NodeId) -> Result<Option<Ban>, Self::Error>;
     /// Names of keys taken so far.
     fn key_names(&self) -> Result<usize, Self::Error>;
     /// Id of the order under which a key's name is taken, and whether this node has stated a share of it.

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use limen_mpc::{KeyShare, Output, Seed, Session};
+use limen_mpc::{KeyShare, Output, Seed, Session, SessionParams};
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{Protocol, SessionId, tagged_hash};
+use limen_wire::ids::{PartyIndex, Protocol, SessionId, tagged_hash};
 use limen_wire::pb;
 use prost::Message as _;
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ use crate::shared::Shared;
 use crate::shares::{self, Belongs};
 use crate::signing::{Refusal, unusable};
 use crate::vault::Group;
-use crate::{admission, entropy, peers};
+use crate::{admission, backups, entropy, peers};
 
 /// Takes part in an attempt; answers with this node's statement of its new share, `None` if it gets none.
 pub async fn hand_over(shared: Arc<Shared>, request: pb::HandOverKeyRequest) -> Result<Option<pb::Envelope>, Refusal> {
@@ -30,6 +30,9 @@ pub async fn hand_over(shared: Arc<Shared>, request: pb::HandOverKeyRequest) -> 
     let session = SessionId::from_slice(&request.session_id)
         .map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
     let (key, epoch) = (examined.order().key_id.clone(), examined.epoch());
+    if examined.order().nodes.contains(&shared.me) {
+        backups::check(&shared, &key)?;
+    }
     let no_standing = peers::stands(shared.as_ref(), examined.others_needed()).err();
     let (charter, now) = (shared.charter(), shared.now());
     let verdict =
@@ -50,7 +53,7 @@ pub async fn hand_over(shared: Arc<Shared>, request: pb::HandOverKeyRequest) -> 
 }
 
 /// The session in which CGGMP24's auxiliary information is made follows the one that deals, under a name that all can compute.
-fn aux_session(session: &SessionId) -> SessionId {
+pub(crate) fn aux_session(session: &SessionId) -> SessionId {
     SessionId::new(tagged_hash("limen node handover auxiliary session v1", [&session.as_bytes()[..]]))
 }
 
@@ -62,7 +65,7 @@ async fn run(
 ) -> Result<Option<pb::Envelope>, Refusal> {
     let (key, protocol) = (token.key().clone(), token.order().protocol);
     let parties = token.parties().to_vec();
-    let making = Making { shared, key: &key, parties, protocol, purpose: "reshare", deadline };
+    let making = Making { shared, key: &key, parties, protocol, purpose: "reshare", deadline, lifted: token.lifted() };
     let inbox = making.open(*token.session())?;
     let group = Group::of(&shared.charter(), &shared.me, &key, token.epoch());
     let follows = match (token.is_member(), protocol) {
@@ -76,7 +79,10 @@ async fn run(
     let share = match (dealt, follows) {
         (Output::HandedOver(_), _) => return Ok(None),
         (Output::Key(share), None) => share,
-        (Output::Key(share), Some((making, inbox))) => complete(&making, &token, share, inbox).await?,
+        (Output::Key(share), Some((making, inbox))) => {
+            let params = token.aux_params(aux_session(token.session()));
+            complete(&making, (params, token.me()), share, inbox).await?
+        }
         _ => return Err(ApiError::new(Code::Internal, "the session handed nothing over").into()),
     };
     let belongs = Belongs {
@@ -85,6 +91,7 @@ async fn run(
         nodes: token.order().nodes.clone(),
         order: token.order().id,
         handover: order,
+        was_whole: token.was_whole(),
     };
     Ok(Some(shares::seal_and_keep(shared, share, (group, belongs), deadline).await?))
 }
@@ -92,12 +99,12 @@ async fn run(
 /// The session of the auxiliary information is among the new members alone.
 fn open_aux<'a>(
     shared: &'a Arc<Shared>,
-    token: &HandoverToken,
+    token: &'a HandoverToken,
     key: &'a limen_wire::ids::KeyId,
     deadline: Instant,
 ) -> Result<(Making<'a>, Inbox), ApiError> {
     let (parties, protocol) = (token.order().nodes.clone(), token.order().protocol);
-    let making = Making { shared, key, parties, protocol, purpose: "aux_info", deadline };
+    let making = Making { shared, key, parties, protocol, purpose: "aux_info", deadline, lifted: token.lifted() };
     let inbox = making.open(aux_session(token.session()))?;
     Ok((making, inbox))
 }
@@ -118,15 +125,15 @@ async fn deal(making: &Making<'_>, token: &HandoverToken, inbox: Inbox) -> Resul
     making.drive((session, inbox), start).await
 }
 
-async fn complete(
+/// Makes a CGGMP24 share able to sign.
+pub(crate) async fn complete(
     making: &Making<'_>,
-    token: &HandoverToken,
+    (params, me): (SessionParams, PartyIndex),
     share: Box<KeyShare>,
     inbox: Inbox,
 ) -> Result<Box<KeyShare>, Refusal> {
     let primes = making.primes().await?;
-    let session = aux_session(token.session());
-    let (params, me, seed) = (token.aux_params(session), token.me(), Seed::new(*entropy::random()));
+    let (session, seed) = (params.session, Seed::new(*entropy::random()));
     let share: Arc<KeyShare> = Arc::from(share);
     let start = move || Session::aux_info(params, me, share, primes, seed);
     match making.drive((session, inbox), start).await? {

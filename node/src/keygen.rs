@@ -1,4 +1,4 @@
-//! Making a key: a session among all members, and a share for each.
+//! Making a key, or taking in one that was dealt outside ([`crate::import`]): a session among all members, and a share for each.
 //!
 //! What becomes of the share is in [`crate::shares`], what becomes of the key in [`crate::epochs`]. A node states at most one
 //! share per key name.
@@ -12,13 +12,15 @@ use limen_wire::pb;
 use tokio::time::Instant;
 
 use crate::guard::{KeygenToken, KeygenVerdict, examine_order};
+use crate::handover::{aux_session, complete};
+use crate::import::{self, Dealt};
 use crate::making::Making;
-use crate::sessions::deadline_in;
+use crate::sessions::{Inbox, deadline_in};
 use crate::shared::Shared;
 use crate::shares::{self, Belongs};
 use crate::signing::Refusal;
 use crate::vault::{Group, SealedShare};
-use crate::{admission, entropy};
+use crate::{admission, backups, entropy};
 
 /// Takes part in key generation; answers with this node's statement.
 pub async fn generate(shared: Arc<Shared>, request: pb::GenerateKeyRequest) -> Result<pb::Envelope, Refusal> {
@@ -28,6 +30,8 @@ pub async fn generate(shared: Arc<Shared>, request: pb::GenerateKeyRequest) -> R
     let session = SessionId::from_slice(&request.session_id)
         .map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
     let key = examined.order().key_id.clone();
+    backups::check(&shared, &key)?;
+    let dealt = import::open(&shared, examined.order(), examined.me(), &request.piece).await?;
     let (charter, now) = (shared.charter(), shared.now());
     let verdict =
         shared.store.write(move |txn| admission::keygen(txn, &charter, examined, &envelope, session, now)).await;
@@ -39,7 +43,7 @@ pub async fn generate(shared: Arc<Shared>, request: pb::GenerateKeyRequest) -> R
     let deadline = deadline_in(shared.limits.keygen_timeout(request.timeout_ms));
     let (task, answer) = (Arc::clone(&shared), tokio::sync::oneshot::channel());
     shared.tasks.spawn(async move {
-        drop(answer.0.send(run(&task, token, deadline).await));
+        drop(answer.0.send(run(&task, token, dealt, deadline).await));
     });
     let lost = || ApiError::new(Code::SessionAborted, "the session's task ended without a result");
     answer.1.await.map_err(|_| lost())?
@@ -49,7 +53,8 @@ impl KeygenToken {
     fn belongs(&self) -> Belongs {
         let order = self.order();
         let (key, nodes) = (order.key_id.clone(), order.nodes.clone());
-        Belongs { key, epoch: Epoch::FIRST, nodes, order: order.id, handover: Vec::new() }
+        let was_whole = order.imported.is_some();
+        Belongs { key, epoch: Epoch::FIRST, nodes, order: order.id, handover: Vec::new(), was_whole }
     }
 }
 
@@ -63,10 +68,50 @@ async fn make_in_token(making: &Making<'_>, token: &KeygenToken) -> Result<pb::E
     shares::keep_in_token(making.shared, made?, &token.belongs()).await
 }
 
-async fn run(shared: &Arc<Shared>, token: KeygenToken, deadline: Instant) -> Result<pb::Envelope, Refusal> {
+/// Takes in a share that was dealt outside, and makes its set-up with the other members.
+async fn take_in(
+    making: &Making<'_>,
+    token: &KeygenToken,
+    dealt: &Dealt,
+    (session, inbox): (SessionId, Inbox),
+) -> Result<Output, Refusal> {
+    let (me, order) = (token.me(), token.order().id);
+    let aux = match making.protocol {
+        Protocol::Cggmp24 => {
+            let making = Making { parties: making.parties.clone(), purpose: "aux_info", ..*making };
+            let inbox = making.open(aux_session(&session))?;
+            Some((making, inbox))
+        }
+        _ => None,
+    };
+    let (dealing, share) = (dealt.dealing.clone(), dealt.share.clone());
+    let start = move || Session::import(&dealing, (session, order), me, &share);
+    match (making.drive((session, inbox), start).await?, aux) {
+        (Output::Key(share), Some((making, inbox))) => {
+            let params = dealt.dealing.params(aux_session(&session), order);
+            Ok(Output::Key(complete(&making, (params, me), share, inbox).await?))
+        }
+        (output, _) => Ok(output),
+    }
+}
+
+async fn run(
+    shared: &Arc<Shared>,
+    token: Box<KeygenToken>,
+    dealt: Option<Dealt>,
+    deadline: Instant,
+) -> Result<pb::Envelope, Refusal> {
     let order = token.order();
     let (key, protocol) = (&order.key_id, order.protocol);
-    let making = Making { shared, key, parties: order.nodes.clone(), protocol, purpose: "keygen", deadline };
+    let making = Making {
+        shared,
+        key,
+        parties: order.nodes.clone(),
+        protocol,
+        purpose: if dealt.is_some() { "import" } else { "keygen" },
+        deadline,
+        lifted: token.lifted(),
+    };
     if !protocol.is_threshold() {
         return Ok(make_in_token(&making, &token).await?);
     }
@@ -75,15 +120,18 @@ async fn run(shared: &Arc<Shared>, token: KeygenToken, deadline: Instant) -> Res
     let (params, me, seed) = (token.params(), token.me(), Seed::new(*entropy::random()));
     let group = Group::of(&shared.charter(), &shared.me, key, Epoch::FIRST);
     shares::rehearse(shared, &group).await?;
-    let output = match protocol {
-        Protocol::Dkls23 | Protocol::Frost => {
+    let output = match (protocol, &dealt) {
+        (_, Some(dealt)) => take_in(&making, &token, dealt, (session, inbox)).await?,
+        (Protocol::Dkls23 | Protocol::Frost, None) => {
             making.drive((session, inbox), move || Session::keygen(params, me, seed)).await?
         }
-        Protocol::Cggmp24 => {
+        (Protocol::Cggmp24, None) => {
             let primes = making.primes().await?;
             making.drive((session, inbox), move || Session::keygen_with_primes(params, me, primes, seed)).await?
         }
-        Protocol::Hsm => return Err(ApiError::new(Code::Internal, "a key in the token has no session").into()),
+        (Protocol::Hsm, None) => {
+            return Err(ApiError::new(Code::Internal, "a key in the token has no session").into());
+        }
     };
     let Output::Key(share) = output else {
         return Err(ApiError::new(Code::Internal, "the session made no key").into());

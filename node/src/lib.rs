@@ -16,11 +16,14 @@
 
 pub mod admission;
 pub mod approvals;
+pub mod backups;
 pub mod charters;
 pub mod clock;
 pub mod config;
 pub mod crypto;
 pub mod decisions;
+pub mod destruction;
+pub mod drills;
 pub mod entropy;
 pub mod epochs;
 pub mod exporter;
@@ -28,6 +31,7 @@ pub mod freezes;
 pub mod guard;
 pub mod handover;
 pub mod identity;
+mod import;
 pub mod keygen;
 pub mod ledger;
 pub mod log;

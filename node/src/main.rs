@@ -8,9 +8,12 @@ use clap::{Parser, Subcommand};
 use limen_node::clock::SystemClock;
 use limen_node::config::{Config, Log, LogFormat};
 use limen_node::memory;
-use limen_node::node::{Act, Node, check, protect, prove_identity, rotation};
+use limen_node::node::{
+    Act, Node, check, forget_import_recipient, import_recipient, protect, prove_identity, rotation,
+};
 use limen_node::vault::Rotated;
 use limen_node::witness::Witness;
+use limen_policy::ceremony::Mode;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What is freed is overwritten: shares and everything that is computed from them.
@@ -40,12 +43,24 @@ enum Command {
     ProveIdentity {
         /// The plan, as it was reviewed.
         plan: PathBuf,
+        /// For a rehearsal: the real ceremony does not take it.
+        #[arg(long)]
+        rehearsal: bool,
+        /// For a rotation of wrapping keys: those of this node are rotated and the old ones destroyed, and that is what is signed.
+        #[arg(long)]
+        rotated: bool,
     },
     /// Wrap every share by the next wrapping keys of the token, and open each so. The old ones stay until `destroy-old-wrapping-keys`:
     /// bring the new ones to every token that steps in for this one first. The signer must not run; interrupted, it is run again.
     RotateWrappingKeys,
     /// Open every share by the new wrapping keys, then destroy the old ones. Copies of the disk from before open nothing afterwards.
     DestroyOldWrappingKeys,
+    /// Print to whom pieces of keys that this signer is to import are encrypted; it is made if there is none. The signer must not run.
+    /// Bring it to where the key is dealt by hand: whoever puts another one in its place has the piece.
+    ImportRecipient,
+    /// Destroy what opens such pieces, once every key that was dealt to this signer is imported: nobody opens them any more. The signer
+    /// must not run.
+    ForgetImportRecipient,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -58,15 +73,21 @@ fn main() -> anyhow::Result<()> {
         tracing::info!(config = %arguments.config.display(), "configuration is usable");
         return Ok(());
     }
-    if let Some(Command::ProveIdentity { plan }) = &arguments.command {
+    if let Some(Command::ProveIdentity { plan, rehearsal, rotated }) = &arguments.command {
         use std::io::Write as _;
-        let proof = prove_identity(&config, plan)?;
+        let mode = if *rehearsal { Mode::Rehearsal } else { Mode::Real };
+        let proof = prove_identity(&config, plan, mode, *rotated)?;
         return writeln!(std::io::stdout(), "{}", hex::encode(proof)).context("writing the proof");
     }
     protect(&config)?;
     match arguments.command {
         Some(Command::RotateWrappingKeys) => return rotated(&rotation(&config, Act::Rotate, &SystemClock)?),
         Some(Command::DestroyOldWrappingKeys) => return rotated(&rotation(&config, Act::DestroyOld, &SystemClock)?),
+        Some(Command::ImportRecipient) => return say(&import_recipient(&config)?),
+        Some(Command::ForgetImportRecipient) => {
+            let was_there = forget_import_recipient(&config)?;
+            return say(if was_there { "forgotten" } else { "there was none" });
+        }
         Some(Command::Serve | Command::ProveIdentity { .. }) | None => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
@@ -110,6 +131,11 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     tracing::info!("stopping: no new sessions, the running ones finish");
     node.stop().await;
     Ok(())
+}
+
+fn say(line: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    writeln!(std::io::stdout(), "{line}").context("writing the answer")
 }
 
 /// Says what an act of a rotation did; a share that does not open is no success.

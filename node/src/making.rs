@@ -8,8 +8,9 @@ use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{KeyId, NodeId, PartyIndex, Protocol, SessionId};
 use tokio::time::Instant;
 
+use crate::guard::Lifted;
 use crate::metrics::SessionLabels;
-use crate::sessions::{Drive, Ended, Inbox, OpenError, drive};
+use crate::sessions::{Drive, Ended, Inbox, OpenError, SetUp, drive};
 use crate::shared::Shared;
 use crate::signing::{Refusal, session_error};
 
@@ -23,6 +24,8 @@ pub(crate) struct Making<'a> {
     /// What for, in metrics.
     pub(crate) purpose: &'static str,
     pub(crate) deadline: Instant,
+    /// Bans between them that the charter has lifted.
+    pub(crate) lifted: &'a Lifted,
 }
 
 impl Making<'_> {
@@ -50,9 +53,11 @@ impl Making<'_> {
             members: self.others(),
             deadline: self.deadline,
             mesh: Arc::clone(&self.shared.mesh),
-            crypto: self.shared.crypto.clone(),
+            crypto: self.shared.crypto.behind(),
             quarantine: Arc::clone(&self.shared.quarantine),
+            lifted: self.lifted.clone(),
             protocol: self.protocol,
+            set_up: SetUp::New,
             trace: None,
         };
         match drive(context, start).await {

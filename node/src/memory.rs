@@ -3,6 +3,7 @@
 
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::thread::{CapabilitySet, capabilities};
 use zeroize::Zeroize as _;
 
 /// Why memory that holds shares cannot be protected here.
@@ -41,10 +42,25 @@ pub fn lock(unlocked: bool, development: bool) -> Result<(), MemoryError> {
         tracing::warn!("DANGER: danger_unlocked_memory is set: opened shares may be swapped to disk");
         return Ok(());
     }
-    // With a limit the lock would succeed now and an allocation fail later.
+    // With a limit that counts the lock would succeed now and an allocation fail later.
     let unlimited = Rlimit { current: None, maximum: None };
-    setrlimit(Resource::Memlock, unlimited).map_err(MemoryError::Lock)?;
+    match setrlimit(Resource::Memlock, unlimited) {
+        Err(error) if !has_no_limit() => return Err(MemoryError::Lock(error)),
+        _ => {}
+    }
     mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT).map_err(MemoryError::Lock)
+}
+
+/// Whether the kernel holds this process to no limit of locked memory, whatever the limit says: it has `CAP_IPC_LOCK` (mlock(2)), as
+/// root in most containers has, who may not raise limits. In a user namespace that capability counts for nothing here.
+fn has_no_limit() -> bool {
+    let capable = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
+    capable && std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| is_first_namespace(&map))
+}
+
+/// The first user namespace maps every user to itself (user_namespaces(7)).
+fn is_first_namespace(map: &str) -> bool {
+    map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
 /// How deep below its caller a step may leave something.
@@ -86,5 +102,13 @@ mod tests {
     fn unlocked_memory_is_for_development() {
         assert!(matches!(lock(true, false), Err(MemoryError::NotDevelopment)));
         assert!(lock(true, true).is_ok());
+    }
+
+    #[test]
+    fn only_the_first_user_namespace_gives_capabilities_their_worth() {
+        assert!(is_first_namespace("         0          0 4294967295\n"));
+        for other in ["", "0 1000 1\n", "0 0 4294967294\n", "0 0 4294967295\n0 0 4294967295\n", "1 0 4294967295\n"] {
+            assert!(!is_first_namespace(other), "{other:?}");
+        }
     }
 }

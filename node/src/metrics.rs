@@ -1,5 +1,7 @@
 //! What operators watch. Labels come from closed lists and the charter, so their number is bounded.
 
+mod due;
+
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -8,6 +10,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+pub use due::Due;
 
 /// One label: why, or what.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -21,6 +25,13 @@ pub struct Reason {
 pub struct Peer {
     /// Its name.
     pub peer: String,
+}
+
+/// A key by name, as in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfKey {
+    /// Its name.
+    pub key: String,
 }
 
 /// A protocol and how its session ended.
@@ -101,6 +112,10 @@ pub struct Metrics {
     pub token_works: Gauge,
     /// Shares that did not open when they were looked at.
     pub shares_damaged: Gauge,
+    /// Custodians who owe a proof, or a newer one, of a key's backups here.
+    pub backup_proof_overdue: Family<OfKey, Gauge>,
+    /// Seconds until each drill is due; negative where it is overdue.
+    pub drill_due_seconds: Due,
 }
 
 /// A histogram of commit times, in seconds.
@@ -158,6 +173,10 @@ impl Metrics {
         r.register("prime_sets", "Ready sets of CGGMP24 safe primes", self.prime_sets.clone());
         r.register("token_works", "1 while what seals the shares works", self.token_works.clone());
         r.register("shares_damaged", "Shares that did not open when last looked at", self.shares_damaged.clone());
+        let overdue = self.backup_proof_overdue.clone();
+        r.register("backup_proof_overdue", "Custodians who owe a proof of the backup here, by key", overdue);
+        let due = self.drill_due_seconds.family();
+        r.register("drill_due_seconds", "Seconds until a drill is due, negative where it is overdue", due);
         registry
     }
 }

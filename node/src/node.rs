@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use limen_evidence::ceremony::{GenesisError, may_begin};
 use limen_hsm::{BridgeClient, DangerSoftware, HsmError};
-use limen_policy::ceremony::Plan;
+use limen_policy::ceremony::{Mode, Plan};
 use limen_policy::charter::{Charter, CharterError};
 use limen_wire::envelope::{PayloadType, Unsigned};
 use limen_wire::error::{ApiError, Code};
@@ -30,10 +30,13 @@ use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tonic::service::interceptor::InterceptedService;
 
+use crate::backups::Backups;
 use crate::clock::{Clock, Running};
 use crate::config::{Config, Provider};
 use crate::crypto::CryptoPool;
+use crate::destruction::LookedAt;
 use crate::identity::{Credentials, Identity, IdentityError};
+use crate::import::Importing;
 use crate::ledger::Ledgers;
 use crate::log::LogAlarm;
 use crate::memory::{self, MemoryError};
@@ -100,6 +103,17 @@ pub enum StartError {
          new versions come signed, by `limen charter submit`, not as files"
     )]
     OtherCharter {
+        /// The file's.
+        file: CharterHash,
+        /// What is in force.
+        in_force: CharterHash,
+    },
+    /// What was begun for development stays so, and what came out of a genesis too.
+    #[error(
+        "this store was begun with charter {in_force}, and `danger_development` is not the same in the file, {file}: what was made for \
+         development counts for nothing else; begin with an empty data folder"
+    )]
+    OtherDevelopment {
         /// The file's.
         file: CharterHash,
         /// What is in force.
@@ -201,17 +215,25 @@ fn charter_file(config: &Config) -> Result<(Charter, String, PublicKey), StartEr
 }
 
 /// Signs by this node's identity that it holds it, for the plan of a ceremony: see [`Plan::machine_proof`]. Needs no genesis, which this is
-/// for.
-pub fn prove_identity(config: &Config, path: &Path) -> Result<[u8; 64], StartError> {
+/// for. For a rotation of wrapping keys it signs that they are rotated here, so `rotated` has to say so, and for no other plan.
+pub fn prove_identity(config: &Config, path: &Path, mode: Mode, rotated: bool) -> Result<[u8; 64], StartError> {
     let refused = |reason: String| StartError::Plan { path: path.display().to_string(), reason };
     let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
     let plan = Plan::from_toml(&text)
         .map_err(|problems| refused(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+    match (plan.kind.claim(), rotated) {
+        (Some(claim), false) => {
+            let reason = format!("what is signed for it says that this node {claim}: once it has, say so by --rotated");
+            return Err(refused(reason));
+        }
+        (None, true) => return Err(refused("it rotates no wrapping keys: leave --rotated out".to_owned())),
+        _ => {}
+    }
     let (charter, _, pinned) = charter_file(config)?;
     let machine = plan.machine(&config.node).filter(|machine| machine.public_key == pinned);
     let machine = machine
         .ok_or_else(|| refused(format!("it has no machine {} with key {pinned}, as the charter does", config.node)))?;
-    let proof = Unsigned::new(PayloadType::MachineProof, plan.machine_proof(machine).into_bytes());
+    let proof = Unsigned::new(PayloadType::MachineProof, plan.machine_proof(machine, mode).into_bytes());
     Ok(Credentials::read(config, &charter)?.signs.sign(&proof.message())?)
 }
 
@@ -250,8 +272,8 @@ pub enum Act {
     DestroyOld,
 }
 
-/// Does an act of a rotation for a signer that does not run.
-pub fn rotation(config: &Config, act: Act, clock: &dyn Clock) -> Result<Rotated, StartError> {
+/// The vault of a signer that does not run, and the charter that it knows.
+fn vault_at_rest(config: &Config) -> Result<(Vault, Charter), StartError> {
     let (file, _) = read_charter(config)?;
     let mut options = Options::new(config.node.clone(), file.cluster.clone());
     options.check = config.store.check_at_start;
@@ -264,10 +286,26 @@ pub fn rotation(config: &Config, act: Act, clock: &dyn Clock) -> Result<Rotated,
     let charter = charters::known(&store)?.unwrap_or(file);
     let provider = provider(config, &charter)?;
     let vault = Vault::new(charter.cluster.clone(), config.node.clone(), provider, store, Duration::ZERO);
+    Ok((vault, charter))
+}
+
+/// Does an act of a rotation for a signer that does not run.
+pub fn rotation(config: &Config, act: Act, clock: &dyn Clock) -> Result<Rotated, StartError> {
+    let (vault, charter) = vault_at_rest(config)?;
     Ok(match act {
         Act::Rotate => vault.rotate(&charter, clock.now())?,
         Act::DestroyOld => vault.destroy_old(clock.now())?,
     })
+}
+
+/// To whom pieces of imported keys are encrypted for a signer that does not run; made if there is none.
+pub fn import_recipient(config: &Config) -> Result<String, StartError> {
+    Ok(vault_at_rest(config)?.0.import_recipient()?.to_string())
+}
+
+/// Destroys what opens such pieces; `false` if there is nothing.
+pub fn forget_import_recipient(config: &Config) -> Result<bool, StartError> {
+    Ok(vault_at_rest(config)?.0.forget_import_recipient()?)
 }
 
 /// Keeps this process's memory off the swap device, as the configuration asks. A witness has no share to hide.
@@ -419,8 +457,7 @@ fn assemble(
         None => None,
     };
     let (links, mesh_stop) = (TaskTracker::new(), CancellationToken::new());
-    let nonces = Nonces::new(charter.cluster.clone(), config.node.clone(), boot, Arc::clone(&metrics));
-    let nonces = Arc::new(nonces);
+    let nonces = Arc::new(Nonces::new(charter.cluster.clone(), config.node.clone(), boot, Arc::clone(&metrics)));
     let mesh = Mesh::start(&Setup {
         charter: &charter,
         me: &config.node,
@@ -443,15 +480,18 @@ fn assemble(
         identity: Arc::clone(&credentials.signs),
         clock: Running::new(clock, store.view()?.uptime()?),
         boot,
+        importing: Importing::default(),
         store,
         vault: Arc::new(vault),
         token: TokenWatch::default(),
         openings: Arc::new(Semaphore::new(OPENINGS)),
         wrapping: tokio::sync::RwLock::new(()),
+        backups: Backups::new(&config.shares.backup_plugins),
         switching: tokio::sync::Mutex::new(()),
         anchor_every: config.provider.as_ref().and_then(Provider::anchor_every),
         keys: RwLock::new(HashMap::new()),
         recent: Recent::default(),
+        destructions: LookedAt::default(),
         ledgers: Ledgers::default(),
         sessions: Sessions::new(limits.sessions, limits.early_frames, early_for, Arc::clone(&metrics)),
         nonces,

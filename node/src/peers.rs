@@ -157,10 +157,10 @@ impl Talks for Shared {
 /// Takes in what a peer says, and answers it.
 pub async fn read(host: &impl Talks, from: &NodeId, said: Talk) -> Result<(), ApiError> {
     match said {
-        Talk::StopRecord(record) => stops::take(host, record, false).await.map(drop),
+        Talk::StopRecord(record) => stops::take(host, record, charters::Door::Peers).await.map(drop),
         Talk::StopsAfter(question) => exchange::answer(host, from, &question),
         Talk::StopsPage(page) => exchange::read(host, from, page).await,
-        Talk::CharterVersion(version) => Ok(charters::take(host, version).await.map(drop)?),
+        Talk::CharterVersion(version) => Ok(charters::take(host, version, charters::Door::Peers).await.map(drop)?),
         Talk::StandingCall(call) => talk::answer(host, from, &call).await,
         Talk::Standing(said) => talk::hear(host, from, said).await,
         Talk::ChartersWanted(question) => history::answer(host, from, &question),

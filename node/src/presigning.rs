@@ -14,7 +14,7 @@ use limen_wire::pb;
 
 use crate::guard::{self, Examined, KeyFacts, PresignToken, SignCall, Verdict};
 use crate::metrics::{Metrics, SessionLabels};
-use crate::sessions::{Drive, Ended, Inbox, deadline_in, drive};
+use crate::sessions::{Drive, Ended, Inbox, SetUp, deadline_in, drive};
 use crate::shared::Shared;
 use crate::signing::{Refusal, members, open, session_error, unusable};
 use crate::vault::Opened;
@@ -159,8 +159,8 @@ pub async fn presign(shared: Arc<Shared>, request: pb::PresignRequest) -> Result
     let boots = boots(&shared, &facts, &shape.signers)?;
     let inbox = open(&shared, &shape, &members(&facts, &shape))?;
     let share = shared.open_share(&key, facts.public.epoch).await.map_err(|error| unusable(&error))?;
-    let now = shared.now();
-    let verdict = shared.store.write(move |txn| admission::presign(txn, call, now));
+    let (charter, now) = (shared.charter(), shared.now());
+    let verdict = shared.store.write(move |txn| admission::presign(txn, &charter, call, now));
     let token = match verdict.await.map_err(|error| Shared::store_error(&error))? {
         Verdict::Allowed(token) => token,
         Verdict::Refused(error) => return Err(error.into()),
@@ -189,7 +189,9 @@ async fn run(
         mesh: Arc::clone(&shared.mesh),
         crypto: shared.crypto.clone(),
         quarantine: Arc::clone(&shared.quarantine),
+        lifted: token.lifted().clone(),
         protocol: token.key().public.protocol,
+        set_up: SetUp::InUse,
         trace: None,
     };
     let (params, me, path) = (token.params(), token.key().me, token.path().clone());
@@ -205,6 +207,8 @@ async fn run(
     if !shared.key(&token.key().public.key).is_some_and(is_of_this_epoch) {
         return Err(ApiError::new(Code::EpochChanged, "the key's shares were made anew meanwhile").into());
     }
+    // What was made while the key went out of use is not kept.
+    shared.charter().check_key_in_use(&token.key().public.key).map_err(|error| guard::state_refused(&error))?;
     let size = shared.presignatures.put(&token.key().public.key, *token.session(), presignature);
     Ok(u32::try_from(size).unwrap_or(u32::MAX))
 }

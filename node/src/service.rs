@@ -20,7 +20,7 @@ use crate::approvals::Papers;
 use crate::decisions::Announced;
 use crate::guard::Examined;
 use crate::shared::{CallerKind, Shared, parse_caller};
-use crate::{charters, epochs, handover, keygen, presigning, signing, stops as records};
+use crate::{backups, charters, epochs, handover, keygen, presigning, signing, stops as records};
 
 pub use evidence::{EvidenceService, FollowsLog};
 pub use ledger::{Keeps, LedgerService};
@@ -176,7 +176,7 @@ impl Signer for SignerService {
         self.coordinator(&request)?;
         let pb::StopRequest { record, intent } = request.into_inner();
         let record = record.unwrap_or_default();
-        let taking = records::take(self.shared.as_ref(), record.clone(), true).await;
+        let taking = records::take(self.shared.as_ref(), record.clone(), charters::Door::People).await;
         let possibly_signed = taking.map_err(|error| self.status(error))?;
         let void = records::voided(self.shared.as_ref(), &record, intent.as_ref()).await;
         let void = void.map_err(|error| self.status(error))?;
@@ -224,5 +224,33 @@ impl Signer for SignerService {
     ) -> Result<Response<pb::ListKeySharesResponse>, Status> {
         self.coordinator(&request)?;
         listing::key_shares(&self.shared).map(Response::new).map_err(|error| self.status(error))
+    }
+
+    async fn list_backups(
+        &self,
+        request: Request<pb::ListBackupsRequest>,
+    ) -> Result<Response<pb::ListBackupsResponse>, Status> {
+        self.coordinator(&request)?;
+        let listed = backups::listing::list(&self.shared, request.get_ref());
+        listed.map(Response::new).map_err(|error| self.status(error))
+    }
+
+    async fn fetch_backup(
+        &self,
+        request: Request<pb::FetchBackupRequest>,
+    ) -> Result<Response<pb::FetchBackupResponse>, Status> {
+        self.coordinator(&request)?;
+        let fetched = backups::listing::fetch(&self.shared, request.get_ref());
+        fetched.map(Response::new).map_err(|error| self.status(error))
+    }
+
+    async fn prove_backup(
+        &self,
+        request: Request<pb::ProveBackupRequest>,
+    ) -> Result<Response<pb::ProveBackupResponse>, Status> {
+        self.coordinator(&request)?;
+        let taken = backups::proofs::take(&self.shared, request.into_inner().proof.unwrap_or_default()).await;
+        let backup = Some(taken.map_err(|error| self.status(error))?);
+        Ok(Response::new(pb::ProveBackupResponse { backup }))
     }
 }

@@ -21,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use crate::metrics::Metrics;
 pub use driver::{Drive, Ended, deadline_in, drive};
 use early::EarlyFrames;
-pub use quarantine::Quarantine;
+pub use quarantine::{Quarantine, SetUp};
 
 /// Frames of one member that may wait for one session; a protocol sends some tens in all.
 const FRAMES: usize = 64;

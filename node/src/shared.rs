@@ -12,13 +12,16 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::backups::Backups;
 use crate::charters::Orphans;
 use crate::clock::{Millis, Now, Running};
 use crate::config::Limits;
 use crate::crypto::CryptoPool;
 use crate::decisions::{Decisions, Keys};
+use crate::destruction::LookedAt;
 use crate::guard::KeyFacts;
 use crate::identity::Identity;
+use crate::import::Importing;
 use crate::ledger::Ledgers;
 use crate::log::LogAlarm;
 use crate::memory::leaving_no_trace;
@@ -54,6 +57,8 @@ pub struct Shared {
     pub clock: Running,
     /// Random per start.
     pub boot: [u8; 16],
+    /// Keys that are being imported here, each from its piece to its stored share.
+    pub(crate) importing: Importing,
     /// Durable memory.
     pub store: Store,
     /// Shares.
@@ -64,6 +69,8 @@ pub struct Shared {
     pub openings: Arc<Semaphore>,
     /// Held while a share is sealed and not stored yet, so that no wrapping key is destroyed meanwhile.
     pub wrapping: tokio::sync::RwLock<()>,
+    /// What may be done for backups of shares, and what could not be.
+    pub backups: Backups,
     /// Held while a key goes over to another epoch, on disk and in memory.
     pub switching: tokio::sync::Mutex<()>,
     /// How often the token is told of the journal; `None` where it keeps no anchor.
@@ -72,6 +79,8 @@ pub struct Shared {
     pub keys: Keys,
     /// Intents examined a moment ago.
     pub recent: Recent,
+    /// What was looked at of destroyed keys in this run.
+    pub destructions: LookedAt,
     /// Ledgers that this node keeps.
     pub ledgers: Ledgers,
     /// Running sessions.

@@ -17,6 +17,7 @@ use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
+use crate::backups::{self, withheld};
 use crate::entropy;
 use crate::guard::KeyFacts;
 use crate::identity::IdentityError;
@@ -42,6 +43,8 @@ pub(crate) struct Belongs {
     pub(crate) order: IntentId,
     /// That order's envelope, if it handed the key over.
     pub(crate) handover: Vec<u8>,
+    /// The key was imported, now or before it was handed over.
+    pub(crate) was_whole: bool,
 }
 
 impl Belongs {
@@ -54,11 +57,15 @@ impl Belongs {
             generation,
             public: sealed.public.clone(),
             statement: Vec::new(),
+            was_whole: self.was_whole,
         }
     }
 
-    /// Puts the row where it belongs; `false` if another attempt was quicker.
+    /// Puts the row where it belongs; `false` if another attempt was quicker, or the key is destroyed.
     fn place(&self, row: &mut KeyRow, share: ShareRow) -> bool {
+        if row.phase == KeyPhase::Destroyed {
+            return false;
+        }
         if self.handover.is_empty() {
             let is_free = row.share.is_none();
             if is_free {
@@ -102,14 +109,18 @@ pub(crate) async fn seal_and_keep(
     let generation = u64::from_be_bytes(*entropy::random::<8>());
     let (share, group): (Arc<KeyShare>, _) = (Arc::from(share), Arc::new(group));
     loop {
-        let (vault, share, group) = (Arc::clone(&shared.vault), Arc::clone(&share), Arc::clone(&group));
+        let (task, share, group) = (Arc::clone(shared), Arc::clone(&share), Arc::clone(&group));
         // The wrapping key must not be destroyed between sealing and storing, while nothing on disk names it.
         let sealing = shared.wrapping.read().await;
-        let sealed =
-            tokio::task::spawn_blocking(move || leaving_no_trace(|| vault.seal(&share, &group, generation))).await;
-        let error = match sealed.map_err(|_| stopping())? {
-            Ok(sealed) => {
-                store(shared, &belongs, (sealed, generation)).await?;
+        let sealed = tokio::task::spawn_blocking(move || {
+            leaving_no_trace(|| {
+                let sealed = task.vault.seal(&share, &group, generation)?;
+                Ok((sealed, backups::make(&task, &share)))
+            })
+        });
+        let error = match sealed.await.map_err(|_| stopping())? {
+            Ok((sealed, backup)) => {
+                store(shared, &belongs, (sealed, generation), backup).await?;
                 drop(sealing);
                 return state(shared, &belongs).await;
             }
@@ -135,7 +146,7 @@ pub(crate) async fn keep_in_token(
     sealed: SealedShare,
     belongs: &Belongs,
 ) -> Result<pb::Envelope, ApiError> {
-    store(shared, belongs, (sealed, u64::from_be_bytes(*entropy::random::<8>()))).await?;
+    store(shared, belongs, (sealed, u64::from_be_bytes(*entropy::random::<8>())), None).await?;
     state(shared, belongs).await
 }
 
@@ -143,6 +154,7 @@ async fn store(
     shared: &Arc<Shared>,
     belongs: &Belongs,
     (sealed, generation): (SealedShare, u64),
+    backup: Option<backups::Made>,
 ) -> Result<(), ApiError> {
     let (kept, now) = (belongs.clone(), shared.now());
     let stored = shared.store.write(move |txn| {
@@ -154,12 +166,16 @@ async fn store(
         txn.put_key(&kept.key, &row)?;
         let (key, epoch, sealed_hash) = (kept.key.to_string(), kept.epoch.0, sealed.hash());
         txn.append(now, Event::ShareStored { key, epoch, generation, sealed_hash })?;
+        if let Some(backup) = backup {
+            backup.put(txn, &kept.key, kept.epoch, now)?;
+        }
         Ok(true)
     });
     if stored.await.map_err(|error| Shared::store_error(&error))? {
         return Ok(());
     }
-    let message = format!("another session has made a share of key {} meanwhile", belongs.key);
+    let message =
+        format!("another session has made a share of key {} meanwhile, or the key was destroyed", belongs.key);
     Err(ApiError::new(Code::KeyExists, message))
 }
 
@@ -174,6 +190,10 @@ fn statement(shared: &Shared, key: &KeyId, epoch: Epoch) -> Result<pb::Envelope,
     let share = row.as_ref().and_then(|row| row.share_at(epoch));
     let bytes = share.map(|share| share.statement.as_slice()).unwrap_or_default();
     if bytes.is_empty() {
+        let why = share.map(|share| backups::withheld_now(shared, &view, key, share)).transpose();
+        if let Some(why) = why.map_err(|error| Shared::store_error(&error))?.flatten() {
+            return Err(why.to_api(key, epoch));
+        }
         let message = format!("the share of key {key}, epoch {epoch}, is not yet read back here");
         return Err(ApiError::new(Code::KeyNotActive, message));
     }
@@ -198,18 +218,24 @@ pub(crate) fn unconfirmed(row: &KeyRow) -> Vec<Epoch> {
     open.map(|share| Epoch(share.epoch)).collect()
 }
 
-/// Reads a stored share back from disk, opens and checks it, and only then states it to the others. Also run for shares whose
-/// statement a crash or a token that went away has cut off.
+/// Reads a stored share back from disk, opens and checks it, and only then states it to the others, unless its custodians have to
+/// prove its backup first. Also run for shares whose statement a crash or a token that went away has cut off.
 pub(crate) async fn confirm(shared: &Arc<Shared>, key: &KeyId, epoch: Epoch) -> Result<(), VaultError> {
     let (task, name) = (Arc::clone(shared), key.clone());
     let read = tokio::task::spawn_blocking(move || leaving_no_trace(|| read_back(&task, &name, epoch))).await;
     let (mut facts, statement) = read.map_err(|_| VaultError::Store(StoreError::Stopped))??;
+    let Some(statement) = statement else { return Ok(()) };
     let hash = Sha256::digest(&statement).into();
-    let (name, now) = (key.clone(), shared.now());
+    let (name, now, charter, me) = (key.clone(), shared.now(), shared.charter(), shared.me.clone());
     let signs = shared
         .store
         .write(move |txn| {
             let Some(mut row) = txn.key(&name)? else { return Ok(None) };
+            let backup = txn.backup(&name, epoch)?;
+            let share = row.share_at(epoch).filter(|share| share.statement.is_empty());
+            if share.is_some_and(|share| withheld(&charter, &me, (&name, share), backup.as_ref()).is_some()) {
+                return Ok(None);
+            }
             if unconfirmed(&row).contains(&epoch)
                 && let Some(share) = row.share_at_mut(epoch)
             {
@@ -229,8 +255,8 @@ pub(crate) async fn confirm(shared: &Arc<Shared>, key: &KeyId, epoch: Epoch) -> 
     Ok(())
 }
 
-/// The share as it is on disk, opened and checked: its facts, and this node's signed statement of it.
-fn read_back(shared: &Shared, key: &KeyId, epoch: Epoch) -> Result<(KeyFacts, Vec<u8>), VaultError> {
+/// The share as it is on disk, opened and checked: its facts, and this node's signed statement of it, unless that is withheld.
+fn read_back(shared: &Shared, key: &KeyId, epoch: Epoch) -> Result<(KeyFacts, Option<Vec<u8>>), VaultError> {
     let view = shared.store.view()?;
     let row = view.key(key)?.ok_or_else(|| VaultError::NoShare(key.clone()))?;
     let share = row.share_at(epoch).ok_or_else(|| VaultError::NoShare(key.clone()))?;
@@ -240,13 +266,17 @@ fn read_back(shared: &Shared, key: &KeyId, epoch: Epoch) -> Result<(KeyFacts, Ve
         shared.vault.read_in_token(key, &row)?
     };
     let me = index_in(&share.nodes, &shared.me).ok_or_else(|| VaultError::Public(key.clone()))?;
-    let statement = key_statement(&public, &share.nodes, IntentId::new(share.order_id));
+    let statement = key_statement(&public, &share.nodes, (IntentId::new(share.order_id), share.was_whole));
+    let is_withheld = share.statement.is_empty() && backups::withheld_now(shared, &view, key, share)?.is_some();
+    let moved = has_moved(&row, share);
+    let facts = KeyFacts { public, nodes: share.nodes.clone(), me, active: false, moved };
+    if is_withheld {
+        return Ok((facts, None));
+    }
     // On a thread that may wait, as the share's opening is.
     let unsigned = statement.unsigned();
     let signature = shared.identity.sign(&unsigned.message()).map_err(IdentityError::into_hsm)?;
-    let envelope = unsigned.signed(shared.me.as_str(), &signature);
-    let moved = has_moved(&row, share);
-    Ok((KeyFacts { public, nodes: share.nodes.clone(), me, active: false, moved }, envelope.encode_to_vec()))
+    Ok((facts, Some(unsigned.signed(shared.me.as_str(), &signature).encode_to_vec())))
 }
 
 /// The facts of a key whose share was read back before: by this node's own statement of them, without the share.
@@ -262,7 +292,7 @@ pub(crate) fn facts(
     let opened = envelope::open(&statement, PayloadType::KeyStatement).map_err(|_| damaged())?;
     opened.verify(shared.me.as_str(), &shared.identity.public_key()).map_err(|_| damaged())?;
     public.validate().map_err(|source| VaultError::Import { key: key.clone(), source })?;
-    let stated = key_statement(&public, &share.nodes, IntentId::new(share.order_id));
+    let stated = key_statement(&public, &share.nodes, (IntentId::new(share.order_id), share.was_whole));
     if public.key != *key || public.epoch.0 != share.epoch || opened.payload() != stated.to_payload() {
         return Err(damaged());
     }
@@ -286,8 +316,8 @@ fn has_moved(row: &KeyRow, share: &ShareRow) -> bool {
     !first_is_known
 }
 
-/// What every member states alike.
-pub fn key_statement(public: &KeyPublic, nodes: &[NodeId], order: IntentId) -> KeyStatement {
+/// What every member states alike: of shares made under this order, and of a key that was whole before or was not.
+pub fn key_statement(public: &KeyPublic, nodes: &[NodeId], (order, was_whole): (IntentId, bool)) -> KeyStatement {
     let shares =
         public.verifying_shares.values().fold(Sha256::new(), |hash, share| hash.chain_update(share.as_bytes()));
     KeyStatement {
@@ -302,6 +332,7 @@ pub fn key_statement(public: &KeyPublic, nodes: &[NodeId], order: IntentId) -> K
         chain_code: public.chain_code,
         verifying_shares_hash: shares.finalize().into(),
         generation_id: order,
+        was_whole,
     }
 }
 

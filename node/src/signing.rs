@@ -16,7 +16,7 @@ use crate::guard::{self, Examined, KeyFacts, Reservations, SignCall, SignToken, 
 use crate::metrics::{Reason, SessionLabels};
 use crate::nonces::Reference;
 use crate::peers;
-use crate::sessions::{Drive, Ended, Inbox, OpenError, deadline_in, drive};
+use crate::sessions::{Drive, Ended, Inbox, OpenError, SetUp, deadline_in, drive};
 use crate::shared::Shared;
 use crate::store::StoreError;
 use crate::store::journal::Event;
@@ -212,7 +212,9 @@ async fn run_session(shared: &Arc<Shared>, token: SignToken, run: Run) -> Result
         mesh: Arc::clone(&shared.mesh),
         crypto: shared.crypto.clone(),
         quarantine: Arc::clone(&shared.quarantine),
+        lifted: token.lifted().clone(),
         protocol: token.key().public.protocol,
+        set_up: SetUp::InUse,
         trace: shared.trace.clone().map(|trace| (trace, trace_context)),
     };
     let (params, me) = (token.params(), token.key().me);
@@ -377,7 +379,8 @@ async fn ban(shared: &Shared, node: &NodeId, session: [u8; 32], abort: &Abort) {
     loop {
         let (peer, now, reason) = (node.clone(), shared.now(), abort.to_string());
         let banned = shared.store.write(move |txn| {
-            txn.put_ban(&peer, &BanRow { at_ms: now.0, session, reason: reason.clone() })?;
+            let tainted = txn.newest_epochs()?;
+            txn.put_ban(&peer, &BanRow { at_ms: now.0, session, reason: reason.clone(), tainted })?;
             txn.append(now, Event::Banned { peer: peer.to_string(), session, reason })
         });
         match banned.await {

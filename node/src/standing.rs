@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::NodeId;
+use limen_wire::ids::{CharterHash, NodeId};
 use limen_wire::standing::ChainHead;
 
 use crate::clock::Uptime;
@@ -43,6 +43,8 @@ pub struct Word {
     pub skew_ms: u64,
     /// The stop records that it holds.
     pub stops: ChainHead,
+    /// The charter in force there.
+    pub charter: CharterHash,
 }
 
 #[derive(Debug, Default)]
@@ -255,6 +257,25 @@ impl Standings {
             return refuse(format!("{standing} of {needed} peers that are needed are known to stand well: {missing}"));
         }
         Ok(())
+    }
+
+    /// How many of these peers stand well and have this charter in force; none while this signer's own store was put back, or a peer
+    /// knows what this signer does not.
+    pub fn under<'a>(
+        &self,
+        charter: CharterHash,
+        peers: impl Iterator<Item = &'a NodeId> + Clone,
+        now: Uptime,
+    ) -> usize {
+        if self.check(peers.clone(), 0, now).is_err() {
+            return 0;
+        }
+        let state = self.state();
+        let is_under = |node: &&NodeId| {
+            let peer = state.peers.get(*node).filter(|peer| peer.trouble(now).is_none());
+            peer.and_then(|peer| peer.word).is_some_and(|word| word.charter == charter)
+        };
+        peers.filter(is_under).count()
     }
 
     /// How each of these peers stands.

@@ -20,12 +20,12 @@ use limen_wire::pb;
 use prost::Message as _;
 
 use crate::approvals::Papers;
-use crate::charters::Follows;
+use crate::charters::{Door, Follows};
 use crate::clock::Now;
 use crate::decisions::{Decisions, Heard};
 use crate::peers::Talks;
 use crate::store::{StoreError, Txn};
-use crate::{admission, approvals, charters, freezes, peers};
+use crate::{admission, approvals, charters, drills, freezes, peers};
 
 /// Verdicts on one intent that has not been seen.
 const SAID_AHEAD: usize = 64;
@@ -89,17 +89,25 @@ pub(crate) async fn hear(host: &impl Follows, record: pb::Envelope) -> Heard {
     if record.payload_type == PayloadType::CharterVersion.as_str() {
         return charters::hear(host, record).await;
     }
+    if record.payload_type == PayloadType::DrillRecord.as_str() {
+        return drills::hear(host, record).await;
+    }
     match charters::veto(host, &record).await {
         Some(heard) => heard.unwrap_or_else(Heard::refused),
         None => host.decisions().stop(record).await,
     }
 }
 
-/// Takes a stop record of any kind. True if a last-round message may have left before it.
-pub(crate) async fn take(host: &impl Talks, record: pb::Envelope, pass_on: bool) -> Result<bool, ApiError> {
+/// Takes a stop record of any kind, and passes on what people bring. True if a last-round message may have left before it.
+pub(crate) async fn take(host: &impl Talks, record: pb::Envelope, door: Door) -> Result<bool, ApiError> {
+    // Versions have a door for people, which tells them what stands in their way.
+    if door == Door::People && record.payload_type == PayloadType::CharterVersion.as_str() {
+        let message = "a version of the charter is no stop record: hand it in by `limen charter submit`";
+        return Err(ApiError::new(Code::Malformed, message));
+    }
     let heard = hear(host, record).await;
     host.metrics().dropped_approvals.inc_by(heard.dropped as u64);
-    if pass_on {
+    if door == Door::People {
         tell(host, &heard.pass_on);
     }
     heard.answer

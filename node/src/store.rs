@@ -5,8 +5,10 @@
 //! because nothing that was promised could be kept any more.
 
 pub mod automatic;
+pub mod backups;
 pub mod compaction;
 mod content;
+pub mod drills;
 pub mod journal;
 mod ledgers;
 pub mod log;

@@ -16,7 +16,7 @@ use crate::stops::{self, exchange};
 use crate::store::compaction::{self, Compacted};
 use crate::store::journal::Event;
 use crate::store::{StoreError, Txn};
-use crate::{charters, epochs, nonces, signing, token};
+use crate::{backups, charters, destruction, epochs, nonces, signing, token};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// What a crash takes of the running time at most: delays only get longer by it.
@@ -42,6 +42,7 @@ pub async fn begin(shared: &Arc<Shared>, retention: Duration) -> Result<(), Stor
     });
     every(shared, TOKEN_EVERY, |shared| async move { token::look(&shared).await });
     every(shared, TOKEN_EVERY, |shared| async move { epochs::finish_left(&shared).await });
+    every(shared, TOKEN_EVERY, |shared| async move { backups::keep_up(&shared).await });
     every(shared, SWEEP_EVERY, |shared| async move {
         if let Err(error) = stops::lift_due(shared.as_ref()).await {
             tracing::debug!(%error, "freezes are lifted later");
@@ -56,6 +57,7 @@ pub async fn begin(shared: &Arc<Shared>, retention: Duration) -> Result<(), Stor
         if let Err(error) = charters::consider(shared.as_ref()).await {
             tracing::warn!(%error, "whether a version of the charter is due was not found out; it is tried again");
         }
+        destruction::follow(&shared).await;
     });
     every(shared, STANDING_EVERY, |shared| async move { talk::ask(shared.as_ref()) });
     every(shared, UPTIME_EVERY, |shared| async move {
@@ -117,7 +119,9 @@ pub fn keep_pools_full(shared: &Arc<Shared>) {
                 _ = ticks.tick() => {}
             }
             for key in task.active_keys() {
-                if key.public.protocol == Protocol::Frost {
+                // Nothing is made ahead for a key that is out of use.
+                let in_use = task.charter().check_key_in_use(&key.public.key).is_ok();
+                if in_use && key.public.protocol == Protocol::Frost {
                     fill(&task, &key).await;
                 }
             }
@@ -125,39 +129,49 @@ pub fn keep_pools_full(shared: &Arc<Shared>) {
     });
 }
 
+/// Pairs that are made in one step: after new shares all pools of a key are empty at once, at all members, and signatures go on between
+/// the steps.
+const AT_ONCE: usize = 64;
+
 async fn fill(shared: &Arc<Shared>, key: &Arc<KeyFacts>) {
-    let target = shared.limits.frost_nonces;
-    let wanted = shared.nonces.wanted(&key.public.key, target);
+    let mut wanted = shared.nonces.wanted(&key.public.key, shared.limits.frost_nonces);
     if wanted == 0 {
         return;
     }
     let share = match shared.open_share(&key.public.key, key.public.epoch).await {
-        Ok(share) => share,
+        Ok(share) => Arc::new(share),
         Err(error) => {
             signing::unusable(&error);
             return;
         }
     };
-    match shared.crypto.run(move || share.make_nonces(wanted)).await {
-        Ok(Ok(pairs)) => {
-            let (fresh, batch) = shared.nonces.number(key, pairs);
-            match shared.identity.seal(batch, &shared.me).await {
-                Ok(batch) => share_ahead(shared, key, fresh, &batch),
-                Err(error) => tracing::warn!(key = %key.public.key, %error, "fresh nonces are given up"),
-            }
+    while wanted > 0 {
+        let (share, some) = (Arc::clone(&share), wanted.min(AT_ONCE));
+        let pairs = match shared.crypto.run(move || share.make_nonces(some)).await {
+            Ok(Ok(pairs)) => pairs,
+            Ok(Err(error)) => return tracing::warn!(key = %key.public.key, %error, "no nonces were made"),
+            Err(error) => return tracing::warn!(key = %key.public.key, %error, "no nonces were made"),
+        };
+        let (fresh, batch) = shared.nonces.number(key, pairs);
+        match shared.identity.seal(batch, &shared.me).await {
+            Ok(batch) if share_ahead(shared, key, fresh, &batch) => wanted = wanted.saturating_sub(some),
+            Ok(_) => return,
+            Err(error) => return tracing::warn!(key = %key.public.key, %error, "fresh nonces are given up"),
         }
-        Ok(Err(error)) => tracing::warn!(key = %key.public.key, %error, "no nonces were made"),
-        Err(error) => tracing::warn!(key = %key.public.key, %error, "no nonces were made"),
     }
 }
 
-fn share_ahead(shared: &Shared, key: &KeyFacts, fresh: Fresh, batch: &pb::Envelope) {
-    if !shared.nonces.add(key, fresh, shared.limits.frost_nonces) {
-        return;
+/// Whether they are of use.
+fn share_ahead(shared: &Shared, key: &KeyFacts, fresh: Fresh, batch: &pb::Envelope) -> bool {
+    if shared.charter().check_key_in_use(&key.public.key).is_err()
+        || !shared.nonces.add(key, fresh, shared.limits.frost_nonces)
+    {
+        return false;
     }
     for node in key.nodes.iter().filter(|node| **node != shared.me) {
         shared.mesh.send(node, pb::peer_message::Kind::NonceBatch(batch.clone()));
     }
+    true
 }
 
 /// Compacts everything older than the retention, in steps between which decisions go on. Gives what was done.

@@ -4,8 +4,10 @@
 //! authenticate names node, key, epoch, record and purpose, and a generation number that must be the one the journal noted: a
 //! record moved to another place, node or time does not open. Core share and protocol set-up are separate records.
 
+mod destroy;
 mod erase;
 mod held;
+mod import;
 mod sealed;
 mod token_key;
 mod wrapping;
@@ -26,6 +28,7 @@ use crate::guard::{HandoverToken, PresignToken, SignToken};
 use crate::store::rows::ShareRow;
 use crate::store::{Store, StoreError, View};
 
+pub use destroy::Wrapped;
 use held::Held;
 use sealed::Place;
 use token_key::TokenKey;
@@ -107,6 +110,14 @@ pub enum VaultError {
     /// The token remembers another journal than this store's.
     #[error("this store was put back: {0}; work on the newest one")]
     PutBack(String),
+    /// The charter has destroyed the key, and its token has it still.
+    #[error(
+        "the token of this signer holds key {0} still: whoever has the token destroys it there, see docs/key-states.md"
+    )]
+    InToken(KeyId),
+    /// Nothing was ever dealt to this signer, or what opens it was forgotten.
+    #[error("this signer has no import recipient: `limen-node import-recipient` makes one, to which pieces are dealt")]
+    NoImportRecipient,
     /// There is none of this key, or of this generation of it.
     #[error("this signer stores no share of key {0}, or one of another epoch")]
     NoShare(KeyId),
@@ -136,7 +147,8 @@ impl VaultError {
             }
             Self::Store(error) => crate::shared::Shared::store_error(error),
             Self::PutBack(_) => ApiError::new(Code::NoStanding, self.to_string()),
-            Self::NoShare(_) => ApiError::new(Code::KeyNotActive, self.to_string()),
+            Self::NoShare(_) | Self::InToken(_) => ApiError::new(Code::KeyNotActive, self.to_string()),
+            Self::NoImportRecipient => ApiError::new(Code::WrongState, self.to_string()),
             Self::WrongAnswer { .. } => ApiError::new(Code::HsmWrongAnswer, self.to_string()),
             Self::Nonces { .. } => ApiError::new(Code::Internal, self.to_string()),
             Self::Sealed { .. } | Self::Missing { .. } | Self::Import { .. } | Self::Public(_) => {
@@ -313,7 +325,7 @@ impl Vault {
         let share = row.share.as_ref().filter(|share| share.epoch == epoch.0);
         let share = share.ok_or_else(|| VaultError::NoShare(key.clone()))?;
         let what = match decode_public(key, &share.public)?.protocol.is_threshold() {
-            true => What::Share(Arc::new(self.read(&view, key, share)?)),
+            true => What::Share(self.held.watched(self.read(&view, key, share)?)),
             false => What::InToken(Box::new(self.find_in_token(key, &row)?)),
         };
         Ok(Opened { what, at: now })
@@ -346,6 +358,16 @@ impl Vault {
     /// Drops shares of epochs before this one from memory.
     pub fn forget_before(&self, key: &KeyId, epoch: Epoch) {
         self.held.forget_before(key, epoch);
+    }
+
+    /// Drops every share of a key from memory; whether sessions have any of them still is [`Self::is_in_use`]'s to say.
+    pub fn forget(&self, key: &KeyId) {
+        self.held.forget(key);
+    }
+
+    /// Whether a share of the key that was opened here is in memory still.
+    pub fn is_in_use(&self, key: &KeyId) -> bool {
+        self.held.is_in_use(key)
     }
 
     /// Drops from memory what has been there for long enough.

@@ -7,27 +7,68 @@
 pub mod attendance;
 pub mod check;
 mod file;
+mod kind;
 pub mod step;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
+use std::fmt;
 
-use limen_wire::ids::{
-    CeremonyId, CharterHash, ClusterId, CommitteeSize, KeyId, NodeId, PersonId, PlanHash, Protocol, RoleId, Scheme,
-};
+use limen_wire::ids::{CeremonyId, CharterHash, ClusterId, NodeId, PersonId, PlanHash, RecordHead, RoleId};
 use limen_wire::keys::PublicKey;
 use sha2::{Digest as _, Sha256};
 
 use crate::approval::words;
 
 pub use attendance::{Attendance, AttendanceError};
+pub use kind::{
+    Backup, CharterChange, Destruction, Drill, Genesis, Handover, IdentityRotation, KekRotation, KeyGeneration, Kind,
+    KnownKey, MemberBackup, Recovery, Scenario, Sweep, Wanted, WantedEpoch, Which,
+};
 pub use step::{Field, Rule, Step, Undo};
 
 /// The longest plan that is read, in bytes.
 pub const MAX_BYTES: usize = 64 * 1024;
 /// Most people of a plan.
 pub const MAX_PEOPLE: usize = 32;
+
+/// Whether it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// It counts.
+    Real,
+    /// Practice, on throw-away keys.
+    Rehearsal,
+}
+
+impl Mode {
+    /// The word in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Real => "real",
+            Self::Rehearsal => "REHEARSAL",
+        }
+    }
+
+    /// The mode that a word of records means.
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::Real, Self::Rehearsal].into_iter().find(|mode| mode.as_str() == word)
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether a character hides or reorders its neighbours, or ends a line: what people read would not be what they sign.
+pub fn hides(c: char) -> bool {
+    let format = matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
+    format || c.is_control()
+}
 
 /// Something wrong with a plan.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -129,51 +170,6 @@ pub struct Bounds {
     pub step_minutes: u32,
 }
 
-/// What kind of ceremony, with its own parameters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
-    /// The first charter of a cluster.
-    Genesis(Genesis),
-    /// A new key.
-    KeyGeneration(KeyGeneration),
-}
-
-impl Kind {
-    /// The word in plans.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Genesis(_) => "genesis",
-            Self::KeyGeneration(_) => "key-generation",
-        }
-    }
-}
-
-/// Parameters of a genesis.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Genesis {
-    /// The charter's text, by its hash.
-    pub charter: CharterHash,
-    /// People of the charter who do not take part: nothing proves in the record that they hold their credentials.
-    pub unproven: BTreeSet<PersonId>,
-}
-
-/// Parameters of a key generation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyGeneration {
-    /// The new key.
-    pub key: KeyId,
-    /// Which signature.
-    pub scheme: Scheme,
-    /// Which protocol.
-    pub protocol: Protocol,
-    /// How many of the nodes must take part.
-    pub size: CommitteeSize,
-    /// The members in index order; signers of the plan.
-    pub nodes: Vec<NodeId>,
-    /// The role that orders the key and asks for the test signature.
-    pub orders: RoleId,
-}
-
 /// A plan that can be read and whose parts fit each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -244,25 +240,34 @@ impl Plan {
         self.machines.iter().find(|machine| machine.id == *id)
     }
 
-    /// The charter that a genesis makes version 1.
+    /// The charter that a genesis makes version 1, or the version that a change has signed.
     pub const fn charter(&self) -> Option<CharterHash> {
-        match &self.kind {
-            Kind::Genesis(genesis) => Some(genesis.charter),
-            Kind::KeyGeneration(_) => None,
+        match (&self.kind, self.kind.change()) {
+            (Kind::Genesis(genesis), _) => Some(genesis.charter),
+            (_, Some(change)) => Some(change.charter),
+            _ => None,
         }
     }
 
-    /// The text that a test signature of a key generation is over; nothing else in the world has a reason to say it.
-    pub fn test_message(&self) -> String {
-        format!("Limen ceremony {} of cluster {}: test signature for plan {}", self.id, self.cluster, self.hash)
+    /// The text that a test signature is over; nothing else in the world has a reason to say it. It names the record before its step, which
+    /// nobody knew before: a signature of an earlier day or of the rehearsal is over another one.
+    pub fn test_message(&self, mode: Mode, head: RecordHead) -> String {
+        let Self { id, cluster, hash, .. } = self;
+        format!("Limen ceremony {id} of cluster {cluster}: test signature for plan {hash}, {mode}, record {head}")
     }
 
-    /// What a machine signs by its identity to show the ceremony that it holds it: lines of text, as payload of an envelope of type
-    /// [`MachineProof`](limen_wire::envelope::PayloadType::MachineProof).
-    pub fn machine_proof(&self, machine: &Machine) -> String {
-        format!(
-            "limen-machine-proof 1\ncluster {}\nceremony {}\nplan {}\nmachine {}\nkey {}\n",
+    /// What a machine signs by its identity to show the ceremony that it holds it, and what more the [kind](Kind::claim) has it say: lines of
+    /// text, as payload of an envelope of type [`MachineProof`](limen_wire::envelope::PayloadType::MachineProof). The mode stands in it: what
+    /// was signed for practice is nothing when it counts.
+    pub fn machine_proof(&self, machine: &Machine, mode: Mode) -> String {
+        let mut text = format!(
+            "limen-machine-proof 1\ncluster {}\nceremony {}\nmode {mode}\nplan {}\nmachine {}\nkey {}\n",
             self.cluster, self.id, self.hash, machine.id, machine.public_key
-        )
+        );
+        if let Some(claim) = self.kind.claim() {
+            text.push_str(claim);
+            text.push('\n');
+        }
+        text
     }
 }

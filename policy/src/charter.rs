@@ -7,13 +7,17 @@
 pub mod assets;
 pub mod backups;
 pub mod committee;
+pub mod drill;
 mod file;
 pub mod governance;
 pub mod held;
 pub mod hours;
+pub mod import;
+pub mod key_state;
 mod ledger;
 pub mod log;
 pub mod people;
+pub mod readmission;
 pub mod rule;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -24,8 +28,8 @@ use std::sync::Arc;
 
 use limen_wire::effects::{Address, Asset, ChainId};
 use limen_wire::ids::{
-    CharterHash, CheckerId, ClusterId, CurrencyId, IdError, KeyId, LedgerId, LimitId, NodeId, PartyIndex, PersonId,
-    RequesterId, VaultId,
+    CharterHash, CheckerId, ClusterId, CurrencyId, DrillId, IdError, KeyId, LedgerId, LimitId, NodeId, PartyIndex,
+    PersonId, RequesterId, VaultId,
 };
 use limen_wire::keys::{KeyError, PublicKey};
 use sha2::{Digest as _, Sha256};
@@ -34,9 +38,13 @@ use crate::ledger::Committee;
 use assets::{AssetGroup, Assets};
 use backups::Backups;
 use committee::KeyCommittees;
+use drill::Drill;
 use governance::Governance;
 use held::HeldKey;
+use import::KeyImports;
+use key_state::KeyMarks;
 use people::Roster;
+use readmission::Readmissions;
 use rule::Rule;
 use vault::{Book, Limit, Vaults};
 
@@ -216,8 +224,16 @@ pub struct Charter {
     pub hsm_keys: BTreeMap<KeyId, HeldKey>,
     /// To whom keys may be handed over, beside the committee that they have.
     pub committees: KeyCommittees,
+    /// Keys that were whole elsewhere and may come in.
+    pub imports: KeyImports,
+    /// Bans between signers that are lifted.
+    pub readmissions: Readmissions,
+    /// Keys that are out of use.
+    pub key_marks: KeyMarks,
     /// Who keeps backups of the keys of these vaults.
     pub backups: BTreeMap<VaultId, Backups>,
+    /// Losses that are played again and again.
+    pub drills: BTreeMap<DrillId, Drill>,
     /// Where it may go.
     pub book: Book,
     /// How fast, and how much a vault may come to hold.

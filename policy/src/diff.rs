@@ -4,7 +4,9 @@
 //! A version that only tightens binds at once; one that loosens anything waits out the delay of the charter before it.
 
 mod backups;
+mod drills;
 mod governance;
+mod key_states;
 mod machines;
 mod people;
 mod rules;
@@ -17,6 +19,7 @@ use std::fmt::{Debug, Display};
 use crate::charter::Charter;
 use crate::charter::assets::{AssetGroup, Assets};
 use crate::charter::committee::KeyCommittee;
+use crate::charter::import::KeyImport;
 use crate::charter::rule::{Destination, Destinations, Rule, Verb};
 use crate::charter::vault::{BookEntry, Limit};
 
@@ -43,20 +46,46 @@ pub struct Change {
 /// All changes, those that loosen first.
 pub fn diff(old: &Charter, new: &Charter) -> Vec<Change> {
     let mut changes = Changes::default();
-    changes.same("the cluster's name", &old.cluster, &new.cluster);
-    machines::machines(&mut changes, old, new);
-    people::requesters(&mut changes, old, new);
-    people::people(&mut changes, old, new);
-    people::groups(&mut changes, old, new);
-    checkers(&mut changes, old, new);
-    places(&mut changes, old, new);
-    limits(&mut changes, old, new);
-    rules::rules(&mut changes, &old.rules, &new.rules);
-    governance::bounds(&mut changes, old, new);
-    governance::governance(&mut changes, old.governance.as_ref(), new.governance.as_ref());
+    leave(&mut changes, old, new);
+    keepers(&mut changes, old, new);
     changes.0.sort();
     changes.0.dedup();
     changes.0
+}
+
+/// What the new charter gives requests more leave in: all that loosens, but who keeps machines, keys and backups, who the people are
+/// and what is drilled. What is left out is what gets a cluster going again whose drills cannot be held as they stand.
+pub fn raises(old: &Charter, new: &Charter) -> Vec<String> {
+    let mut changes = Changes::default();
+    leave(&mut changes, old, new);
+    let loosens = changes.0.into_iter().filter(|change| change.direction == Direction::Loosens);
+    loosens.map(|change| change.sentence).collect()
+}
+
+/// What requests may do, and who decides that.
+fn leave(changes: &mut Changes, old: &Charter, new: &Charter) {
+    changes.same("the cluster's name", &old.cluster, &new.cluster);
+    people::requesters(changes, old, new);
+    checkers(changes, old, new);
+    places(changes, old, new);
+    held_keys(changes, old, new);
+    limits(changes, old, new);
+    rules::rules(changes, &old.rules, &new.rules);
+    governance::bounds(changes, old, new);
+    governance::governance(changes, old.governance.as_ref(), new.governance.as_ref());
+}
+
+/// Who and what keeps keys, and what they do for it.
+fn keepers(changes: &mut Changes, old: &Charter, new: &Charter) {
+    machines::machines(changes, old, new);
+    people::people(changes, old, new);
+    people::groups(changes, old, new);
+    committees(changes, old, new);
+    imports(changes, old, new);
+    readmissions(changes, old, new);
+    key_states::key_states(changes, old, new);
+    backups::backups(changes, old, new);
+    drills::drills(changes, old, new);
 }
 
 /// Whether the new charter loosens anything.
@@ -197,6 +226,36 @@ fn committees(changes: &mut Changes, old: &Charter, new: &Charter) {
     }
 }
 
+/// A key that somebody has had whole may come in: more that can happen, and another public key is another key.
+fn imports(changes: &mut Changes, old: &Charter, new: &Charter) {
+    use Direction::{Loosens, Tightens};
+    let words = |import: &KeyImport| {
+        let KeyImport { key, scheme, public_key, reason } = import;
+        let public_key = hex::encode(public_key);
+        format!(
+            "key {key} may be imported, {scheme} with public key {public_key}, which was whole elsewhere: {reason:?}"
+        )
+    };
+    for import in new.imports.values().filter(|one| old.imports.get(&one.key) != Some(*one)) {
+        changes.add(Loosens, words(import));
+    }
+    for import in old.imports.values().filter(|one| !new.imports.contains_key(&one.key)) {
+        changes.add(Tightens, format!("no longer: {}", words(import)));
+    }
+}
+
+/// Two signers that may meet again are more that can happen.
+fn readmissions(changes: &mut Changes, old: &Charter, new: &Charter) {
+    use Direction::{Loosens, Tightens};
+    let all = |charter: &Charter| -> BTreeSet<String> {
+        let pairs = charter.readmissions.iter();
+        pairs
+            .flat_map(|([one, other], bans)| bans.iter().map(move |id| format!("{one} and {other} of session {id}")))
+            .collect()
+    };
+    changes.members("lifted bans between", (&all(old), &all(new)), (Loosens, Tightens));
+}
+
 fn places(changes: &mut Changes, old: &Charter, new: &Charter) {
     use Direction::{Loosens, Tightens};
     // Which token standard a contract follows decides how its calls are read.
@@ -213,9 +272,6 @@ fn places(changes: &mut Changes, old: &Charter, new: &Charter) {
             changes.add(Loosens, format!("{what} changes its tier from {:?} to {:?}", old.tier, new.tier));
         }
     });
-    held_keys(changes, old, new);
-    committees(changes, old, new);
-    backups::backups(changes, old, new);
     let entries = |charter: &Charter| -> BTreeMap<String, BookEntry> {
         charter.book.entries().map(|entry| (entry.id.to_string(), entry.clone())).collect()
     };

@@ -6,6 +6,7 @@ use limen_wire::intent::KeyGeneration;
 use limen_wire::statement::KeyStatement;
 
 use crate::charter::held::HeldKeyError;
+use crate::charter::key_state::{KeyState, KeyStateError};
 use crate::charter::{Charter, Duty};
 
 /// Why a key order is refused.
@@ -28,6 +29,9 @@ pub enum KeyOrderError {
     /// The charter says something else of keys in tokens.
     #[error(transparent)]
     Held(#[from] HeldKeyError),
+    /// The charter says that the key is out of use.
+    #[error(transparent)]
+    State(#[from] KeyStateError),
     /// An order about another key than its present certificate.
     #[error("the order is about key {found}, the certificate with it about {expected}")]
     OtherKey {
@@ -53,6 +57,40 @@ pub enum KeyOrderError {
         old: Protocol,
         /// How it is to sign.
         new: Protocol,
+    },
+    /// Its custodians were counted for keys that need more signers.
+    #[error(
+        "key {key} is ordered for {found} signers, and the charter's [[backups]] of its vault count custodians for {needed}: order it for \
+         {needed} or more"
+    )]
+    TooFewForBackups {
+        /// The key.
+        key: KeyId,
+        /// As ordered.
+        found: u8,
+        /// As the charter has it.
+        needed: u8,
+    },
+    /// The charter does not name this key as one that comes in.
+    #[error(
+        "key {key} is ordered as an import of {scheme} public key {public_key}, and the charter names no such import: name key, scheme and \
+         public key under [[imports]]"
+    )]
+    ImportNotNamed {
+        /// The name that it is to have.
+        key: KeyId,
+        /// As ordered.
+        scheme: Scheme,
+        /// As ordered, in hexadecimal.
+        public_key: String,
+    },
+    /// The name is kept for a key that comes in.
+    #[error(
+        "key {key} is ordered to be made, and the charter keeps that name under [[imports]] for one that comes in: choose another name"
+    )]
+    NameOfImport {
+        /// The name.
+        key: KeyId,
     },
     /// Neither the present committee nor one that the charter names.
     #[error(
@@ -96,6 +134,11 @@ pub fn check_handover(charter: &Charter, order: &KeyHandover, present: &KeyState
         return Err(KeyOrderError::UnknownNode(unknown.clone()));
     }
     charter.check_held(&order.key_id, order.protocol, present.scheme, &order.nodes)?;
+    check_backups(charter, &order.key_id, order.size)?;
+    // Any other key keeps its shares, and older copies of those are worth less for every refresh.
+    if charter.key_state(&order.key_id) == Some(KeyState::Destroyed) {
+        charter.check_key_in_use(&order.key_id)?;
+    }
     let is_same = order.nodes == present.nodes && order.size == present.size;
     let is_named = || {
         let named = charter.committees.get(&order.key_id);
@@ -119,6 +162,37 @@ pub fn check(charter: &Charter, order: &KeyGeneration) -> Result<(), KeyOrderErr
     }
     match order.nodes.iter().find(|node| charter.node(node).is_none()) {
         Some(unknown) => Err(KeyOrderError::UnknownNode(unknown.clone())),
-        None => Ok(charter.check_held(&order.key_id, order.protocol, order.scheme, &order.nodes)?),
+        None => {
+            charter.check_held(&order.key_id, order.protocol, order.scheme, &order.nodes)?;
+            charter.check_key_in_use(&order.key_id)?;
+            check_import(charter, order)?;
+            check_backups(charter, &order.key_id, order.size)
+        }
     }
+}
+
+/// A key that somebody has had whole comes in only as the people who sign the charter have named it.
+fn check_import(charter: &Charter, order: &KeyGeneration) -> Result<(), KeyOrderError> {
+    let named = charter.imports.get(&order.key_id);
+    let Some(imported) = &order.imported else {
+        return match named {
+            Some(named) => Err(KeyOrderError::NameOfImport { key: named.key.clone() }),
+            None => Ok(()),
+        };
+    };
+    if named.is_some_and(|named| named.scheme == order.scheme && named.public_key == imported.public_key) {
+        return Ok(());
+    }
+    let (key, scheme) = (order.key_id.clone(), order.scheme);
+    Err(KeyOrderError::ImportNotNamed { key, scheme, public_key: hex::encode(&imported.public_key) })
+}
+
+/// Custodians are counted for keys that so many signers can use: with fewer, fewer people would have the key.
+fn check_backups(charter: &Charter, key: &KeyId, size: CommitteeSize) -> Result<(), KeyOrderError> {
+    let (found, needed) =
+        (size.signers_required(), charter.backups_of(key).map_or(0, |backups| backups.signers_required));
+    if found >= needed {
+        return Ok(());
+    }
+    Err(KeyOrderError::TooFewForBackups { key: key.clone(), found, needed })
 }

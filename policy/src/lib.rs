@@ -19,6 +19,7 @@ pub mod cases;
 pub mod ceremony;
 pub mod charter;
 pub mod check;
+pub mod date;
 pub mod decide;
 pub mod diff;
 pub mod formula;

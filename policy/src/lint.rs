@@ -5,6 +5,7 @@
 //! shown both and refused for neither.
 
 mod backups;
+mod key_states;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +52,7 @@ pub fn lint(charter: &Charter) -> Vec<Finding> {
     findings.governance();
     findings.concentration();
     findings.backups();
+    findings.key_states();
     findings.ledgers();
     findings.claims();
     findings.uncounted();

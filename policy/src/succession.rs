@@ -17,12 +17,13 @@ use std::sync::Arc;
 
 use limen_wire::approval::{SignedApproval, Verdict};
 use limen_wire::ids::{
-    CharterHash, ClusterId, CommitteeHash, FreezeEpoch, IntentId, LedgerId, PersonId, SliceHash, tagged_hash,
+    CharterHash, ClusterId, CommitteeHash, FreezeEpoch, IntentId, KeyId, LedgerId, PersonId, SliceHash, tagged_hash,
 };
 
 use crate::approval::{ApprovalError, Facts, Question, Tally, Verified, verify};
 use crate::charter::Charter;
 use crate::charter::governance::Governance;
+use crate::charter::key_state::forbidden_step;
 use crate::diff::{Direction, diff};
 use crate::ledger::Committee;
 
@@ -100,6 +101,14 @@ pub enum SuccessionError {
         loosens: Vec<String>,
         /// Some that tighten.
         tightens: Vec<String>,
+    },
+    /// A key would come back, or end out of turn.
+    #[error("key {key} {what}")]
+    KeyState {
+        /// Which key.
+        key: KeyId,
+        /// What is wrong with its next state.
+        what: &'static str,
     },
     /// Not enough signatures.
     #[error("the quorum of charter {parent} has not signed: {missing}")]
@@ -206,6 +215,7 @@ pub fn follows(parents: &[&Charter], version: &Charter) -> Result<Step, Successi
     }
     ledgers_go_on(parents, version)?;
     units_stay(parents, version)?;
+    key_states_go_on(parents, version)?;
     Ok(step)
 }
 
@@ -217,6 +227,18 @@ fn units_stay(parents: &[&Charter], version: &Charter) -> Result<(), SuccessionE
             && (before.currency.is_some() || before.assets.is_same_unit(&after.assets));
         if !same {
             return Err(SuccessionError::Unit { limit: after.title() });
+        }
+    }
+    Ok(())
+}
+
+/// No key comes back that must not, and none is destroyed that was in use.
+fn key_states_go_on(parents: &[&Charter], version: &Charter) -> Result<(), SuccessionError> {
+    let keys = parents.iter().copied().chain([version]).flat_map(|charter| charter.key_marks.keys());
+    for key in keys {
+        let before: Vec<_> = parents.iter().map(|parent| parent.key_state(key)).collect();
+        if let Some(what) = forbidden_step(&before, version.key_state(key)) {
+            return Err(SuccessionError::KeyState { key: key.clone(), what });
         }
     }
     Ok(())

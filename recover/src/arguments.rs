@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use limen_mpc::{DerivationPath, DeriveError};
-use limen_wire::ids::{CredentialId, NodeId};
+use limen_wire::ids::{ClusterId, CredentialId, KeyId, NodeId, Scheme};
 
 /// Backups of a key's shares: what is in them, whether they decrypt, and the key made whole again. Works offline; run what needs
 /// secrets on a machine that never had a network and never will.
@@ -13,6 +13,38 @@ use limen_wire::ids::{CredentialId, NodeId};
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Paper {
+    /// Split the one X25519 identity in a file of age into slips, some of which give it again.
+    Split {
+        /// What `age-keygen` wrote.
+        #[arg(long, value_name = "FILE")]
+        identity: PathBuf,
+        /// How many slips give it again: 2 to 9, or 1 of 1 for the identity itself.
+        #[arg(long, value_name = "NUMBER")]
+        required: u8,
+        /// How many slips there are: up to 16.
+        #[arg(long, value_name = "NUMBER")]
+        total: u8,
+        /// A new folder for one file each, which only their owner may read. Print or copy them, and delete the folder.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Say of a slip whose it is and its words, to compare with the paper after copying. Prints no secret.
+    Check {
+        /// Its letters in a file, or `-` for standard input.
+        slip: PathBuf,
+    },
+    /// Put enough slips together to the identity file.
+    Join {
+        /// Files with one slip each, or one file `-` for standard input with one slip on each line.
+        #[arg(required = true)]
+        slips: Vec<PathBuf>,
+        #[command(flatten)]
+        target: Target,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -42,6 +74,15 @@ pub(crate) enum Command {
         #[arg(long)]
         proof: String,
     },
+    /// Make a new X25519 identity of age for a custodian, as `age-keygen` does, and print its recipient, which the charter names.
+    Identity {
+        /// A new file, which only its owner may read.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// A custodian's identity as letters to be written on paper, by codex32 (BIP-93).
+    #[command(subcommand)]
+    Paper(Paper),
     /// Make the key whole and export it. From then on whoever has the machine has the key.
     Combine {
         #[command(flatten)]
@@ -58,6 +99,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE", required_if_eq("export", "keystore"))]
         password_file: Option<PathBuf>,
     },
+    /// Split a whole key among the signers of a cluster that is to import it: a public file, and an encrypted piece for each.
+    Deal(DealArguments),
     /// Make an Ed25519 key whole, sign exact bytes by it, print the signature in hexadecimal, and forget the key.
     SignSweep {
         #[command(flatten)]
@@ -105,6 +148,54 @@ pub(crate) struct Signed {
     /// The node that asks for the proof, and drew the nonce.
     #[arg(long, value_name = "NODE", required = false)]
     pub(crate) asked_by: NodeId,
+}
+
+/// A whole key, and who gets shares of it.
+#[derive(Debug, Args)]
+pub(crate) struct DealArguments {
+    /// The file with the whole key.
+    pub(crate) file: PathBuf,
+    /// In which form.
+    #[arg(long)]
+    pub(crate) from: Whole,
+    /// What it signs: ecdsa-secp256k1, schnorr-bip340 or eddsa-ed25519.
+    #[arg(long)]
+    pub(crate) scheme: Scheme,
+    /// The cluster that is to import it.
+    #[arg(long)]
+    pub(crate) cluster: ClusterId,
+    /// The name that it is to have there.
+    #[arg(long)]
+    pub(crate) key: KeyId,
+    /// How many signers must take part.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) required: u16,
+    /// Each signer with its import recipient, in the charter's order. Take recipients from the signers' own consoles: whoever could
+    /// put in another one has the piece.
+    #[arg(long = "member", value_name = "NODE=RECIPIENT", required = true)]
+    pub(crate) members: Vec<String>,
+    /// The chain code, 32 bytes in hexadecimal, by which the key's children are derived: other ones are other addresses.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) chain_code: Option<String>,
+    /// Draw a chain code: the key has no children yet.
+    #[arg(long, conflicts_with = "chain_code")]
+    pub(crate) new_chain_code: bool,
+    /// A new folder for the public file `import.public` and `NODE.piece` for each signer.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+/// A form of a whole key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Whole {
+    /// The scalar in hexadecimal: big-endian for secp256k1, little-endian for Ed25519.
+    Scalar,
+    /// Wallet import format, main network, compressed. secp256k1.
+    Wif,
+    /// BIP-32 extended private key, main network, with its chain code. secp256k1.
+    Xprv,
+    /// PKCS#8 in PEM, not encrypted. secp256k1.
+    Pkcs8,
 }
 
 /// A path, with or without the `m/` that it begins with.

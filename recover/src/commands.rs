@@ -1,6 +1,9 @@
 //! What each command does.
 
+mod deal;
+mod identity;
 mod key;
+mod paper;
 mod piece;
 mod show;
 
@@ -13,6 +16,9 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Show { files, people_required } => show::show(&files, people_required),
         Command::Check(arguments) => piece::check(&arguments),
         Command::Verify { file, holder, nonce, proof } => piece::verify(&file, &holder, &nonce, &proof),
+        Command::Deal(arguments) => deal::deal(&arguments),
+        Command::Identity { out } => identity::make(&out),
+        Command::Paper(paper) => paper::run(&paper),
         Command::Combine { sources, export, path, target, password_file } => {
             key::combine(&sources, (export, &path), &target, password_file.as_deref())
         }

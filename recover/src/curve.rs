@@ -162,6 +162,14 @@ pub(crate) fn add(scheme: Scheme, one: &[u8; 32], other: &[u8; 32]) -> Option<Se
     }
 }
 
+/// Of a secp256k1 secret and its negative the one whose point has even y, which BIP-340 means. Nothing if it is no scalar, or zero.
+pub(crate) fn even(secret: &[u8; 32]) -> Option<Secret> {
+    let scalar = Zeroizing::new(Secp256k1::read(secret)?);
+    let point = Secp256k1::point(&Secp256k1::times_generator(&scalar))?;
+    let is_even = point.as_bytes().first() == Some(&2);
+    Some(Secp256k1::write(&Zeroizing::new(if is_even { *scalar } else { -*scalar })))
+}
+
 /// A secret times the generator.
 pub(crate) fn public_point(scheme: Scheme, secret: &[u8; 32]) -> Option<Point> {
     fn on<C: Curve>(secret: &[u8; 32]) -> Option<Point> {

@@ -90,6 +90,20 @@ pub(crate) fn encode_head(head: &Head) -> String {
     text
 }
 
+/// Reads what [`encode_head`] writes, and believes nothing of it.
+pub(crate) fn decode_head(text: &str) -> Result<Head, FormatError> {
+    if text.len() > MAX_FILE {
+        return Err(FormatError::TooLong);
+    }
+    let mut lines = Lines { lines: text.lines(), number: 0 };
+    let head = read_head(&mut lines)?;
+    if encode_head(&head) != text {
+        return Err(FormatError::Spelling);
+    }
+    head.check()?;
+    Ok(head)
+}
+
 /// What every piece names in its plaintext.
 pub(crate) fn head_hash(head: &Head) -> [u8; 32] {
     tagged_hash("limen/backup-head/v1", [encode_head(head).as_bytes()])

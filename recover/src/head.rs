@@ -9,6 +9,7 @@ use limen_wire::recipient::Recipient;
 use sha2::{Digest as _, Sha256};
 
 use crate::curve;
+use crate::format::{self, FormatError};
 
 /// Most custodians of one share.
 pub const MAX_CUSTODIANS: usize = 16;
@@ -21,7 +22,8 @@ pub struct Custodian {
     pub recipient: Recipient,
 }
 
-/// What everyone may know about a backup. Checked: it is made by [`crate::Backup::make`] and [`crate::Backup::decode`] alone.
+/// What everyone may know about a backup. Checked: it is made by [`crate::Backup::make`], [`crate::Backup::decode`] and [`Head::from_text`]
+/// alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     pub(crate) public: KeyPublic,
@@ -85,6 +87,14 @@ pub enum HeadError {
 }
 
 impl Head {
+    /// Reads what stands in clear in a backup, without its encrypted pieces: the lines up to the last custodian.
+    pub fn from_text(text: &str) -> Result<Self, FormatError> {
+        format::decode_head(text)
+    }
+    /// These lines.
+    pub fn to_text(&self) -> String {
+        format::encode_head(self)
+    }
     /// The key.
     pub fn public(&self) -> &KeyPublic {
         &self.public

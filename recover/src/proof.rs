@@ -18,6 +18,7 @@ use limen_mpc::Point;
 use limen_wire::ids::{PersonId, Scheme, tagged_hash};
 
 use crate::backup::{Backup, BackupHash, Piece};
+use crate::head::Head;
 use crate::scalar;
 
 /// What the verifier draws anew for each proof: 32 random bytes. As text: hexadecimal.
@@ -111,12 +112,25 @@ impl Piece {
 impl Backup {
     /// Checks a custodian's proof against nothing but the backup and one's own nonce.
     pub fn verify_proof(&self, holder: &PersonId, nonce: &Nonce, proof: &Proof) -> Result<(), ProofError> {
-        let (holder, backup) = (holder.clone(), self.hash());
-        let Some(place) = self.head.place_of(&holder) else {
+        self.head.verify_proof(self.hash(), holder, nonce, proof)
+    }
+}
+
+impl Head {
+    /// The same for whoever does not have the encrypted pieces, and knows the backup by its hash alone.
+    pub(crate) fn verify_proof(
+        &self,
+        backup: BackupHash,
+        holder: &PersonId,
+        nonce: &Nonce,
+        proof: &Proof,
+    ) -> Result<(), ProofError> {
+        let holder = holder.clone();
+        let Some(place) = self.place_of(&holder) else {
             return Err(ProofError::NoCustodian { holder, backup });
         };
         let message = statement(&backup, place, nonce);
-        let holds = self.head.piece_point(place).is_some_and(|point| verify(&point, &message, &proof.0));
+        let holds = self.piece_point(place).is_some_and(|point| verify(&point, &message, &proof.0));
         if holds { Ok(()) } else { Err(ProofError::Wrong { holder, backup }) }
     }
 }

@@ -15,6 +15,7 @@ use limen_wire::keys::{PublicKey, SigningKey};
 use limen_wire::pb;
 
 use crate::backup::{Backup, BackupHash, Piece};
+use crate::head::Head;
 use crate::proof::{Nonce, Proof, ProofError};
 
 /// What is asked of all custodians of a backup: the nonce is drawn anew each time, by whoever wants to know.
@@ -105,37 +106,14 @@ impl Backup {
         Ok(said.to_unsigned().sign(credential.as_str(), key))
     }
 
-    /// Checks one custodian's signed proof: all of its fields, that `key_of` gives this person this credential, its signature, and
-    /// the proof. `key_of` answers from the charter, for terminal credentials that are bare keys alone.
+    /// Checks one custodian's signed proof: see [`Head::verify_said`].
     pub fn verify_said(
         &self,
         challenge: &Challenge,
         key_of: impl Fn(&PersonId, &CredentialId) -> Option<PublicKey>,
         envelope: &pb::Envelope,
     ) -> Result<BackupProof, SaidError> {
-        let (said, opened) = BackupProof::open(envelope)?;
-        let public = self.head().public();
-        let facts = [
-            (said.cluster == public.cluster, "cluster"),
-            (said.key == public.key, "key"),
-            (said.epoch == public.epoch, "epoch"),
-            (said.member == self.head().member(), "member"),
-            (said.backup == self.hash().0, "backup"),
-            (said.asked_by == challenge.asked_by, "asker"),
-            (said.nonce == challenge.nonce.0, "nonce"),
-            (opened.claimed_signers().eq([said.credential.as_str()]), "signer"),
-        ];
-        let person = said.person.clone();
-        if let Some((_, what)) = facts.into_iter().find(|(same, _)| !same) {
-            return Err(SaidError::Other { person, what });
-        }
-        let Some(key) = key_of(&said.person, &said.credential) else {
-            return Err(SaidError::NoCredential { person, credential: said.credential });
-        };
-        let signed = opened.verify(said.credential.as_str(), &key);
-        signed.map_err(|cause| SaidError::Signature { person, cause })?;
-        self.verify_proof(&said.person, &challenge.nonce, &Proof(said.proof))?;
-        Ok(said)
+        self.head().verify_said(self.hash(), challenge, key_of, envelope)
     }
 
     /// Whether these envelopes prove that *every* custodian of this backup has their piece of *this* share, for a nonce of one's own: what
@@ -163,5 +141,42 @@ impl Backup {
         let people = self.head().custodians().iter().map(|custodian| &custodian.person);
         let missing: Vec<PersonId> = people.filter(|person| !proved.contains_key(*person)).cloned().collect();
         if missing.is_empty() { Ok(proved) } else { Err(SaidError::Missing(missing)) }
+    }
+}
+
+impl Head {
+    /// Checks one custodian's signed proof: all of its fields, that `key_of` gives this person this credential, its signature, and
+    /// the proof. `key_of` answers from the charter, for terminal credentials that are bare keys alone. Whether the backup with this hash has
+    /// this head, whoever made the proof has looked: their piece is of the one, and the point that it has to fit is of the other.
+    pub fn verify_said(
+        &self,
+        backup: BackupHash,
+        challenge: &Challenge,
+        key_of: impl Fn(&PersonId, &CredentialId) -> Option<PublicKey>,
+        envelope: &pb::Envelope,
+    ) -> Result<BackupProof, SaidError> {
+        let (said, opened) = BackupProof::open(envelope)?;
+        let public = self.public();
+        let facts = [
+            (said.cluster == public.cluster, "cluster"),
+            (said.key == public.key, "key"),
+            (said.epoch == public.epoch, "epoch"),
+            (said.member == self.member(), "member"),
+            (said.backup == backup.0, "backup"),
+            (said.asked_by == challenge.asked_by, "asker"),
+            (said.nonce == challenge.nonce.0, "nonce"),
+            (opened.claimed_signers().eq([said.credential.as_str()]), "signer"),
+        ];
+        let person = said.person.clone();
+        if let Some((_, what)) = facts.into_iter().find(|(same, _)| !same) {
+            return Err(SaidError::Other { person, what });
+        }
+        let Some(key) = key_of(&said.person, &said.credential) else {
+            return Err(SaidError::NoCredential { person, credential: said.credential });
+        };
+        let signed = opened.verify(said.credential.as_str(), &key);
+        signed.map_err(|cause| SaidError::Signature { person, cause })?;
+        self.verify_proof(backup, &said.person, &challenge.nonce, &Proof(said.proof))?;
+        Ok(said)
     }
 }

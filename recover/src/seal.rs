@@ -23,7 +23,7 @@ impl Plugins {
         Self(names.into_iter().map(Into::into).collect())
     }
     /// Refuses a recipient whose plugin may not be run.
-    pub(crate) fn check(&self, recipient: &Recipient) -> Result<(), SealError> {
+    pub fn check(&self, recipient: &Recipient) -> Result<(), SealError> {
         match recipient.plugin() {
             Some(plugin) if !self.0.contains(plugin) => {
                 Err(SealError::NotAllowed { plugin: plugin.to_owned(), recipient: recipient.clone() })

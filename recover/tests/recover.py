@@ -1,7 +1,7 @@
 """Recovers a key from backups by docs/recovery.md alone. Independent of the Rust code: only `cryptography`'s primitives.
 
 Usage: recover.py BACKUP... -- IDENTITY... ; prints the scalar in hexadecimal, or a reason on standard error.
-With `--path 0/5` before all it prints the child's, and with `--sign FILE` after that the child's signature of the file.
+An identity `a.slip+c.slip` is on paper. With `--path 0/5` before all it prints the child's, and with `--sign FILE` after that the child's signature of the file.
 With `--proof HOLDER NONCE PROOF` instead of identities, verifies one custodian's proof for the one backup.
 """
 import base64
@@ -250,6 +250,57 @@ def bech32_data(text):
     return bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits) // 8 * 8, 8))
 
 
+def codex32_times(a, b):
+    """Product in GF(32) of BIP-93: polynomials modulo x^5 + x^3 + 1."""
+    product = 0
+    for bit in range(5):
+        product ^= a << bit if b >> bit & 1 else 0
+    for bit in range(8, 4, -1):
+        product ^= 0b101001 << bit - 5 if product >> bit & 1 else 0
+    return product
+
+
+def codex32_residue(prefix, digits):
+    """Remainder modulo the generator of BIP-93's short checksum, over 13 digits."""
+    terms = (0x19DC500CE73FDE210, 0x1BFAE00DEF77FE529, 0x1FBD920FFFE7BEE52, 0x1739640BDEEE3FDAD, 0x07729A039CFC75F5A)
+    total = 1
+    for value in [ord(c) >> 5 for c in prefix] + [0] + [ord(c) & 31 for c in prefix] + digits:
+        top, total = total >> 60, (total & 0x0FFFFFFFFFFFFFFF) << 5 ^ value
+        for bit, term in enumerate(terms):
+            total ^= term if top >> bit & 1 else 0
+    return total
+
+
+def read_slip(path):
+    with open(path, encoding="utf-8") as file:
+        text = "".join("".join(line.split()) for line in file if not line.startswith("#")).lower()
+    must(text.startswith("limen1") and len(text) == 77, path + ": no slip")
+    digits = ["qpzry9x8gf2tvdw0s3jn54khce6mua7l".find(letter) for letter in text[6:]]
+    must(min(digits) >= 0, path + ": no letter of a slip")
+    must(codex32_residue("limen", digits) == 0x10CE0795C2FD1E62A, path + ": mistyped")
+    return text[6:11], digits[5], digits
+
+
+def join_slips(paths):
+    """The digits of the secret at place `s`, which is 16, by Lagrange in GF(32)."""
+    slips = [read_slip(path) for path in paths]
+    (head, *_), places = slips[0], [place for _, place, _ in slips]
+    must(all(other == head for other, _, _ in slips), "slips of two splits")
+    must(len(set(places)) == len(slips) >= max(int(head[0]), 1), "too few slips")
+    secret = [0] * 71
+    for place, digits in [(place, digits) for _, place, digits in slips]:
+        factor = 1
+        for other in places:
+            if other != place:
+                inverse = next(x for x in range(1, 32) if codex32_times(x, place ^ other) == 1)
+                factor = codex32_times(factor, codex32_times(16 ^ other, inverse))
+        secret = [so_far ^ codex32_times(factor, digit) for so_far, digit in zip(secret, digits, strict=True)]
+    must(secret[5] == 16 and codex32_residue("limen", secret) == 0x10CE0795C2FD1E62A, "slips of two splits")
+    bits = "".join(f"{digit:05b}" for digit in secret[6:58])
+    must(bits[256:] == "0000", "bits left over")
+    return int(bits[:256], 2).to_bytes(32, "big")
+
+
 def check_recipient(text):
     must(text.startswith("age1"), "no recipient of age")
     data = bech32_data(text)
@@ -319,6 +370,9 @@ def age_decrypt(identity, sealed):
 
 def identities(paths):
     for path in paths:
+        if path.endswith(".slip"):
+            yield X25519PrivateKey.from_private_bytes(join_slips(path.split("+")))
+            continue
         with open(path) as file:
             for line in file:
                 if line.startswith("AGE-SECRET-KEY-1"):

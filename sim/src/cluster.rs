@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use limen_client::{Client, ClientConfig};
@@ -95,12 +97,14 @@ pub enum ClusterError {
     /// The client's configuration was refused.
     #[error("could not prepare the client: {0}")]
     Client(#[from] limen_client::ConfigError),
-    /// A process has ended by itself: most often somebody else has taken its port meanwhile.
-    #[error("{name} ended before the cluster was ready; its log is {}", log.display())]
+    /// A process has ended by itself.
+    #[error("{name} ended before the cluster was ready: {last:?}; its log is {}", log.display())]
     Ended {
         /// Which.
         name: String,
-        /// What it wrote.
+        /// What it wrote last.
+        last: String,
+        /// All that it wrote.
         log: PathBuf,
     },
     /// The processes run, but do not find each other.
@@ -252,7 +256,12 @@ impl Cluster {
     fn check_running(&mut self) -> Result<(), ClusterError> {
         match self.signers.iter_mut().chain([&mut self.coordinator]).find_map(|one| (!one.is_running()).then_some(one))
         {
-            Some(ended) => Err(ClusterError::Ended { name: ended.name().to_owned(), log: ended.log() }),
+            Some(ended) => {
+                let log = ended.log();
+                let text = std::fs::read_to_string(&log).unwrap_or_default();
+                let last = text.lines().last().unwrap_or_default().to_owned();
+                Err(ClusterError::Ended { name: ended.name().to_owned(), last, log })
+            }
             None => Ok(()),
         }
     }
@@ -278,7 +287,6 @@ fn describe(view: &limen_client::ClusterView) -> String {
     view.signers.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// Picks free ports. They are free for an instant only, so a test that loses this race starts again.
 async fn reserve(plan: &ClusterPlan, salt: u64) -> Result<(Place, Option<DelayProxy>), ClusterError> {
     let listen = free_port()?;
     let metrics = free_port()?;
@@ -291,7 +299,23 @@ async fn reserve(plan: &ClusterPlan, salt: u64) -> Result<(Place, Option<DelayPr
     Ok((Place { listen, reached: proxy.address(), metrics }, Some(proxy)))
 }
 
+/// Below those that the kernel gives to outgoing connections (32768 and up, ip(7)): one of those could take the place of a process
+/// that is about to start, or that was killed.
+const PORTS: Range<u16> = 10_000..30_000;
+
+/// One that nobody listens at, and that this process has not given out before; others begin elsewhere.
 fn free_port() -> Result<SocketAddr, ClusterError> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(ClusterError::io("find a free port"))?;
-    listener.local_addr().map_err(ClusterError::io("find a free port"))
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let count = PORTS.len();
+    let mut last = None;
+    for _ in 0..count {
+        let given = GIVEN.fetch_add(1, Ordering::Relaxed);
+        let place = usize::try_from(std::process::id().wrapping_mul(97).wrapping_add(given)).unwrap_or_default();
+        let Some(port) = PORTS.clone().nth(place.checked_rem(count).unwrap_or_default()) else { continue };
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(listener) => return listener.local_addr().map_err(ClusterError::io("find a free port")),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(ClusterError::io("find a free port")(last.unwrap_or_else(|| io::ErrorKind::AddrInUse.into())))
 }

@@ -21,6 +21,8 @@ pub enum PayloadType {
     KeyHandover,
     /// [`pb::EpochSwitched`].
     EpochSwitched,
+    /// [`pb::KeyDestroyed`].
+    KeyDestroyed,
     /// [`pb::Cancellation`].
     Cancellation,
     /// [`pb::KeyStatement`].
@@ -53,6 +55,8 @@ pub enum PayloadType {
     Ceremony,
     /// A machine's proof to a ceremony that it holds its identity: lines of text.
     MachineProof,
+    /// The record of a drill: text that proves itself, in an envelope without signatures of its own.
+    DrillRecord,
 }
 
 impl PayloadType {
@@ -63,6 +67,7 @@ impl PayloadType {
             Self::KeyGeneration => "application/vnd.limen.key-generation.v1+protobuf",
             Self::KeyHandover => "application/vnd.limen.key-handover.v1+protobuf",
             Self::EpochSwitched => "application/vnd.limen.epoch-switched.v1+protobuf",
+            Self::KeyDestroyed => "application/vnd.limen.key-destroyed.v1+protobuf",
             Self::Cancellation => "application/vnd.limen.cancellation.v1+protobuf",
             Self::KeyStatement => "application/vnd.limen.key-statement.v1+protobuf",
             Self::NonceBatch => "application/vnd.limen.nonce-batch.v1+protobuf",
@@ -79,12 +84,14 @@ impl PayloadType {
             Self::BackupProof => "application/vnd.limen.backup-proof.v1+protobuf",
             Self::Ceremony => "application/vnd.limen.ceremony.v1+text",
             Self::MachineProof => "application/vnd.limen.machine-proof.v1+text",
+            Self::DrillRecord => "application/vnd.limen.drill-record.v1+text",
         }
     }
 
     const fn payload_bytes(self) -> usize {
         match self {
             Self::CharterVersion => limits::CHARTER_VERSION_BYTES,
+            Self::DrillRecord => limits::DRILL_RECORD_BYTES,
             _ => limits::ENVELOPE_PAYLOAD_BYTES,
         }
     }

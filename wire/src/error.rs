@@ -98,6 +98,8 @@ table! {
     EpochTaken, "epoch_taken", Aborted, true, "The next attempt takes a later number, by itself; an order whose numbers are used up is ordered anew.";
     /// Two versions follow the same charter.
     CharterFork, "charter_fork", FailedPrecondition, true, "Have a version signed that names both as parents; `limen charter status` shows them.";
+    /// A drill of the charter is overdue, and the version gives more leave than there is.
+    DrillOverdue, "drill_overdue", FailedPrecondition, false, "Hold the drill that is named and hand its record in by `limen drill file`, then submit the version again: docs/drills.md says how, and what to do where it cannot be held any more.";
     /// The expiry has passed.
     Expired, "expired", FailedPrecondition, false, "Sign a new intent with a later expiry.";
     /// The expiry lies too far ahead.
@@ -116,6 +118,14 @@ table! {
     UnknownKey, "unknown_key", NotFound, false, "Check the key id; `limen key list` shows the known ones.";
     /// The key does not sign in its present state.
     KeyNotActive, "key_not_active", FailedPrecondition, true, "Wait until key generation has finished on every member; `limen key show` tells.";
+    /// Custodians have not proven that they can decrypt a share's backup.
+    BackupUnproven, "backup_unproven", FailedPrecondition, true, "Have the named custodians prove their pieces: `limen backup fetch`, then `limen-recover check`, then `limen backup prove`. The order goes on by itself.";
+    /// A proof of a backup is not what was asked for.
+    BackupProofRefused, "backup_proof_refused", FailedPrecondition, false, "Read what is wrong with whose proof; fetch the backup anew by `limen backup fetch` and prove that one.";
+    /// The charter has taken the key out of use for now.
+    KeySuspended, "key_suspended", FailedPrecondition, true, "Wait until people sign a version of the charter that takes it into use again: `limen charter diff` shows what that loosens. The request goes on by itself until it expires.";
+    /// The charter has taken the key out of use for good.
+    KeyRetired, "key_retired", FailedPrecondition, false, "Use another key. A compromised key signs what moves value to where the charter says under [[keys]]: see docs/key-states.md.";
     /// What seals the signer's shares does not serve.
     HsmUnavailable, "hsm_unavailable", Unavailable, true, "Bring the named signer's token or its bridge back: docs/hsm.md has a line for each code. Other signers serve meanwhile, and it resumes by itself.";
     /// What a token signed is no signature of its key.

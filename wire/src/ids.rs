@@ -171,6 +171,10 @@ name!(
     CeremonyId, "ceremony id", 64
 );
 name!(
+    /// Names a drill that the charter asks for.
+    DrillId, "drill id", 64
+);
+name!(
     /// Names what somebody does in a ceremony.
     RoleId, "role", 64
 );

@@ -9,6 +9,7 @@ use prost::Message as _;
 use crate::effects::ChainId;
 use crate::envelope::{self, EnvelopeError, Opened, PayloadType};
 use crate::ids::{ClusterId, CommitteeSize, IdError, IntentId, KeyId, NodeId, Protocol, RequesterId, Scheme, VaultId};
+use crate::imported::ImportedKey;
 use crate::keys::SigningKey;
 use crate::{limits, pb};
 
@@ -266,6 +267,8 @@ pub struct KeyGeneration {
     pub nodes: Vec<NodeId>,
     /// Seconds since 1970 after which no signer takes part.
     pub expires_at_secs: u64,
+    /// The key is not made but imported.
+    pub imported: Option<ImportedKey>,
 }
 
 impl KeyGeneration {
@@ -283,6 +286,7 @@ impl KeyGeneration {
         if raw.expires_at_secs == 0 {
             return Err(invalid("expires_at_secs", "an order must expire"));
         }
+        let imported = raw.imported.map(|raw| ImportedKey::from_wire(raw, (scheme, protocol), size)).transpose()?;
         let order = Self {
             id: opened.id(),
             cluster: ClusterId::new(raw.cluster).map_err(field("cluster"))?,
@@ -293,6 +297,7 @@ impl KeyGeneration {
             size,
             nodes,
             expires_at_secs: raw.expires_at_secs,
+            imported,
         };
         Ok((order, opened))
     }
@@ -309,6 +314,7 @@ impl KeyGeneration {
             signers_required: self.size.signers_required().into(),
             nodes: self.nodes.iter().map(ToString::to_string).collect(),
             expires_at_secs: self.expires_at_secs,
+            imported: self.imported.as_ref().map(ImportedKey::to_wire),
         }
     }
 }

@@ -8,12 +8,14 @@ pub mod approval;
 pub mod backup;
 pub mod charter;
 pub mod check;
+pub mod destroyed;
 pub mod effects;
 pub mod envelope;
 pub mod error;
 pub mod freeze;
 pub mod handover;
 pub mod ids;
+pub mod imported;
 pub mod intent;
 pub mod keys;
 pub mod limits;
@@ -24,6 +26,7 @@ pub mod standing;
 pub mod statement;
 #[cfg(feature = "tls")]
 pub mod tls;
+pub mod words;
 
 /// Generated from `proto/limen/v1`: unchecked shapes. Decode, then go through [`intent`] or [`statement`].
 #[allow(

@@ -6,6 +6,10 @@ pub const ENVELOPE_PAYLOAD_BYTES: usize = 256 * 1024;
 pub const CHARTER_BYTES: usize = 1024 * 1024;
 /// A version of the charter with its approvals, as payload of an envelope.
 pub const CHARTER_VERSION_BYTES: usize = 2 * 1024 * 1024;
+/// The record of a drill: what is handed on among nodes, not what a ceremony could fill.
+pub const DRILL_RECORD_BYTES: usize = 1024 * 1024;
+/// Drills of a charter.
+pub const DRILLS: usize = 32;
 /// Versions of the charter for which a machine asks at once, and which it remembers to wait for.
 pub const CHARTERS_WANTED: usize = 64;
 /// Signatures on one envelope.
@@ -80,8 +84,12 @@ pub const PAGE: usize = 200;
 pub const INTENT_PAGE: usize = 500;
 /// Key shares in one signer's list.
 pub const KEY_SHARES: usize = 1024;
+/// Generations, or wrapping keys, that one word of a destroyed key names.
+pub const ERASED_EPOCHS: usize = 1024;
 /// Signers of a key.
 pub const KEY_MEMBERS: usize = 32;
+/// A member's piece of an imported key, as it is encrypted to it.
+pub const IMPORT_PIECE_BYTES: usize = 4 * 1024;
 /// One gRPC message, in either direction.
 pub const GRPC_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 /// The furthest expiry that an intent may ask for, in seconds: an intent is a wish of now, not a bearer cheque.

@@ -80,6 +80,8 @@ pub struct KeyStatement {
     pub verifying_shares_hash: [u8; 32],
     /// Id of the order that made the key.
     pub generation_id: IntentId,
+    /// The key was imported: somebody had it whole, and may have it still.
+    pub was_whole: bool,
 }
 
 impl KeyStatement {
@@ -98,6 +100,7 @@ impl KeyStatement {
             chain_code: Bytes::copy_from_slice(&self.chain_code),
             verifying_shares_hash: Bytes::copy_from_slice(&self.verifying_shares_hash),
             generation_id: Bytes::copy_from_slice(self.generation_id.as_bytes()),
+            was_whole: self.was_whole,
         }
         .encode_to_vec()
     }
@@ -133,6 +136,10 @@ impl KeyStatement {
         }
         let (size, nodes) = intent::committee_from_wire(protocol, raw.signers_required, raw.nodes)?;
         let chain_code = *IntentId::from_slice(&raw.chain_code)?.as_bytes();
+        if raw.was_whole && !protocol.is_threshold() {
+            let reason = "a key that lives in one token was made there, and never imported".to_owned();
+            return Err(IntentError::Invalid { field: "was_whole", reason }.into());
+        }
         if !protocol.is_threshold() && chain_code != [0; 32] {
             let reason = "a key that lives in one token has no children, and a chain code of zeros".to_owned();
             return Err(IntentError::Invalid { field: "chain_code", reason }.into());
@@ -149,6 +156,7 @@ impl KeyStatement {
             chain_code,
             verifying_shares_hash: *IntentId::from_slice(&raw.verifying_shares_hash)?.as_bytes(),
             generation_id: IntentId::from_slice(&raw.generation_id)?,
+            was_whole: raw.was_whole,
         })
     }
 

@@ -5,8 +5,10 @@
 
 mod bench;
 mod campaign;
+mod ceremony_demo;
 mod command;
 mod mutants;
+mod offline;
 mod setup;
 mod sim;
 mod tidy;
@@ -28,6 +30,9 @@ Usage: cargo xtask <command> [options]
 Commands:
   up [args…]     install what is missing, build, start a development cluster and run its story;
                  every argument goes to `limen dev up` (try `cargo xtask up --help`)
+  ceremony-demo [args…]
+                 build, and show ceremonies over real processes: five people begin a house, make its keys, give them new
+                 shares; every argument goes to `limen dev ceremony` (try `cargo xtask ceremony-demo --help`)
   test           everything that must hold before a change lands: format, tidy, dependencies, lints,
                  documentation, build, tests. Options: --quick (no dependency check, no documentation),
                  --offline (install nothing; say which phases are skipped)
@@ -39,6 +44,7 @@ Commands:
                  --json FILE
   mutants        plant known defects, one after the other, in a copy of the tree: each must be found.
                  Options: --only N, --rotate K (K of them, others each day), --check (they still apply)
+  offline        build limen-recover as one file for a machine without network, optimised and without shared libraries
   tidy           crate arrows, lengths, links, to-do form, machine paths, wire schema, ADRs, purity.
                  Options: --accept-proto (record additions to the wire schema), --shrink (lower the
                  allowed lengths to what they are now)
@@ -70,11 +76,13 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
     let workspace = Workspace::locate()?;
     match name.as_str() {
         "up" => up::main(&workspace, rest),
+        "ceremony-demo" => ceremony_demo::main(&workspace, rest),
         "test" => verify::main(&workspace, rest),
         "bench" => bench::main(&workspace, rest),
         "sim" => sim::main(&workspace, rest),
         "campaign" => campaign::main(&workspace, rest),
         "mutants" => mutants::main(&workspace, rest),
+        "offline" => offline::main(&workspace, rest),
         "tidy" => tidy::main(&workspace, rest),
         "setup" => setup::main(&workspace, rest),
         "fmt" => {

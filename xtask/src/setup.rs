@@ -31,9 +31,11 @@ Debian packages are installed when we are root; otherwise the command is printed
 node_modules beside their package.json, Python packages to a virtual environment in the build folder,
 where the tests' second PKCS#11 token is built too.";
 
-/// What a command is about to need.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What a command is about to need; each needs what those before it do.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Need {
+    /// The ceremonies: tokens.
+    Ceremonies,
     /// The development cluster: a chain to pay on.
     Up,
     /// The checks and every test.
@@ -93,7 +95,7 @@ pub(crate) fn main(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
 /// Installs what `need` asks for and returns what could not be had.
 pub(crate) fn prepare(workspace: &Workspace, need: Need, network: Network) -> Result<Vec<Missing>> {
     let mut missing = debian::prepare(workspace, need, network)?;
-    for project in NPM_PROJECTS.iter().filter(|p| need == Need::Everything || p.need == need) {
+    for project in NPM_PROJECTS.iter().filter(|p| p.need <= need) {
         missing.extend(npm::prepare(&workspace.path(project.folder), project.folder, project.why, network));
     }
     if need == Need::Everything {

@@ -8,6 +8,7 @@ mod arrows;
 mod hygiene;
 mod lengths;
 mod links;
+mod named;
 mod pure;
 mod rooms;
 mod schema;
@@ -33,7 +34,7 @@ Usage: cargo xtask tidy [--accept-proto] [--shrink]
   --shrink         lower the lengths in .config/lengths.txt to what they are now, and drop what is gone
 
 Checks: crate arrows; pure crates link no runtime and no socket; files up to 800 lines and functions up
-to 70; relative links in Markdown; TODO(#123) form; no machine paths, no registry hosts; wire schema
+to 70; relative links and names of tests in Markdown; TODO(#123) form; no machine paths, no registry hosts; wire schema
 lint and breaking changes; ADR sections; pure crates read no clock, file or environment; every crate
 says what lives in it; service units in deploy/ are hardened.";
 
@@ -88,6 +89,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<Finding>> {
     findings.extend(pure::check_sources(&tree));
     findings.extend(lengths::check(&tree));
     findings.extend(links::check(&tree, workspace.root()));
+    findings.extend(named::check(&tree));
     findings.extend(hygiene::check(&tree));
     findings.extend(schema::check(&tree));
     findings.extend(adr::check(&tree));

@@ -218,6 +218,8 @@ fn is_verified(house: &House, mut text: String) {
     assert!(said(&verify(&pins[1..])).contains("NOT PINNED: anna") && !verify(&pins[1..]).status.success());
     let other = pins[0].replace(&house.keys["anna"], &house.keys["boris"]);
     assert!(said(&verify(&[other])).contains("is pinned"));
+    let twice = verify(&[pins.clone(), pins[..1].to_vec()].concat());
+    assert!(said(&twice).contains("anna is pinned already") && !twice.status.success(), "{}", said(&twice));
     let shown = house.output(&["record", "show", "anna.record"]);
     assert!(said(&shown).contains("EXCEPTION  Anna's machine went dark"), "{}", said(&shown));
     let report = house.output(&["report", "anna.record"]);

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking; the exemption of clippy.toml does not reach helpers"
 )]
 
+mod custody;
 mod e2e;
 mod kills;
 mod plans;

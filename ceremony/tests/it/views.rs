@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use limen_ceremony::board::Board;
+use limen_ceremony::custody::verify;
 use limen_ceremony::engine::Outcome;
-use limen_ceremony::rehearsal::{Actor, Cast};
+use limen_ceremony::rehearsal::{Actor, Cast, play_with};
 use limen_evidence::ceremony::{Body, Mode, Session, Transcript, sign};
 use limen_policy::ceremony::step::SIGN;
 use limen_wire::envelope::{PayloadType, pre_authentication_encoding};
 use limen_wire::ids::PersonId;
 use limen_wire::pb;
 
-use crate::plans::{CHARTER, GENESIS, genesis};
+use crate::plans::{CHARTER, GENESIS, READY, every_kind, genesis, one_record};
 
 fn person(name: &str) -> PersonId {
     name.parse().unwrap()
@@ -72,7 +73,7 @@ fn same_step(session: &Session, one: &pb::Envelope, other: &pb::Envelope) -> boo
 fn plan_signed(session: &Session, cast: &Cast, name: &str, at: u64) -> pb::Envelope {
     let transcript = Transcript::new(session);
     let step = transcript.step().unwrap();
-    let fields = cast.lines(session.plan(), step, &person(name)).unwrap();
+    let fields = cast.lines(&transcript, step, &person(name)).unwrap();
     let (number, head) = (step.number, transcript.head());
     let body = Body::Step { number, name: step.name.to_owned(), head, at: Some(at), exceptions: Vec::new(), fields };
     let contribution = session.contribution(&person(name), body);
@@ -89,35 +90,83 @@ fn all_aborted(ended: &BTreeMap<PersonId, Outcome>, count: usize, why: &str) {
     }
 }
 
+/// Somebody who is there, and all of them.
+fn people(session: &Session) -> (PersonId, Vec<&str>) {
+    let present = session.attendance().present();
+    (present.last().unwrap().clone(), present.iter().map(PersonId::as_str).collect())
+}
+
 #[test]
-fn a_conductor_that_shows_two_transcripts_ends_it_for_all() {
-    let (cast, session) = genesis();
-    // Two words of one person for the same step: each alone is good, so only the heads can tell.
-    let extra = [vec![plan_signed(&session, &cast, "emil", 5)], vec![plan_signed(&session, &cast, "emil", 6)]];
-    let ended = split(&session, &cast, &["anna", "boris"], extra);
-    all_aborted(&ended, 5, "SPLIT VIEW");
+fn a_conductor_that_shows_two_transcripts_ends_every_kind_for_all() {
+    for (cast, session) in every_kind() {
+        // Two words of one person for the same step: each alone is good, so only the heads can tell.
+        let (liar, all) = people(&session);
+        let extra = [5, 6].map(|at| vec![plan_signed(&session, &cast, liar.as_str(), at)]);
+        let ended = split(&session, &cast, &all[..2], extra);
+        all_aborted(&ended, all.len(), "SPLIT VIEW");
+    }
 }
 
 #[test]
 fn a_person_who_says_two_things_is_named_with_both() {
-    let (cast, session) = genesis();
-    let both = vec![plan_signed(&session, &cast, "emil", 5), plan_signed(&session, &cast, "emil", 6)];
-    let ended = split(&session, &cast, &["anna", "boris", "carla", "dora", "emil"], [both, Vec::new()]);
-    all_aborted(&ended, 5, "SPLIT VIEW: emil said two different things in step 1");
+    for (cast, session) in every_kind() {
+        let (liar, all) = people(&session);
+        let both = [5, 6].map(|at| plan_signed(&session, &cast, liar.as_str(), at)).to_vec();
+        let ended = split(&session, &cast, &all, [both, Vec::new()]);
+        all_aborted(&ended, all.len(), &format!("SPLIT VIEW: {liar} said two different things in step 1"));
+    }
 }
 
 #[test]
-fn a_plan_that_was_swapped_after_it_was_signed_ends_it_for_all() {
-    let (cast, session) = genesis();
-    let swapped = GENESIS.replace("disk_free_mib = 100", "disk_free_mib = 1");
-    let other = Cast::of(&swapped, Some(CHARTER), [1; 32]).unwrap();
-    let other_session = other.session(Mode::Real, &BTreeSet::new()).unwrap();
-    assert_ne!(session.plan().hash(), other_session.plan().hash());
-    // Carla signed the plan as it was reviewed; everybody else has the other one before them.
-    let extra = vec![plan_signed(&session, &cast, "carla", 5)];
-    let people = ["anna", "boris", "carla", "dora", "emil"];
-    let ended = split(&other_session, &other, &people, [extra, Vec::new()]);
-    all_aborted(&ended, 5, "SPLIT VIEW: carla has plan");
+fn a_plan_that_was_swapped_after_it_was_signed_ends_every_kind_for_all() {
+    for (cast, session) in every_kind() {
+        let swapped = cast.plan().replace("disk_free_mib = 100", "disk_free_mib = 1");
+        let present = session.attendance().present().clone();
+        let other = Session::new(&swapped, cast.charter(), Mode::Real, present).unwrap();
+        assert_ne!(session.plan().hash(), other.plan().hash());
+        // One signed the plan as it was reviewed; everybody else has the other one before them.
+        let (honest, all) = people(&session);
+        let extra = vec![plan_signed(&session, &cast, honest.as_str(), 5)];
+        let ended = split(&other, &cast, &all, [extra, Vec::new()]);
+        all_aborted(&ended, all.len(), &format!("SPLIT VIEW: {honest} has plan"));
+    }
+}
+
+/// Where each line of a record lies, told by the lines alone.
+fn places(text: &str) -> Vec<(usize, usize, String)> {
+    let (mut place, mut from) = ("the head".to_owned(), 0);
+    let mut places = Vec::new();
+    for line in text.split_inclusive('\n') {
+        if let Some(step) = line.strip_prefix("step ") {
+            let (number, name) = step.trim_end().split_once(' ').unwrap();
+            place = format!("step {number} ({name})");
+        }
+        if line.starts_with("completed ") {
+            place = "the foot".to_owned();
+        }
+        places.push((from, line.len(), place.clone()));
+        from += line.len();
+    }
+    places
+}
+
+#[test]
+fn bytes_that_change_in_every_line_of_every_kind_are_refused_with_the_step_named() {
+    for (cast, session) in every_kind() {
+        let outcomes = limen_ceremony::rehearsal::play(&session, &cast).unwrap();
+        let record = one_record(outcomes.values());
+        let mut bytes = record.as_str().as_bytes().to_vec();
+        for (number, (from, len, place)) in places(record.as_str()).into_iter().enumerate() {
+            // The first, the last, and one in between, in turns; every byte of a genesis is tried where records are.
+            let at = from + [0, (number * 31) % len, len - 1][number % 3];
+            let before = bytes[at];
+            bytes[at] = before ^ (1 << (at % 8));
+            let error = verify(&bytes).expect_err("must be refused");
+            assert_eq!(error.place.to_string(), place, "{}: byte {at}: {error}", session.plan().kind.as_str());
+            bytes[at] = before;
+        }
+        assert!(verify(&bytes).is_ok());
+    }
 }
 
 #[test]
@@ -152,7 +201,7 @@ fn nobody_calls_it_off_after_signing_and_a_word_of_that_is_not_heard() {
     assert_eq!(outcomes.len(), 5);
     // An engine in which all but one have signed the record.
     let Outcome::Completed { record, .. } = &outcomes[&person("anna")] else { panic!() };
-    let verified = limen_evidence::ceremony::Record::verify(record.as_str().as_bytes()).unwrap();
+    let verified = verify(record.as_str().as_bytes()).unwrap();
     let said = verified.done.iter().enumerate().flat_map(|(step, said)| {
         let last = step + 1 == verified.done.len();
         said.values()
@@ -163,7 +212,8 @@ fn nobody_calls_it_off_after_signing_and_a_word_of_that_is_not_heard() {
     let mut anna = Actor::new(&session, &cast, person("anna"), stored).unwrap();
     assert_eq!(anna.engine().transcript().step().unwrap().name, SIGN);
     let abort = |name: &str| {
-        let body = Body::Abort { cause: "I would rather not".to_owned(), evidence: Vec::new() };
+        let head = verified.name.unwrap();
+        let body = Body::Abort { head, cause: "I would rather not".to_owned(), evidence: Vec::new() };
         let contribution = session.contribution(&person(name), body);
         let message = pre_authentication_encoding(PayloadType::Ceremony.as_str(), contribution.to_text().as_bytes());
         sign(&contribution, &cast.sign(&person(name), &message).unwrap())
@@ -179,4 +229,91 @@ fn nobody_calls_it_off_after_signing_and_a_word_of_that_is_not_heard() {
         matches!(anna.ended(), Some(Outcome::Aborted { by, .. }) if by.as_str() == "emil"),
         "who has not signed may"
     );
+}
+
+#[test]
+fn that_a_machine_rotated_its_wrapping_keys_in_the_rehearsal_counts_nothing_in_the_real_ceremony() {
+    let plan = READY.iter().find(|plan| plan.contains("kind = \"kek-rotation\"")).unwrap();
+    let cast = Cast::of(plan, None, [9; 32]).unwrap();
+    let [practice, real] = [Mode::Rehearsal, Mode::Real].map(|mode| cast.session(mode, &BTreeSet::new()).unwrap());
+    let (transcript, step) =
+        (Transcript::new(&practice), practice.steps().iter().find(|step| step.name == "destroyed").unwrap());
+    let rehearsed: BTreeMap<String, String> =
+        step.says.iter().flat_map(|(person, _)| cast.lines(&transcript, step, person).unwrap()).collect();
+    assert_eq!(rehearsed.len(), 1);
+    let outcomes = play_with(&real, &cast, &|name, value| rehearsed.get(name).cloned().unwrap_or(value)).unwrap();
+    for outcome in outcomes.values() {
+        let Outcome::Aborted { cause, .. } = outcome else { panic!("completed") };
+        assert!(cause.contains("destroyed-signer-") && cause.contains("does not verify under"), "{cause}");
+    }
+}
+
+#[test]
+fn a_second_word_as_large_as_one_can_be_ends_it_for_all() {
+    let (cast, session) = genesis();
+    let (liar, all) = people(&session);
+    let first = plan_signed(&session, &cast, liar.as_str(), 5);
+    let large = |bytes: usize| {
+        let Body::Step { number, name, head, at, fields, .. } =
+            limen_evidence::ceremony::Said::open(&first, session.plan()).unwrap().contribution.body
+        else {
+            panic!()
+        };
+        let exceptions = vec!["x".repeat(bytes - 20_000), "y".repeat(20_000)];
+        let contribution = session.contribution(&liar, Body::Step { number, name, head, at, exceptions, fields });
+        let message = pre_authentication_encoding(PayloadType::Ceremony.as_str(), contribution.to_text().as_bytes());
+        (contribution.to_text().len(), sign(&contribution, &cast.sign(&liar, &message).unwrap()))
+    };
+    let most = limen_evidence::ceremony::MAX_STEP;
+    let over = large(25_000).0 - 25_000;
+    let (len, second) = large(most - over);
+    assert_eq!(len, most);
+    let ended = split(&session, &cast, &all, [vec![first.clone(), second], Vec::new()]);
+    all_aborted(&ended, all.len(), &format!("SPLIT VIEW: {liar} said two different things in step 1"));
+    // What is longer nobody takes for a word.
+    let (_, longer) = large(most - over + 1);
+    assert!(limen_evidence::ceremony::Said::open(&longer, session.plan()).is_err());
+}
+
+#[test]
+fn a_hundred_long_exceptions_end_in_one_signed_step_and_the_rest_in_the_next() {
+    use limen_ceremony::engine::{Effect, Engine, Input};
+    let (cast, session) = genesis();
+    let anna = person("anna");
+    let mut engine = Engine::new(Transcript::new(&session), anna.clone());
+    let effects = engine.start(Vec::new());
+    let [Effect::Perform(step)] = effects.as_slice() else { panic!("{effects:?}") };
+    let fields = cast.lines(engine.transcript(), step, &anna).unwrap();
+    let exceptions = vec!["x".repeat(4000); 100];
+    let effects = engine.handle(Input::Performed { step: step.number, at: 1, exceptions, fields });
+    let [Effect::Sign(contribution)] = effects.as_slice() else { panic!("{effects:?}") };
+    let message = pre_authentication_encoding(PayloadType::Ceremony.as_str(), contribution.to_text().as_bytes());
+    let signature = cast.sign(&anna, &message).unwrap();
+    let effects = engine.handle(Input::Signed(contribution.clone(), signature));
+    assert!(matches!(effects.as_slice(), [Effect::Store(_), Effect::Send(_), ..]), "{effects:?}");
+    assert_eq!(engine.said_exceptions(), 1);
+}
+
+#[test]
+fn a_board_full_of_junk_takes_little_memory() {
+    use limen_ceremony::board::Kept;
+    use prost::Message as _;
+    let (cast, session) = genesis();
+    let mut kept = Kept::new(session.plan());
+    let mut junk = plan_signed(&session, &cast, "anna", 5);
+    junk.signatures[0].signature = vec![1; 64].into();
+    while !kept.is_full() {
+        kept.take(junk.clone());
+    }
+    assert!(kept.into_list().is_empty(), "what nobody of the plan signed");
+    // One of the plan who signs as much as they like leaves room for the others.
+    let mut kept = Kept::new(session.plan());
+    for at in 0..3000 {
+        kept.take(plan_signed(&session, &cast, "anna", at));
+    }
+    kept.take(plan_signed(&session, &cast, "boris", 5));
+    let list = kept.into_list();
+    let most = 16 * limen_evidence::ceremony::MAX_STEP;
+    assert!(list.len() < 3000 && list.iter().map(|one| one.encoded_len()).sum::<usize>() <= most + 1024);
+    assert!(list.last().unwrap().signatures[0].signer == "boris");
 }

@@ -15,7 +15,9 @@ use super::{Session, parse};
 use crate::args::KeyCommand;
 use crate::output::table;
 
+mod destroyed;
 mod handover;
+mod import;
 
 const MADE_WITHIN: Duration = Duration::from_secs(1800);
 
@@ -28,7 +30,10 @@ pub(crate) async fn run(session: &Session, command: &KeyCommand) -> Result<()> {
             let order = order(session, key, *scheme, *protocol, (node.as_ref(), *required))?;
             create(session, &order).await
         }
-        KeyCommand::Refresh { key, protocol } => handover::run(session, key, *protocol, None).await,
+        KeyCommand::Import { public, pieces, protocol } => import::run(session, public, pieces, *protocol).await,
+        KeyCommand::DestroyedProof { key, out } => destroyed::write(session, key, out).await,
+        KeyCommand::Refresh { key: Some(key), protocol, .. } => handover::run(session, key, *protocol, None).await,
+        KeyCommand::Refresh { key: None, pause, .. } => handover::all(session, Duration::from_secs(*pause)).await,
         KeyCommand::Reshare { key, nodes, required, protocol } => {
             handover::run(session, key, *protocol, Some((nodes.as_slice(), *required))).await
         }
@@ -55,7 +60,7 @@ fn row(info: &KeyInfo, verified: &Result<KeyStatement, limen_client::Error>) -> 
     let words = |field: fn(&KeyStatement) -> String| verified.as_ref().map(field).unwrap_or_default();
     vec![
         info.key_id.to_string(),
-        info.state_word().to_owned(),
+        destroyed::state(info, verified.as_ref().ok()),
         words(|key| key.scheme.to_string()),
         words(protocol),
         words(|key| key.size.to_string()),
@@ -85,6 +90,7 @@ fn key_json(info: &KeyInfo, verified: Result<&KeyStatement, &limen_client::Error
         "scheme": key.map(|key| key.scheme.as_str()),
         "protocol": key.map(|key| key.protocol.as_str()),
         "outside_the_promise": key.map(|key| !key.protocol.is_threshold()),
+        "was_whole": key.map(|key| key.was_whole),
         "signers_required": key.map(|key| key.size.signers_required()),
         "signers_total": key.map(|key| key.size.signers_total()),
         "epoch": key.map(|key| key.epoch.0),
@@ -94,6 +100,7 @@ fn key_json(info: &KeyInfo, verified: Result<&KeyStatement, &limen_client::Error
         "chain_code": key.map(|key| hex::encode(key.chain_code)),
         "verifying_shares_hash": key.map(|key| hex::encode(key.verifying_shares_hash)),
         "progress": info.progress,
+        "destroyed_by": destroyed::by(info),
         "handover": info.handover.as_ref().map(|handover| json!({
             "order": handover.order.to_string(), "state": handover.state_word(), "progress": handover.progress,
         })),
@@ -133,12 +140,14 @@ fn key_text(info: &KeyInfo, key: &KeyStatement) -> String {
         }
         _ => String::new(),
     };
+    let whole =
+        if key.was_whole { "\nWAS ONCE WHOLE: it was imported; whoever had it then may have it still" } else { "" };
     let nodes: Vec<&str> = key.nodes.iter().map(limen_wire::ids::NodeId::as_str).collect();
     let pem = pem(key).map(|pem| format!("\n{}", pem.trim_end())).unwrap_or_default();
     format!(
-        "key         {}\nstate       {}\nscheme      {}\nprotocol    {}\nsigners     {} required of {} ({})\nepoch       {}\npublic key  {}\nchain code  {}\nall shares  {}{pem}\nattested by its signers, verified here{alone}",
+        "key         {}\nstate       {}\nscheme      {}\nprotocol    {}\nsigners     {} required of {} ({})\nepoch       {}\npublic key  {}\nchain code  {}\nall shares  {}{pem}\nattested by its signers, verified here{alone}{whole}",
         key.key_id,
-        info.state_word(),
+        destroyed::state(info, Some(key)),
         key.scheme,
         protocol(key),
         key.size.signers_required(),
@@ -162,6 +171,7 @@ fn pem(key: &KeyStatement) -> Option<String> {
 
 async fn address(session: &Session, key: &KeyId, chain: &str, path: &str) -> Result<()> {
     let (chain, steps) = (parse::chain(chain)?, parse::path(path)?);
+    destroyed::check_payable(session, key).await?;
     // Keys that no chain takes are shown by their public key.
     let statement = session.client.key(key).await?;
     let chain = if statement.scheme == Scheme::EcdsaSecp256k1 { chain } else { ChainId::offchain() };
@@ -228,8 +238,12 @@ fn order(
 }
 
 async fn create(session: &Session, order: &NewKey) -> Result<()> {
-    let key = &order.key_id;
     session.client.create_key(order).await?;
+    wait(session, &order.key_id).await
+}
+
+/// Waits until an ordered key is active, tells of progress, and shows it.
+async fn wait(session: &Session, key: &KeyId) -> Result<()> {
     let mut last = String::new();
     let statement = session.client.wait_for_key(key, MADE_WITHIN, |info| {
         if info.progress != last {

@@ -5,7 +5,7 @@ use limen_client::ClusterView;
 use limen_wire::pb::{SignerHealth, WitnessHealth};
 use serde_json::{Value, json};
 
-use super::Session;
+use super::{Session, drill};
 use crate::output::table;
 
 pub(crate) async fn run(session: &Session) -> Result<()> {
@@ -50,6 +50,10 @@ fn signer_json(signer: &SignerHealth, view: &ClusterView) -> Value {
         "pending_leaves": status.map(|status| status.pending_leaves),
         "log_alarm": status.map(|status| &status.log_alarm),
         "banned_peers": status.map(|status| &status.banned_peers),
+        "bans": status.map(|status| status.bans.iter().map(|ban| json!({
+            "node": ban.node, "session": hex::encode(&ban.session), "at_ms": ban.at_ms, "reason": ban.reason,
+            "lifted": ban.lifted, "keys_from_before": ban.keys_from_before,
+        })).collect::<Vec<_>>()),
         "error": signer.error,
     })
 }
@@ -100,6 +104,7 @@ fn row(signer: &SignerHealth, view: &ClusterView) -> Vec<String> {
             remark = format!("FROZE {} BY ITSELF: `limen freezes`", status.automatic_freezes.join(", "));
         }
         Some(status) if !status.ledgers_ending.is_empty() => remark = status.ledgers_ending.join("; "),
+        Some(status) if drill::overdue(status).is_some() => remark.extend(drill::overdue(status)),
         Some(status) if status.freezes > 0 => remark = format!("{} freezes: `limen freezes`", status.freezes),
         _ => {
             let trouble = peers.iter().find(|peer| peer.connected && !peer.trouble.is_empty());

@@ -5,13 +5,14 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use limen_evidence::destroyed::{self, Destroyed, DestructionError, DestructionProof};
 use limen_evidence::leaf::Authorization;
 use limen_evidence::receipt::{self, Finality, Receipt, ReceiptError, Verified};
 use limen_evidence::trust::{self, Trust, TrustError};
 use limen_wire::effects::Effect;
 use serde_json::{Value, json};
 
-use crate::args::{ReceiptArgs, VerifyCommand};
+use crate::args::{DestructionArgs, ReceiptArgs, VerifyCommand};
 use crate::output::Output;
 
 /// A receipt that does not prove what was asked.
@@ -21,17 +22,28 @@ pub(crate) enum NotVerified {
     Receipt { file: PathBuf, source: ReceiptError },
     #[error("{} is not final yet: {have} of the {need} cosignatures needed", .file.display())]
     NotFinal { file: PathBuf, have: usize, need: usize },
+    #[error("{} proves nothing: {source}", .file.display())]
+    Destruction { file: PathBuf, source: DestructionError },
+    #[error("{} does not show that {} have destroyed the key", .file.display(), .lacking.join(", "))]
+    NotDestroyed { file: PathBuf, lacking: Vec<String> },
 }
 
 impl NotVerified {
     pub(crate) const fn code(&self) -> &'static str {
         match self {
-            Self::Receipt { .. } => "not_verified",
+            Self::Receipt { .. } | Self::Destruction { .. } => "not_verified",
+            Self::NotDestroyed { .. } => "not_destroyed",
             Self::NotFinal { .. } => "not_final",
         }
     }
     pub(crate) const fn remedy(&self) -> &'static str {
         match self {
+            Self::NotDestroyed { .. } => {
+                "Start the named signers, wait until they have erased their shares, and write the proof anew."
+            }
+            Self::Destruction { .. } => {
+                "Write the proof anew, and check by another way that the trust file is this cluster's."
+            }
             Self::Receipt { .. } => {
                 "Ask for the receipt again, and check by another way that the trust file is this cluster's of that time."
             }
@@ -51,6 +63,7 @@ pub(crate) struct BadTrust {
 pub(crate) fn run(command: &VerifyCommand, output: Output) -> Result<()> {
     match command {
         VerifyCommand::Receipt(args) => receipt(args, output),
+        VerifyCommand::Destruction(args) => destruction(args, output),
     }
 }
 
@@ -66,6 +79,55 @@ fn receipt(args: &ReceiptArgs, output: Output) -> Result<()> {
         return Err(NotVerified::NotFinal { file: args.file.clone(), have, need }.into());
     }
     output.result(&receipt_json(&verified, &trust), || receipt_text(&verified, &trust))
+}
+
+fn destruction(args: &DestructionArgs, output: Output) -> Result<()> {
+    let text = read(&args.trust, trust::MAX_BYTES)?;
+    let trust = Trust::from_toml(&String::from_utf8_lossy(&text))
+        .map_err(|source| BadTrust { file: args.trust.clone(), source })?;
+    let bytes = read(&args.file, destroyed::MAX_BYTES)?;
+    let shown = DestructionProof::decode(&String::from_utf8_lossy(&bytes))
+        .and_then(|proof| proof.verify(&trust))
+        .map_err(|source| NotVerified::Destruction { file: args.file.clone(), source })?;
+    let lacking: Vec<String> = shown.lacking.iter().map(ToString::to_string).collect();
+    if args.require_all && !lacking.is_empty() {
+        return Err(NotVerified::NotDestroyed { file: args.file.clone(), lacking }.into());
+    }
+    let left = |node| shown.words.get(node).map(|word| word.wrapping_keys_left.len());
+    let words: Vec<Value> = shown
+        .words
+        .values()
+        .map(|word| {
+            let epochs: Vec<u64> = word.epochs.iter().map(|epoch| epoch.0).collect();
+            let charter = word.charter.to_string();
+            json!({ "node": word.node.as_str(), "epochs": epochs, "charter": charter, "wrapping_keys_left": left(&word.node) })
+        })
+        .collect();
+    let json = json!({
+        "verified": true, "key_id": shown.key.key_id.as_str(), "public_key": hex::encode(&shown.key.public_key),
+        "destroyed": words, "lacking": lacking, "beyond_signing": shown.is_beyond_signing(),
+    });
+    output.result(&json, || destruction_text(&shown))
+}
+
+fn destruction_text(shown: &Destroyed) -> String {
+    let key = &shown.key;
+    let mut text = format!("key         {}\npublic key  {}", key.key_id, hex::encode(&key.public_key));
+    for word in shown.words.values() {
+        let left = match word.wrapping_keys_left.len() {
+            0 => String::new(),
+            count => format!("; {count} wrapping keys that other keys need could open an old copy of its disk"),
+        };
+        text.push_str(&format!("\ndestroyed   by {}, under charter {}{left}", word.node, word.charter));
+    }
+    for node in &shown.lacking {
+        text.push_str(&format!("\nLACKING     the word of {node}, which may hold its share still"));
+    }
+    let beyond = match shown.is_beyond_signing() {
+        true => "too few members are left to sign, if those that spoke are honest",
+        false => "ENOUGH MEMBERS ARE LEFT TO SIGN",
+    };
+    format!("{text}\n{beyond}; copies outside the signers, such as backups, are not in this")
 }
 
 /// One byte more than is read at most: what is longer is refused by whoever takes it.
@@ -111,6 +173,7 @@ fn receipt_json(verified: &Verified, trust: &Trust) -> Value {
         "authorizations": verified.authorizations.iter().map(authorization_json).collect::<Vec<_>>(),
         "max_corrupt": verified.max_corrupt,
         "outside_the_promise": verified.is_outside_the_promise(),
+        "was_whole": verified.key.was_whole,
         "max_corrupt_lowered": verified.max_corrupt_is_lowered(),
         "honest_at_least": verified.honest_at_least(),
     })
@@ -147,6 +210,11 @@ fn receipt_text(verified: &Verified, trust: &Trust) -> String {
         format!("account      {}", verified.account),
         format!("signs        {}", intent.payload.kind()),
     ];
+    if key.was_whole {
+        lines.push(
+            "             WAS ONCE WHOLE: the key was imported; whoever had it then may have it still".to_owned(),
+        );
+    }
     lines.extend(verified.effects.list.iter().map(|effect| format!("effect       {}", words(effect))));
     if !verified.effects_agree {
         lines.push("             the signers read more in these bytes, by their charter or another release".to_owned());

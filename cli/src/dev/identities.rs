@@ -69,12 +69,12 @@ pub(crate) fn in_token(layout: &Layout, state: &State, signer: &Machine) -> bool
     state.hsm && !layout.path(&node_key_file(signer)).exists()
 }
 
-fn node_key_file(machine: &Machine) -> String {
+pub(super) fn node_key_file(machine: &Machine) -> String {
     format!("{}/node.key", machine.name)
 }
 
 /// A node's identity, where there is none yet. The node is known by its key: nobody looks at the issuer.
-fn node(layout: &Layout, machine: &Machine) -> Result<()> {
+pub(super) fn node(layout: &Layout, machine: &Machine) -> Result<()> {
     let (name, key_file) = (&machine.name, node_key_file(machine));
     if layout.path(&key_file).exists() {
         return Ok(());
@@ -85,22 +85,25 @@ fn node(layout: &Layout, machine: &Machine) -> Result<()> {
     layout.write_private(&key_file, key.serialize_pem().as_bytes())
 }
 
-fn ed25519_key(layout: &Layout, file: &str) -> Result<()> {
+/// An Ed25519 key, where there is none yet.
+pub(super) fn ed25519_key(layout: &Layout, file: &str) -> Result<()> {
     if layout.path(file).exists() {
         return Ok(());
     }
     layout.write_private(file, ed25519_pem(&random()?).as_bytes())
 }
 
-fn public_key(path: &Path) -> Result<PublicKey> {
+/// The public half of a key in a file.
+pub(super) fn public_key(path: &Path) -> Result<PublicKey> {
     Ok(read_signing_key(path)?.public_key())
 }
 
-struct Authority(Issuer<'static, KeyPair>);
+/// Issues the certificates of coordinators and clients.
+pub(super) struct Authority(Issuer<'static, KeyPair>);
 
 impl Authority {
     /// The issuer is put together again from the same name and the kept key.
-    fn prepare(layout: &Layout) -> Result<Self> {
+    pub(super) fn prepare(layout: &Layout) -> Result<Self> {
         let mut params = params("Limen development authority", &[])?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -114,7 +117,8 @@ impl Authority {
         Ok(Self(Issuer::new(params, KeyPair::from_pem(&Zeroizing::new(key))?)))
     }
 
-    fn issue(
+    /// A certificate with a new key, where there is none yet.
+    pub(super) fn issue(
         &self,
         layout: &Layout,
         folder: &str,

@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use limen_wire::ids::CommitteeSize;
 use limen_wire::limits::LEDGER_MEMBERS;
 use serde::{Deserialize, Serialize};
@@ -47,7 +48,7 @@ impl Layout {
         let path = self.path("up.lock");
         let file = File::create(&path).with_context(|| format!("could not make {}", path.display()))?;
         if file.try_lock().is_err() {
-            bail!("another `limen dev up` runs in {}: stop it first, or choose another --dir", self.root.display());
+            bail!("another `limen dev` runs in {}: stop it first, or choose another --dir", self.root.display());
         }
         Ok(file)
     }
@@ -191,7 +192,7 @@ pub(crate) struct Machine {
     pub(crate) metrics: u16,
 }
 
-fn machines<'a>(kind: &'a str, ports: &'a [u16], metrics: &'a [u16]) -> impl Iterator<Item = Machine> + 'a {
+pub(super) fn machines<'a>(kind: &'a str, ports: &'a [u16], metrics: &'a [u16]) -> impl Iterator<Item = Machine> + 'a {
     let ports = ports.iter().zip(metrics);
     (1..).zip(ports).map(move |(index, (port, metrics)): (u16, _)| Machine {
         name: format!("{kind}-{index}"),
@@ -227,13 +228,21 @@ impl Keepers {
     }
 }
 
+/// Below those that the kernel gives to outgoing connections (32768 and up, ip(7)): one of those could take the place of a process
+/// that is stopped.
+const LISTENING: Range<u16> = 10_000..30_000;
+
 impl Ports {
-    /// Free ones, all held open until the last is found.
-    fn choose(signers: u16, witnesses: u16) -> Result<Self> {
+    /// Free ones, all held open until the last is found, from wherever chance begins to look.
+    pub(super) fn choose(signers: u16, witnesses: u16) -> Result<Self> {
+        let mut start = [0; 2];
+        getrandom::getrandom(&mut start).map_err(|error| anyhow!("could not draw random bytes: {error}"))?;
+        let skipped = usize::from(u16::from_be_bytes(start)).checked_rem(LISTENING.len()).unwrap_or_default();
+        let mut ports = LISTENING.cycle().skip(skipped).take(LISTENING.len());
         let mut held = Vec::new();
         let mut next = || -> Result<u16> {
-            let listener = TcpListener::bind(("127.0.0.1", 0)).context("could not find a free port on loopback")?;
-            let port = listener.local_addr()?.port();
+            let free = ports.find_map(|port| Some((port, TcpListener::bind(("127.0.0.1", port)).ok()?)));
+            let (port, listener) = free.context("could not find a free port on loopback")?;
             held.push(listener);
             Ok(port)
         };

@@ -123,7 +123,7 @@ async fn keep(program: Program, mut child: Child, mut stopped: watch::Receiver<b
 }
 
 /// The reason that a daemon gave for its end: the last such line of its log.
-fn last_words(log: &Path) -> Option<String> {
+pub(super) fn last_words(log: &Path) -> Option<String> {
     let mut file = File::open(log).ok()?;
     let length = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(LAST_BYTES))).ok()?;

@@ -289,7 +289,7 @@ async fn wait_until_ready(client: &Client, layout: &Layout) -> Result<()> {
     }
 }
 
-fn readiness(view: &ClusterView) -> (bool, String) {
+pub(super) fn readiness(view: &ClusterView) -> (bool, String) {
     for signer in &view.signers {
         if !signer.reachable {
             return (false, format!("{} is not reachable: {}", signer.node, signer.error));

@@ -30,6 +30,7 @@ fn statement() -> KeyStatement {
         chain_code: [7; 32],
         verifying_shares_hash: [8; 32],
         generation_id: IntentId::new([9; 32]),
+        was_whole: false,
     }
 }
 
@@ -121,6 +122,13 @@ fn a_public_key_never_changes_and_an_epoch_never_goes_back() {
     let mut changed = statement();
     changed.epoch = Epoch(3);
     changed.chain_code = [1; 32];
+    // Nor does a key become one that was never whole, or the other way round.
+    let mut marked = KeyStatement { epoch: Epoch(3), was_whole: true, ..statement() };
+    let error = directory.admit(&newer.key_id, &signed_by(&marked, &[1, 2])).unwrap_err();
+    assert!(matches!(error, Untrue::KeyChanged { .. }));
+    marked.epoch = Epoch(1);
+    let error = directory.admit(&newer.key_id, &signed_by(&marked, &[1, 2])).unwrap_err();
+    assert!(matches!(error, Untrue::KeyChanged { .. }));
     let error = directory.admit(&newer.key_id, &signed_by(&changed, &[1, 2])).unwrap_err();
     assert!(matches!(error, Untrue::KeyChanged { .. }));
 }

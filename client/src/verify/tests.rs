@@ -22,6 +22,7 @@ fn held() -> KeyStatement {
         chain_code: [0; 32],
         verifying_shares_hash: [8; 32],
         generation_id: IntentId::new([9; 32]),
+        was_whole: false,
     }
 }
 

@@ -149,6 +149,7 @@ impl Fake {
             chain_code: [7; 32],
             verifying_shares_hash: [8; 32],
             generation_id: IntentId::new([9; 32]),
+            was_whole: false,
         }
     }
 
@@ -412,6 +413,31 @@ impl Admin for Fake {
     ) -> Result<Response<pb::ClusterStatusResponse>, Status> {
         self.rude()?;
         Ok(Response::new(pb::ClusterStatusResponse { cluster: "test".to_owned(), ..Default::default() }))
+    }
+    async fn list_backups(
+        &self,
+        _: Request<pb::ListBackupsRequest>,
+    ) -> Result<Response<pb::ListBackupsResponse>, Status> {
+        self.rude()?;
+        Ok(Response::new(pb::ListBackupsResponse::default()))
+    }
+    async fn fetch_backup(
+        &self,
+        _: Request<pb::FetchBackupRequest>,
+    ) -> Result<Response<pb::FetchBackupResponse>, Status> {
+        self.rude()?;
+        Ok(Response::new(pb::FetchBackupResponse::default()))
+    }
+    async fn prove_backup(
+        &self,
+        _: Request<pb::ProveBackupRequest>,
+    ) -> Result<Response<pb::ProveBackupResponse>, Status> {
+        self.rude()?;
+        Ok(Response::new(pb::ProveBackupResponse::default()))
+    }
+    async fn file_drill(&self, _: Request<pb::FileDrillRequest>) -> Result<Response<pb::FileDrillResponse>, Status> {
+        self.rude()?;
+        Ok(Response::new(pb::FileDrillResponse::default()))
     }
 }
 

@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use limen_wire::envelope::{self, PayloadType};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::{NodeId, Protocol};
 use limen_wire::intent::KeyGeneration;
 use limen_wire::pb;
 use limen_wire::statement::{KeyStatement, combine};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::ring::ActiveKey;
 use super::{KeyEvent, KeyPhase, KeyRecord, fits, step};
+use crate::backups::{self, Waiting};
 use crate::context::{Core, random_bytes};
 use crate::signers::{CallError, Signer};
 use crate::store::StoreError;
@@ -20,11 +23,15 @@ struct Driver {
     core: Arc<Core>,
     record: KeyRecord,
     order: KeyGeneration,
+    /// Shares that wait for their backups, by what the members said last.
+    waiting: Waiting,
+    proofs: watch::Receiver<u64>,
 }
 
 /// Starts the driver of a stored key that is not finished.
 pub(crate) fn spawn(core: &Arc<Core>, record: KeyRecord, order: KeyGeneration) {
-    let mut driver = Driver { core: Arc::clone(core), record, order };
+    let (waiting, proofs) = (Waiting::default(), core.proofs.subscribe());
+    let mut driver = Driver { core: Arc::clone(core), record, order, waiting, proofs };
     let core = Arc::clone(core);
     core.clone().tasks.spawn(async move {
         let stop = core.stop.clone();
@@ -57,6 +64,13 @@ impl Driver {
             self.recover().await?;
         }
         while self.record.phase == KeyPhase::Ordered {
+            // People may take days, which the order's expiry does not count: its shares are made.
+            if let Some(awaited) = self.awaited() {
+                self.feed(KeyEvent::Waiting(awaited)).await?;
+                backups::next_proof(&self.core, &mut self.proofs).await;
+                self.recover().await?;
+                continue;
+            }
             if self.order.expires_at_secs < self.core.clock.now_secs() {
                 let error = ApiError::new(Code::Expired, "the order expired before all members had made their shares");
                 self.feed(KeyEvent::GivenUp(error)).await?;
@@ -64,7 +78,7 @@ impl Driver {
             }
             self.await_members().await;
             self.attempt().await?;
-            if self.record.phase == KeyPhase::Ordered {
+            if self.record.phase == KeyPhase::Ordered && self.awaited().is_none() {
                 tokio::time::sleep(self.core.timing.retry_max).await;
                 self.recover().await?;
             }
@@ -93,6 +107,12 @@ impl Driver {
             self.core.store.update_key(self.record.clone()).await?;
         }
         Ok(())
+    }
+
+    /// What keeps members that hold their shares from stating them; nothing while one has none.
+    fn awaited(&self) -> Option<ApiError> {
+        let open = self.order.nodes.iter().filter(|node| !self.record.statements.contains_key(*node));
+        self.waiting.words(open, backups::is_awaited(self.record.error.as_ref()))
     }
 
     fn members(&self) -> Vec<Arc<Signer>> {
@@ -127,10 +147,11 @@ impl Driver {
             order: Some(self.record.order.clone()),
             session_id: session.to_vec().into(),
             timeout_ms: u32::try_from(bound.as_millis()).unwrap_or(u32::MAX),
+            piece: Bytes::new(),
         };
         let mut calls = JoinSet::new();
         for signer in self.members() {
-            let request = request.clone();
+            let request = pb::GenerateKeyRequest { piece: self.piece_of(&signer.node), ..request.clone() };
             calls.spawn(async move {
                 let answer = signer.within(bound, signer.port().generate_key(request)).await;
                 (signer, answer)
@@ -143,14 +164,28 @@ impl Driver {
                 Err(error) => {
                     tracing::warn!(key = %self.record.key_id, node = %signer.node, %error, "no statement");
                     // A final refusal says more than the time-outs that it causes at the others.
-                    let keep = failure.as_ref().is_some_and(|known: &ApiError| !known.code.retryable());
+                    let keep = failure.as_ref().is_some_and(|known: &ApiError| {
+                        !known.code.retryable() || (error.code == Code::BackupUnproven && known.code != error.code)
+                    });
                     if !keep {
                         failure = Some(error);
                     }
                 }
             }
         }
+        if failure.is_some() {
+            self.recover().await?;
+            if self.record.phase != KeyPhase::Ordered || self.awaited().is_some() {
+                return Ok(());
+            }
+        }
         self.certify(failure).await
+    }
+
+    /// A member's own piece; empty for a key that is made.
+    fn piece_of(&self, node: &NodeId) -> Bytes {
+        let place = self.order.nodes.iter().position(|member| member == node);
+        place.and_then(|place| self.record.pieces.get(place)).cloned().unwrap_or_default()
     }
 
     fn statement_of(
@@ -205,14 +240,19 @@ impl Driver {
                 (signer, answer)
             });
         }
-        let mut found = Vec::new();
+        let (mut found, mut waiting) = (Vec::new(), Waiting::default());
         while let Some(Ok((signer, answer))) = calls.join_next().await {
+            if let Ok(shares) = &answer {
+                let own = shares.iter().find(|share| share.key_id == self.order.key_id.as_str());
+                waiting.note(&signer.node, &self.order.id, own);
+            }
             for share in answer.unwrap_or_default() {
                 let statement = share.statement.map(|statement| checked_statement(&signer, &self.order, statement));
                 let certificate = share.certificate.filter(|certificate| self.is_certificate(certificate));
                 found.push((signer.node.clone(), statement, certificate));
             }
         }
+        self.waiting = waiting;
         for (node, statement, certificate) in found {
             if let Some(certificate) = certificate {
                 return self.feed(KeyEvent::Certified(certificate)).await;

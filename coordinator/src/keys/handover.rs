@@ -12,10 +12,12 @@ use limen_wire::ids::{Epoch, NodeId, Protocol};
 use limen_wire::pb;
 use limen_wire::statement::{KeyStatement, combine};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::KeyRecord;
 use super::ring::ActiveKey;
+use crate::backups::{self, Waiting};
 use crate::context::{Core, random_bytes};
 use crate::signers::{CallError, Signer};
 use crate::store::StoreError;
@@ -100,6 +102,7 @@ impl HandoverRecord {
     pub(super) fn to_wire(&self) -> pb::Handover {
         let members = KeyHandover::open(&self.order).map_or(0, |(order, _)| order.nodes.len());
         let progress = match self.phase {
+            HandoverPhase::Ordered if backups::is_awaited(self.error.as_ref()) => super::message(self.error.as_ref()),
             HandoverPhase::Ordered if self.attempts == 0 => "waiting for holders and new members".to_owned(),
             HandoverPhase::Ordered => format!("attempt {}: new shares are being made", self.attempts),
             HandoverPhase::Certified | HandoverPhase::Done => {
@@ -127,7 +130,22 @@ struct Found {
     verifying_shares: Vec<bytes::Bytes>,
     /// Statements of shares that are not certified, by epoch of this order.
     pending: Vec<(NodeId, pb::Envelope)>,
+    /// Shares that wait for their backups.
+    waiting: Waiting,
     certificate: Option<pb::Envelope>,
+}
+
+/// What the members hold of an order already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// Not all have a share.
+    Nothing,
+    /// All have, and custodians have to prove the backups of some.
+    Waiting,
+    /// All have stated theirs.
+    Certified,
+    /// Another order is in this one's place.
+    Replaced,
 }
 
 /// Whether another attempt may end otherwise.
@@ -143,13 +161,15 @@ struct Driver {
     present: KeyStatement,
     /// Holders that were in attempts that failed: others deal first.
     tried: Vec<BTreeSet<NodeId>>,
+    proofs: watch::Receiver<u64>,
 }
 
 /// Starts the driver of a stored handover that has not ended.
 pub(crate) fn spawn(core: &Arc<Core>, record: KeyRecord) {
     let Some(handover) = record.handover.clone().filter(|handover| !handover.phase.is_end()) else { return };
     let (Ok((order, _)), Some(present)) = (KeyHandover::open(&handover.order), record.statement()) else { return };
-    let mut driver = Driver { core: Arc::clone(core), record, handover, order, present, tried: Vec::new() };
+    let (tried, proofs) = (Vec::new(), core.proofs.subscribe());
+    let mut driver = Driver { core: Arc::clone(core), record, handover, order, present, tried, proofs };
     let stop = core.stop.clone();
     core.tasks.spawn(async move {
         tokio::select! {
@@ -165,9 +185,15 @@ impl Driver {
     async fn run(&mut self) -> Result<(), StoreError> {
         while self.handover.phase == HandoverPhase::Ordered {
             let found = self.look().await;
-            // What an earlier attempt has finished without us is on the members' disks.
-            if self.finish(&found).await? {
-                break;
+            match self.take_up(&found).await? {
+                Held::Nothing => {}
+                Held::Certified => break,
+                // People may take days, which the order's expiry does not count: its shares are made.
+                Held::Waiting => {
+                    backups::next_proof(&self.core, &mut self.proofs).await;
+                    continue;
+                }
+                Held::Replaced => return Ok(()),
             }
             if self.order.expires_at_secs < self.core.clock.now_secs() {
                 let words = "the order expired before all new members had their shares";
@@ -187,6 +213,40 @@ impl Driver {
         Ok(())
     }
 
+    /// Takes what an earlier attempt has finished without us, which is on the members' disks, or waits to be proven there. An order that
+    /// waits can be replaced by another one.
+    async fn take_up(&mut self, found: &Found) -> Result<Held, StoreError> {
+        let core = Arc::clone(&self.core);
+        let _ordering = core.ordering.lock().await;
+        let stored = core.store.key(&self.record.key_id)?.and_then(|record| record.handover);
+        if stored.is_none_or(|stored| stored.order != self.handover.order) {
+            tracing::info!(key = %self.record.key_id, "an order of new shares that waited was replaced by another one");
+            return Ok(Held::Replaced);
+        }
+        if self.finish(found).await? {
+            return Ok(Held::Certified);
+        }
+        let awaited = self.awaited(found);
+        let (held, was_awaited) = (awaited.is_some(), backups::is_awaited(self.handover.error.as_ref()));
+        if awaited != self.handover.error && (held || was_awaited) {
+            self.handover.error = awaited;
+            self.save().await?;
+        }
+        Ok(if held { Held::Waiting } else { Held::Nothing })
+    }
+
+    /// What keeps new members that hold their shares of one attempt from stating them; nothing while one has none.
+    fn awaited(&self, found: &Found) -> Option<ApiError> {
+        let stated = |node: &NodeId| found.pending.iter().any(|(known, _)| known == node);
+        let open = self.order.nodes.iter().filter(|node| !stated(node));
+        let awaited = found.waiting.words(open, backups::is_awaited(self.handover.error.as_ref()))?;
+        let epoch = found.waiting.epoch();
+        let of_one = found.pending.iter().all(|(_, statement)| {
+            KeyStatement::decode(statement).is_ok_and(|said| epoch.is_none_or(|epoch| said.epoch.0 == epoch))
+        });
+        (of_one && (epoch.is_some() || found.waiting.is_empty())).then_some(awaited)
+    }
+
     async fn save(&mut self) -> Result<(), StoreError> {
         self.record.handover = Some(self.handover.clone());
         self.core.store.update_key(self.record.clone()).await
@@ -195,6 +255,7 @@ impl Driver {
     async fn give_up(&mut self, error: ApiError) -> Result<(), StoreError> {
         tracing::error!(key = %self.record.key_id, %error, "a handover failed; the present shares go on");
         (self.handover.phase, self.handover.error) = (HandoverPhase::Failed, Some(error));
+        self.core.metrics.handed_over("failed");
         self.save().await
     }
 
@@ -257,8 +318,12 @@ impl Driver {
         let mut found = Found::default();
         while let Some(Ok((signer, answer))) = calls.join_next().await {
             let of_key = |share: &pb::KeyShareRecord| share.key_id == self.record.key_id.as_str();
-            let Some(share) = answer.unwrap_or_default().into_iter().find(of_key) else { continue };
-            self.note(&mut found, &signer, share);
+            let Ok(shares) = answer else { continue };
+            let share = shares.into_iter().find(of_key);
+            found.waiting.note(&signer.node, &self.order.id, share.as_ref());
+            if let Some(share) = share {
+                self.note(&mut found, &signer, share);
+            }
         }
         found
     }
@@ -290,6 +355,7 @@ impl Driver {
             && statement.protocol == self.order.protocol
             && statement.public_key == self.present.public_key
             && statement.chain_code == self.present.chain_code
+            && statement.was_whole == self.present.was_whole
             && self.order.allows(statement.epoch)
     }
 
@@ -389,13 +455,20 @@ impl Driver {
                     // Another holder can deal in the place of one that refuses; nobody can take a new member's.
                     is_final |= self.order.nodes.contains(&signer.node) && !may_pass(error.code);
                     // A final refusal says more than the time-outs that it causes at the others.
-                    if failure.as_ref().is_none_or(|known| known.code.retryable()) {
+                    let says_more = |known: &ApiError| {
+                        known.code.retryable() && (error.code != Code::BackupUnproven || known.code == error.code)
+                    };
+                    if failure.as_ref().is_none_or(says_more) {
                         failure = Some(error);
                     }
                 }
             }
         }
         if self.finish(&found).await? {
+            return Ok(());
+        }
+        let held = self.look().await;
+        if self.take_up(&held).await? != Held::Nothing {
             return Ok(());
         }
         let missing = || ApiError::new(Code::SessionAborted, "some new members have no share");
@@ -456,6 +529,7 @@ impl Driver {
         // The members pass it on among themselves. One that is lost must not stand in the way of the order that replaces it.
         if self.handover.switched.len() >= usize::from(self.order.size.signers_required()) {
             self.handover.phase = HandoverPhase::Done;
+            self.core.metrics.handed_over("done");
             tracing::info!(key = %self.record.key_id, switched = self.handover.switched.len(), "new shares sign");
             return self.save().await;
         }

@@ -49,6 +49,11 @@ impl KeyRing {
         let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
         keys.get(id)?.last_key_value().map(|(_, key)| Arc::clone(key))
     }
+    /// The epoch in which each key signs now.
+    pub fn epochs(&self) -> Vec<(KeyId, Epoch)> {
+        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        keys.iter().filter_map(|(id, epochs)| Some((id.clone(), *epochs.last_key_value()?.0))).collect()
+    }
     /// The key of this name as it signed in an epoch.
     pub fn find_at(&self, id: &KeyId, epoch: Epoch) -> Option<Arc<ActiveKey>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(id)?.get(&epoch).cloned()

@@ -40,6 +40,7 @@ fn attempts_are_bounded_and_final_refusals_end_at_once() {
     step(&mut key, KeyEvent::AttemptStarted, 2);
     step(&mut key, KeyEvent::AttemptFailed(error(Code::SessionTimeout)), 2);
     assert_eq!(key.phase, KeyPhase::Failed);
+    assert!(key.pieces.is_empty(), "encrypted pieces are kept no longer than they are needed");
     let mut refused = ordered();
     step(&mut refused, KeyEvent::AttemptStarted, 2);
     step(&mut refused, KeyEvent::AttemptFailed(error(Code::NotPermitted)), 2);

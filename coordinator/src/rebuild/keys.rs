@@ -119,5 +119,6 @@ async fn take_over_epoch(core: &Arc<Core>, share: &pb::KeyShareRecord, key: Acti
 }
 
 fn is_same_key(one: &KeyStatement, other: &KeyStatement) -> bool {
-    (one.scheme, &one.public_key, one.chain_code) == (other.scheme, &other.public_key, other.chain_code)
+    let same = |one: &KeyStatement| (one.scheme, one.public_key.clone(), one.chain_code, one.was_whole);
+    same(one) == same(other)
 }

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::context::{Core, store_failed};
 use crate::ledger::Ledgers;
-use crate::{charters, intake, keys, log, watch};
+use crate::{backups, charters, drills, intake, keys, log, watch};
 
 /// The door for clients.
 pub(super) struct CustodyService(pub(super) Arc<Core>);
@@ -66,7 +66,7 @@ impl Custody for CustodyService {
     }
 
     async fn list_keys(&self, request: Request<pb::ListKeysRequest>) -> Result<Response<pb::ListKeysResponse>, Status> {
-        Ok(Response::new(keys::list(&self.0, &request.into_inner())?))
+        Ok(Response::new(keys::list_told(&self.0, &request.into_inner()).await?))
     }
 
     async fn shadow(&self, _request: Request<pb::ShadowRequest>) -> Result<Response<pb::ShadowResponse>, Status> {
@@ -103,8 +103,8 @@ impl Admin for AdminService {
         &self,
         request: Request<pb::CreateKeyRequest>,
     ) -> Result<Response<pb::CreateKeyResponse>, Status> {
-        let envelope = envelope(request.into_inner().envelope)?;
-        let key = keys::create(&self.0, envelope).await?;
+        let pb::CreateKeyRequest { envelope: order, pieces } = request.into_inner();
+        let key = keys::create(&self.0, envelope(order)?, pieces).await?;
         Ok(Response::new(pb::CreateKeyResponse { key: Some(key) }))
     }
 
@@ -119,6 +119,34 @@ impl Admin for AdminService {
         _request: Request<pb::ClusterStatusRequest>,
     ) -> Result<Response<pb::ClusterStatusResponse>, Status> {
         Ok(Response::new(status(&self.0).await?))
+    }
+
+    async fn list_backups(
+        &self,
+        request: Request<pb::ListBackupsRequest>,
+    ) -> Result<Response<pb::ListBackupsResponse>, Status> {
+        Ok(Response::new(backups::list(&self.0, request.into_inner()).await?))
+    }
+
+    async fn fetch_backup(
+        &self,
+        request: Request<pb::FetchBackupRequest>,
+    ) -> Result<Response<pb::FetchBackupResponse>, Status> {
+        Ok(Response::new(backups::fetch(&self.0, request.into_inner()).await?))
+    }
+
+    async fn prove_backup(
+        &self,
+        request: Request<pb::ProveBackupRequest>,
+    ) -> Result<Response<pb::ProveBackupResponse>, Status> {
+        Ok(Response::new(backups::prove(&self.0, request.into_inner()).await?))
+    }
+
+    async fn file_drill(
+        &self,
+        request: Request<pb::FileDrillRequest>,
+    ) -> Result<Response<pb::FileDrillResponse>, Status> {
+        Ok(Response::new(drills::file(&self.0, request.into_inner()).await?))
     }
 }
 

@@ -88,4 +88,13 @@ impl SignerPort for GrpcPort {
     async fn list_key_shares(&self) -> Result<pb::ListKeySharesResponse, CallError> {
         call!(self.list_key_shares(pb::ListKeySharesRequest {}))
     }
+    async fn list_backups(&self, request: pb::ListBackupsRequest) -> Result<pb::ListBackupsResponse, CallError> {
+        call!(self.list_backups(request))
+    }
+    async fn fetch_backup(&self, request: pb::FetchBackupRequest) -> Result<pb::FetchBackupResponse, CallError> {
+        call!(self.fetch_backup(request))
+    }
+    async fn prove_backup(&self, request: pb::ProveBackupRequest) -> Result<pb::ProveBackupResponse, CallError> {
+        call!(self.prove_backup(request))
+    }
 }

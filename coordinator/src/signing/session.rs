@@ -51,6 +51,8 @@ struct Progress {
     early: Vec<NodeId>,
     suspects: Vec<u32>,
     nonce_missed: bool,
+    /// A member has other shares, or other nonces, than this session is about: whatever the others say, the next one can begin.
+    moved: bool,
 }
 
 impl Session {
@@ -63,6 +65,7 @@ impl Session {
             early: Vec::new(),
             suspects: Vec::new(),
             nonce_missed: false,
+            moved: false,
         };
         let mut changes = core.signers.changes();
         let mut deadline = tokio::time::Instant::now() + self.timeout + MARGIN;
@@ -84,6 +87,7 @@ impl Session {
                     self.drain(&core, calls, Some(result.signature.clone()));
                     return self.report(progress, Outcome::Signed(result));
                 }
+                None if progress.moved => break,
                 None => deadline = deadline.min(tokio::time::Instant::now() + GRACE),
             }
         }
@@ -171,10 +175,20 @@ impl Session {
             progress.exposed = progress.exposed.saturating_sub(1);
         }
         match error.code {
-            Code::NonceUnavailable => progress.nonce_missed = true,
+            Code::NonceUnavailable if self.uses_what_was_shared_ahead() => {
+                progress.suspects.push(index);
+                progress.nonce_missed = true;
+                progress.moved = true;
+            }
+            // It has other shares than we know of. Once we know them, strikes are forgotten.
+            Code::EpochChanged => {
+                progress.suspects.push(index);
+                progress.moved = true;
+            }
             Code::ApprovalsMissing
             | Code::TimeLocked
             | Code::Frozen
+            | Code::KeySuspended
             | Code::NoStanding
             | Code::LeafMissing
             | Code::CharterChanged
@@ -183,16 +197,16 @@ impl Session {
             }
             // Waiting for somebody else in vain is no fault of this member.
             // Nor is that a reservation has ended meanwhile.
-            // Nor that its shares were made anew: the next session is about those.
-            Code::SessionTimeout
-            | Code::SessionAborted
-            | Code::TooFewSigners
-            | Code::ReservationMissing
-            | Code::EpochChanged => {}
+            Code::SessionTimeout | Code::SessionAborted | Code::TooFewSigners | Code::ReservationMissing => {}
             code if speaks_for_itself(code) => progress.refusals.push((node.clone(), error.clone())),
             _ => progress.suspects.push(index),
         }
         progress.error.get_or_insert(error);
+    }
+
+    /// Whether a member can be without what this session is to use up: asked for nothing of the kind, it has no such excuse.
+    fn uses_what_was_shared_ahead(&self) -> bool {
+        !self.request.nonces.is_empty() || !self.request.presignature_id.is_empty()
     }
 
     /// Lets the remaining calls end by themselves: a signer may be about to note the result, or to hand it over late.
@@ -235,6 +249,7 @@ const fn was_refused_before_allowing(code: Code) -> bool {
             Code::ApprovalsMissing
                 | Code::TimeLocked
                 | Code::Frozen
+                | Code::KeySuspended
                 | Code::CharterChanged
                 | Code::EpochChanged
                 | Code::CharterFork
@@ -243,6 +258,7 @@ const fn was_refused_before_allowing(code: Code) -> bool {
                 | Code::LimitReached
                 | Code::ReservationMissing
                 | Code::KeyNotActive
+                | Code::BackupUnproven
                 | Code::HsmUnavailable
                 | Code::ShareDamaged
                 | Code::BadSignerSet
@@ -272,6 +288,7 @@ pub(super) const fn speaks_for_itself(code: Code) -> bool {
             | Code::UnknownKey
             | Code::WrongScheme
             | Code::HsmKeyRefused
+            | Code::KeyRetired
             | Code::NoChildKeys
     )
 }

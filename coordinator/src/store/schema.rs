@@ -122,6 +122,8 @@ struct StoredKey {
     past: Vec<pb::Envelope>,
     #[prost(message, optional, tag = "10")]
     handover: Option<StoredHandover>,
+    #[prost(bytes = "bytes", repeated, tag = "11")]
+    pieces: Vec<Bytes>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -291,6 +293,7 @@ pub(super) fn encode_key(key: &KeyRecord) -> Vec<u8> {
         error: key.error.as_ref().map(ApiError::to_wire),
         past: key.past.clone(),
         handover: key.handover.as_ref().map(encode_handover),
+        pieces: key.pieces.clone(),
     })
 }
 
@@ -340,5 +343,6 @@ pub(super) fn decode_key(bytes: &[u8]) -> Result<KeyRecord, StoreError> {
         error: stored.error.as_ref().map(ApiError::from_wire),
         past: stored.past,
         handover: stored.handover.map(decode_handover).transpose()?,
+        pieces: stored.pieces,
     })
 }

@@ -26,6 +26,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::async_trait;
 
+use crate::withheld::statement_unless;
+
 /// Each byte of the freeze epoch that all of them name.
 pub(crate) const FREEZE_EPOCH: u8 = 7;
 
@@ -49,6 +51,8 @@ pub(crate) enum Mode {
     SaysMet,
     /// Says of every request that its requester has not signed it.
     Disowns,
+    /// States of every share that its key was once whole, if it was not.
+    Marks,
 }
 
 /// What the rules of all signers ask for, in these tests.
@@ -100,6 +104,10 @@ pub(crate) struct Memory {
     pub(crate) keys: BTreeMap<String, pb::KeyShareRecord>,
     /// Attempts to hand a key over that it was called for.
     pub(crate) handed: Vec<pb::HandOverKeyRequest>,
+    /// Custodians who have to prove each share before it is stated.
+    pub(crate) custodians: Vec<String>,
+    /// Statements that are withheld, by key.
+    pub(crate) statements: BTreeMap<String, pb::Envelope>,
     pub(crate) announced: u64,
     /// Findings that it was shown last.
     pub(crate) checks: Vec<pb::Envelope>,
@@ -523,7 +531,8 @@ impl SignerPort for FakeSigner {
     }
 
     async fn generate_key(&self, request: pb::GenerateKeyRequest) -> Result<pb::GenerateKeyResponse, CallError> {
-        if let Mode::Refuses(code) = self.enter(false).await? {
+        let mode = self.enter(false).await?;
+        if let Mode::Refuses(code) = mode {
             let refusal = Some(ApiError::new(code, "the test says so").to_wire());
             return Ok(pb::GenerateKeyResponse { statement: None, refusal });
         }
@@ -541,6 +550,7 @@ impl SignerPort for FakeSigner {
             chain_code: [7; 32],
             verifying_shares_hash: limen_wire::handover::statement_hash(SHARE),
             generation_id: order.id,
+            was_whole: mode == Mode::Marks,
         };
         let statement = statement.sign(&self.id, &self.key);
         let share = pb::KeyShareRecord {
@@ -551,12 +561,18 @@ impl SignerPort for FakeSigner {
             verifying_shares: vec![SHARE.into()],
             ..pb::KeyShareRecord::default()
         };
-        self.memory.lock().unwrap().keys.entry(order.key_id.to_string()).or_insert(share);
-        Ok(pb::GenerateKeyResponse { statement: Some(statement), refusal: None })
+        let mut memory = self.memory.lock().unwrap();
+        let name = order.key_id.to_string();
+        let is_new = !memory.keys.contains_key(&name);
+        memory.keys.entry(name.clone()).or_insert(share);
+        let refusal = memory.withhold(&name, (1, order.id), is_new);
+        let statement = statement_unless(refusal.as_ref(), statement);
+        Ok(pb::GenerateKeyResponse { statement, refusal })
     }
 
     async fn hand_over_key(&self, request: pb::HandOverKeyRequest) -> Result<pb::HandOverKeyResponse, CallError> {
-        if let Mode::Refuses(code) = self.enter(false).await? {
+        let mode = self.enter(false).await?;
+        if let Mode::Refuses(code) = mode {
             let refusal = Some(ApiError::new(code, "the test says so").to_wire());
             return Ok(pb::HandOverKeyResponse { statement: None, refusal });
         }
@@ -581,11 +597,13 @@ impl SignerPort for FakeSigner {
             nodes: order.nodes.clone(),
             verifying_shares_hash: limen_wire::handover::statement_hash(SHARE),
             generation_id: order.id,
+            was_whole: present.was_whole || mode == Mode::Marks,
             ..present
         };
         let statement = next.sign(&self.id, &self.key);
         share.pending = Some(statement.clone());
-        Ok(pb::HandOverKeyResponse { statement: Some(statement), refusal: None })
+        let refusal = memory.withhold(order.key_id.as_str(), (request.epoch, order.id), true);
+        Ok(pb::HandOverKeyResponse { statement: statement_unless(refusal.as_ref(), statement), refusal })
     }
 
     async fn activate_key(&self, request: pb::ActivateKeyRequest) -> Result<pb::ActivateKeyResponse, CallError> {
@@ -602,6 +620,24 @@ impl SignerPort for FakeSigner {
         share.certificate = Some(certificate);
         share.state = pb::KeyState::Active.into();
         Ok(pb::ActivateKeyResponse { state: share.state })
+    }
+
+    async fn list_backups(&self, _request: pb::ListBackupsRequest) -> Result<pb::ListBackupsResponse, CallError> {
+        self.enter(false).await?;
+        let backups = self.memory.lock().unwrap().backups(&self.id);
+        Ok(pb::ListBackupsResponse { backups, missing: Vec::new() })
+    }
+
+    async fn fetch_backup(&self, request: pb::FetchBackupRequest) -> Result<pb::FetchBackupResponse, CallError> {
+        self.enter(false).await?;
+        Ok(pb::FetchBackupResponse { backup: None, file: request.key_id.into_bytes().into() })
+    }
+
+    /// Believes everything.
+    async fn prove_backup(&self, request: pb::ProveBackupRequest) -> Result<pb::ProveBackupResponse, CallError> {
+        self.enter(false).await?;
+        self.memory.lock().unwrap().believe(&request.proof.unwrap());
+        Ok(pb::ProveBackupResponse::default())
     }
 
     async fn presign(&self, _request: pb::PresignRequest) -> Result<pb::PresignResponse, CallError> {
@@ -714,6 +750,15 @@ impl SignerPort for Wire {
     }
     async fn activate_key(&self, request: pb::ActivateKeyRequest) -> Result<pb::ActivateKeyResponse, CallError> {
         through!(self, self.signer.activate_key(request))
+    }
+    async fn list_backups(&self, request: pb::ListBackupsRequest) -> Result<pb::ListBackupsResponse, CallError> {
+        through!(self, self.signer.list_backups(request))
+    }
+    async fn fetch_backup(&self, request: pb::FetchBackupRequest) -> Result<pb::FetchBackupResponse, CallError> {
+        through!(self, self.signer.fetch_backup(request))
+    }
+    async fn prove_backup(&self, request: pb::ProveBackupRequest) -> Result<pb::ProveBackupResponse, CallError> {
+        through!(self, self.signer.prove_backup(request))
     }
     async fn presign(&self, request: pb::PresignRequest) -> Result<pb::PresignResponse, CallError> {
         through!(self, self.signer.presign(request))

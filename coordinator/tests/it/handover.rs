@@ -137,6 +137,33 @@ async fn a_member_that_does_not_answer_costs_an_attempt_and_others_deal_then() {
     assert_ne!(dealers[0], dealers[1], "{dealers:?}");
 }
 
+/// Whether a key was once whole is no member's to change.
+#[tokio::test]
+async fn a_share_of_another_mark_is_nobodys_new_share() {
+    let world = World::new(3);
+    let (_disk, running) = world.with_key().await;
+    world.signers.iter().for_each(|signer| signer.set(Mode::Marks));
+    ordered(&running, &refresh(&world)).await.unwrap();
+    let key = running
+        .key_until("treasury", |key| key.handover.as_ref().is_some_and(|handover| handover.error.is_some()))
+        .await;
+    assert_eq!(attested(&key).epoch, Epoch::FIRST);
+    world.signers.iter().for_each(|signer| signer.set(Mode::Up));
+    let key = in_state(&running, pb::HandoverState::Done).await;
+    assert!(!attested(&key).was_whole);
+    // Nor is such a certificate one of the same key to a coordinator that begins anew.
+    let marked = KeyStatement { was_whole: true, ..attested(&key) };
+    let statements: Vec<_> = world.signers.iter().map(|signer| marked.sign(&signer.id, &signer.key)).collect();
+    let certificate = limen_wire::statement::combine(&statements).unwrap();
+    for signer in &world.signers {
+        signer.memory.lock().unwrap().keys.get_mut("treasury").unwrap().past_certificates = vec![certificate.clone()];
+    }
+    let running = world.start(&Disk::default()).await;
+    let key = running.key_until("treasury", |key| key.certificate.is_some()).await;
+    assert!(!attested(&key).was_whole);
+    assert!(running.core.keys.find_at(&"treasury".parse().unwrap(), Epoch::FIRST).is_none());
+}
+
 #[tokio::test]
 async fn a_final_refusal_and_an_expiry_leave_the_present_shares() {
     let world = World::new(3);

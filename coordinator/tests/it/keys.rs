@@ -66,6 +66,18 @@ async fn a_final_refusal_fails_the_key_and_its_name_stays_used() {
     assert_eq!(running.create(&other).await.unwrap_err().code, Code::KeyExists);
 }
 
+/// A key that was made here was never whole, whatever a member says.
+#[tokio::test]
+async fn a_statement_of_another_mark_is_about_another_order() {
+    let world = World::new(3);
+    let running = world.start(&Disk::default()).await;
+    world.signers[1].set(Mode::Marks);
+    running.create(&order(&world)).await.unwrap();
+    let error = running.key_in_state("treasury", pb::KeyState::Failed).await.error.unwrap();
+    assert_eq!((error.code.as_str(), error.node.as_str()), ("internal", "signer-2"));
+    assert!(error.message.contains("another order"), "{}", error.message);
+}
+
 #[tokio::test]
 async fn an_order_waits_for_all_members_and_expires() {
     let world = World::new(3);
@@ -93,4 +105,43 @@ async fn a_member_that_is_away_gets_the_certificate_when_it_returns() {
     running.key_until("treasury", |key| key.progress.contains("2 of 3")).await;
     world.signers[0].set(Mode::Up);
     running.key_until("treasury", |key| key.progress.contains("all 3")).await;
+}
+
+/// What the charter takes out of use for good is refused at the door; who has destroyed it, the signers tell.
+#[tokio::test]
+async fn a_key_out_of_use_is_told_and_refused_at_once() {
+    let world = World::governed("max_count = 5");
+    let (_disk, running) = world.with_key().await;
+    let mark = |state: &str| format!("[[keys]]\nkey = \"treasury\"\nstate = \"{state}\"\n[[requesters]]");
+    let listed = |state: pb::KeyState| running.key_until("treasury", move |key| key.state() == state);
+    world.adopt(2, "[[requesters]]", &mark("deactivated"));
+    listed(pb::KeyState::Deactivated).await;
+    let error = running.submit(&world.transfer("late")).await.unwrap_err();
+    assert_eq!(error.code, Code::KeyRetired, "{error}");
+    world.adopt(3, "[[requesters]]", &mark("destroyed"));
+    listed(pb::KeyState::Destroyed).await;
+    let word = limen_wire::destroyed::KeyDestroyed {
+        cluster: "test".parse().unwrap(),
+        node: world.signers[0].id.clone(),
+        key_id: "treasury".parse().unwrap(),
+        public_key: vec![2; 33],
+        epochs: Vec::new(),
+        charter: world.charter.hash(),
+        wrapping_keys_left: Vec::new(),
+        at_ms: 1,
+    };
+    let unsigned =
+        limen_wire::envelope::Unsigned::new(limen_wire::envelope::PayloadType::KeyDestroyed, word.to_payload());
+    let word = unsigned.signed(world.signers[0].id.as_str(), &[7; 64]);
+    // Both tell it, one of them twice, and one tells what is none.
+    for (signer, words) in
+        world.signers.iter().zip([vec![word.clone(); 2], vec![word.clone()], vec![Default::default()]])
+    {
+        signer.memory.lock().unwrap().keys.get_mut("treasury").unwrap().destroyed = words;
+    }
+    let request = pb::ListKeysRequest { key_id: "treasury".to_owned() };
+    let told = limen_coordinator::keys::list_told(&running.core, &request).await.unwrap().keys.remove(0);
+    assert_eq!(told.destroyed, [word]);
+    let again = world.order("treasury", Scheme::EcdsaSecp256k1, Protocol::Dkls23);
+    assert_eq!(running.create(&again).await.unwrap_err().code, Code::KeyRetired);
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set its stage has failed")]
 
 mod approvals;
+mod backups;
 mod checks;
 mod crash;
 mod deploy;
@@ -21,4 +22,5 @@ mod requests;
 mod shadow;
 mod troubles;
 mod watching;
+mod withheld;
 mod world;

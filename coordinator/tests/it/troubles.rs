@@ -213,6 +213,21 @@ async fn shared_nonces_are_given_out_once_and_a_restarted_signer_costs_one_retry
 }
 
 #[tokio::test]
+async fn who_says_again_and_again_that_something_is_gone_is_asked_last() {
+    for code in [Code::NonceUnavailable, Code::EpochChanged] {
+        let world = World::new(3);
+        let (_disk, running) = world.with_key().await;
+        world.signers[0].set(Mode::Refuses(code));
+        for name in ["one", "two"] {
+            let (entry, _) = running.submit(&world.transfer(name)).await.unwrap();
+            let record = running.in_state(&entry.record.id, State::Signed).await;
+            assert!(record.sessions <= 2, "{code:?}: {} sessions", record.sessions);
+        }
+        assert!(running.core.metrics.sessions_failed.get() <= 2, "{code:?}");
+    }
+}
+
+#[tokio::test]
 async fn presignatures_are_made_ahead_and_used() {
     let world = World::new(3);
     let disk = Disk::default();

@@ -196,7 +196,8 @@ impl World {
         let disk = Disk::default();
         let running = self.start(&disk).await;
         running.create(&self.order("treasury", Scheme::EcdsaSecp256k1, Protocol::Dkls23)).await.unwrap();
-        running.key_in_state("treasury", pb::KeyState::Active).await;
+        // New shares are ordered for keys whose members all have the certificate.
+        running.key_until("treasury", |key| key.progress.starts_with("active on all")).await;
         (disk, running)
     }
 
@@ -211,6 +212,7 @@ impl World {
             signers_required: 2,
             nodes: self.signers.iter().map(|signer| signer.id.to_string()).collect(),
             expires_at_secs: START_SECS + 600,
+            imported: None,
         };
         seal(PayloadType::KeyGeneration, &order, "officer", &identity(102))
     }
@@ -313,7 +315,7 @@ impl Running {
     }
 
     pub(crate) async fn create(&self, order: &pb::Envelope) -> Result<pb::Key, ApiError> {
-        keys::create(&self.core, order.clone()).await
+        keys::create(&self.core, order.clone(), Vec::new()).await
     }
 
     pub(crate) fn record(&self, id: &IntentId) -> Record {

@@ -140,11 +140,13 @@ pub(crate) const fn of_cluster(code: Code) -> CK_RV {
         | C::WrongCluster
         | C::Rejected
         | C::HsmKeyRefused
+        | C::KeyRetired
         | C::ApprovalLapsed
         | C::Stopped => CKR_FUNCTION_REJECTED,
         C::ApprovalsMissing
         | C::TimeLocked
         | C::Frozen
+        | C::KeySuspended
         | C::LimitReached
         | C::ReservationMissing
         | C::CharterChanged
@@ -152,7 +154,7 @@ pub(crate) const fn of_cluster(code: Code) -> CK_RV {
         | C::EpochTaken
         | C::Expired => CKR_FUNCTION_CANCELED,
         C::Malformed | C::Undecodable | C::ExpiryTooFar | C::NoChildKeys => CKR_DATA_INVALID,
-        C::UnknownKey | C::KeyNotActive => CKR_KEY_HANDLE_INVALID,
+        C::UnknownKey | C::KeyNotActive | C::BackupUnproven => CKR_KEY_HANDLE_INVALID,
         C::WrongScheme => CKR_KEY_FUNCTION_NOT_PERMITTED,
         C::ShuttingDown => CKR_DEVICE_REMOVED,
         C::NoStanding
@@ -178,6 +180,8 @@ pub(crate) const fn of_cluster(code: Code) -> CK_RV {
         | C::UnknownRequest
         | C::ReceiptNotReady
         | C::KeyExists
+        | C::BackupProofRefused
+        | C::DrillOverdue
         | C::WrongState => CKR_FUNCTION_FAILED,
     }
 }

@@ -86,6 +86,7 @@ pub(crate) fn statement(name: &str) -> Option<KeyStatement> {
         chain_code: [7; 32],
         verifying_shares_hash: [8; 32],
         generation_id: IntentId::new([9; 32]),
+        was_whole: false,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use base64ct::{Base64, Encoding as _};
-use limen_policy::ceremony::Plan;
+use limen_policy::ceremony::{Mode, Plan, hides};
 use limen_wire::envelope::{self, EnvelopeError, PayloadType};
 use limen_wire::ids::{CeremonyId, ClusterId, PersonId, PlanHash, RecordHead};
 use limen_wire::keys::PublicKey;
@@ -15,37 +15,16 @@ pub const MAX_FIELDS: usize = 256;
 /// Longest value of a line, in bytes.
 pub const MAX_VALUE: usize = 32 * 1024;
 
+/// Longest text of what somebody says in a step, in bytes: the largest that is honest is a charter's text of 24 KiB in base64, with a few
+/// exceptions. Two of them fit into an abort that shows them.
+pub const MAX_STEP: usize = 40 * 1024;
+/// Longest line of evidence, in bytes: whatever somebody said in a step, in its envelope, in base64.
+const MAX_EVIDENCE: usize = 64 * 1024;
+// Signer, signature and type take less than 1 KiB beside the text.
+const _: () = assert!((MAX_STEP + 1024).div_ceil(3) * 4 <= MAX_EVIDENCE);
+
 const STEP: &str = "limen-ceremony 1 contribution";
 const ABORT: &str = "limen-ceremony 1 abort";
-
-/// Whether it counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// It counts.
-    Real,
-    /// Practice, on throw-away keys.
-    Rehearsal,
-}
-
-impl Mode {
-    /// The word in records.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Real => "real",
-            Self::Rehearsal => "REHEARSAL",
-        }
-    }
-
-    pub(super) fn of(word: &str) -> Option<Self> {
-        [Self::Real, Self::Rehearsal].into_iter().find(|mode| mode.as_str() == word)
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// Why bytes are no contribution.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,6 +49,18 @@ pub enum NotAContribution {
     /// Not in the plan.
     #[error("{0} is nobody in the plan")]
     Stranger(PersonId),
+    /// Said elsewhere. Records can be read by everybody, so whoever brings it shows nothing of its author.
+    #[error("{author} said it in {what} {found}, this is {expected}: somebody brought it from there")]
+    Elsewhere {
+        /// Who said it.
+        author: PersonId,
+        /// What is not the same.
+        what: &'static str,
+        /// Theirs.
+        found: String,
+        /// Ours.
+        expected: String,
+    },
 }
 
 /// What is said.
@@ -92,6 +83,8 @@ pub enum Body {
     },
     /// The ceremony is called off.
     Abort {
+        /// The record so far.
+        head: RecordHead,
         /// Why, in words.
         cause: String,
         /// Envelopes that show it to others.
@@ -117,8 +110,8 @@ pub struct Contribution {
 }
 
 /// Text that makes one line: no control characters, no blanks around it.
-pub(super) fn is_line(text: &str) -> bool {
-    !text.is_empty() && text.len() <= MAX_VALUE && !text.chars().any(char::is_control) && text.trim() == text
+fn is_line_of(text: &str, most: usize) -> bool {
+    !text.is_empty() && text.len() <= most && !text.chars().any(hides) && text.trim() == text
 }
 
 fn is_name(name: &str) -> bool {
@@ -154,7 +147,8 @@ impl Contribution {
                     line(name, value);
                 }
             }
-            Body::Abort { cause, evidence } => {
+            Body::Abort { head, cause, evidence } => {
+                line("head", &head.to_string());
                 line("cause", cause);
                 for envelope in evidence {
                     line("evidence", &Base64::encode_string(&envelope.encode_to_vec()));
@@ -173,6 +167,9 @@ impl Contribution {
         let (mode, plan, author) = (header("mode")?, header("plan")?, header("author")?);
         let text_of = |error: &dyn fmt::Display| error.to_string();
         let body = match first {
+            STEP if text.len() > MAX_STEP => {
+                return Err(format!("{} bytes, at most {MAX_STEP} are said in a step", text.len()));
+            }
             STEP => lines.step()?,
             ABORT => lines.abort()?,
             other => return Err(format!("it begins with {:?}", other.chars().take(80).collect::<String>())),
@@ -205,7 +202,8 @@ impl<'a> Lines<'a> {
         let line = self.line()?;
         let shown = || line.chars().take(80).collect::<String>();
         let (key, value) = line.split_once(' ').ok_or_else(|| format!("{:?} is no name with a value", shown()))?;
-        if is_name(key) && is_line(value) {
+        let most = if key == "evidence" { MAX_EVIDENCE } else { MAX_VALUE };
+        if is_name(key) && is_line_of(value, most) {
             Ok((key, value))
         } else {
             Err(format!("{:?} is no name with a value", shown()))
@@ -241,6 +239,7 @@ impl<'a> Lines<'a> {
     }
 
     fn abort(&mut self) -> Result<Body, String> {
+        let head = self.value("head")?.parse().map_err(|error| format!("{error}"))?;
         let cause = self.value("cause")?.to_owned();
         let mut evidence = Vec::new();
         while !self.rest.is_empty() {
@@ -250,7 +249,7 @@ impl<'a> Lines<'a> {
             let bytes = Base64::decode_vec(self.value("evidence")?).map_err(|error| error.to_string())?;
             evidence.push(pb::Envelope::decode(bytes.as_slice()).map_err(|error| error.to_string())?);
         }
-        Ok(Body::Abort { cause, evidence })
+        Ok(Body::Abort { head, cause, evidence })
     }
 }
 
@@ -264,9 +263,21 @@ pub struct Said {
 }
 
 impl Said {
-    /// Checks form and signature by the key that the plan has for the author. Whether it fits a ceremony is another question.
+    /// Checks form and signature by the key that the plan has for the author, and that it was said in a ceremony of the plan's cluster and
+    /// name. Whether it was said to this very plan, and fits what others said, is another question.
     pub fn open(envelope: &pb::Envelope, plan: &Plan) -> Result<Self, NotAContribution> {
-        Self::open_by(envelope, &|person| plan.person(person).map(|person| person.credential))
+        let said = Self::open_by(envelope, &|person| plan.person(person).map(|person| person.credential))?;
+        let of = &said.contribution;
+        for (what, found, expected) in [
+            ("cluster", of.cluster.as_str(), plan.cluster.as_str()),
+            ("ceremony", of.ceremony.as_str(), plan.id.as_str()),
+        ] {
+            if found != expected {
+                let (author, found, expected) = (of.author.clone(), found.to_owned(), expected.to_owned());
+                return Err(NotAContribution::Elsewhere { author, what, found, expected });
+            }
+        }
+        Ok(said)
     }
 
     /// The same for other keys.

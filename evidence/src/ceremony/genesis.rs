@@ -9,8 +9,8 @@ use limen_policy::charter::{Charter, CharterError};
 use limen_wire::ids::{CharterHash, NodeId, RecordHead};
 use limen_wire::keys::PublicKey;
 
-use super::contribution::Mode;
 use super::record::{Record, RecordError, Verified};
+use limen_policy::ceremony::Mode;
 
 /// Why a record does not let a machine begin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,16 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use limen_policy::ceremony::{MAX_BYTES as PLAN_BYTES, MAX_PEOPLE, Mode, Which};
+use limen_policy::charter::MAX_BYTES as CHARTER_BYTES;
 use limen_wire::effects::sha256;
 use limen_wire::ids::{PersonId, RecordHead};
 use limen_wire::keys::PublicKey;
 use limen_wire::statement::KeyStatement;
 
-use super::contribution::{Body, Contribution, Mode, Said, sign};
+use super::contribution::{Body, Contribution, MAX_FIELDS, MAX_STEP, Said, sign};
+use super::custody::Custody;
+use super::fault::Fault;
 use super::transcript::{Offer, Session, Transcript};
 
 /// Longest record that is read, in bytes.
-pub const MAX_BYTES: usize = 8 * 1024 * 1024;
+pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Most steps that a kind has.
+const MAX_STEPS: usize = 10;
+// Every ceremony that can be completed has a record that can be read: two more bytes for each line, and a line with the signature.
+const _: () = assert!(
+    MAX_PEOPLE * MAX_STEPS * (MAX_STEP + 2 * (MAX_FIELDS + 16) + 256) + 3 * PLAN_BYTES + 3 * CHARTER_BYTES <= MAX_BYTES
+);
 
 const FIRST: &str = "limen-ceremony-record 1";
 
@@ -70,7 +80,9 @@ pub struct Verified {
     pub aborts: Vec<(PersonId, String)>,
     /// What was said in the step in which it was called off.
     pub unfinished: Vec<Said>,
-    /// The new key, of a key generation.
+    /// The key with the shares that it has before, where the ceremony is about one that was there.
+    pub present: Option<KeyStatement>,
+    /// The new key, or the key with its new shares.
     pub certified: Option<KeyStatement>,
 }
 
@@ -87,11 +99,16 @@ impl Record {
     /// Verifies a record by itself, and writes it again to see that it has no second spelling. Who the participants are is for the
     /// caller to know: see [`Verified::pinned`].
     pub fn verify(bytes: &[u8]) -> Result<Verified, RecordError> {
+        Self::verify_by(bytes, None)
+    }
+
+    /// The same with somebody who judges proofs of backups, without whom a record that has such does not hold.
+    pub fn verify_by(bytes: &[u8], custody: Option<&'static dyn Custody>) -> Result<Verified, RecordError> {
         let mut reader = Reader { rest: bytes, place: Place::Head };
         if bytes.len() > MAX_BYTES {
             return Err(reader.error(format!("{} bytes, at most {MAX_BYTES} are read", bytes.len())));
         }
-        let session = reader.head(bytes)?;
+        let session = reader.head(bytes)?.judged_by(custody);
         let mut transcript = Transcript::new(&session);
         let mut aborted = None;
         while let Some(step) = transcript.step() {
@@ -123,9 +140,10 @@ impl Record {
             Body::Abort { cause, .. } => Some((said.contribution.author.clone(), cause.clone())),
             Body::Step { .. } => None,
         });
-        let (name, certified) = (transcript.name().filter(|_| aborts.is_empty()), transcript.certified().cloned());
+        let name = transcript.name().filter(|_| aborts.is_empty());
+        let [present, certified] = [Which::Present, Which::New].map(|which| transcript.certified(which).cloned());
         let aborts = causes.collect();
-        Ok(Verified { name, certified, done, heads, aborts, unfinished, session })
+        Ok(Verified { name, present, certified, done, heads, aborts, unfinished, session })
     }
 }
 
@@ -311,17 +329,36 @@ impl<'a> Reader<'a> {
         self.expect(&format!("end {} {}", step.number, transcript.head()))
     }
 
-    /// What was said in the open step, and who called it off. Both count only as far as their signatures go.
+    /// What was said in the open step, and who called it off. Both count as they would have on the day.
     fn abort(&mut self, all: &[u8], transcript: &mut Transcript<'_>) -> Result<Aborted, RecordError> {
         self.place = Place::Abort;
         self.expect("aborted")?;
         let (mut aborts, mut unfinished) = (Vec::new(), Vec::new());
         while self.peek().is_some_and(|line| line.starts_with(b"said ")) {
             let said = self.said(transcript.session())?;
-            match (&said.contribution.body, aborts.is_empty()) {
-                (Body::Abort { .. }, _) => aborts.push(said),
-                (Body::Step { .. }, true) => unfinished.push(said),
-                (Body::Step { .. }, false) => return Err(self.error("something is said after the abort".to_owned())),
+            match (transcript.clone().hear(said.clone()), aborts.is_empty()) {
+                (Offer::Abort(_), _) if transcript.may_abort(&said) => aborts.push(said),
+                (Offer::Abort(_), _) => {
+                    let author = &said.contribution.author;
+                    return Err(
+                        self.error(format!("{author} had signed the record and could not call it off any more"))
+                    );
+                }
+                // All may have said their part, and it did not go together.
+                (Offer::Taken | Offer::Fault(Fault::Together { .. }), true) => {
+                    unfinished.push(said);
+                }
+                (Offer::Fault(fault), _) => return Err(self.error(fault.to_string())),
+                (Offer::Noise(noise), _) => return Err(self.error(noise.to_string())),
+                (Offer::Taken | Offer::Known | Offer::Early, _) => {
+                    let author = &said.contribution.author;
+                    return Err(self.error(format!(
+                        "what {author} said is no part of the open step before the abort, or calls off another record"
+                    )));
+                }
+            }
+            if let (Some(said), true) = (unfinished.last(), aborts.is_empty()) {
+                transcript.hear(said.clone());
             }
         }
         let read = all.len().saturating_sub(self.rest.len());

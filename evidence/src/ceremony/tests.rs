@@ -97,7 +97,7 @@ fn value(session: &Session, rule: &Rule) -> String {
         Rule::Text => "a machine".to_owned(),
         Rule::Proof { machine: place } => {
             let one = &session.plan().machines[*place];
-            let text = session.plan().machine_proof(one);
+            let text = session.plan().machine_proof(one, session.mode());
             let message = pre_authentication_encoding(PayloadType::MachineProof.as_str(), text.as_bytes());
             hex::encode(machine(one.id.as_str()).sign(&message))
         }
@@ -137,7 +137,7 @@ fn until<'a>(session: &'a Session, name: &str) -> Transcript<'a> {
     transcript
 }
 
-fn record(mode: Mode) -> Record {
+pub(super) fn record(mode: Mode) -> Record {
     completed(&until(&session(mode), "")).unwrap()
 }
 
@@ -254,6 +254,20 @@ fn what_is_not_so_is_refused_by_name() {
 }
 
 #[test]
+fn what_a_machine_signed_in_the_rehearsal_counts_nothing_in_the_real_ceremony() {
+    let [practice, real] = [Mode::Rehearsal, Mode::Real].map(session);
+    assert_eq!(practice.plan(), real.plan());
+    let proof = value(&practice, &Rule::Proof { machine: 0 });
+    let mut transcript = until(&real, "machines");
+    let mut body = body(&transcript, &person("anna"));
+    let Body::Step { fields, .. } = &mut body else { panic!() };
+    fields.iter_mut().find(|(name, _)| name == "signer-s1-proof").unwrap().1 = proof;
+    let offer = transcript.offer(&signed(&real, &person("anna"), body));
+    let Offer::Fault(fault @ Fault::Content { .. }) = offer else { panic!("{offer:?}") };
+    assert!(fault.to_string().contains("signer-s1-proof: the signature does not verify under"), "{fault}");
+}
+
+#[test]
 fn clocks_that_are_too_far_apart_are_no_go() {
     let session = session(Mode::Real);
     for (late, goes) in [(START + 60, true), (START + 61, false)] {
@@ -327,6 +341,24 @@ fn what_nobody_of_the_plan_signed_is_noise() {
 }
 
 #[test]
+fn what_was_said_elsewhere_shows_nothing_of_who_said_it() {
+    // Anybody has it from an older record, or from the rehearsal: it must neither end a ceremony nor call it off after all have signed.
+    let session = session(Mode::Real);
+    let anna = person("anna");
+    let elsewhere = |text: &str, mode: Mode| {
+        let other = Session::new(text, Some(&charter()), mode, PEOPLE.map(person).into()).unwrap();
+        let envelope = signed(&other, &anna, body(&Transcript::new(&other), &anna));
+        Transcript::new(&session).offer(&envelope)
+    };
+    let earlier = plan().replace("ceremony = \"genesis\"", "ceremony = \"genesis-0\"");
+    for (offer, what) in [(elsewhere(&earlier, Mode::Real), "ceremony"), (elsewhere(&plan(), Mode::Rehearsal), "mode")]
+    {
+        let Offer::Noise(NotAContribution::Elsewhere { what: found, author, .. }) = offer else { panic!("{offer:?}") };
+        assert_eq!((found, author), (what, anna.clone()));
+    }
+}
+
+#[test]
 fn a_contribution_has_one_spelling() {
     let session = session(Mode::Real);
     let transcript = until(&session, "pre-flight");
@@ -381,7 +413,8 @@ fn a_ceremony_that_was_called_off_has_a_record_too() {
     let transcript = until(&session, "machines");
     let anna = person("anna");
     let said = signed(&session, &anna, body(&transcript, &anna));
-    let abort = Body::Abort { cause: "the wrong room".to_owned(), evidence: vec![said.clone()] };
+    let head = transcript.head();
+    let abort = Body::Abort { head, cause: "the wrong room".to_owned(), evidence: vec![said.clone()] };
     let abort = Said::open(&signed(&session, &person("boris"), abort), session.plan()).unwrap();
     let unfinished = Said::open(&said, session.plan()).unwrap();
     let record = aborted(&transcript, &[abort], &[unfinished]);
@@ -396,4 +429,117 @@ fn a_ceremony_that_was_called_off_has_a_record_too() {
         assert!(Record::verify(&bytes).is_err(), "byte {at}");
         bytes[at] ^= 1;
     }
+}
+
+#[test]
+fn a_record_that_was_called_off_by_what_would_not_have_counted_is_refused() {
+    let real = session(Mode::Real);
+    let calls_off = |transcript: &Transcript<'_>, name: &str| {
+        let (session, head) = (transcript.session(), transcript.head());
+        let body = Body::Abort { head, cause: "I would rather not".to_owned(), evidence: Vec::new() };
+        Said::open(&signed(session, &person(name), body), session.plan()).unwrap()
+    };
+    let refused = |transcript: &Transcript<'_>, abort: Said, unfinished: &[Said]| {
+        let error = Record::verify(aborted(transcript, &[abort], unfinished).as_str().as_bytes()).unwrap_err();
+        assert_eq!(error.place, Place::Abort, "{error}");
+        error.reason
+    };
+    let transcript = until(&real, "machines");
+    let practice = calls_off(&until(&session(Mode::Rehearsal), "machines"), "boris");
+    assert!(refused(&transcript, practice, &[]).contains("mode REHEARSAL"));
+    let text = plan().replace("A tiny genesis", "Another genesis");
+    let swapped = Session::new(&text, Some(&charter()), Mode::Real, PEOPLE.map(person).into()).unwrap();
+    assert!(
+        refused(&transcript, calls_off(&until(&swapped, "machines"), "boris"), &[])
+            .contains("SPLIT VIEW: boris has plan")
+    );
+    // Carla is away, anna has her role.
+    let text = plan().replace("holder = \"carla\"", "holder = \"carla\"\nstand_ins = [\"anna\"]");
+    let less = Session::new(&text, Some(&charter()), Mode::Real, ["anna", "boris"].map(person).into()).unwrap();
+    assert!(
+        refused(&until(&less, "machines"), calls_off(&until(&less, "machines"), "carla"), &[])
+            .contains("carla takes part")
+    );
+    // Who has signed the record may not, the others may.
+    let last = until(&real, SIGN);
+    let anna = Said::open(&signed(&real, &person("anna"), body(&last, &person("anna"))), real.plan()).unwrap();
+    let unfinished = [anna];
+    assert!(refused(&last, calls_off(&last, "anna"), &unfinished).contains("anna had signed"));
+    let record = aborted(&last, &[calls_off(&last, "boris")], &unfinished);
+    assert_eq!(Record::verify(record.as_str().as_bytes()).unwrap().unfinished, unfinished);
+    // What was said in the open step has to belong there.
+    let early = until(&real, "machines");
+    assert!(refused(&early, calls_off(&early, "boris"), &unfinished).contains("no part of the open step"));
+}
+
+#[test]
+fn a_genesis_that_is_not_of_all_of_its_charter_is_none() {
+    let from = plan().find("[[machines]]\nid = \"c1\"").unwrap();
+    let less = plan()[..from].to_owned();
+    let second =
+        charter().replace("number = 1\nparents = []", &format!("number = 2\nparents = [\"{}\"]", "ab".repeat(32)));
+    let hash = Charter::hash_of(&charter()).to_string();
+    let other = charter().replace("cluster = \"tiny\"", "cluster = \"huge\"");
+    let with = |charter: &str| (plan().replace(&hash, &Charter::hash_of(charter).to_string()), charter.to_owned());
+    for ((plan, charter), why) in [
+        ((less, charter()), "machine c1: the charter has it, the plan does not"),
+        (with(&second), "a genesis makes number 1"),
+        (with(&other), "it is of cluster huge"),
+    ] {
+        let refused = Session::new(&plan, Some(&charter), Mode::Real, PEOPLE.map(person).into()).unwrap_err();
+        assert!(refused.to_string().contains(why), "{refused}, not {why}");
+        let mut head = "limen-ceremony-record 1\nmode real\npresent anna boris carla\n".to_owned();
+        for (what, hash, text) in [
+            ("plan", Plan::hash_of(&plan).to_string(), &plan),
+            ("charter", Charter::hash_of(&charter).to_string(), &charter),
+        ] {
+            head.push_str(&format!("{what} {hash} {}\n", text.lines().count()));
+            text.lines().for_each(|line| head.push_str(&format!("| {line}\n")));
+        }
+        let begin = hex::encode(limen_wire::effects::sha256(head.as_bytes()));
+        let record = format!("{head}begin {begin}\n");
+        let Err(GenesisError::Record(error)) = GenesisProof::read(record.as_bytes()) else { panic!() };
+        assert!(error.place == Place::Head && error.reason.contains(why), "{error}, not {why}");
+    }
+}
+
+#[test]
+fn an_abort_is_of_the_record_that_its_author_had_and_of_no_other_attempt() {
+    let session = session(Mode::Real);
+    let calls_off = |head: RecordHead| {
+        signed(&session, &person("boris"), Body::Abort { head, cause: "no".to_owned(), evidence: Vec::new() })
+    };
+    let [before, then] = ["pre-flight", "machines"].map(|step| until(&session, step).head());
+    let mut open = until(&session, "machines");
+    assert!(matches!(open.clone().offer(&calls_off(then)), Offer::Abort(_)));
+    // Somebody was slower than the others and had not heard all of the step before: but boris has said his part of it.
+    assert!(matches!(open.clone().offer(&calls_off(before)), Offer::Abort(_)));
+    let said = signed(&session, &person("boris"), body(&open, &person("boris")));
+    assert_eq!(open.offer(&said), Offer::Taken);
+    assert_eq!(open.offer(&calls_off(before)), Offer::Known, "he has gone on since");
+    assert!(matches!(open.clone().offer(&calls_off(then)), Offer::Abort(_)));
+    // Of another attempt, or of a step that is to come.
+    assert_eq!(open.offer(&calls_off(RecordHead::new([7; 32]))), Offer::Early);
+}
+
+#[test]
+fn what_is_found_of_earlier_steps_changes_nothing_for_who_has_signed_the_record() {
+    let session = session(Mode::Real);
+    let mut last = until(&session, SIGN);
+    let second = {
+        let open = until(&session, "machines");
+        let mut body = body(&open, &person("boris"));
+        if let Body::Step { at, .. } = &mut body {
+            *at = Some(START + 1);
+        }
+        signed(&session, &person("boris"), body)
+    };
+    let anna = signed(&session, &person("anna"), body(&last, &person("anna")));
+    assert_eq!(last.offer(&anna), Offer::Taken);
+    let Offer::Fault(fault) = last.offer(&second) else { panic!("boris said two things") };
+    assert!(last.ends_it_for(&person("carla"), &fault) && !last.ends_it_for(&person("anna"), &fault));
+    let abort = Body::Abort { head: last.head(), cause: fault.to_string(), evidence: vec![second] };
+    let by_anna = Said::open(&signed(&session, &person("anna"), abort.clone()), session.plan()).unwrap();
+    let by_carla = Said::open(&signed(&session, &person("carla"), abort), session.plan()).unwrap();
+    assert!(!last.may_abort(&by_anna) && last.may_abort(&by_carla));
 }

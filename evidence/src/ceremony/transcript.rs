@@ -2,15 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use limen_policy::ceremony::check::fits_charter;
 use limen_policy::ceremony::step::{self, PLAN, SIGN};
-use limen_policy::ceremony::{Attendance, AttendanceError, Plan, Problem, Step};
+use limen_policy::ceremony::{Attendance, AttendanceError, Mode, Plan, Problem, Step, Which};
 use limen_policy::charter::Charter;
-use limen_wire::ids::{CharterHash, PersonId, PlanHash, RecordHead, tagged_hash};
+use limen_policy::lint::Finding;
+use limen_wire::ids::{CharterHash, PersonId, RecordHead, tagged_hash};
 use limen_wire::pb;
 use limen_wire::statement::KeyStatement;
 
-use super::content;
-use super::contribution::{Body, Contribution, Mode, NotAContribution, Said};
+use super::content::{self, Statement};
+use super::contribution::{Body, Contribution, NotAContribution, Said};
+use super::custody::Custody;
+use super::fault::Fault;
 
 /// Why there can be no session.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +31,9 @@ pub enum SessionError {
     /// It is there where none is needed.
     #[error("the plan names no charter, but one is given")]
     NeedlessCharter,
+    /// Not of this plan.
+    #[error("the genesis is not of all of its charter: {}", .0.iter().map(|one| format!("{}: {}", one.place, one.message)).collect::<Vec<_>>().join("; "))]
+    Unfit(Vec<Finding>),
     /// Another one.
     #[error("the charter given is {found}, the plan names {expected}")]
     OtherCharter {
@@ -45,7 +52,20 @@ pub struct Session {
     mode: Mode,
     attendance: Attendance,
     steps: Vec<Step>,
+    custody: Judge,
 }
+
+/// Two sessions are the same whoever judges in them.
+#[derive(Debug, Clone, Copy)]
+struct Judge(Option<&'static dyn Custody>);
+
+impl PartialEq for Judge {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Judge {}
 
 /// The head before the first step: the plan and whether it counts. Who else will be there is not known when the plan is signed.
 pub fn first_head(plan: &Plan, mode: Mode) -> RecordHead {
@@ -70,11 +90,27 @@ impl Session {
                 if found != expected {
                     return Err(SessionError::OtherCharter { found, expected });
                 }
+                let unfit = fits_charter(&plan, text);
+                if !unfit.is_empty() {
+                    return Err(SessionError::Unfit(unfit));
+                }
             }
         }
         let attendance = Attendance::of(&plan, present)?;
         let steps = step::steps(&plan, &attendance);
-        Ok(Self { plan, charter: charter.map(str::to_owned), mode, attendance, steps })
+        let custody = Judge(None);
+        Ok(Self { plan, charter: charter.map(str::to_owned), mode, attendance, steps, custody })
+    }
+
+    /// The same session with somebody who judges proofs of backups.
+    #[must_use]
+    pub fn judged_by(self, custody: Option<&'static dyn Custody>) -> Self {
+        Self { custody: Judge(custody), ..self }
+    }
+
+    /// Who judges proofs of backups.
+    pub fn custody(&self) -> Option<&'static dyn Custody> {
+        self.custody.0
     }
 
     /// The plan.
@@ -104,69 +140,6 @@ impl Session {
     }
 }
 
-/// What somebody of the plan said and signed, and must not have. The ceremony ends for everybody who sees it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// Another ceremony, plan or mode: somebody was shown something else.
-    #[error("SPLIT VIEW: {author} has {what} {found} before them, here it is {expected}")]
-    Other {
-        /// Who.
-        author: PersonId,
-        /// What is not the same.
-        what: &'static str,
-        /// Theirs.
-        found: String,
-        /// Ours.
-        expected: String,
-    },
-    /// Another record so far.
-    #[error(
-        "SPLIT VIEW: in step {step} {author} has another record of the steps before it: {found}, here it is {expected}"
-    )]
-    Head {
-        /// Who.
-        author: PersonId,
-        /// In which step.
-        step: u32,
-        /// Theirs.
-        found: RecordHead,
-        /// Ours.
-        expected: RecordHead,
-    },
-    /// Two contributions for one step.
-    #[error("SPLIT VIEW: {author} said two different things in step {step}")]
-    Twice {
-        /// Who.
-        author: PersonId,
-        /// In which step.
-        step: u32,
-    },
-    /// Not there.
-    #[error("SPLIT VIEW: {author} takes part, but is not among those who are there")]
-    Absent {
-        /// Who.
-        author: PersonId,
-    },
-    /// Something that does not hold.
-    #[error("in step {step} {author} said what does not hold: {reason}")]
-    Content {
-        /// Who.
-        author: PersonId,
-        /// In which step.
-        step: u32,
-        /// What.
-        reason: String,
-    },
-    /// All are there, but what they say does not go together.
-    #[error("what was said in step {step} does not go together: {reason}")]
-    Together {
-        /// In which step.
-        step: u32,
-        /// What.
-        reason: String,
-    },
-}
-
 /// What became of an envelope.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Offer {
@@ -174,7 +147,7 @@ pub enum Offer {
     Taken,
     /// It was there already.
     Known,
-    /// It is for a later step: offer it again.
+    /// It is for a later step, or calls off a record that is not known here: offer it again.
     Early,
     /// Not signed by anybody of the plan: whoever brought it made it up.
     Noise(NotAContribution),
@@ -191,14 +164,14 @@ pub struct Transcript<'a> {
     heads: Vec<RecordHead>,
     done: Vec<BTreeMap<PersonId, Said>>,
     open: BTreeMap<PersonId, Said>,
-    certified: Option<(Vec<u8>, KeyStatement)>,
+    certified: BTreeMap<Which, Statement>,
 }
 
 impl<'a> Transcript<'a> {
     /// Nobody has said anything yet.
     pub fn new(session: &'a Session) -> Self {
         let heads = vec![first_head(&session.plan, session.mode)];
-        Self { session, heads, done: Vec::new(), open: BTreeMap::new(), certified: None }
+        Self { session, heads, done: Vec::new(), open: BTreeMap::new(), certified: BTreeMap::new() }
     }
 
     /// The session.
@@ -238,12 +211,9 @@ impl<'a> Transcript<'a> {
         says.iter().map(|(person, _)| person).filter(|person| !self.open.contains_key(*person)).collect()
     }
 
-    /// What the new key's certificate says, once one has been accepted.
-    pub const fn certified(&self) -> Option<&KeyStatement> {
-        match &self.certified {
-            Some((_, statement)) => Some(statement),
-            None => None,
-        }
+    /// What a certificate of the key says, once one has been accepted.
+    pub fn certified(&self, which: Which) -> Option<&KeyStatement> {
+        self.certified.get(&which).map(|(_, _, statement)| statement)
     }
 
     /// Whether everybody has signed the record.
@@ -257,6 +227,44 @@ impl<'a> Transcript<'a> {
         last && (self.is_complete() || self.open.contains_key(person))
     }
 
+    /// Whether a fault still ends it for somebody: who has signed the record has done so over all steps before, so that what is found of
+    /// those changes nothing for those who have it whole.
+    pub fn ends_it_for(&self, person: &PersonId, fault: &Fault) -> bool {
+        let last = u32::try_from(self.session.steps.len()).unwrap_or(u32::MAX);
+        !self.has_signed(person) || fault.is_in(last)
+    }
+
+    /// Whether an abort by somebody who is there counts: of those who have signed the record only with what shows that somebody lied in that.
+    pub fn may_abort(&self, abort: &Said) -> bool {
+        let author = &abort.contribution.author;
+        !self.has_signed(author) || self.shows(abort, |fault| self.ends_it_for(author, fault))
+    }
+
+    /// Whether what somebody calls it off with shows such a fault here.
+    fn shows(&self, abort: &Said, counts: impl Fn(&Fault) -> bool) -> bool {
+        let Body::Abort { evidence, .. } = &abort.contribution.body else { return false };
+        evidence.iter().any(|envelope| {
+            let Ok(said) = Said::open(envelope, &self.session.plan) else { return false };
+            // An abort inside of an abort shows no more than itself.
+            let is_step = matches!(said.contribution.body, Body::Step { .. });
+            is_step && matches!(self.clone().hear(said), Offer::Fault(fault) if counts(&fault))
+        })
+    }
+
+    /// An abort is of the record that its author had before them: not of an earlier attempt with the same plan, and not of what they have
+    /// gone on from since.
+    fn called_off(&self, head: RecordHead, said: Said) -> Offer {
+        let author = &said.contribution.author;
+        let place = self.heads.iter().position(|one| *one == head);
+        let later = place.map(|place| self.done.iter().chain([&self.open]).skip(place.saturating_add(1)));
+        match later.map(|mut later| later.any(|said| said.contains_key(author))) {
+            Some(false) => Offer::Abort(Box::new(said)),
+            _ if self.shows(&said, |_| true) => Offer::Abort(Box::new(said)),
+            Some(true) => Offer::Known,
+            None => Offer::Early,
+        }
+    }
+
     /// Takes what a relay brought.
     pub fn offer(&mut self, envelope: &pb::Envelope) -> Offer {
         match Said::open(envelope, &self.session.plan) {
@@ -267,6 +275,12 @@ impl<'a> Transcript<'a> {
 
     /// Takes what somebody of the plan has signed.
     pub fn hear(&mut self, said: Said) -> Offer {
+        let (mode, expected) = (said.contribution.mode, self.session.mode);
+        if mode != expected {
+            // Whoever was at the rehearsal has it.
+            let (author, found, expected) = (said.contribution.author, mode.to_string(), expected.to_string());
+            return Offer::Noise(NotAContribution::Elsewhere { author, what: "mode", found, expected });
+        }
         if let Err(fault) = self.is_ours(&said.contribution) {
             // Who is away today may have signed the plan beforehand.
             let plan_of_absent = matches!(&fault, Fault::Absent { .. })
@@ -274,10 +288,10 @@ impl<'a> Transcript<'a> {
             return if plan_of_absent { Offer::Known } else { Offer::Fault(fault) };
         }
         let author = said.contribution.author.clone();
-        let Body::Step { number, name, head, .. } = &said.contribution.body else {
-            return Offer::Abort(Box::new(said));
+        let (number, name, head) = match &said.contribution.body {
+            Body::Step { number, name, head, .. } => (*number, name, *head),
+            Body::Abort { head, .. } => return self.called_off(*head, said),
         };
-        let (number, head) = (*number, *head);
         let place = usize::try_from(number).unwrap_or(usize::MAX).checked_sub(1);
         let Some(expected) = place.and_then(|place| self.session.steps.get(place)) else {
             return Offer::Fault(content(&author, number, "there is no such step"));
@@ -301,8 +315,8 @@ impl<'a> Transcript<'a> {
         }
         match content::check(self, expected, &said.contribution) {
             Ok(certified) => {
-                if self.certified.is_none() {
-                    self.certified = certified;
+                if let Some(certified) = certified {
+                    self.certified.entry(certified.0).or_insert(certified);
                 }
                 self.take(expected, said)
             }
@@ -310,22 +324,15 @@ impl<'a> Transcript<'a> {
         }
     }
 
-    pub(super) const fn statement(&self) -> Option<&(Vec<u8>, KeyStatement)> {
-        self.certified.as_ref()
+    pub(super) fn statement(&self, which: Which) -> Option<&Statement> {
+        self.certified.get(&which)
     }
 
     fn is_ours(&self, said: &Contribution) -> Result<(), Fault> {
-        let plan = &self.session.plan;
-        let same = |what, found: String, expected: String| {
-            if found == expected {
-                return Ok(());
-            }
-            Err(Fault::Other { author: said.author.clone(), what, found, expected })
-        };
-        same("cluster", said.cluster.to_string(), plan.cluster.to_string())?;
-        same("ceremony", said.ceremony.to_string(), plan.id.to_string())?;
-        same("mode", said.mode.to_string(), self.session.mode.to_string())?;
-        same("plan", said.plan.to_string(), PlanHash::to_string(&plan.hash()))?;
+        let (found, expected) = (said.plan, self.session.plan.hash());
+        if found != expected {
+            return Err(Fault::OtherPlan { author: said.author.clone(), found, expected });
+        }
         match self.session.attendance.present().contains(&said.author) {
             true => Ok(()),
             false => Err(Fault::Absent { author: said.author.clone() }),
@@ -337,7 +344,7 @@ impl<'a> Transcript<'a> {
         if self.open.len() < step.says.len() {
             return Offer::Taken;
         }
-        if let Err(reason) = content::together(self.session, step, &self.open) {
+        if let Err(reason) = content::together(self, step, &self.open) {
             return Offer::Fault(Fault::Together { step: step.number, reason });
         }
         let head = self.next_head(step);

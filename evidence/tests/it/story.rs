@@ -186,6 +186,7 @@ fn statement(scheme: Scheme) -> KeyStatement {
         chain_code: if held { [0; 32] } else { [5; 32] },
         verifying_shares_hash: [6; 32],
         generation_id: IntentId::new([7; 32]),
+        was_whole: false,
     }
 }
 

@@ -66,7 +66,7 @@ impl CoreShare {
     }
 
     /// Checks that `scalar · G` is the verifying share of this index.
-    pub(super) fn check(&self, public: &KeyPublic) -> Result<(), ImportError> {
+    pub(crate) fn check(&self, public: &KeyPublic) -> Result<(), ImportError> {
         let wrong = ImportError::WrongSecret(self.index);
         let point = self.public_point(public.scheme).ok_or_else(|| wrong.clone())?;
         if public.verifying_share(self.index) == Some(&point) { Ok(()) } else { Err(wrong) }

@@ -9,14 +9,13 @@
 //! What is wrong with a pair's seeds and transfers, or with the commitment to them, only its receiver has seen: it names the
 //! sender in the next round in place of what it would have said there, as with a share.
 
-use limen_wire::ids::{PartyIndex, SignerSet};
+use limen_wire::ids::{CommitteeSize, PartyIndex, SignerSet};
 
 use super::core::Made;
 use super::seats::{complaint, drain, fill};
-use crate::binding::{Binding, Purpose, SessionParams};
+use crate::binding::{Binding, SessionParams};
 use crate::blame::{Abort, AbortReason, Blame};
 use crate::dkls23;
-use crate::handover::Handover;
 use crate::key::KeyShare;
 use crate::machine::{Advance, Inbox, Machine, Outgoing, Round};
 use crate::session::Output;
@@ -27,7 +26,8 @@ pub(super) const ROUNDS: [Round; 3] = dkls23::SETUP_ROUNDS;
 /// One party's part in making the set-up.
 pub(super) struct Setup {
     binding: Binding,
-    handover: Handover,
+    /// The new committee's.
+    size: CommitteeSize,
     me: PartyIndex,
     made: Option<Made>,
     /// The key generation; a dealer that leaves has none.
@@ -39,18 +39,14 @@ pub(super) struct Setup {
 }
 
 impl Setup {
-    /// Starts with the core share that the session has made.
-    pub(super) fn start(
-        binding: &Binding,
-        handover: &Handover,
-        me: PartyIndex,
-        made: Made,
-    ) -> Result<(Self, Outgoing), Abort> {
-        let members = SignerSet::all(handover.next().size);
+    /// Starts with the core share that the session has made, or taken in.
+    pub(super) fn start(binding: &Binding, me: PartyIndex, made: Made) -> Result<(Self, Outgoing), Abort> {
+        let size = made.public.size;
+        let members = SignerSet::all(size);
         // the set-up is bound to the new epoch's public part, which all have just confirmed
         let context = binding.derive("limen mpc handover set-up v1", [&made.public.digest()[..]]);
         let params = SessionParams { signers: members, ..binding.params().clone() };
-        let binding_of_setup = Binding::new(params, Purpose::Reshare, context);
+        let binding_of_setup = Binding::new(params, binding.purpose(), context);
         let started = match &made.core {
             Some(share) => {
                 let shares = made.public.verifying_shares.clone();
@@ -59,8 +55,7 @@ impl Setup {
             None => None,
         };
         let (keygen, outgoing) = started.map_or((None, Outgoing::default()), |(keygen, first)| (Some(keygen), first));
-        let (binding, handover) = (binding.clone(), handover.clone());
-        let setup = Self { binding, handover, me, made: Some(made), keygen, unfit: None, round: 0 };
+        let setup = Self { binding: binding.clone(), size, me, made: Some(made), keygen, unfit: None, round: 0 };
         let outgoing = setup.filled(outgoing)?;
         Ok((setup, outgoing))
     }
@@ -72,7 +67,8 @@ impl Setup {
 
     pub(super) fn advance(&mut self, mut inbox: Inbox) -> Result<Advance, Abort> {
         self.round = self.round.saturating_add(1);
-        let member = |party| self.handover.is_member(party);
+        let total = self.size.signers_total();
+        let member = |party: PartyIndex| party.as_u8() <= total;
         drain(&mut inbox.broadcast, member)?;
         if member(self.me) {
             drain(&mut inbox.direct, member)?;

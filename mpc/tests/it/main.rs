@@ -10,6 +10,7 @@ mod frost_keygen_spoil;
 mod frost_nonces;
 mod frost_run;
 mod frost_sign_spoil;
+mod import_run;
 mod net;
 mod params;
 mod replay;

@@ -253,7 +253,8 @@ fn sessions_are_send() {
 #[test]
 fn purposes_do_not_mix() {
     let digest = |purpose| *Binding::new(base(), purpose, [0; 32]).digest();
-    let all = [Purpose::Keygen, Purpose::AuxInfo, Purpose::Sign, Purpose::Presign, Purpose::Reshare].map(digest);
+    let all = [Purpose::Keygen, Purpose::AuxInfo, Purpose::Sign, Purpose::Presign, Purpose::Reshare, Purpose::Import]
+        .map(digest);
     let distinct: std::collections::BTreeSet<_> = all.into_iter().collect();
-    assert_eq!(distinct.len(), 5);
+    assert_eq!(distinct.len(), 6);
 }

@@ -4,10 +4,12 @@ use limen_policy::charter::Charter;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::IntentId;
 
+use super::bans::check_signers;
 use super::examine::check_set;
 use super::freeze::check_freezes;
 use super::leaf::check_leaves;
 use super::reserve::cover;
+use super::state::state_refused;
 use super::{
     Examined, JournalView, KeyFacts, KnownIntent, Progress, Reservations, SignCall, SignToken, Verdict, check_charter,
 };
@@ -129,9 +131,10 @@ pub fn admit_sign<V: JournalView>(
         Ok(cover) => cover,
         Err(error) => return Ok(Verdict::Refused(error)),
     };
-    if let Some(error) = check_bans(view, &examined, &call)? {
-        return Ok(Verdict::Refused(error));
-    }
+    let lifted = match check_signers(view, charter, (&examined.key, &call))? {
+        Ok(lifted) => lifted,
+        Err(error) => return Ok(Verdict::Refused(error)),
+    };
     if let Some(error) = check_leaves(view, &call, time.uptime)? {
         return Ok(Verdict::Refused(error));
     }
@@ -139,7 +142,7 @@ pub fn admit_sign<V: JournalView>(
         return Ok(Verdict::Refused(error));
     }
     let token = SignToken::new(examined, call, *charter.hash().as_bytes(), progress.counted.clone());
-    Ok(Verdict::Allowed(token.covered(cover)))
+    Ok(Verdict::Allowed(token.covered(cover).meeting(lifted)))
 }
 
 /// Whether a ledger may reserve something for an intent: it would be allowed now but for reservation, session and signers.
@@ -205,6 +208,7 @@ fn check_facts(charter: &Charter, examined: &Examined, now: Millis) -> Result<()
     charter
         .check_held(&key.key, key.protocol, key.scheme, &examined.key.nodes)
         .map_err(|error| ApiError::new(Code::HsmKeyRefused, error.to_string()))?;
+    charter.check_key_state(&key.key, &examined.decoded.effects).map_err(|error| state_refused(&error))?;
     if !examined.decision.allowed {
         return Err(ApiError::new(Code::PolicyDenied, examined.decision.reasons.join("; ")));
     }
@@ -227,16 +231,6 @@ fn check_requirements(examined: &Examined, progress: &Progress) -> Result<(), Ap
         return Err(ApiError::new(Code::Internal, message));
     }
     progress.check()
-}
-
-fn check_bans<V: JournalView>(view: &V, examined: &Examined, call: &SignCall) -> Result<Option<ApiError>, V::Error> {
-    for party in call.signers.others(examined.key.me) {
-        let Some(node) = examined.key.node_at(party) else { continue };
-        if view.banned(node)? {
-            return Ok(Some(ApiError::new(Code::PeerBanned, format!("this signer and {node} are a banned pair"))));
-        }
-    }
-    Ok(None)
 }
 
 /// The idempotency key and the account's sequence number must be this intent's, free, or handed over by name.

@@ -17,6 +17,7 @@ use limen_wire::intent::Intent;
 use limen_wire::keys::PublicKey;
 use limen_wire::pb;
 
+use super::state::check_destroyed;
 use super::{KeyFacts, LEAF_PATIENCE_MS};
 use crate::clock::Now;
 use crate::store::rows::{ClaimKey, Tally};
@@ -150,6 +151,7 @@ pub fn examine(
         let message = format!("requester {} may not request signatures", intent.requester);
         return Err(ApiError::new(Code::NotPermitted, message));
     }
+    check_destroyed(charter, &intent.key_id)?;
     let key = key(&intent.key_id)
         .ok_or_else(|| ApiError::new(Code::UnknownKey, format!("this signer has no share of key {}", intent.key_id)))?;
     judge((charter, ages), (intent, requester.public_key), key, now)

@@ -7,6 +7,7 @@ use limen_wire::ids::{FreezeEpoch, IntentId};
 use limen_wire::pb;
 
 use super::Examined;
+use super::state::state_code;
 
 /// Freezes that one answer names.
 const NAMED: usize = 8;
@@ -55,12 +56,17 @@ pub(super) fn check_freezes(charter: &Charter, examined: &Examined, freezes: &Fr
     if named.is_empty() { Ok(()) } else { Err(ApiError::new(Code::Frozen, named.join("; "))) }
 }
 
-/// The live freezes that touch it, as things that have to be met first.
+/// The live freezes that touch it, and that its key is suspended, as things that have to be met first.
 pub fn frozen(charter: &Charter, examined: &Examined, freezes: &Freezes) -> Vec<pb::RequirementStatus> {
     let status = |(id, missing): (IntentId, String)| pb::RequirementStatus {
         rule: format!("freeze {id}"),
         missing,
         ..pb::RequirementStatus::default()
     };
-    named(charter, examined, freezes).into_iter().map(status).collect()
+    let suspended = charter.check_key_state(&examined.intent.key_id, &examined.decoded.effects).err();
+    let suspended = suspended.filter(|error| state_code(error) == Code::KeySuspended).map(|error| {
+        let rule = format!("state of key {}", examined.intent.key_id);
+        pb::RequirementStatus { rule, missing: error.to_string(), ..pb::RequirementStatus::default() }
+    });
+    named(charter, examined, freezes).into_iter().map(status).chain(suspended).collect()
 }

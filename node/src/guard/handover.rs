@@ -12,6 +12,8 @@ use limen_wire::statement::KeyStatement;
 use limen_wire::{limits, pb};
 
 use super::admit::check_expiry;
+use super::bans::{Lifted, check_parties};
+use super::state::state_code;
 use super::{JournalView, KeyFacts, check_charter};
 use crate::clock::Millis;
 use crate::shares::key_statement;
@@ -24,9 +26,14 @@ fn malformed(error: impl std::fmt::Display) -> ApiError {
 pub fn order_refused(error: &KeyOrderError) -> ApiError {
     let code = match error {
         KeyOrderError::WrongCluster { .. } => Code::WrongCluster,
-        KeyOrderError::NotPermitted(_) | KeyOrderError::NotThisCommittee { .. } => Code::NotPermitted,
+        KeyOrderError::NotPermitted(_)
+        | KeyOrderError::NotThisCommittee { .. }
+        | KeyOrderError::ImportNotNamed { .. }
+        | KeyOrderError::NameOfImport { .. }
+        | KeyOrderError::TooFewForBackups { .. } => Code::NotPermitted,
         KeyOrderError::UnknownNode(_) => Code::BadSignerSet,
         KeyOrderError::Held(_) => Code::HsmKeyRefused,
+        KeyOrderError::State(error) => state_code(error),
         KeyOrderError::OtherKey { .. } | KeyOrderError::OtherPresent { .. } => Code::Malformed,
         KeyOrderError::Protocol { .. } => Code::WrongScheme,
     };
@@ -62,6 +69,7 @@ pub struct ExaminedHandover {
     epoch: Epoch,
     /// SHA-256 names what is certified; these are its exact bytes.
     certified: Vec<u8>,
+    was_whole: bool,
     handover: Handover,
     parties: Vec<NodeId>,
     me: PartyIndex,
@@ -127,7 +135,9 @@ pub fn examine_handover(
         return Err(malformed(format!("epoch {epoch} is none of the {attempts} from {first} that the order allows")));
     }
     let public = present(&statement, &request.verifying_shares)?;
-    if key_statement(&public, &statement.nodes, statement.generation_id).to_payload() != certificate.payload {
+    if key_statement(&public, &statement.nodes, (statement.generation_id, statement.was_whole)).to_payload()
+        != certificate.payload
+    {
         return Err(malformed("the public shares are not those that the certificate names"));
     }
     let dealers = dealers(&statement, &order, &request.dealers)?;
@@ -141,7 +151,8 @@ pub fn examine_handover(
     let number = index_in(&parties, me).ok_or_else(none)?;
     let deals = request.dealers.iter().any(|dealer| dealer == me.as_str());
     let certified = certificate.payload.to_vec();
-    Ok(ExaminedHandover { order, epoch, certified, handover, parties, me: number, deals, charter: charter.hash() })
+    let (me, was_whole, charter) = (number, statement.was_whole, charter.hash());
+    Ok(ExaminedHandover { order, epoch, certified, was_whole, handover, parties, me, deals, charter })
 }
 
 /// For the old number of each dealer its number in the new committee, if it stays.
@@ -203,6 +214,7 @@ pub enum HandoverVerdict {
 pub struct HandoverToken {
     examined: ExaminedHandover,
     session: SessionId,
+    lifted: Lifted,
 }
 
 impl HandoverToken {
@@ -222,9 +234,17 @@ impl HandoverToken {
     pub const fn session(&self) -> &SessionId {
         &self.session
     }
+    /// Bans between the parties that the charter has lifted.
+    pub const fn lifted(&self) -> &Lifted {
+        &self.lifted
+    }
     /// The public part of the present shares.
     pub fn present(&self) -> &KeyPublic {
         self.examined.handover.old()
+    }
+    /// Whether the key was imported, as the certificate of the present shares says.
+    pub const fn was_whole(&self) -> bool {
+        self.examined.was_whole
     }
     /// Who deals with what to whom.
     pub const fn handover(&self) -> &Handover {
@@ -287,16 +307,14 @@ pub fn admit_handover<V: JournalView>(
         let message = format!("session {session} was used before; a session is never computed twice");
         return refused(ApiError::new(Code::SessionDead, message));
     }
-    for node in &examined.parties {
-        if view.banned(node)? {
-            let message = format!("this signer and {node} are a banned pair");
-            return refused(ApiError::new(Code::PeerBanned, message));
-        }
-    }
+    let lifted = match check_parties(view, charter, (&examined.parties, examined.me))? {
+        Ok(lifted) => lifted,
+        Err(error) => return refused(error),
+    };
     if let Some(error) = no_standing {
         return refused(error);
     }
-    Ok(HandoverVerdict::Allowed(Box::new(HandoverToken { examined, session })))
+    Ok(HandoverVerdict::Allowed(Box::new(HandoverToken { examined, session, lifted })))
 }
 
 fn check_epochs(examined: &ExaminedHandover, known: &KeyEpochs) -> Result<(), ApiError> {

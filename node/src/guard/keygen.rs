@@ -8,6 +8,7 @@ use limen_wire::intent::KeyGeneration;
 use limen_wire::{limits, pb};
 
 use super::admit::check_expiry;
+use super::bans::check_parties;
 use super::{JournalView, KeygenToken, check_charter, order_refused};
 use crate::clock::Millis;
 
@@ -56,7 +57,7 @@ pub fn examine_order(charter: &Charter, me: &NodeId, envelope: &pb::Envelope) ->
 #[derive(Debug)]
 pub enum KeygenVerdict {
     /// Go ahead.
-    Allowed(KeygenToken),
+    Allowed(Box<KeygenToken>),
     /// This node has stated a share made under this order; it makes no other.
     Repeat,
     /// No.
@@ -95,11 +96,9 @@ pub fn admit_keygen<V: JournalView>(
         let message = format!("session {session} was used before; a session is never computed twice");
         return Ok(KeygenVerdict::Refused(ApiError::new(Code::SessionDead, message)));
     }
-    for node in &order.nodes {
-        if view.banned(node)? {
-            let message = format!("this signer and {node} are a banned pair");
-            return Ok(KeygenVerdict::Refused(ApiError::new(Code::PeerBanned, message)));
-        }
-    }
-    Ok(KeygenVerdict::Allowed(KeygenToken { order: examined.order, session, me: examined.me }))
+    let lifted = match check_parties(view, charter, (&order.nodes, examined.me))? {
+        Ok(lifted) => lifted,
+        Err(error) => return Ok(KeygenVerdict::Refused(error)),
+    };
+    Ok(KeygenVerdict::Allowed(Box::new(KeygenToken { order: examined.order, session, me: examined.me, lifted })))
 }

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use limen_mpc::DerivationPath;
+use limen_policy::charter::Charter;
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::Protocol;
 
 use super::admit::check_epoch;
+use super::bans::check_signers;
 use super::examine::{check_set, sign_call};
-use super::{JournalView, KeyFacts, PresignToken, SignCall, Verdict};
+use super::state::state_refused;
+use super::{JournalView, KeyFacts, PresignToken, SignCall, Verdict, check_charter};
 
 /// A checked call for a presignature.
 #[derive(Debug, Clone)]
@@ -41,8 +44,16 @@ pub fn presign_call(
 }
 
 /// Decides on presigning.
-pub fn admit_presign<V: JournalView>(view: &V, examined: PresignCall) -> Result<Verdict<PresignToken>, V::Error> {
+pub fn admit_presign<V: JournalView>(
+    view: &V,
+    charter: &Charter,
+    examined: PresignCall,
+) -> Result<Verdict<PresignToken>, V::Error> {
     let PresignCall { key, call, path } = examined;
+    let in_use = || charter.check_key_in_use(&key.public.key).map_err(|error| state_refused(&error));
+    if let Err(error) = check_charter(&view.in_force()?, charter, charter.hash()).and_then(|()| in_use()) {
+        return Ok(Verdict::Refused(error));
+    }
     if view.session_seen(&call.session)? {
         let message = format!("session {} was used before; a session is never computed twice", call.session);
         return Ok(Verdict::Refused(ApiError::new(Code::SessionDead, message)));
@@ -50,12 +61,9 @@ pub fn admit_presign<V: JournalView>(view: &V, examined: PresignCall) -> Result<
     if let Some(error) = check_epoch(view, &key)? {
         return Ok(Verdict::Refused(error));
     }
-    for party in call.signers.others(key.me) {
-        let Some(node) = key.node_at(party) else { continue };
-        if view.banned(node)? {
-            let message = format!("this signer and {node} are a banned pair");
-            return Ok(Verdict::Refused(ApiError::new(Code::PeerBanned, message)));
-        }
-    }
-    Ok(Verdict::Allowed(PresignToken { key, call, path }))
+    let lifted = match check_signers(view, charter, (&key, &call))? {
+        Ok(lifted) => lifted,
+        Err(error) => return Ok(Verdict::Refused(error)),
+    };
+    Ok(Verdict::Allowed(PresignToken { key, call, path, lifted }))
 }

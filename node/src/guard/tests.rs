@@ -1,3 +1,4 @@
+mod bans;
 mod leaves;
 mod orders;
 mod p256;
@@ -30,10 +31,16 @@ struct FakeView {
     counted: (Tally, u64),
     freezes: Freezes,
     missing: MissingLeaves,
-    banned: BTreeSet<NodeId>,
+    banned: BTreeMap<NodeId, Ban>,
     key_names: usize,
     key_order: Option<(IntentId, bool)>,
     key_epochs: Option<KeyEpochs>,
+}
+
+/// A ban of this node in session 7 7 7 …, made when the key `treasury` was in that epoch.
+fn banned(node: &str, treasury: Option<u64>) -> BTreeMap<NodeId, Ban> {
+    let tainted = treasury.map(|epoch| (KeyId::new("treasury").unwrap(), Epoch(epoch))).into_iter().collect();
+    [(NodeId::new(node).unwrap(), Ban { session: SessionId::new([7; 32]), tainted })].into()
 }
 
 impl Default for FakeView {
@@ -47,7 +54,7 @@ impl Default for FakeView {
             stopped: BTreeSet::new(),
             counted: (Tally::Denied, 0),
             missing: MissingLeaves::default(),
-            banned: BTreeSet::new(),
+            banned: BTreeMap::new(),
             key_names: 0,
             key_order: None,
             key_epochs: None,
@@ -84,8 +91,8 @@ impl JournalView for FakeView {
     fn missing_leaves(&self) -> Result<MissingLeaves, Infallible> {
         Ok(self.missing)
     }
-    fn banned(&self, peer: &NodeId) -> Result<bool, Infallible> {
-        Ok(self.banned.contains(peer))
+    fn ban(&self, peer: &NodeId) -> Result<Option<Ban>, Infallible> {
+        Ok(self.banned.get(peer).cloned())
     }
     fn key_names(&self) -> Result<usize, Infallible> {
         Ok(self.key_names)
@@ -281,9 +288,9 @@ fn whatever_single_thing_is_wrong_there_is_no_token() {
     assert_eq!(refused(admit(&view, good(), call(1), NOW)), Code::SessionDead);
     let view = FakeView { stopped: BTreeSet::from([good().intent.id]), ..fresh() };
     assert_eq!(refused(admit(&view, good(), call(1), NOW)), Code::Stopped);
-    let view = FakeView { banned: BTreeSet::from([NodeId::new("signer-2").unwrap()]), ..fresh() };
+    let view = FakeView { banned: banned("signer-2", None), ..fresh() };
     assert_eq!(refused(admit(&view, good(), call(1), NOW)), Code::PeerBanned);
-    let view = FakeView { banned: BTreeSet::from([NodeId::new("signer-3").unwrap()]), ..fresh() };
+    let view = FakeView { banned: banned("signer-3", None), ..fresh() };
     assert!(matches!(admit(&view, good(), call(1), NOW), Verdict::Allowed(_)), "signer 3 takes no part");
     let cut_off = SignCall { no_standing: Some(ApiError::new(Code::NoStanding, "alone")), ..call(1) };
     assert_eq!(refused(admit(&fresh(), good(), cut_off, NOW)), Code::NoStanding);
@@ -317,6 +324,44 @@ fn whatever_single_thing_is_wrong_there_is_no_token() {
         let call = sign_call(&[1; 32], signers).unwrap();
         assert_eq!(refused(admit(&fresh(), good(), call, NOW)), Code::BadSignerSet, "{signers:?}");
     }
+}
+
+/// The charter in force at the decision says where the key stands, whatever was examined before.
+#[test]
+fn a_key_out_of_use_is_refused_in_the_decision() {
+    let under = |state: &str| {
+        let mark = format!("\n[[keys]]\nkey = \"treasury\"\nstate = \"{state}\"\n");
+        Charter::from_toml(&(charter_text() + &mark)).unwrap()
+    };
+    let decided = |charter: &Charter| {
+        let examined = examined_under(charter, &transfer(5, "a"));
+        let view = FakeView::knowing(&examined);
+        let (progress, time) = (Progress::default(), Now { wall: NOW, uptime: Uptime(0) });
+        let Ok(verdict) = admit_sign(&view, charter, examined, call(1), (&progress, &Reservations::default()), time);
+        verdict
+    };
+    for (state, code) in
+        [("suspended", Code::KeySuspended), ("deactivated", Code::KeyRetired), ("compromised", Code::KeyRetired)]
+    {
+        let charter = under(state);
+        assert_eq!(refused(decided(&charter)), code);
+        // Nor does a ledger reserve for it, nor is anything made ahead.
+        let examined = examined_under(&charter, &transfer(5, "a"));
+        let view = FakeView::knowing(&examined);
+        let Ok(claim) = admit_claim(&view, &charter, &examined, &Progress::default(), NOW);
+        assert_eq!(claim.unwrap_err().code, code);
+        let ahead = KeyFacts { public: KeyPublic { protocol: Protocol::Cggmp24, ..facts().public }, ..facts() };
+        let asked = presign_call(Arc::new(ahead), &[], &[2; 32], &[1, 2]).unwrap();
+        let Ok(verdict) = admit_presign(&view, &charter, asked);
+        assert!(matches!(verdict, Verdict::Refused(error) if error.code == code));
+    }
+    // What was examined before the version came into force is examined anew.
+    let (before, after) = (charter(), under("suspended"));
+    let examined = examined_under(&before, &transfer(5, "a"));
+    let view = FakeView { in_force: InForce { hash: after.hash(), fork: None }, ..FakeView::knowing(&examined) };
+    assert_eq!(refused(admit(&view, examined, call(1), NOW)), Code::CharterChanged);
+    let sweep = "compromised\"\nsweep_to = [\"exchange\"]\nreason = \"lost";
+    assert!(matches!(decided(&under(sweep)), Verdict::Allowed(_)), "it goes to the exchange");
 }
 
 #[test]

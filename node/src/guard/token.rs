@@ -10,7 +10,7 @@ use limen_wire::ids::{ApprovalId, IntentId, NodeId, PartyIndex, SessionId};
 use limen_wire::intent::{KeyGeneration, Payload};
 
 use super::reserve::Cover;
-use super::{Examined, KeyFacts, SignCall};
+use super::{Examined, KeyFacts, Lifted, SignCall};
 use crate::store::journal::{Allowed, Evidence};
 
 /// "This intent may be signed in this session." Becomes valid by being recorded: the store hands it out only after the
@@ -22,14 +22,22 @@ pub struct SignToken {
     charter: [u8; 32],
     approvals: BTreeSet<ApprovalId>,
     cover: Cover,
+    lifted: Lifted,
 }
 
 impl SignToken {
     pub(super) fn new(examined: Examined, call: SignCall, charter: [u8; 32], approvals: BTreeSet<ApprovalId>) -> Self {
-        Self { examined, call, charter, approvals, cover: Cover::default() }
+        Self { examined, call, charter, approvals, cover: Cover::default(), lifted: Lifted::new() }
     }
     pub(super) fn covered(self, cover: Cover) -> Self {
         Self { cover, ..self }
+    }
+    pub(super) fn meeting(self, lifted: Lifted) -> Self {
+        Self { lifted, ..self }
+    }
+    /// Bans between the signers that the charter has lifted.
+    pub const fn lifted(&self) -> &Lifted {
+        &self.lifted
     }
     /// What this signer's own shares of limits take over with this permission.
     pub fn metered(&self) -> &[Charge] {
@@ -114,9 +122,14 @@ pub struct KeygenToken {
     pub(super) order: KeyGeneration,
     pub(super) session: SessionId,
     pub(super) me: PartyIndex,
+    pub(super) lifted: Lifted,
 }
 
 impl KeygenToken {
+    /// Bans between the members that the charter has lifted.
+    pub const fn lifted(&self) -> &Lifted {
+        &self.lifted
+    }
     /// The order.
     pub const fn order(&self) -> &KeyGeneration {
         &self.order
@@ -156,9 +169,14 @@ pub struct PresignToken {
     pub(super) key: Arc<KeyFacts>,
     pub(super) call: SignCall,
     pub(super) path: DerivationPath,
+    pub(super) lifted: Lifted,
 }
 
 impl PresignToken {
+    /// Bans between the signers that the charter has lifted.
+    pub const fn lifted(&self) -> &Lifted {
+        &self.lifted
+    }
     /// The key.
     pub const fn key(&self) -> &Arc<KeyFacts> {
         &self.key

@@ -1,10 +1,12 @@
 //! What the signer says of itself, its intents and its keys.
 
+use limen_policy::charter::key_state::KeyState;
 use limen_wire::error::{ApiError, Code};
-use limen_wire::ids::{KeyId, NodeId};
+use limen_wire::ids::{KeyId, NodeId, SessionId};
 use limen_wire::{limits, pb};
 use prost::Message as _;
 
+use crate::backups;
 use crate::peers::Talks as _;
 use crate::shared::Shared;
 use crate::signing;
@@ -30,6 +32,7 @@ pub(super) fn status(shared: &Shared) -> Result<pb::StatusResponse, ApiError> {
         round_trip_us: health.round_trip_us,
     });
     let own = view.automatic_rows().map_err(failed)?;
+    let bans = bans(shared, &view)?;
     Ok(pb::StatusResponse {
         node: shared.me.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -49,10 +52,35 @@ pub(super) fn status(shared: &Shared) -> Result<pb::StatusResponse, ApiError> {
         pending_leaves: view.pending_leaf_count().map_err(failed)?,
         log_alarm: shared.log_alarm.words(),
         automatic_freezes: own.into_iter().map(|(requester, _)| requester.to_string()).collect(),
+        drills: crate::drills::states(&shared.charter(), &view).map_err(failed)?,
         ledgers_ending: crate::ledger::ending(&shared.charter(), &view).map_err(failed)?,
         freezes: u32::try_from(view.freeze_rows().map_err(failed)?.len()).unwrap_or(u32::MAX),
-        banned_peers: view.bans().map_err(failed)?.into_iter().map(|(peer, _)| peer).collect(),
+        banned_peers: bans.iter().filter(|ban| keeps_apart(ban)).map(|ban| ban.node.clone()).collect(),
+        bans,
     })
+}
+
+/// Whether there is a key for which the two do not meet.
+const fn keeps_apart(ban: &pb::Ban) -> bool {
+    !ban.lifted || !ban.keys_from_before.is_empty()
+}
+
+fn bans(shared: &Shared, view: &View) -> Result<Vec<pb::Ban>, ApiError> {
+    let (charter, keys) = (shared.charter(), view.keys().map_err(failed)?);
+    let told = view.bans().map_err(failed)?.into_iter().map(|(node, row)| {
+        let peer = NodeId::new(&*node).ok();
+        let session = SessionId::new(row.session);
+        let lifted = peer.is_some_and(|peer| charter.readmits([&shared.me, &peer], &session));
+        let before = |key: &str, row_of: &KeyRow| {
+            let present = row_of.share.as_ref().map(|share| share.epoch);
+            present.zip(row.tainted.get(key)).is_some_and(|(present, tainted)| present <= *tainted)
+        };
+        let from_before = keys.iter().filter(|(key, row_of)| before(key.as_str(), row_of));
+        let keys_from_before = from_before.map(|(key, _)| key.to_string()).collect();
+        let (session, at_ms, reason) = (row.session.to_vec().into(), row.at_ms, row.reason.clone());
+        pb::Ban { node, session, at_ms, reason, lifted, keys_from_before }
+    });
+    Ok(told.collect())
 }
 
 /// A page of intents, for rebuilding a coordinator.
@@ -118,18 +146,41 @@ fn decode(bytes: &[u8]) -> Result<pb::Envelope, ApiError> {
 
 /// The keys with a share here.
 pub(super) fn key_shares(shared: &Shared) -> Result<pb::ListKeySharesResponse, ApiError> {
-    let keys = shared.store.view().and_then(|view| view.keys()).map_err(failed)?;
-    let shares: Result<_, _> = keys.into_iter().map(|(key, row)| key_share(&key, row)).collect();
+    let view = shared.store.view().map_err(failed)?;
+    let (keys, charter) = (view.keys().map_err(failed)?, shared.charter());
+    let share = |(key, row): (KeyId, KeyRow)| {
+        let (withheld, destroyed) =
+            (backups::listing::withheld_share(shared, &view, (&key, &row))?, words(shared, &row)?);
+        let state = charter.key_state(&key);
+        Ok::<_, ApiError>(pb::KeyShareRecord { withheld, destroyed, ..key_share(&key, row, state)? })
+    };
+    let shares: Result<_, _> = keys.into_iter().map(share).collect();
     Ok(pb::ListKeySharesResponse { shares: shares? })
 }
 
-fn key_share(key: &KeyId, row: KeyRow) -> Result<pb::KeyShareRecord, ApiError> {
+/// What signers have said of the key's end, this one's own word first.
+fn words(shared: &Shared, row: &KeyRow) -> Result<Vec<pb::Envelope>, ApiError> {
+    let (own, others): (Vec<_>, Vec<_>) = row.destroyed.words.iter().partition(|(node, _)| *node == shared.me.as_str());
+    own.into_iter().chain(others).map(|(_, word)| decode(word)).collect()
+}
+
+const fn state_to_wire(state: KeyState) -> pb::KeyState {
+    match state {
+        KeyState::Suspended => pb::KeyState::Suspended,
+        KeyState::Deactivated => pb::KeyState::Deactivated,
+        KeyState::Compromised => pb::KeyState::Compromised,
+        KeyState::Destroyed => pb::KeyState::Destroyed,
+    }
+}
+
+fn key_share(key: &KeyId, row: KeyRow, charter: Option<KeyState>) -> Result<pb::KeyShareRecord, ApiError> {
     let some = |bytes: &[u8]| if bytes.is_empty() { Ok(None) } else { decode(bytes).map(Some) };
     let state = match row.phase {
         KeyPhase::Generating | KeyPhase::Pending => pb::KeyState::PreActive,
-        KeyPhase::Active => pb::KeyState::Active,
+        KeyPhase::Active => charter.map_or(pb::KeyState::Active, state_to_wire),
         KeyPhase::Failed => pb::KeyState::Failed,
         KeyPhase::Away => pb::KeyState::Elsewhere,
+        KeyPhase::Destroyed => pb::KeyState::Destroyed,
     };
     let share = row.share.as_ref();
     let public = share.map(|share| decode_public(key, &share.public)).transpose();
@@ -148,8 +199,10 @@ fn key_share(key: &KeyId, row: KeyRow) -> Result<pb::KeyShareRecord, ApiError> {
         handover: some(&row.epochs.order)?,
         burnt_epoch: row.epochs.burnt,
         pending: some(pending.map(|share| share.statement.as_slice()).unwrap_or_default())?,
+        destroyed: Vec::new(),
         keeps_old: !row.epochs.old.is_empty(),
         key_id: key.to_string(),
         past_certificates: past.collect::<Result<_, _>>()?,
+        withheld: None,
     })
 }

@@ -10,6 +10,7 @@ use limen_wire::tls;
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
+use crate::charters::Door;
 use crate::shared::Shared;
 use crate::stops::quota::Quotas;
 use crate::store::stops::Lifting;
@@ -49,7 +50,7 @@ impl Stops for StopsService {
         self.admit(&request)?;
         let record = request.into_inner().record.unwrap_or_default();
         let possibly_signed =
-            stops::take(self.shared.as_ref(), record, true).await.map_err(|error| self.status(error))?;
+            stops::take(self.shared.as_ref(), record, Door::People).await.map_err(|error| self.status(error))?;
         Ok(Response::new(pb::HandInResponse { node: self.shared.me.to_string(), possibly_signed }))
     }
 

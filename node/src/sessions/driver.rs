@@ -7,9 +7,10 @@ use limen_mpc::{Abort, Dropped, Frame, Output, Received, Session, StartError, St
 use limen_wire::ids::{NodeId, PartyIndex, Protocol, SessionId};
 use tokio::time::Instant;
 
-use super::quarantine::banned_by;
+use super::quarantine::{SetUp, banned_by};
 use super::{Event, Inbox, Quarantine, Sessions, encode};
 use crate::crypto::CryptoPool;
+use crate::guard::Lifted;
 use crate::mesh::Mesh;
 use crate::trace::{PartialTrace, TraceContext};
 
@@ -46,8 +47,12 @@ pub struct Drive {
     pub crypto: CryptoPool,
     /// Peers with which no further step runs.
     pub quarantine: Arc<Quarantine>,
+    /// Bans that the charter has lifted: they keep nobody from this session.
+    pub lifted: Lifted,
     /// Which protocol runs.
     pub protocol: Protocol,
+    /// What its steps work with.
+    pub set_up: SetUp,
     /// Where last-round messages are written down, in tests of nonce use.
     pub trace: Option<(Arc<PartialTrace>, TraceContext)>,
 }
@@ -109,8 +114,10 @@ impl Drive {
         ban: impl FnOnce(&T) -> Option<PartyIndex> + Send + 'static,
     ) -> Result<T, Box<Ended>> {
         let members: Vec<_> = self.members.iter().map(|(node, party)| (node.clone(), *party)).collect();
-        let (quarantine, in_turn) = (Arc::clone(&self.quarantine), self.protocol == Protocol::Dkls23);
-        let done = self.crypto.run(move || quarantine.step(&members, in_turn, step, ban)).await;
+        let quarantine = Arc::clone(&self.quarantine);
+        let in_turn = (self.protocol == Protocol::Dkls23).then_some(self.set_up);
+        let (session, lifted) = (self.inbox.session, self.lifted.clone());
+        let done = self.crypto.run(move || quarantine.step((&session, &members), &lifted, in_turn, step, ban)).await;
         match done {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(party)) => Err(Box::new(Ended::Quarantined(party))),

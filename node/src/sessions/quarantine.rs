@@ -8,50 +8,70 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use limen_mpc::{Abort, Action, Blame};
-use limen_wire::ids::{NodeId, PartyIndex};
+use limen_wire::ids::{NodeId, PartyIndex, SessionId};
+
+use crate::guard::Lifted;
 
 /// Who is quarantined, and whose turn it is.
 #[derive(Debug, Default)]
 pub struct Quarantine {
-    held: Mutex<BTreeSet<NodeId>>,
-    turns: Mutex<BTreeMap<NodeId, Arc<Mutex<()>>>>,
+    /// By peer, the sessions in which it failed: as lifted bans are named.
+    held: Mutex<BTreeMap<NodeId, BTreeSet<SessionId>>>,
+    turns: Mutex<BTreeMap<(NodeId, SetUp), Turn>>,
 }
+
+/// Which set-up the steps of a session work with: a check that fails tells something of that one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SetUp {
+    /// One that signs.
+    InUse,
+    /// One that the session makes. Its steps take long, and those of the set-up in use do not wait for them.
+    New,
+}
+
+type Turn = Arc<Mutex<()>>;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Quarantine {
-    /// Runs a step of a session with these members, unless one of them is quarantined: then says which.
+    /// Runs a step of a session with these members, unless one of them is quarantined for anything that was not lifted when the session
+    /// was permitted: then says which.
     ///
-    /// `judge` names the party that the step's outcome bans. With `in_turn`, steps with a common member never run at the
-    /// same time, so that no second check of a peer is under way when the first one fails.
+    /// `judge` names the party that the step's outcome bans. With a set-up to go in turn for, steps of such with a common member never
+    /// run at the same time, so that no second check of a peer is under way when the first one fails.
     pub fn step<T>(
         &self,
-        members: &[(NodeId, PartyIndex)],
-        in_turn: bool,
+        (session, members): (&SessionId, &[(NodeId, PartyIndex)]),
+        lifted: &Lifted,
+        in_turn: Option<SetUp>,
         step: impl FnOnce() -> T,
         judge: impl FnOnce(&T) -> Option<PartyIndex>,
     ) -> Result<T, PartyIndex> {
-        let turns: Vec<_> = if in_turn { self.turns(members) } else { Vec::new() };
+        let turns = in_turn.map_or_else(Vec::new, |set_up| self.turns(members, set_up));
         let _turns: Vec<_> = turns.iter().map(|turn| lock(turn)).collect();
-        if let Some((_, party)) = members.iter().find(|(node, _)| lock(&self.held).contains(node)) {
+        if let Some((_, party)) = members.iter().find(|(node, _)| self.holds(node, lifted)) {
             return Err(*party);
         }
         let outcome = step();
         if let Some(party) = judge(&outcome)
             && let Some((node, _)) = members.iter().find(|(_, index)| *index == party)
         {
-            lock(&self.held).insert(node.clone());
+            lock(&self.held).entry(node.clone()).or_default().insert(*session);
         }
         Ok(outcome)
     }
 
+    fn holds(&self, node: &NodeId, lifted: &Lifted) -> bool {
+        lock(&self.held).get(node).is_some_and(|failed| !failed.is_subset(lifted))
+    }
+
     /// In the order of names: two sessions never wait for each other.
-    fn turns(&self, members: &[(NodeId, PartyIndex)]) -> Vec<Arc<Mutex<()>>> {
+    fn turns(&self, members: &[(NodeId, PartyIndex)], set_up: SetUp) -> Vec<Turn> {
         let names: BTreeSet<&NodeId> = members.iter().map(|(node, _)| node).collect();
         let mut turns = lock(&self.turns);
-        names.into_iter().map(|node| Arc::clone(turns.entry(node.clone()).or_default())).collect()
+        names.into_iter().map(|node| Arc::clone(turns.entry((node.clone(), set_up)).or_default())).collect()
     }
 }
 
@@ -73,6 +93,10 @@ mod tests {
         (NodeId::new(format!("signer-{index}")).unwrap(), PartyIndex::new(index).unwrap())
     }
 
+    fn session(byte: u8) -> SessionId {
+        SessionId::new([byte; 32])
+    }
+
     #[test]
     fn of_many_parallel_checks_only_the_first_failure_runs() {
         let quarantine = Arc::new(Quarantine::default());
@@ -82,7 +106,13 @@ mod tests {
                 let (quarantine, ran) = (Arc::clone(&quarantine), Arc::clone(&ran));
                 scope.spawn(move || {
                     let failing = || ran.fetch_add(1, Ordering::SeqCst);
-                    let _ = quarantine.step(&[member(2)], true, failing, |_| Some(member(2).1));
+                    let _ = quarantine.step(
+                        (&session(1), &[member(2)]),
+                        &Lifted::new(),
+                        Some(SetUp::InUse),
+                        failing,
+                        |_| Some(member(2).1),
+                    );
                 });
             }
         });
@@ -91,10 +121,41 @@ mod tests {
 
     #[test]
     fn others_go_on() {
+        let (quarantine, none) = (Quarantine::default(), Lifted::new());
+        let with = |members: &[(NodeId, PartyIndex)], in_turn, bans: Option<PartyIndex>| {
+            quarantine.step((&session(1), members), &none, in_turn, || (), |()| bans)
+        };
+        with(&[member(2), member(3)], Some(SetUp::InUse), Some(member(2).1)).unwrap();
+        assert_eq!(with(&[member(2)], Some(SetUp::InUse), None), Err(member(2).1));
+        assert_eq!(with(&[member(3), member(2)], None, None), Err(member(2).1));
+        assert_eq!(with(&[member(3)], Some(SetUp::InUse), None), Ok(()));
+    }
+
+    #[test]
+    fn whoever_signs_waits_for_no_making_and_sees_its_end() {
+        let (quarantine, none) = (Quarantine::default(), Lifted::new());
+        let members = [member(2)];
+        let sign = || quarantine.step((&session(2), &members), &none, Some(SetUp::InUse), || (), |()| None);
+        let meanwhile = quarantine.step((&session(1), &members), &none, Some(SetUp::New), sign, |_| Some(member(2).1));
+        assert_eq!(meanwhile, Ok(Ok(())));
+        assert_eq!(sign(), Err(member(2).1));
+    }
+
+    #[test]
+    fn what_was_lifted_holds_nobody_up_and_what_comes_after_does() {
         let quarantine = Quarantine::default();
-        quarantine.step(&[member(2), member(3)], true, || (), |()| Some(member(2).1)).unwrap();
-        assert_eq!(quarantine.step(&[member(2)], true, || (), |()| None), Err(member(2).1));
-        assert_eq!(quarantine.step(&[member(3), member(2)], false, || (), |()| None), Err(member(2).1));
-        assert_eq!(quarantine.step(&[member(3)], true, || (), |()| None), Ok(()));
+        let (members, bans) = ([member(2)], |()| Some(member(2).1));
+        let lifted = Lifted::from([session(1)]);
+        quarantine.step((&session(1), &members), &Lifted::new(), Some(SetUp::InUse), || (), |()| bans(())).unwrap();
+        assert_eq!(quarantine.step((&session(2), &members), &lifted, Some(SetUp::InUse), || (), |()| None), Ok(()));
+        assert_eq!(
+            quarantine.step((&session(3), &members), &Lifted::new(), Some(SetUp::InUse), || (), |()| None),
+            Err(member(2).1)
+        );
+        quarantine.step((&session(4), &members), &lifted, Some(SetUp::InUse), || (), |()| bans(())).unwrap();
+        assert_eq!(
+            quarantine.step((&session(5), &members), &lifted, Some(SetUp::InUse), || (), |()| None),
+            Err(member(2).1)
+        );
     }
 }

@@ -116,7 +116,8 @@ pub async fn hear(host: &impl Talks, from: &NodeId, said: pb::Envelope) -> Resul
     let read = ChainHead { length: read.length, hash: read.hash };
     // An answer takes its time to be signed, and more may have been read of the peer since: that is none of fewer records.
     let is_overtaken = (read_then..read.length).contains(&standing.stops.length);
-    let word = Word { asked, skew_ms, stops: if is_overtaken { read } else { standing.stops } };
+    let stops = if is_overtaken { read } else { standing.stops };
+    let word = Word { asked, skew_ms, stops, charter: standing.charter };
     if standings.heard(from, word, read, now.uptime) {
         host.send(from, Kind::StopsAfter(exchange::question(store, from).map_err(failed)?));
     }

@@ -2,6 +2,8 @@
 
 use super::*;
 
+const CHARTER: limen_wire::ids::CharterHash = limen_wire::ids::CharterHash::new([0; 32]);
+
 fn node(name: &str) -> NodeId {
     NodeId::new(name).unwrap()
 }
@@ -19,7 +21,12 @@ fn after(millis: u64) -> Uptime {
 /// A peer of good standing: asked at the start, has confirmed, owes nothing.
 fn stands(standings: &Standings, peer: &str, asked: Uptime) {
     standings.confirmed(&node(peer));
-    assert!(!standings.heard(&node(peer), Word { asked, skew_ms: 0, stops: head(3) }, head(3), asked));
+    assert!(!standings.heard(
+        &node(peer),
+        Word { asked, skew_ms: 0, stops: head(3), charter: CHARTER },
+        head(3),
+        asked
+    ));
 }
 
 fn check(standings: &Standings, needed: usize, now: Uptime) -> Result<(), String> {
@@ -61,7 +68,7 @@ fn a_word_counts_for_thirty_seconds_from_the_question() {
 fn a_clock_that_differs_does_not_count() {
     let standings = Standings::default();
     stands(&standings, "b", START);
-    let word = |skew_ms| Word { asked: START, skew_ms, stops: head(3) };
+    let word = |skew_ms| Word { asked: START, skew_ms, stops: head(3), charter: CHARTER };
     standings.heard(&node("b"), word(SKEW_MS), head(3), START);
     assert_eq!(check(&standings, 1, START), Ok(()));
     standings.heard(&node("b"), word(SKEW_MS + 1), head(3), START);
@@ -71,7 +78,7 @@ fn a_clock_that_differs_does_not_count() {
 #[test]
 fn a_journal_that_nobody_has_confirmed_allows_nothing() {
     let standings = Standings::default();
-    standings.heard(&node("b"), Word { asked: START, skew_ms: 0, stops: head(0) }, head(0), START);
+    standings.heard(&node("b"), Word { asked: START, skew_ms: 0, stops: head(0), charter: CHARTER }, head(0), START);
     assert!(check(&standings, 1, START).unwrap_err().contains("b has not confirmed this signer's journal"));
     assert!(!standings.is_confirmed(&node("b")));
     standings.confirmed(&node("b"));
@@ -84,7 +91,7 @@ fn stop_records_that_a_peer_speaks_of_are_read_first() {
     let standings = Standings::default();
     stands(&standings, "b", START);
     stands(&standings, "c", START);
-    let word = |asked| Word { asked, skew_ms: 0, stops: head(5) };
+    let word = |asked| Word { asked, skew_ms: 0, stops: head(5), charter: CHARTER };
     assert!(standings.heard(&node("c"), word(START), head(3), START), "it owes");
     assert!(check(&standings, 1, START).unwrap_err().contains("c has stop records that were not read yet"));
     standings.read(&node("c"), head(4), true, after(10_000));
@@ -102,7 +109,7 @@ fn a_peer_that_speaks_of_fewer_than_were_read_is_read_anew() {
     let standings = Standings::default();
     stands(&standings, "b", START);
     standings.confirmed(&node("c"));
-    let word = |asked, length| Word { asked, skew_ms: 0, stops: head(length) };
+    let word = |asked, length| Word { asked, skew_ms: 0, stops: head(length), charter: CHARTER };
     assert!(!standings.heard(&node("c"), word(START, 5), head(5), START));
     assert!(standings.heard(&node("c"), word(after(1), 4), head(5), after(1)), "it owes");
     assert!(check(&standings, 1, after(1)).unwrap_err().contains("c has stop records that were not read yet"));
@@ -118,7 +125,7 @@ fn a_peer_that_never_hands_over_what_it_speaks_of_stops_nobody_for_ever() {
     let standings = Standings::default();
     stands(&standings, "b", START);
     let owing = |at: Uptime| {
-        let word = Word { asked: at, skew_ms: 0, stops: head(5) };
+        let word = Word { asked: at, skew_ms: 0, stops: head(5), charter: CHARTER };
         assert!(standings.heard(&node("c"), word, head(0), at));
         stands(&standings, "b", at);
     };
@@ -142,7 +149,7 @@ fn a_peer_that_owes_and_owes_nothing_by_turns_stops_nobody_for_ever() {
     stands(&standings, "b", START);
     standings.confirmed(&node("c"));
     let says = |length: u64, at: Uptime| {
-        let word = Word { asked: at, skew_ms: 0, stops: head(length) };
+        let word = Word { asked: at, skew_ms: 0, stops: head(length), charter: CHARTER };
         assert_eq!(standings.heard(&node("c"), word, head(0), at), length > 0);
         stands(&standings, "b", at);
     };
@@ -197,4 +204,19 @@ fn heads_that_were_told_are_known_and_bounded() {
     assert!(!standings.was_told(&ChainHead { hash: [9; 32], ..head(1) }));
     (0..300).for_each(|length| standings.tell(ChainHead { length: 1000 + length, hash: [0; 32] }));
     assert!(!standings.was_told(&head(1)));
+}
+
+/// What nobody can undo waits for others that say the same, freshly.
+#[test]
+fn who_has_another_charter_in_force_confirms_nothing() {
+    let standings = Standings::default();
+    let (other, peers) = (limen_wire::ids::CharterHash::new([1; 32]), [node("a"), node("b")]);
+    let under = |now| standings.under(CHARTER, peers.iter(), now);
+    assert_eq!(under(START), 0);
+    for (peer, charter) in [("a", CHARTER), ("b", other)] {
+        standings.confirmed(&node(peer));
+        standings.heard(&node(peer), Word { asked: START, skew_ms: 0, stops: head(0), charter }, head(0), START);
+    }
+    assert_eq!(under(START), 1);
+    assert_eq!(under(Uptime(START.0 + 3_600_000)), 0, "that was long ago");
 }

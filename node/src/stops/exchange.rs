@@ -29,6 +29,9 @@ use crate::store::{Store, StoreError};
 
 /// Bytes of the records of one page.
 const PAGE_BYTES: usize = 1 << 20;
+/// Seconds for which what was passed over waits at least until everything is read anew: peers whose records are for later cost no more
+/// than that.
+pub const ANEW_REST_SECS: u64 = 6 * 3600;
 
 /// The question for what a peer has and we have not read.
 pub fn question(store: &Store, peer: &NodeId) -> Result<pb::StopsAfter, StoreError> {
@@ -77,7 +80,7 @@ fn record_id(record: &pb::Envelope) -> Option<[u8; 32]> {
     if record.payload_type == PayloadType::Approval.as_str() {
         return SignedApproval::open(record).ok().map(|signed| *signed.approval.digest().as_bytes());
     }
-    let kinds = [PayloadType::Cancellation, PayloadType::Freeze, PayloadType::Unfreeze];
+    let kinds = [PayloadType::Cancellation, PayloadType::Freeze, PayloadType::Unfreeze, PayloadType::DrillRecord];
     let kind = kinds.into_iter().find(|kind| record.payload_type == kind.as_str())?;
     envelope::open(record, kind).ok().map(|opened| *opened.id().as_bytes())
 }
@@ -130,10 +133,11 @@ pub(crate) async fn take_in(
     if page.head[..] != end.hash[..] || end.length > page.length {
         return wrong("does not give the hash that it names");
     }
-    let mut news = false;
+    let (mut news, mut later) = (false, None::<u64>);
     for record in page.records {
         let heard = stops::hear(host, record).await;
         news |= heard.new;
+        later = later.into_iter().chain(heard.counts_from_secs).min();
         match heard.answer {
             Ok(_) => {}
             // The page is asked for again.
@@ -147,8 +151,23 @@ pub(crate) async fn take_in(
         }
     }
     host.orphans().pass(from);
-    let peer = from.clone();
-    let noting = store.write(move |txn| txn.put_cursor(&peer, &end));
-    noting.await.map_err(|error| Shared::store_error(&error))?;
-    Ok(Some(Progress { start, end, news }))
+    let (peer, now) = (from.clone(), host.decisions().now.wall.as_secs());
+    let noting = store.write(move |txn| {
+        // What stands behind it is read now, whatever it is; it itself comes again.
+        later.map_or(Ok(()), |secs| txn.read_anew_from(secs.max(now.saturating_add(ANEW_REST_SECS))))?;
+        txn.move_cursor(&peer, &read, &end)
+    });
+    // Meanwhile somebody may have had everything read anew: this page, too, comes again then.
+    let moved = noting.await.map_err(|error| Shared::store_error(&error))?;
+    Ok(moved.then_some(Progress { start, end, news }))
+}
+
+/// Has every peer's records read anew once something of them may count that was passed over. Cheap while there is none.
+pub(crate) async fn read_anew(host: &impl Follows) -> Result<(), StoreError> {
+    let Decisions { store, now, .. } = host.decisions();
+    if store.view()?.read_anew_secs()?.is_none_or(|secs| secs > now.wall.as_secs()) {
+        return Ok(());
+    }
+    tracing::info!("the peers' records are read anew: something was passed over that may count now");
+    store.write(|txn| txn.forget_cursors()).await
 }

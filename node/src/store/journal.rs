@@ -180,6 +180,19 @@ pub enum Event {
         /// The wrapping keys that were destroyed for it.
         keks: Vec<String>,
     },
+    /// Everything that lay here of a key is erased, by the charter's word.
+    KeyDestroyed {
+        /// Which key.
+        key: String,
+        /// Hash of the charter that says so.
+        charter: [u8; 32],
+        /// The generations of which something lay here.
+        epochs: Vec<u64>,
+        /// The wrapping keys that were destroyed for it.
+        keks: Vec<String>,
+        /// Those that other keys' shares need still.
+        keks_left: Vec<String>,
+    },
     /// A peer is banned.
     Banned {
         /// Which node.
@@ -232,6 +245,15 @@ pub enum Event {
         /// The entry's hash; `None` where numbers were given up.
         entry: Option<[u8; 32]>,
     },
+    /// A drill was held, as its record shows.
+    DrillHeld {
+        /// Which, as the charter names it.
+        drill: String,
+        /// The record's name.
+        record: [u8; 32],
+        /// When, in seconds since 1970.
+        at_secs: u64,
+    },
     /// The evidence log that was held here was given up, by its operator's word.
     LogGivenUp {
         /// How many leaves it had.
@@ -266,6 +288,30 @@ pub enum Event {
     WrappingKeyDestroyed {
         /// Which one.
         kek: String,
+    },
+    /// A share was backed up to its custodians.
+    BackupMade {
+        /// Which key.
+        key: String,
+        /// Generation of the shares.
+        epoch: u64,
+        /// What the backup is called by.
+        backup: [u8; 32],
+        /// The charter that named the custodians.
+        charter: [u8; 32],
+    },
+    /// A custodian has proven that their piece decrypts.
+    BackupProven {
+        /// Which key.
+        key: String,
+        /// Generation of the shares.
+        epoch: u64,
+        /// The backup.
+        backup: [u8; 32],
+        /// Who.
+        person: String,
+        /// SHA-256 of the envelope.
+        proof: [u8; 32],
     },
 }
 

@@ -191,6 +191,8 @@ pub enum KeyPhase {
     Failed,
     /// Certified shares are others': this node has none, or one that is not certified yet.
     Away,
+    /// The charter says that it is destroyed: nothing of it is stored here again.
+    Destroyed,
 }
 
 /// What the node knows of one key; never the share.
@@ -210,6 +212,25 @@ pub struct KeyRow {
     pub certificate: Vec<u8>,
     /// What handovers have left here.
     pub epochs: EpochsRow,
+    /// What its end has left here, and who says the same of theirs.
+    pub destroyed: DestroyedRow,
+}
+
+/// How far a key is destroyed at this node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestroyedRow {
+    /// The charter under which it was begun here; zeros before.
+    pub charter: [u8; 32],
+    /// The public key, as certificates have it; empty of a key of which nothing was ever held here.
+    pub public_key: Vec<u8>,
+    /// Generations of which something lay here, increasing.
+    pub epochs: Vec<u64>,
+    /// No record of it is left.
+    pub erased: bool,
+    /// Wrapping keys of its records that other shares need still.
+    pub keks_left: Vec<String>,
+    /// Who has destroyed it: their words, as protocol buffers, by name.
+    pub words: BTreeMap<String, Vec<u8>>,
 }
 
 /// What handovers of one key have left at this node.
@@ -231,6 +252,13 @@ pub struct EpochsRow {
 }
 
 impl KeyRow {
+    /// The highest epoch for which a share or set-up may have been made here.
+    pub fn newest_epoch(&self) -> Epoch {
+        let pending = self.epochs.pending.keys().next_back().copied();
+        let present = self.share.as_ref().map(|share| share.epoch);
+        Epoch([Some(self.epochs.burnt), pending, present].into_iter().flatten().fold(Epoch::FIRST.0, u64::max))
+    }
+
     /// The share of an epoch, whatever it is to this node.
     pub fn share_at(&self, epoch: Epoch) -> Option<&ShareRow> {
         let present = self.share.iter().find(|share| share.epoch == epoch.0);
@@ -272,6 +300,8 @@ pub struct ShareRow {
     pub public: Vec<u8>,
     /// This node's signed statement, as protocol buffer; empty until the share was read back.
     pub statement: Vec<u8>,
+    /// The key was imported: the mark goes with it through every epoch.
+    pub was_whole: bool,
 }
 
 /// A version of the charter.
@@ -324,7 +354,12 @@ pub fn share_name(key: &KeyId, epoch: Epoch, purpose: &str) -> String {
     format!("{key}/{epoch}/{purpose}")
 }
 
-/// Why a peer is banned.
+/// What the names of a key's sealed records begin with, and of no other's.
+pub fn share_prefix(key: &KeyId) -> String {
+    format!("{key}/")
+}
+
+/// Why a peer is banned. A later ban of the same peer takes its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BanRow {
     /// When, in milliseconds since 1970.
@@ -333,4 +368,6 @@ pub struct BanRow {
     pub session: [u8; 32],
     /// What was observed.
     pub reason: String,
+    /// The newest epoch of each key for which a set-up with the peer may have been made before: none of these is used with it again.
+    pub tainted: BTreeMap<String, u64>,
 }

@@ -6,7 +6,7 @@ use redb::{Database, ReadableDatabase as _, TableDefinition};
 use super::{Options, StoreError};
 
 /// The store format that this program writes.
-pub const FORMAT: u32 = 13;
+pub const FORMAT: u32 = 15;
 
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Sequence number → record.
@@ -25,6 +25,12 @@ pub(super) const SESSIONS: TableDefinition<'_, &[u8; 16], u64> = TableDefinition
 pub(super) const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");
 /// Sealed share records.
 pub(super) const SHARES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("shares");
+/// Key and epoch → what is known of the backup of this signer's share.
+pub(super) const BACKUPS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("backups");
+/// The same → its file, until the share is erased.
+pub(super) const BACKUP_FILES: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("backup-files");
+/// Drill → the last one that was held, by its record.
+pub(super) const DRILLS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("drills");
 /// Intent and requester → signed cancellation.
 pub(super) const STOPS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("stops");
 /// What is counted for each requester.
@@ -84,6 +90,8 @@ pub(super) const META_LINEAGE: &str = "charter-lineage";
 pub(super) const META_IN_FORCE: &str = "charter-in-force";
 /// Since when what the charter in force names stands as it does.
 pub(super) const META_AGES: &str = "charter-ages";
+/// From when on the peers' records are to be read anew, in seconds since 1970 (8 bytes, big-endian); absent if nothing waits for that.
+pub(super) const META_READ_ANEW: &str = "stops-read-anew";
 /// How many freezes this signer has made by itself (8 bytes, big-endian).
 pub(super) const META_AUTOMATIC: &str = "automatic-freezes-made";
 /// Next order of first sight that compaction looks at.
@@ -145,7 +153,7 @@ fn create(db: &Database, owner: &str) -> Result<(), StoreError> {
     }
     make!(JOURNAL INTENTS TOMBSTONES INTENT_IDS CLAIMS SESSIONS KEYS SHARES STOPS TALLIES METERS BANS CHARTERS);
     make!(STOP_LOG STOP_IDS FREEZES LIFTED EARLY_LIFTERS AHEAD CURSORS REMEMBERED DENIALS AUTOMATIC);
-    make!(LEDGERS CERTIFICATES PROMISES);
+    make!(LEDGERS CERTIFICATES PROMISES BACKUPS BACKUP_FILES DRILLS);
     make!(LOG LOG_TILES LOG_LEAVES PENDING_LEAVES);
     txn.commit().map_err(StoreError::engine)
 }

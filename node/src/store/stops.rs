@@ -12,7 +12,7 @@ use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
 
 use super::rows::{decode, encode};
-use super::schema::{AHEAD, AUTOMATIC, CURSORS, FREEZES, LIFTED, REMEMBERED, STOP_LOG};
+use super::schema::{AHEAD, AUTOMATIC, CURSORS, FREEZES, LIFTED, META, META_READ_ANEW, REMEMBERED, STOP_IDS, STOP_LOG};
 use super::{StoreError, Txn, View, automatic};
 
 /// How many stop records a node has, and the running hash over their ids.
@@ -82,6 +82,12 @@ fn head(log: &impl ReadableTable<u64, &'static [u8]>) -> Result<StopHead, StoreE
     let Some((place, bytes)) = ok(log.last())? else { return Ok(StopHead::default()) };
     let row: StopRow = decode("stop records", bytes.value())?;
     Ok(StopHead { length: place.value().saturating_add(1), hash: row.hash })
+}
+
+fn read_anew_secs(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<Option<u64>, StoreError> {
+    let Some(bytes) = ok(meta.get(META_READ_ANEW))? else { return Ok(None) };
+    let secs = <[u8; 8]>::try_from(bytes.value()).ok().map(u64::from_be_bytes);
+    secs.map(Some).ok_or_else(|| StoreError::damaged("when to read the peers' records anew is no number"))
 }
 
 /// Freezes that are waited for because one person lifts them already.
@@ -232,12 +238,30 @@ impl Txn<'_> {
 
     /// Forgets how far every peer's records have been read: they are read anew.
     pub fn forget_cursors(&mut self) -> Result<(), StoreError> {
+        ok(self.meta.remove(META_READ_ANEW))?;
         ok(self.cursors.retain(|_, _| false))
+    }
+
+    /// Notes that something was passed over which may count from this moment on, in seconds since 1970. The earliest stands.
+    pub fn read_anew_from(&mut self, secs: u64) -> Result<(), StoreError> {
+        let before = read_anew_secs(&self.meta)?;
+        let first = before.map_or(secs, |before| before.min(secs));
+        ok(self.meta.insert(META_READ_ANEW, &first.to_be_bytes()[..])).map(drop)
     }
 
     /// Notes how far a peer's records have been read.
     pub fn put_cursor(&mut self, peer: &NodeId, cursor: &StopHead) -> Result<(), StoreError> {
         ok(self.cursors.insert(peer.as_str(), encode(cursor)?.as_slice())).map(drop)
+    }
+
+    /// The same, if nobody has put it elsewhere since it stood there; `false` if somebody has.
+    pub fn move_cursor(&mut self, peer: &NodeId, from: &StopHead, to: &StopHead) -> Result<bool, StoreError> {
+        let stored = ok(self.cursors.get(peer.as_str()))?;
+        let stored: StopHead = stored.map(|bytes| decode("cursors", bytes.value())).transpose()?.unwrap_or_default();
+        if stored != *from {
+            return Ok(false);
+        }
+        self.put_cursor(peer, to).map(|()| true)
     }
 }
 
@@ -269,6 +293,16 @@ impl View {
         let row: Remembered = decode("remembered", bytes.value())?;
         let envelope = pb::Envelope::decode(row.envelope.as_slice());
         envelope.map(Some).map_err(|error| StoreError::damaged(format!("a peer's journal head: {error}")))
+    }
+
+    /// From when on the peers' records are to be read anew, in seconds since 1970; `None` if nothing of them waits for that.
+    pub fn read_anew_secs(&self) -> Result<Option<u64>, StoreError> {
+        read_anew_secs(&self.table(META)?)
+    }
+
+    /// Whether a stop record has been taken.
+    pub fn stop_known(&self, id: &[u8; 32]) -> Result<bool, StoreError> {
+        Ok(ok(self.table(STOP_IDS)?.get(id))?.is_some())
     }
 
     /// How many stop records there are.

@@ -1,18 +1,21 @@
 //! The state inside one write transaction: what operations of the writer see and change.
 
+use std::collections::BTreeMap;
+
 use limen_policy::succession::{Ages, Lineage};
 use limen_wire::ids::{CharterHash, Epoch, IntentId, KeyId, NodeId, SessionId};
 use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
 
 use super::journal::{Event, Head, Record};
 use super::rows::{
-    BanRow, CharterRow, ClaimKey, IntentRow, KeyRow, Sequence, Tally, decode, encode, meter_name, share_name, stop_name,
+    BanRow, CharterRow, ClaimKey, IntentRow, KeyRow, Sequence, Tally, decode, encode, meter_name, share_name,
+    share_prefix, stop_name,
 };
 use super::schema::{
-    AHEAD, AUTOMATIC, BANS, CERTIFICATES, CHARTERS, CLAIMS, CURSORS, DENIALS, EARLY_LIFTERS, FREEZES, INTENT_IDS,
-    INTENTS, JOURNAL, KEYS, LEDGERS, LIFTED, LOG, LOG_LEAVES, LOG_TILES, META, META_AGES, META_HEAD, META_IN_FORCE,
-    META_LINEAGE, META_UPTIME, METERS, PENDING_LEAVES, PROMISES, REMEMBERED, SESSIONS, SHARES, STOP_IDS, STOP_LOG,
-    STOPS, TALLIES, TOMBSTONES, chunk_of,
+    AHEAD, AUTOMATIC, BACKUP_FILES, BACKUPS, BANS, CERTIFICATES, CHARTERS, CLAIMS, CURSORS, DENIALS, DRILLS,
+    EARLY_LIFTERS, FREEZES, INTENT_IDS, INTENTS, JOURNAL, KEYS, LEDGERS, LIFTED, LOG, LOG_LEAVES, LOG_TILES, META,
+    META_AGES, META_HEAD, META_IN_FORCE, META_LINEAGE, META_UPTIME, METERS, PENDING_LEAVES, PROMISES, REMEMBERED,
+    SESSIONS, SHARES, STOP_IDS, STOP_LOG, STOPS, TALLIES, TOMBSTONES, chunk_of,
 };
 use super::{Draw, StoreError, view};
 use crate::clock::{Millis, Uptime};
@@ -29,6 +32,9 @@ pub struct Txn<'t> {
     pub(super) sessions: Table<'t, &'static [u8; 16], u64>,
     keys: Table<'t, &'static str, &'static [u8]>,
     shares: Table<'t, &'static str, &'static [u8]>,
+    pub(super) backups: Table<'t, (&'static str, u64), &'static [u8]>,
+    pub(super) backup_files: Table<'t, (&'static str, u64), &'static [u8]>,
+    pub(super) drills: Table<'t, &'static str, &'static [u8]>,
     pub(super) stops: Table<'t, &'static [u8; 32], &'static [u8]>,
     tallies: Table<'t, &'static str, u64>,
     meters: Table<'t, &'static [u8; 32], &'static [u8]>,
@@ -76,6 +82,9 @@ impl<'t> Txn<'t> {
             sessions: open!(SESSIONS),
             keys: open!(KEYS),
             shares: open!(SHARES),
+            backups: open!(BACKUPS),
+            backup_files: open!(BACKUP_FILES),
+            drills: open!(DRILLS),
             stops: open!(STOPS),
             tallies: open!(TALLIES),
             meters: open!(METERS),
@@ -212,6 +221,12 @@ impl<'t> Txn<'t> {
         ok(self.shares.remove(share_name(key, epoch, purpose).as_str())).map(drop)
     }
 
+    /// Erases every sealed record of a key.
+    pub fn remove_shares_of(&mut self, key: &KeyId) -> Result<(), StoreError> {
+        let prefix = share_prefix(key);
+        ok(self.shares.retain(|name, _| !name.starts_with(&prefix)))
+    }
+
     /// A value of the store's own, such as the wrapped sealing key.
     pub fn meta(&self, name: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(ok(self.meta.get(name))?.map(|value| value.value().to_vec()))
@@ -309,12 +324,23 @@ impl<'t> Txn<'t> {
         ok(self.tallies.insert(what.name(requester).as_str(), count)).map(drop)
     }
 
-    /// Whether a peer is banned.
-    pub fn banned(&self, peer: &NodeId) -> Result<bool, StoreError> {
-        Ok(ok(self.bans.get(peer.as_str()))?.is_some())
+    /// Why a peer is banned, if it is.
+    pub fn ban(&self, peer: &NodeId) -> Result<Option<BanRow>, StoreError> {
+        ok(self.bans.get(peer.as_str()))?.map(|bytes| decode("bans", bytes.value())).transpose()
     }
 
-    /// Bans a peer for ever.
+    /// Of each key the highest epoch for which anything may have been made here.
+    pub fn newest_epochs(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        ok(self.keys.iter())?
+            .map(|entry| {
+                let (name, bytes) = ok(entry)?;
+                let row: KeyRow = decode("keys", bytes.value())?;
+                Ok((name.value().to_owned(), row.newest_epoch().0))
+            })
+            .collect()
+    }
+
+    /// Bans a peer.
     pub fn put_ban(&mut self, peer: &NodeId, row: &BanRow) -> Result<(), StoreError> {
         ok(self.bans.insert(peer.as_str(), encode(row)?.as_slice())).map(drop)
     }

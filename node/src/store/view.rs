@@ -9,9 +9,9 @@ use super::StoreError;
 use super::journal::{Head, Record};
 use super::rows::{BanRow, CharterRow, ClaimKey, IntentRow, KeyRow, Sequence, decode, share_name, stop_name};
 use super::schema::{
-    BANS, CHARTERS, CHUNK, CLAIMS, INTENT_IDS, INTENTS, JOURNAL, KEYS, LOG, LOG_LEAVES, LOG_TILES, META, META_AGES,
-    META_CHECKPOINT, META_HEAD, META_LINEAGE, META_UPTIME, METERS, PENDING_LEAVES, SESSIONS, SHARES, STOP_IDS,
-    STOP_LOG, STOPS, TALLIES, TOMBSTONES, chunk_of,
+    BACKUP_FILES, BACKUPS, BANS, CHARTERS, CHUNK, CLAIMS, DRILLS, INTENT_IDS, INTENTS, JOURNAL, KEYS, LOG, LOG_LEAVES,
+    LOG_TILES, META, META_AGES, META_CHECKPOINT, META_HEAD, META_LINEAGE, META_UPTIME, METERS, PENDING_LEAVES,
+    SESSIONS, SHARES, STOP_IDS, STOP_LOG, STOPS, TALLIES, TOMBSTONES, chunk_of,
 };
 use crate::clock::Uptime;
 
@@ -253,7 +253,7 @@ impl View {
         }
         sizes!(
             "journal" JOURNAL, "intents" INTENTS, "tombstones" TOMBSTONES, "intent-ids" INTENT_IDS, "claims" CLAIMS, "sessions" SESSIONS,
-            "keys" KEYS, "shares" SHARES, "stops" STOPS, "stop-log" STOP_LOG, "stop-ids" STOP_IDS,
+            "keys" KEYS, "shares" SHARES, "backups" BACKUPS, "backup-files" BACKUP_FILES, "drills" DRILLS, "stops" STOPS, "stop-log" STOP_LOG, "stop-ids" STOP_IDS,
             "tallies" TALLIES, "meters" METERS, "charters" CHARTERS, "bans" BANS, "log" LOG, "log-tiles" LOG_TILES,
             "log-leaves" LOG_LEAVES, "pending-leaves" PENDING_LEAVES
         )

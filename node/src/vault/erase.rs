@@ -46,6 +46,7 @@ impl Vault {
                     txn.remove_share(&of, *epoch, purpose)?;
                     txn.remove_share(&of, *epoch, before(purpose))?;
                 }
+                txn.bury_backup(&of, *epoch)?;
             }
             if let Some(mut row) = txn.key(&of)? {
                 row.epochs.old.retain(|epoch, _| !over.contains(&Epoch(*epoch)));

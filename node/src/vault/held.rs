@@ -1,7 +1,7 @@
 //! Opened shares in memory, each for a while after it was opened: then the device is asked again, however busy the key is.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use limen_mpc::KeyShare;
@@ -17,12 +17,15 @@ struct Share {
 
 pub(super) struct Held {
     shares: Mutex<HashMap<(KeyId, Epoch), Share>>,
+    /// Every share that was opened, as long as anybody has it.
+    opened: Mutex<HashMap<KeyId, Vec<Weak<KeyShare>>>>,
     millis: u64,
 }
 
 impl Held {
     pub(super) fn new(hold: Duration) -> Self {
-        Self { shares: Mutex::default(), millis: u64::try_from(hold.as_millis()).unwrap_or(u64::MAX) }
+        let millis = u64::try_from(hold.as_millis()).unwrap_or(u64::MAX);
+        Self { shares: Mutex::default(), opened: Mutex::default(), millis }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(KeyId, Epoch), Share>> {
@@ -50,6 +53,27 @@ impl Held {
         if shares.get(&key).is_none_or(|held| held.at < at) {
             shares.insert(key, Share { share: Arc::clone(share), at });
         }
+    }
+
+    /// A share that was opened now, remembered as long as anybody has it.
+    pub(super) fn watched(&self, share: KeyShare) -> Arc<KeyShare> {
+        let share = Arc::new(share);
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_key = opened.entry(share.public().key.clone()).or_default();
+        of_key.retain(|other| other.strong_count() > 0);
+        of_key.push(Arc::downgrade(&share));
+        share
+    }
+
+    /// Whether anybody has a share of the key.
+    pub(super) fn is_in_use(&self, key: &KeyId) -> bool {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.get(key).is_some_and(|shares| shares.iter().any(|share| share.strong_count() > 0))
+    }
+
+    /// Drops shares of a key.
+    pub(super) fn forget(&self, key: &KeyId) {
+        self.lock().retain(|(of, _), _| of != key);
     }
 
     /// Drops shares of a key that are of earlier epochs.

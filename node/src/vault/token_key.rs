@@ -130,6 +130,15 @@ impl Vault {
         Ok(TokenKey { name, kind, public })
     }
 
+    /// Whether a key in the token is gone from there: whoever has the token destroys it, and no signer asks for that. Blocks.
+    pub(super) fn is_gone_from_token(&self, key: &KeyId, row: &KeyRow) -> Result<bool, VaultError> {
+        match self.provider.held(&name(&self.cluster, &self.node, key, &IntentId::new(row.order_id))?) {
+            Err(error) if error.kind() == Kind::Missing => Ok(true),
+            Err(error) => Err(VaultError::Provider(error)),
+            Ok(_) => Ok(false),
+        }
+    }
+
     /// Signs by a key in the token, for the session that the guard has allowed. What the token answers leaves here with S in the
     /// lower half and a recovery id of our own, and only if it verifies under the key that was judged. Blocks.
     pub fn sign_in_token(&self, opened: &Opened, token: &SignToken) -> Result<Signature, VaultError> {

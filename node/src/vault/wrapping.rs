@@ -45,6 +45,11 @@ impl Group {
         Self::named("shares", cluster, node, "", epoch)
     }
 
+    /// The one of the identity that pieces of imported keys are encrypted to: it wraps no share, and no rotation touches it.
+    pub(super) fn import(cluster: &ClusterId, node: &NodeId) -> Self {
+        Self::named("import", cluster, node, "", Epoch(0))
+    }
+
     fn named(kind: &str, cluster: &ClusterId, node: &NodeId, key: &str, epoch: Epoch) -> Self {
         let parts = [cluster.as_str().as_bytes(), node.as_str().as_bytes(), key.as_bytes()];
         let hash = hex::encode(tagged_hash("limen node wrapping group v1", parts).split_at(8).0);

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use limen_node::clock::{Clock, Millis, SystemClock};
+use limen_node::charters;
+use limen_node::clock::{Clock, Millis, Now, SystemClock, Uptime};
 use limen_node::node::StartError;
 use limen_node::peers::Talks as _;
 use limen_node::standing::OWED_MS;
+use limen_node::store::{Options, Store};
 use limen_policy::charter::Charter;
 use limen_policy::succession::facts;
 use limen_wire::approval::{Approval, Proof, SignedApproval, Verdict};
@@ -195,6 +197,28 @@ async fn a_signer_that_was_away_catches_up_and_an_edited_file_changes_nothing() 
     cluster.start_again(2, clock).await;
     stands(&cluster, third.hash, pb::CharterState::InForce).await;
     assert_eq!(state(&cluster, 2, second.hash).await, Some(pb::CharterState::Past));
+}
+
+/// Without `[governance]` a development file may change from start to start; it never becomes one that counts, nor the other way round.
+#[tokio::test]
+async fn a_store_that_was_begun_for_development_is_taken_over_by_no_other_charter() {
+    let (text, folder) = (include_str!("../../../deploy/sample/charter.toml"), tempfile::tempdir().unwrap());
+    let real = text[..text.find("[governance]").unwrap()].to_owned();
+    let development = real.replacen("version = 1", "version = 1\ndanger_development = true", 1);
+    let edited = development.replacen("max_sessions = 16", "max_sessions = 17", 1);
+    assert_ne!(development, edited);
+    let charter = |text: &str| Charter::from_toml(text).unwrap();
+    let options = Options::new("signer-zurich".parse().unwrap(), charter(text).cluster);
+    let store = Store::open(folder.path(), options).unwrap();
+    let now = || Now { wall: SystemClock.now(), uptime: Uptime(0) };
+    let start = async |text: &str| charters::begin(&store, charter(text), text.to_owned(), now()).await;
+    start(&development).await.unwrap();
+    assert_eq!(start(&edited).await.unwrap().hash(), Charter::hash_of(&edited));
+    for file in [text, &real] {
+        let refused = start(file).await.unwrap_err();
+        assert!(matches!(refused, StartError::OtherDevelopment { .. }), "{refused}");
+    }
+    assert_eq!(start(&edited).await.unwrap().hash(), Charter::hash_of(&edited));
 }
 
 /// Puts a record among those that a signer speaks of in its standing, as if everybody else had missed it.
@@ -429,7 +453,7 @@ async fn what_is_not_signed_or_does_not_follow_is_refused() {
         .stop(pb::StopRequest { record: Some(unknown.envelope.clone()), intent: None })
         .await
         .unwrap_err();
-    assert_eq!(ApiError::from_status(&stop).unwrap().code, Code::WrongState);
+    assert_eq!(ApiError::from_status(&stop).unwrap().code, Code::Malformed);
     assert!(cluster.node(0).shared().orphans.is_empty(), "whoever is no signer raises no alarm by an invention");
     let mixed =
         version(&cluster, &[first], 2, &[(TEN, "max_amount = \"5\""), ("max_sessions = 8", "max_sessions = 9")]);

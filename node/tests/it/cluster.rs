@@ -367,6 +367,7 @@ impl Cluster {
             signers_required: self.required,
             nodes: nodes.iter().map(|n| format!("n{}", n + 1)).collect(),
             expires_at_secs: SystemClock.now().as_secs() + 600,
+            imported: None,
         };
         seal(PayloadType::KeyGeneration, order.encode_to_vec(), "security", &self.security)
     }
@@ -384,7 +385,12 @@ impl Cluster {
         let calls = nodes.iter().copied().map(|index| {
             let (mut client, order, session) = (self.client(index), order.clone(), session.clone());
             async move {
-                let request = pb::GenerateKeyRequest { order: Some(order), session_id: session.into(), timeout_ms: 0 };
+                let request = pb::GenerateKeyRequest {
+                    order: Some(order),
+                    session_id: session.into(),
+                    timeout_ms: 0,
+                    ..Default::default()
+                };
                 client.generate_key(request).await.unwrap().into_inner()
             }
         });

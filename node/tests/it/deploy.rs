@@ -7,6 +7,7 @@ use std::process::Command;
 use limen_evidence::ceremony::{GenesisError, Record};
 use limen_node::config::{Config, Identity, Provider};
 use limen_node::node::StartError;
+use limen_policy::ceremony::Mode;
 use limen_policy::charter::Charter;
 use limen_wire::ids::tagged_hash;
 
@@ -107,8 +108,24 @@ fn a_machine_begins_with_the_charter_of_a_genesis_in_which_it_proved_itself() {
     let config = witness_with(folder.path(), "witness-lisbon");
     limen_node::node::check(&config).unwrap();
     // What it proved itself with is what its program signs for the plan.
-    let proof = limen_node::node::prove_identity(&config, &folder.path().join("plan.toml")).unwrap();
-    assert!(GENESIS.contains(&format!("witness-witness-lisbon-proof {}\n", hex::encode(proof))));
+    let plan = folder.path().join("plan.toml");
+    let prove = |mode, rotated| limen_node::node::prove_identity(&config, &plan, mode, rotated);
+    let said = |proof: [u8; 64]| GENESIS.contains(&format!("witness-witness-lisbon-proof {}\n", hex::encode(proof)));
+    assert!(said(prove(Mode::Real, false).unwrap()));
+    assert!(!said(prove(Mode::Rehearsal, false).unwrap()));
+    assert!(matches!(prove(Mode::Real, true), Err(StartError::Plan { .. })), "it rotates nothing");
+    // For a rotation of wrapping keys it signs that they are rotated: only if asked for that.
+    let real = std::fs::read_to_string(&plan).unwrap();
+    let rotation = include_str!("../../../docs/ceremonies/kek-rotation.toml");
+    let session = Record::verify(GENESIS.as_bytes()).unwrap().session;
+    let sample = limen_policy::ceremony::Plan::from_toml(rotation).unwrap();
+    let witness = "witness-lisbon".parse().unwrap();
+    let [from, to] = [&sample, session.plan()].map(|plan| plan.machine(&witness).unwrap().public_key.to_string());
+    std::fs::write(&plan, rotation.replace(&from, &to)).unwrap();
+    let refused = prove(Mode::Real, false).unwrap_err().to_string();
+    assert!(refused.contains("--rotated"), "{refused}");
+    prove(Mode::Real, true).unwrap();
+    std::fs::write(&plan, real).unwrap();
     let other = GENESIS.replacen("mode real", "mode REHEARSAL", 1);
     std::fs::write(folder.path().join("genesis.record"), other).unwrap();
     assert!(matches!(limen_node::node::check(&config), Err(StartError::Genesis(GenesisError::Record(_)))));

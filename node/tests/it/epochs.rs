@@ -1,9 +1,12 @@
 //! New shares for a key: who signs with which, when signers switch, what is left of the old ones.
 
+use std::sync::Arc;
+
+use limen_node::clock::SystemClock;
 use limen_node::epochs;
-use limen_node::store::rows::{KeyPhase, KeyRow};
+use limen_node::store::rows::{BanRow, KeyPhase, KeyRow};
 use limen_wire::envelope::{PayloadType, seal};
-use limen_wire::ids::{Epoch, KeyId, Protocol, Scheme};
+use limen_wire::ids::{Epoch, KeyId, NodeId, Protocol, Scheme};
 use limen_wire::intent::protocol_to_wire;
 use limen_wire::keys::SigningKey;
 use limen_wire::pb;
@@ -23,7 +26,7 @@ fn key() -> KeyId {
     KeyId::new(KEY).unwrap()
 }
 
-fn row(cluster: &Cluster, index: usize) -> KeyRow {
+pub(crate) fn row(cluster: &Cluster, index: usize) -> KeyRow {
     cluster.node(index).shared().store.view().unwrap().key(&key()).unwrap().unwrap()
 }
 
@@ -32,7 +35,7 @@ fn epoch(cluster: &Cluster, index: usize) -> Option<Epoch> {
 }
 
 /// One order of new shares, and what its attempts are called with.
-struct Plan {
+pub(crate) struct Plan {
     order: pb::KeyHandover,
     signed: pb::Envelope,
     certificate: pb::Envelope,
@@ -41,7 +44,7 @@ struct Plan {
 
 impl Plan {
     /// For these nodes, by what the holders say of the present shares.
-    async fn new(cluster: &Cluster, holder: usize, nodes: &[usize], protocol: Protocol) -> Self {
+    pub(crate) async fn new(cluster: &Cluster, holder: usize, nodes: &[usize], protocol: Protocol) -> Self {
         let held = cluster.client(holder).list_key_shares(pb::ListKeySharesRequest {}).await.unwrap().into_inner();
         let held = held.shares.into_iter().find(|share| share.key_id == KEY).unwrap();
         let certificate = held.certificate.unwrap();
@@ -75,7 +78,7 @@ impl Plan {
     }
 
     /// Calls these nodes for one attempt.
-    async fn attempt(
+    pub(crate) async fn attempt(
         &self,
         cluster: &Cluster,
         (epoch, dealers): (u64, &[usize]),
@@ -90,7 +93,7 @@ impl Plan {
     }
 
     /// An attempt that gives the new certificate.
-    async fn certified(&self, cluster: &Cluster, attempt: (u64, &[usize]), who: &[usize]) -> pb::Envelope {
+    pub(crate) async fn certified(&self, cluster: &Cluster, attempt: (u64, &[usize]), who: &[usize]) -> pb::Envelope {
         let answers = self.attempt(cluster, attempt, who).await;
         let refused: Vec<_> = answers.iter().filter_map(|answer| answer.refusal.as_ref()).collect();
         assert!(refused.is_empty(), "{refused:?}");
@@ -100,7 +103,12 @@ impl Plan {
     }
 
     /// Hands one signer what proves that the new shares are in force.
-    async fn tell(&self, cluster: &Cluster, index: usize, certificate: &pb::Envelope) -> Result<(), tonic::Status> {
+    pub(crate) async fn tell(
+        &self,
+        cluster: &Cluster,
+        index: usize,
+        certificate: &pb::Envelope,
+    ) -> Result<(), tonic::Status> {
         let (certificate, order) = (Some(certificate.clone()), Some(self.signed.clone()));
         cluster.client(index).activate_key(pb::ActivateKeyRequest { certificate, order }).await.map(drop)
     }
@@ -132,7 +140,7 @@ async fn sign_at(
 }
 
 /// Every signer has switched, and has erased what was before.
-async fn all_switched(cluster: &Cluster, nodes: &[usize], to: u64) {
+pub(crate) async fn all_switched(cluster: &Cluster, nodes: &[usize], to: u64) {
     eventually("all to have switched and erased", || {
         nodes
             .iter()
@@ -141,7 +149,7 @@ async fn all_switched(cluster: &Cluster, nodes: &[usize], to: u64) {
     .await;
 }
 
-const THREE: [usize; 3] = [0, 1, 2];
+pub(crate) const THREE: [usize; 3] = [0, 1, 2];
 
 async fn refreshed(scheme: Scheme, protocol: Protocol) {
     let cluster = Cluster::start(3, 2).await;
@@ -231,6 +239,7 @@ async fn a_key_goes_to_others_and_who_leaves_signs_no_more() {
         order: Some(pb::Envelope::decode(row(&cluster, 0).order.as_slice()).unwrap()),
         session_id: session().into(),
         timeout_ms: 0,
+        ..Default::default()
     };
     let answer = cluster.client(0).generate_key(again).await.unwrap().into_inner();
     assert_eq!((answer.statement, answer.refusal.unwrap().code.as_str()), (None, "key_not_active"));
@@ -432,6 +441,9 @@ async fn two_signers_cannot_certify_a_key_away() {
     };
     let all = by(&other_key, &[0, 1, 2, 3]);
     assert_eq!(take(all, Some(plan.signed.clone())).await, "wrong_state", "another public key");
+    let marked = KeyStatement { public_key: present.public_key.clone(), was_whole: true, ..other_key.clone() };
+    let all = by(&marked, &[0, 1, 2, 3]);
+    assert_eq!(take(all, Some(plan.signed.clone())).await, "wrong_state", "a key that was never whole");
     let few = by(&KeyStatement { public_key: present.public_key.clone(), ..other_key }, &[0, 1, 2]);
     assert_eq!(take(few, Some(plan.signed.clone())).await, "bad_signature", "not of all members");
     assert_eq!(epoch(&cluster, 3), Some(Epoch::FIRST));
@@ -519,4 +531,50 @@ async fn an_attempt_over_another_certificate_than_the_one_in_force_is_refused() 
         assert_eq!(answer.refusal.unwrap().code, code);
     }
     assert_eq!(row(&cluster, 2).epochs.burnt, 0);
+}
+
+/// Notes that `peer` failed a check at this signer in a session whose bytes are all `session`.
+async fn ban(cluster: &Cluster, index: usize, peer: &str, session: u8) {
+    let peer = NodeId::new(peer).unwrap();
+    let stored = cluster.node(index).shared().store.write(move |txn| {
+        let (reason, tainted) = ("a spoiled check".to_owned(), txn.newest_epochs()?);
+        txn.put_ban(&peer, &BanRow { at_ms: 1, session: [session; 32], reason, tainted })
+    });
+    stored.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_readmitted_pair_meets_with_new_shares_and_with_none_from_before_the_ban() {
+    let lifted = hex::encode([1; 32]);
+    let more = format!("[[readmissions]]\nnodes = [\"n1\", \"n2\"]\nsessions = [\"{lifted}\"]\n");
+    let cluster = Cluster::start_by_under(3, 2, Arc::new(SystemClock), more).await;
+    cluster.make_key(KEY, Scheme::EcdsaSecp256k1, Protocol::Dkls23).await;
+    ban(&cluster, 0, "n2", 1).await;
+    let status = async || cluster.client(0).status(pb::StatusRequest {}).await.unwrap().into_inner();
+    let told = status().await;
+    assert_eq!((told.banned_peers, told.bans[0].lifted), (vec!["n2".to_owned()], true));
+    assert_eq!(told.bans[0].keys_from_before, [KEY]);
+    let answers = sign_at(&cluster, 1, (&[1, 2], &[0, 1, 2]), "before").await;
+    let error = refusal(&answers[0]);
+    assert!(error.code == "peer_banned" && error.message.contains("refresh the key"), "{error:?}");
+    let answers = sign_at(&cluster, 1, (&[1, 3], &[0, 1, 2]), "around").await;
+    assert_eq!(signature(&answers[0]), signature(&answers[1]));
+
+    let plan = Plan::new(&cluster, 0, &[0, 1, 2], Protocol::Dkls23).await;
+    let certificate = plan.certified(&cluster, (2, &[0, 2]), &[0, 1, 2]).await;
+    for index in 0..3 {
+        plan.tell(&cluster, index, &certificate).await.unwrap();
+    }
+    let answers = sign_at(&cluster, 2, (&[1, 2], &[0, 1, 2]), "after").await;
+    assert_eq!(signature(&answers[0]), signature(&answers[1]));
+    let told = status().await;
+    assert!(told.banned_peers.is_empty() && told.bans.len() == 1, "{told:?}");
+
+    // another ban is another matter
+    ban(&cluster, 0, "n2", 2).await;
+    let answers = sign_at(&cluster, 2, (&[1, 2], &[0, 1, 2]), "again").await;
+    assert_eq!(refusal(&answers[0]).code, "peer_banned");
+    let plan = Plan::new(&cluster, 0, &[0, 1, 2], Protocol::Dkls23).await;
+    let answers = plan.attempt(&cluster, (3, &[0, 2]), &[0]).await;
+    assert_eq!(answers[0].refusal.as_ref().unwrap().code, "peer_banned");
 }

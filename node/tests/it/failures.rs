@@ -1,5 +1,6 @@
 //! What goes wrong: refusals, dead sessions, lost peers, restarts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use limen_node::clock::{Clock, Millis, SystemClock};
@@ -249,7 +250,12 @@ async fn a_banned_pair_stays_banned_over_restarts() {
     let mut cluster = frost_cluster().await;
     let peer = NodeId::new("n2").unwrap();
     let banned = peer.clone();
-    let ban = limen_node::store::rows::BanRow { at_ms: 1, session: [1; 32], reason: "test".to_owned() };
+    let ban = limen_node::store::rows::BanRow {
+        at_ms: 1,
+        session: [1; 32],
+        reason: "test".to_owned(),
+        tainted: BTreeMap::new(),
+    };
     cluster.node(0).shared().store.write(move |txn| txn.put_ban(&banned, &ban)).await.unwrap();
     cluster.stop(0).await;
     cluster.restart(0).await;
@@ -298,7 +304,12 @@ async fn a_compacted_request_still_answers_and_still_holds_its_claims() {
 async fn key_orders_are_judged_and_a_name_is_used_once() {
     let cluster = frost_cluster().await;
     let generate = async |order: pb::Envelope| {
-        let request = pb::GenerateKeyRequest { order: Some(order), session_id: session().into(), timeout_ms: 100 };
+        let request = pb::GenerateKeyRequest {
+            order: Some(order),
+            session_id: session().into(),
+            timeout_ms: 100,
+            ..Default::default()
+        };
         cluster.client(0).generate_key(request).await.unwrap().into_inner()
     };
     let code = |answer: pb::GenerateKeyResponse| answer.refusal.unwrap().code;

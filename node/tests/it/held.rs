@@ -56,8 +56,12 @@ fn order(cluster: &Cluster, key: &str, scheme: Scheme, edit: impl FnOnce(&mut pb
 }
 
 async fn ask(cluster: &Cluster, index: usize, order: &pb::Envelope) -> pb::GenerateKeyResponse {
-    let request =
-        pb::GenerateKeyRequest { order: Some(order.clone()), session_id: session().into(), timeout_ms: 5_000 };
+    let request = pb::GenerateKeyRequest {
+        order: Some(order.clone()),
+        session_id: session().into(),
+        timeout_ms: 5_000,
+        ..Default::default()
+    };
     cluster.client(index).generate_key(request).await.unwrap().into_inner()
 }
 
@@ -353,6 +357,44 @@ async fn a_key_of_another_order_is_never_taken_for_this_ones() {
     for name in ["coins", "coins.0000000000000000"] {
         assert_ne!(device.software.held(&HeldId::new(name).unwrap()).unwrap().to_bytes(), made);
     }
+}
+
+/// No signer has a token destroy anything: it refuses, waits, and says so when the token has lost the key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_in_a_token_is_destroyed_by_whoever_has_the_token() {
+    let clock = Arc::new(TestClock::default());
+    let cluster = Cluster::start_by_under(2, 2, Arc::clone(&clock) as Arc<dyn Clock>, marks()).await;
+    make(&cluster, "words", Scheme::EddsaEd25519).await;
+    let anchor = "[[rules]]\nname = \"words\"";
+    let mark = |state: &str| format!("[[keys]]\nkey = \"words\"\nstate = \"{state}\"\n{anchor}");
+    let mut newest = cluster.charter_hash();
+    for (number, state) in [(2, "deactivated"), (3, "destroyed")] {
+        let next = version(&cluster, &[newest], number, &[(anchor, &mark(state))]);
+        take(&cluster, 0, &next.envelope).await.unwrap();
+        if state == "destroyed" {
+            stands(&cluster, next.hash, pb::CharterState::Waiting).await;
+            clock.run_for(HOUR_MS + 1);
+        }
+        stands(&cluster, next.hash, pb::CharterState::InForce).await;
+        cluster.linked().await;
+        let (_, late) = message_intent(&cluster, "words", state, "hello");
+        assert_eq!(refusal(&sign_by(&cluster, &late, None).await).code, "key_retired");
+        newest = next.hash;
+    }
+    let shared = cluster.node(0).shared();
+    let row = || shared.store.view().unwrap().key(&KeyId::new("words").unwrap()).unwrap().unwrap();
+    eventually("the end to have begun", || row().phase == limen_node::store::rows::KeyPhase::Destroyed).await;
+    let held = || {
+        std::fs::read_dir(cluster.path("n1.wrap.d"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("held-")))
+    };
+    let file = held().expect("the signer has left it there");
+    assert!(!row().destroyed.erased && row().destroyed.words.is_empty());
+    std::fs::remove_file(file).unwrap();
+    eventually("the word", || row().destroyed.words.contains_key("n1")).await;
+    assert!(row().share.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,6 +37,11 @@ const WEI: u64 = 1_000_000_000_000_000;
 
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::start_under("").await
+    }
+
+    /// The same with more in the charter.
+    pub(crate) async fn start_under(more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let witness = machine(folder.path(), "w1");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -45,7 +50,7 @@ impl World {
             "[[witnesses]]\nid = \"w1\"\naddress = \"{address}\"\npublic_key = \"{}\"\n\
              [[ledgers]]\nid = \"main\"\nmembers = [\"n1\", \"n2\", \"n3\", \"w1\"]\nquorum = 3\ncorrupt = 1\n\
              [[limits]]\nid = \"eth\"\nasset = \"eth\"\nper = \"all\"\nwindow_secs = 3600\nledger = \"main\"\n\
-             max_amount = \"0.0025\"\n",
+             max_amount = \"0.0025\"\n{more}",
             witness.public
         );
         let cluster = Cluster::start_with_ledger(3, 2, ledger).await;

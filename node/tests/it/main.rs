@@ -8,18 +8,22 @@
 )]
 
 mod ages;
+mod backups;
 mod charters;
 mod claims;
 mod cluster;
 mod deploy;
 mod doors;
 mod drift;
+mod drills;
 mod epochs;
 mod evidence;
 mod failures;
 mod greeting;
 mod held;
 mod identity;
+mod import;
+mod key_states;
 mod ledger;
 mod people;
 mod rest;

@@ -169,7 +169,12 @@ async fn make(cluster: &Cluster, order: &pb::Envelope) -> [pb::GenerateKeyRespon
     let calls = (0..2).map(|index| {
         let (mut client, order, session) = (cluster.client(index), order.clone(), session.clone());
         async move {
-            let request = pb::GenerateKeyRequest { order: Some(order), session_id: session.into(), timeout_ms: 5_000 };
+            let request = pb::GenerateKeyRequest {
+                order: Some(order),
+                session_id: session.into(),
+                timeout_ms: 5_000,
+                ..Default::default()
+            };
             client.generate_key(request).await.unwrap().into_inner()
         }
     });

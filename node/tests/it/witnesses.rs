@@ -14,12 +14,17 @@ use crate::stops::freeze;
 
 /// How many freezes stop something at the witness, as its operator sees it.
 async fn freezes(world: &World) -> String {
+    metric(world, "limen_node_freezes ").await
+}
+
+/// What stands behind this in the witness's metrics.
+pub(crate) async fn metric(world: &World, name: &str) -> String {
     let address = world.running.as_ref().unwrap().metrics_address().unwrap();
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut text = String::new();
     socket.read_to_string(&mut text).await.unwrap();
-    text.lines().find_map(|line| line.strip_prefix("limen_node_freezes ")).unwrap().to_owned()
+    text.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned()
 }
 
 fn page(records: &[&pb::Envelope], head: StopHead) -> pb::StopsPage {

@@ -2,6 +2,7 @@
 
 use limen_wire::approval::Approval;
 use limen_wire::ids::tagged_hash;
+use limen_wire::words::spell;
 
 const DOMAIN: &str = "limen/read-back/v1";
 const HASH_DOMAIN: &str = "limen/read-back-hash/v1";
@@ -23,12 +24,4 @@ pub fn read_back(approval: &Approval) -> [&'static str; COUNT] {
 /// [`read_back`], with domain `limen/read-back-hash/v1` over what it is the hash of, in one word, and the hash.
 pub fn words_of(what: &str, hash: &[u8; 32]) -> [&'static str; COUNT] {
     spell(&tagged_hash(HASH_DOMAIN, [what.as_bytes(), hash.as_slice()]))
-}
-
-fn spell(hash: &[u8; 32]) -> [&'static str; COUNT] {
-    let bits: Vec<bool> = hash.iter().flat_map(|byte| (0..8).map(|bit| byte.rotate_left(bit) & 0x80 != 0)).collect();
-    let list = bip39::Language::English.word_list();
-    let number = |bits: &[bool]| bits.iter().fold(0, |value, bit| (value << 1) | usize::from(*bit));
-    let mut words = bits.chunks_exact(11).filter_map(|bits| list.get(number(bits)).copied());
-    std::array::from_fn(|_| words.next().unwrap_or_default())
 }

@@ -20,6 +20,16 @@ pub enum AttendanceError {
         /// Who holds it.
         holder: PersonId,
     },
+    /// Too few of those whom the plan names first.
+    #[error(
+        "{found} of {holders} role holders are there: more than half are needed, so that no two casts hold one plan apart from each other"
+    )]
+    Half {
+        /// How many are there.
+        found: usize,
+        /// How many there are.
+        holders: usize,
+    },
     /// Nothing to do.
     #[error("{0} holds no role and stands in for nobody who is absent: leave them out")]
     Idle(PersonId),
@@ -45,7 +55,8 @@ impl Attendance {
         Self::of(plan, acting.into_values().collect())
     }
 
-    /// Exactly these people. Fails unless every role has somebody and everybody has a role.
+    /// Exactly these people. Fails unless every role has somebody, everybody has a role, and more than half of those who hold roles by the
+    /// plan are there: any two casts of a plan have somebody in common, who signs only one record.
     pub fn of(plan: &Plan, present: BTreeSet<PersonId>) -> Result<Self, AttendanceError> {
         if let Some(stranger) = present.iter().find(|id| plan.person(id).is_none()) {
             return Err(AttendanceError::Stranger(stranger.clone()));
@@ -53,6 +64,11 @@ impl Attendance {
         let acting = assign(plan, &present)?;
         if let Some(idle) = present.iter().find(|id| acting.values().all(|one| one != *id)) {
             return Err(AttendanceError::Idle(idle.clone()));
+        }
+        let holders: BTreeSet<&PersonId> = plan.roles.iter().map(|role| &role.holder).collect();
+        let found = holders.iter().filter(|holder| present.contains(**holder)).count();
+        if found.saturating_mul(2) <= holders.len() {
+            return Err(AttendanceError::Half { found, holders: holders.len() });
         }
         Ok(Self { present, acting })
     }

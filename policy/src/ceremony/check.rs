@@ -1,14 +1,18 @@
 //! What is wrong with a plan: parts that do not fit each other, and ways to a cluster that nobody can use or one person can.
 
+mod charter;
+mod rotations;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use limen_wire::ids::{NodeId, PersonId, RoleId};
+use limen_wire::ids::{CommitteeSize, NodeId, PersonId, RoleId};
 use limen_wire::keys::PublicKey;
 
-use super::{Attendance, Genesis, KeyGeneration, Kind, MachineKind, Plan};
+use super::{Attendance, CharterChange, Destruction, Drill, Kind, MachineKind, Participant, Plan, Recovery, Scenario};
 use crate::charter::Charter;
-use crate::charter::people::{CredentialClass, CredentialKind};
-use crate::lint::{Finding, Severity, lint};
+use crate::lint::{Finding, Severity};
+
+pub use rotations::replaces;
 
 type Report<'a> = &'a mut dyn FnMut(String, String);
 
@@ -17,8 +21,38 @@ pub(super) fn fits(plan: &Plan, report: Report<'_>) {
     people(plan, report);
     roles(plan, report);
     machines(plan, report);
-    if let Kind::KeyGeneration(key) = &plan.kind {
-        key_generation(plan, key, report);
+    match &plan.kind {
+        Kind::Genesis(_) => {}
+        Kind::KeyGeneration(key) => {
+            has_role(plan, "key_generation", &key.orders, report);
+            committee(plan, "key_generation", (&key.nodes, key.size), report);
+        }
+        Kind::Refresh(handover) | Kind::Reshare(handover) => {
+            let place = plan.kind.as_str();
+            has_role(plan, place, &handover.orders, report);
+            committee(plan, place, (&handover.nodes, handover.size), report);
+        }
+        Kind::CharterChange(change) => approvers(plan, change, report),
+        Kind::IdentityRotation(rotation) => {
+            approvers(plan, &rotation.change, report);
+            rotations::identities(plan, rotation, report);
+        }
+        Kind::Backup(backup) => rotations::backup(plan, backup, report),
+        Kind::KekRotation(rotation) => rotations::wrapping_keys(plan, rotation, report),
+        Kind::Sweep(sweep) => rotations::sweep(plan, sweep, report),
+        Kind::Destruction(destruction) => {
+            distinct_roles(plan, "destruction", &destruction.custodians, report);
+            lost(plan, destruction, report);
+        }
+        Kind::Recovery(recovery) => {
+            has_role(plan, "recovery", &recovery.operator, report);
+            distinct_roles(plan, "recovery", &recovery.custodians, report);
+            several_people(plan, recovery, report);
+        }
+        Kind::Drill(one) => drill(plan, one, report),
+    }
+    if let Some(key) = plan.kind.known() {
+        members(plan, "key", &key.nodes, report);
     }
     if let Err(error) = Attendance::full(plan) {
         report("roles".to_owned(), error.to_string());
@@ -106,14 +140,16 @@ fn machines(plan: &Plan, report: Report<'_>) {
     one_hand(plan, report);
 }
 
+/// Whether somebody may come to have a role.
+fn may(plan: &Plan, person: &Participant, role: &RoleId) -> bool {
+    plan.role(role).is_some_and(|role| role.holder == person.id || role.stand_ins.contains(&person.id))
+}
+
 /// Nobody reaches two signers: not as an operator, and not by standing in.
 fn one_hand(plan: &Plan, report: Report<'_>) {
     let signers: Vec<_> = plan.machines.iter().filter(|machine| machine.kind == MachineKind::Signer).collect();
     for person in &plan.people {
-        let may = |role: &RoleId| {
-            plan.role(role).is_some_and(|role| role.holder == person.id || role.stand_ins.contains(&person.id))
-        };
-        let reached: Vec<_> = signers.iter().filter(|machine| may(&machine.operator)).collect();
+        let reached: Vec<_> = signers.iter().filter(|machine| may(plan, person, &machine.operator)).collect();
         for (place, one) in reached.iter().enumerate() {
             for other in reached.iter().skip(place.saturating_add(1)) {
                 let apart = one.operator != other.operator
@@ -130,36 +166,130 @@ fn one_hand(plan: &Plan, report: Report<'_>) {
     }
 }
 
-fn key_generation(plan: &Plan, key: &KeyGeneration, report: Report<'_>) {
-    let place = || "key_generation".to_owned();
-    if plan.role(&key.orders).is_none() {
-        report(place(), format!("there is no role {}", key.orders));
+fn has_role(plan: &Plan, place: &str, role: &RoleId, report: Report<'_>) {
+    if plan.role(role).is_none() {
+        report(place.to_owned(), format!("there is no role {role}"));
     }
+}
+
+fn approvers(plan: &Plan, change: &CharterChange, report: Report<'_>) {
+    has_role(plan, "charter_change", &change.brings, report);
+    distinct_roles(plan, "charter_change", &change.approvers, report);
+    if change.approvers.is_empty() {
+        report("charter_change".to_owned(), "nobody would sign the version: name approvers".to_owned());
+    }
+}
+
+fn distinct_roles(plan: &Plan, place: &str, roles: &[RoleId], report: Report<'_>) {
+    let mut seen: BTreeSet<&RoleId> = BTreeSet::new();
+    for role in roles {
+        has_role(plan, place, role, report);
+        if !seen.insert(role) {
+            report(place.to_owned(), format!("role {role} stands there twice"));
+        }
+    }
+}
+
+/// Whether nobody can come to have both roles, as a holder or by standing in.
+fn apart(plan: &Plan, one: &RoleId, other: &RoleId) -> bool {
+    let excluded = plan.conflicts.iter().any(|set| set.contains(one) && set.contains(other));
+    one != other && (excluded || !plan.people.iter().any(|person| may(plan, person, one) && may(plan, person, other)))
+}
+
+/// Nobody is to have a whole key by bringing all that it takes, whoever is absent.
+fn several_people(plan: &Plan, recovery: &Recovery, report: Report<'_>) {
+    let custodians = &recovery.custodians;
+    let two = custodians.iter().any(|one| custodians.iter().any(|other| apart(plan, one, other)));
+    if !two {
+        let message = "the pieces could all be brought by one person: at least two are needed, whose roles nobody else holds or stands in \
+                       for together, or are in [conflicts]";
+        report("recovery".to_owned(), message.to_owned());
+    }
+    for role in custodians.iter().filter(|role| !apart(plan, role, &recovery.operator)) {
+        let message = format!(
+            "who works at the machine must bring no piece: nobody may come to hold {role} and {}; put them in [conflicts]",
+            recovery.operator
+        );
+        report("recovery".to_owned(), message);
+    }
+}
+
+fn drill(plan: &Plan, drill: &Drill, report: Report<'_>) {
+    let place = || "drill".to_owned();
+    has_role(plan, "drill", &drill.operator, report);
+    let absent: BTreeSet<&NodeId> = drill.absent.iter().collect();
+    if absent.len() != drill.absent.len() || absent.iter().any(|node| !drill.key.nodes.contains(node)) {
+        report(place(), "absent are members of the key, each once".to_owned());
+    }
+    let (total, required) = (drill.key.nodes.len(), usize::from(drill.key.size.signers_required()));
+    let left = total.saturating_sub(absent.len());
+    match drill.scenario {
+        Scenario::Restore if !absent.is_empty() => {
+            report(place(), "a restore asks no signer: absent must be left out".to_owned());
+        }
+        Scenario::SiteLoss | Scenario::Compromise if absent.is_empty() => {
+            report(place(), "name the members that are off under absent".to_owned());
+        }
+        Scenario::SiteLoss | Scenario::Compromise if left < required => {
+            report(place(), format!("{left} members are left, {required} are required: that is a restore"));
+        }
+        _ => {}
+    }
+}
+
+/// That members of a key are signers of the plan, whose identities it pins.
+fn members(plan: &Plan, place: &str, nodes: &[NodeId], report: Report<'_>) {
     let mut seen: BTreeSet<&NodeId> = BTreeSet::new();
-    let mut sites: BTreeMap<&str, usize> = BTreeMap::new();
-    for node in &key.nodes {
+    for node in nodes {
         if !seen.insert(node) {
-            report(place(), format!("node {node} stands there twice"));
+            report(place.to_owned(), format!("node {node} stands there twice"));
         }
-        match plan.machine(node).filter(|machine| machine.kind == MachineKind::Signer) {
-            None => report(place(), format!("node {node} is no signer among the plan's machines")),
-            Some(machine) => {
-                let count = sites.entry(machine.site.as_str()).or_default();
-                *count = count.saturating_add(1);
-            }
+        if plan.machine(node).is_none_or(|machine| machine.kind != MachineKind::Signer) {
+            report(place.to_owned(), format!("node {node} is no signer among the plan's machines"));
         }
     }
-    let (total, required) = (key.size.signers_total(), key.size.signers_required());
+}
+
+/// What no member proves of a destruction is less than signs, and people say what became of the rest.
+fn lost(plan: &Plan, destruction: &Destruction, report: Report<'_>) {
+    let (lost, key) = (&destruction.lost, &destruction.key);
+    members(plan, "destruction.lost", lost, report);
+    for node in lost.iter().filter(|node| !key.nodes.contains(node)) {
+        report("destruction.lost".to_owned(), format!("node {node} is no member of the key"));
+    }
+    if !lost.is_empty() && destruction.custodians.is_empty() {
+        let message = "members are lost whose shares nobody shows to be erased: name under custodians who holds pieces of backups, or can say that \
+                       nobody does";
+        report("destruction.custodians".to_owned(), message.to_owned());
+    }
+    let required = usize::from(key.size.signers_required());
+    if lost.len() >= required {
+        let message = format!(
+            "{} members are lost, {required} sign: nothing in the record would show that the key is gone. Sweep what lies under it",
+            lost.len()
+        );
+        report("destruction.lost".to_owned(), message);
+    }
+}
+
+/// A committee that is to have shares: no site is the key, and no lost share its end.
+fn committee(plan: &Plan, place: &str, (nodes, size): (&[NodeId], CommitteeSize), report: Report<'_>) {
+    members(plan, place, nodes, report);
+    let mut sites: BTreeMap<&str, usize> = BTreeMap::new();
+    for machine in nodes.iter().filter_map(|node| plan.machine(node)) {
+        let count = sites.entry(machine.site.as_str()).or_default();
+        *count = count.saturating_add(1);
+    }
+    let (total, required) = (size.signers_total(), size.signers_required());
     for (site, count) in sites {
         if count >= usize::from(required) {
-            report(
-                place(),
-                format!("site {site} holds {count} of the {required} signers required: it would be the key"),
-            );
+            let message = format!("site {site} holds {count} of the {required} signers required: it would be the key");
+            report(place.to_owned(), message);
         }
     }
     if total == required {
-        report(place(), format!("all {total} signers would be needed: one lost share would be the end of the key"));
+        let message = format!("all {total} signers would be needed: one lost share would be the end of the key");
+        report(place.to_owned(), message);
     }
 }
 
@@ -170,13 +300,21 @@ pub fn check(plan: &Plan, charter: Option<&str>) -> Vec<Finding> {
     let mut findings = Vec::new();
     alone(plan, &mut findings);
     match (&plan.kind, charter) {
-        (Kind::Genesis(parameters), Some(text)) => genesis(plan, parameters, text, &mut findings),
-        (Kind::Genesis(parameters), None) => {
-            let message = format!("the text of charter {} is needed: --charter FILE", parameters.charter);
-            findings.push(error("genesis", message));
+        (Kind::Genesis(parameters), Some(text)) => charter::genesis(plan, parameters, text, &mut findings),
+        (Kind::CharterChange(change), Some(text)) => charter::charter_change(plan, change, text, &mut findings),
+        (Kind::IdentityRotation(rotation), Some(text)) => {
+            charter::charter_change(plan, &rotation.change, text, &mut findings);
+            rotations::pinned_by(plan, rotation, text, &mut findings);
         }
-        (Kind::KeyGeneration(_), _) => {}
+        (kind, None) => {
+            if let Some(hash) = plan.charter() {
+                let message = format!("the text of charter {hash} is needed: --charter FILE");
+                findings.push(error(kind.as_str(), message));
+            }
+        }
+        _ => {}
     }
+    rotations::risks(plan, &mut findings);
     findings.sort();
     findings.dedup();
     findings
@@ -202,102 +340,18 @@ fn alone(plan: &Plan, findings: &mut Vec<Finding>) {
     }
 }
 
-fn genesis(plan: &Plan, parameters: &Genesis, text: &str, findings: &mut Vec<Finding>) {
-    let found = Charter::hash_of(text);
-    if found != parameters.charter {
-        let message = format!("the charter given is {found}, the plan names {}", parameters.charter);
-        findings.push(error("genesis.charter_sha256", message));
-        return;
-    }
-    let charter = match Charter::from_toml(text) {
-        Ok(charter) => charter,
-        Err(reason) => return findings.push(error("the charter", reason.to_string())),
-    };
-    if !text.ends_with('\n') || text.chars().any(|c| c.is_control() && c != '\n') {
-        findings.push(error("the charter", "it must end with a new line and have no other control character in it"));
-    }
-    findings.extend(lint(&charter).into_iter().map(|one| Finding { place: format!("charter, {}", one.place), ..one }));
-    if charter.is_development() {
-        findings.push(error("the charter", "a development charter needs no genesis: take `danger_development` out"));
-    }
-    if charter.cluster != plan.cluster {
-        findings
-            .push(error("the charter", format!("it is of cluster {}, the plan of {}", charter.cluster, plan.cluster)));
-    }
-    match &charter.governance {
-        None => findings
-            .push(error("the charter", "without [governance] nothing could ever follow it: it is for development")),
-        Some(governance) if governance.number != 1 || !governance.parents.is_empty() => {
-            findings.push(error("the charter", "a genesis makes number 1, which has no parents"));
-        }
-        Some(_) => {}
-    }
-    same_machines(plan, &charter, findings);
-    same_people(plan, parameters, &charter, findings);
-}
-
-fn same_machines(plan: &Plan, charter: &Charter, findings: &mut Vec<Finding>) {
-    let nodes = charter.nodes.iter().map(|node| (node, MachineKind::Signer));
-    let witnesses = charter.witnesses.iter().map(|node| (node, MachineKind::Witness));
-    let nodes = nodes.chain(witnesses).map(|(node, kind)| (&node.id, kind, node.public_key, node.site.as_ref()));
-    let coordinators = charter.coordinators.iter().map(|one| (&one.id, MachineKind::Coordinator, one.public_key, None));
-    let wanted: Vec<_> = nodes.chain(coordinators).collect();
-    for (id, kind, key, site) in &wanted {
-        let place = format!("machine {id}");
-        match plan.machine(id) {
-            None => {
-                findings.push(error(place, "the charter has it, the plan does not: nobody would prove its identity"));
-            }
-            Some(machine) if machine.kind != *kind || machine.public_key != *key => {
-                let message = format!("the charter has a {} with key {key}", kind.as_str());
-                findings.push(error(place, message));
-            }
-            Some(machine) if site.is_some_and(|site| *site != machine.site) => {
-                findings.push(error(
-                    place,
-                    format!("the charter says that it stands at {}", site.map_or("", String::as_str)),
-                ));
-            }
-            Some(_) => {}
+/// Whether a genesis is of all of its charter: without it a record would hold in which some machines and people proved nothing.
+///
+/// Empty for other kinds; else findings of severity error say what does not fit. Judges no more than that: records are read by it years
+/// later, when other findings of [`check`] may be stricter.
+pub fn fits_charter(plan: &Plan, text: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Kind::Genesis(parameters) = &plan.kind {
+        match Charter::from_toml(text) {
+            Ok(charter) => charter::belongs(plan, parameters, &charter, &mut findings),
+            Err(reason) => findings.push(error("the charter", reason.to_string())),
         }
     }
-    for machine in plan.machines.iter().filter(|machine| wanted.iter().all(|(id, ..)| **id != machine.id)) {
-        findings.push(error(format!("machine {}", machine.id), "the charter does not have it"));
-    }
-}
-
-/// Who signs the genesis is who the charter says, by the credential that it says.
-fn same_people(plan: &Plan, parameters: &Genesis, charter: &Charter, findings: &mut Vec<Finding>) {
-    for person in &plan.people {
-        let place = format!("person {}", person.id);
-        let Some(known) = charter.roster.people.get(&person.id) else {
-            findings.push(error(place, "the charter does not have them"));
-            continue;
-        };
-        let is = known.credentials.values().any(|one| {
-            one.public_key == person.credential
-                && one.class == CredentialClass::Terminal
-                && matches!(one.kind, CredentialKind::Key)
-        });
-        if !is {
-            findings.push(error(place, "the credential is no terminal key of theirs in the charter"));
-        }
-    }
-    let holds = |person: &PersonId| plan.roles.iter().any(|role| role.holder == *person);
-    for id in charter.roster.people.keys() {
-        let place = format!("person {id}");
-        match (holds(id), parameters.unproven.contains(id)) {
-            (false, false) => {
-                let message =
-                    "the charter has them, but they hold no role here: give them one, or list them in genesis.unproven";
-                findings.push(error(place, message));
-            }
-            (true, true) => findings.push(error(place, "they hold a role, so they are not unproven")),
-            (false, true) => findings.push(warning(place, "nothing proves that they hold their credentials")),
-            (true, false) => {}
-        }
-    }
-    for id in parameters.unproven.iter().filter(|id| !charter.roster.people.contains_key(*id)) {
-        findings.push(error("genesis.unproven", format!("{id} is nobody in the charter")));
-    }
+    findings.retain(|finding| finding.severity == Severity::Error);
+    findings
 }

@@ -1,17 +1,17 @@
-//! The text form of a plan. Every key is listed here; unknown keys are refused.
+//! The text form of a plan. Every key is listed here and in [`tables`]; unknown keys are refused.
+
+mod kinds;
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use limen_wire::ids::{
-    CeremonyId, CharterHash, ClusterId, CommitteeSize, KeyId, NodeId, PersonId, Protocol, RoleId, Scheme,
-};
+use limen_wire::ids::{CeremonyId, ClusterId, NodeId, PersonId, RoleId};
 use limen_wire::keys::PublicKey;
 use serde::Deserialize;
 
 use super::{
-    Bounds, Conductor, Genesis, KeyGeneration, Kind, MAX_BYTES, MAX_PEOPLE, Machine, MachineKind, Participant, Plan,
-    Problem, Role, check,
+    Bounds, Conductor, MAX_BYTES, MAX_PEOPLE, Machine, MachineKind, Participant, Plan, Problem, Role, check, hides,
 };
 
 /// Longest name, title or duty, in bytes.
@@ -34,9 +34,55 @@ struct File {
     conflicts: Vec<Vec<String>>,
     machines: Vec<FileMachine>,
     #[serde(default)]
-    genesis: Option<FileGenesis>,
+    genesis: Option<tables::FileGenesis>,
     #[serde(default)]
-    key_generation: Option<FileKeyGeneration>,
+    key_generation: Option<tables::FileKeyGeneration>,
+    #[serde(default)]
+    key: Option<tables::FileKey>,
+    #[serde(default)]
+    refresh: Option<tables::FileRefresh>,
+    #[serde(default)]
+    reshare: Option<tables::FileReshare>,
+    #[serde(default)]
+    charter_change: Option<tables::FileCharterChange>,
+    #[serde(default)]
+    destruction: Option<tables::FileDestruction>,
+    #[serde(default)]
+    recovery: Option<tables::FileRecovery>,
+    #[serde(default)]
+    drill: Option<tables::FileDrill>,
+    #[serde(default)]
+    backup: Option<tables::FileBackup>,
+    #[serde(default)]
+    kek_rotation: Option<tables::FileKekRotation>,
+    #[serde(default)]
+    identity_rotation: Option<tables::FileIdentityRotation>,
+    #[serde(default)]
+    to: Option<tables::FileKey>,
+    #[serde(default)]
+    sweep: Option<tables::FileSweep>,
+}
+
+impl File {
+    /// The tables of kinds, each with its name.
+    fn tables(&mut self) -> tables::Tables {
+        tables::Tables {
+            genesis: self.genesis.take(),
+            key_generation: self.key_generation.take(),
+            key: self.key.take(),
+            refresh: self.refresh.take(),
+            reshare: self.reshare.take(),
+            charter_change: self.charter_change.take(),
+            destruction: self.destruction.take(),
+            recovery: self.recovery.take(),
+            drill: self.drill.take(),
+            backup: self.backup.take(),
+            kek_rotation: self.kek_rotation.take(),
+            identity_rotation: self.identity_rotation.take(),
+            to: self.to.take(),
+            sweep: self.sweep.take(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -89,25 +135,6 @@ struct FileMachine {
     operator: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileGenesis {
-    charter_sha256: String,
-    #[serde(default)]
-    unproven: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileKeyGeneration {
-    key: String,
-    scheme: String,
-    protocol: String,
-    signers_required: u16,
-    nodes: Vec<String>,
-    orders: String,
-}
-
 /// Gathers everything that is wrong instead of stopping at the first.
 #[derive(Default)]
 struct Reader {
@@ -125,7 +152,7 @@ impl Reader {
 
     /// Text for people: one line that prints as itself.
     fn line(&mut self, place: &str, text: String) -> String {
-        if text.is_empty() || text.len() > MAX_TEXT || text.chars().any(char::is_control) || text.trim() != text {
+        if text.is_empty() || text.len() > MAX_TEXT || text.chars().any(hides) || text.trim() != text {
             self.add(place, format!("{text:?} must be one line of 1 to {MAX_TEXT} bytes without blanks around it"));
         }
         text
@@ -188,43 +215,6 @@ impl Reader {
         }
         Bounds { clock_window_secs, disk_free_mib, step_minutes }
     }
-
-    fn kind(&mut self, word: &str, genesis: Option<FileGenesis>, key: Option<FileKeyGeneration>) -> Option<Kind> {
-        match (word, genesis, key) {
-            ("genesis", Some(genesis), None) => self.genesis(genesis).map(Kind::Genesis),
-            ("key-generation", None, Some(key)) => self.key_generation(key).map(Kind::KeyGeneration),
-            ("genesis" | "key-generation", ..) => {
-                self.add("kind", "the table of its own kind is needed, [genesis] or [key_generation], and no other");
-                None
-            }
-            _ => {
-                self.add("kind", format!("{word:?} is not known here; genesis and key-generation are"));
-                None
-            }
-        }
-    }
-
-    fn genesis(&mut self, raw: FileGenesis) -> Option<Genesis> {
-        let charter = self.take("genesis.charter_sha256", raw.charter_sha256.parse::<CharterHash>());
-        let unproven = self.list(raw.unproven, |reader, one| reader.take("genesis.unproven", PersonId::new(one)));
-        Some(Genesis { charter: charter?, unproven: unproven.into_iter().collect() })
-    }
-
-    fn key_generation(&mut self, raw: FileKeyGeneration) -> Option<KeyGeneration> {
-        const PLACE: &str = "key_generation";
-        let total = u16::try_from(raw.nodes.len()).unwrap_or(u16::MAX);
-        let nodes = self.list(raw.nodes, |reader, one| reader.take(PLACE, NodeId::new(one)));
-        let key = self.take(PLACE, KeyId::new(raw.key));
-        let scheme = self.take(PLACE, raw.scheme.parse::<Scheme>());
-        let protocol = self.take(PLACE, raw.protocol.parse::<Protocol>());
-        let size = self.take(PLACE, CommitteeSize::new(raw.signers_required, total));
-        let orders = self.take(PLACE, RoleId::new(raw.orders));
-        let (scheme, protocol) = (scheme?, protocol?);
-        if !protocol.supports(scheme) || !protocol.is_threshold() {
-            self.add(PLACE, format!("{protocol} makes no threshold signatures of scheme {scheme}"));
-        }
-        Some(KeyGeneration { key: key?, scheme, protocol, size: size?, nodes, orders: orders? })
-    }
 }
 
 pub(super) fn read(text: &str) -> Result<Plan, Vec<Problem>> {
@@ -232,10 +222,10 @@ pub(super) fn read(text: &str) -> Result<Plan, Vec<Problem>> {
         return Err(vec![Problem::new("the plan", format!("{} bytes, at most {MAX_BYTES} are read", text.len()))]);
     }
     // Records carry the plan line by line: one that does not end a line, or hides something in it, would not come back.
-    let hidden = |c: char| c.is_control() && c != '\n';
+    let hidden = |c: char| hides(c) && c != '\n';
     if !text.ends_with('\n') || text.chars().any(hidden) {
-        let message =
-            "it must end with a new line and have no control character in it, such as a tab or a carriage return";
+        let message = "it must end with a new line and have no control character in it, such as a tab or a carriage return, and none that \
+             hides or turns others";
         return Err(vec![Problem::new("the plan", message)]);
     }
     let file: File = toml::from_str(text).map_err(|error| vec![Problem::new("the plan", error.to_string())])?;
@@ -258,11 +248,12 @@ pub(super) fn read(text: &str) -> Result<Plan, Vec<Problem>> {
     }
 }
 
-fn build(reader: &mut Reader, file: File, text: &str) -> Option<Plan> {
+fn build(reader: &mut Reader, mut file: File, text: &str) -> Option<Plan> {
+    let tables = file.tables();
     let cluster = reader.take("cluster", ClusterId::new(file.cluster));
     let id = reader.take("ceremony", CeremonyId::new(file.ceremony));
     let title = reader.line("title", file.title);
-    let kind = reader.kind(&file.kind, file.genesis, file.key_generation);
+    let kind = reader.kind(&file.kind, tables);
     if file.people.len() > MAX_PEOPLE {
         reader.add("people", format!("{} people, at most {MAX_PEOPLE} are possible", file.people.len()));
     }

@@ -3,9 +3,13 @@
 //! In every step everybody who is there says something, if only that they have seen the steps before: each word is signed over the
 //! head of the record so far, so that a step is a barrier which nobody passes with another record than the others.
 
-use limen_wire::ids::PersonId;
+mod keys;
+mod losses;
+mod rotations;
 
-use super::{Attendance, KeyGeneration, Kind, MachineKind, Plan};
+use limen_wire::ids::{CharterHash, KeyId, NodeId, PersonId, RoleId, Scheme};
+
+use super::{Attendance, CharterChange, Kind, Machine, MachineKind, Plan, Wanted};
 use crate::approval::words;
 
 /// What a field of a contribution must be.
@@ -23,17 +27,50 @@ pub enum Rule {
     AtLeast(u64),
     /// Text for people, one line.
     Text,
+    /// One line that the person types: what they know and nobody else can check.
+    Told,
     /// A signature by this machine's identity over [`Plan::machine_proof`], 64 bytes in hexadecimal.
     Proof {
         /// Its place among the plan's machines.
         machine: usize,
     },
-    /// The new key's certificate, an envelope in base64: signed by every member under the plan's keys, for what the plan says.
-    Certificate,
+    /// The text of this charter, in base64, which the ceremony's charter follows.
+    Parent(CharterHash),
+    /// The author's signature under the ceremony's charter as a version (`limen charter sign`), an envelope in base64; together they are the
+    /// quorum that the parent asks for.
+    Approval,
+    /// A certificate of the key, an envelope in base64: signed by every member under the plan's keys, for what the plan says.
+    Certificate(Box<Wanted>),
     /// What the certificate says, in hexadecimal or words: the same from everybody.
     Certified(Certified),
-    /// A signature by the new key over [`Plan::test_message`], with its recovery id: 65 bytes in hexadecimal.
-    TestSignature,
+    /// This machine's signed word that it uses the new shares and no older ones, an envelope in base64; or [`NONE`].
+    Switched {
+        /// Its place among the plan's machines.
+        machine: usize,
+    },
+    /// This machine's signed word that it has destroyed its shares of the key, an envelope in base64.
+    Destroyed {
+        /// Its place among the plan's machines.
+        machine: usize,
+    },
+    /// What the backup of this member says in clear, in base64.
+    BackupHead {
+        /// Its place among the plan's backups.
+        member: usize,
+    },
+    /// The author's signed proof that they can read their piece of this member's backup, for a nonce out of the record so far: an envelope
+    /// in base64.
+    BackupProof {
+        /// Its place among the plan's backups.
+        member: usize,
+    },
+    /// A signature by the key over [`Plan::test_message`], with its recovery id: 65 bytes in hexadecimal.
+    TestSignature {
+        /// Which key.
+        key: KeyId,
+        /// How it signs.
+        scheme: Scheme,
+    },
 }
 
 /// A part of what a certificate says.
@@ -67,6 +104,8 @@ impl Field {
 pub enum Undo {
     /// Nothing: words that bind only the record that is given up.
     Nothing,
+    /// What undoes it.
+    By(&'static str),
     /// Cannot be undone; what to do instead.
     Cannot(&'static str),
 }
@@ -76,7 +115,7 @@ impl Undo {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Nothing => "leaves nothing to undo",
-            Self::Cannot(instead) => instead,
+            Self::By(text) | Self::Cannot(text) => text,
         }
     }
 }
@@ -103,6 +142,8 @@ impl Step {
     }
 }
 
+/// What a line says where there is nothing to show.
+pub const NONE: &str = "none";
 /// Name of the first step, in which the plan is signed.
 pub const PLAN: &str = "plan";
 /// Name of the last step, in which the record is signed.
@@ -155,62 +196,94 @@ impl Steps<'_> {
         });
     }
 
-    fn machines(&mut self) {
-        let (plan, attendance) = (self.plan, self.attendance);
-        let title = "Each operator shows that their machines hold the identities that the plan pins, by a signature for this plan.";
-        self.add("machines", title, Undo::Nothing, |person| {
-            let theirs = plan
-                .machines
-                .iter()
-                .enumerate()
-                .filter(|(_, machine)| attendance.acting(&machine.operator) == Some(person));
-            let mut fields = Vec::new();
-            for (place, machine) in theirs {
-                let name = format!("{}-{}", machine.kind.as_str(), machine.id);
-                fields.push(Field::new(name.clone(), Rule::Exactly(machine.public_key.to_string())));
-                fields.push(Field::new(format!("{name}-proof"), Rule::Proof { machine: place }));
+    fn charter(&mut self, hash: CharterHash) {
+        let title = "Everybody compares the charter that lies before them with the others', by its words.";
+        self.version("charter", title, Undo::Nothing, hash);
+    }
+
+    fn charter_change(&mut self, change: &CharterChange) {
+        self.charter(change.charter);
+        let attendance = self.attendance;
+        let title =
+            "The charter in force is brought; every program sees that the version follows it, and by which quorum.";
+        self.for_role("parent", title, Undo::Nothing, &change.brings, || {
+            vec![Field::new("parent", Rule::Parent(change.parent))]
+        });
+        let undo = "CANNOT UNDO: signatures under the version may exist. Whoever has enough of them can hand it in; while it waits, those who \
+                    have a say veto it, afterwards another version undoes it";
+        let title = "Those who have a say sign the version; every program counts the quorum of the charter in force.";
+        self.add("approvals", title, Undo::Cannot(undo), |person| {
+            match change.approvers.iter().any(|role| attendance.acting(role) == Some(person)) {
+                true => vec![Field::new("approval", Rule::Approval)],
+                false => Vec::new(),
             }
-            fields
         });
     }
 
-    fn key(&mut self, key: &KeyGeneration) {
-        let attendance = self.attendance;
-        let orderer = |person: &PersonId| attendance.acting(&key.orders) == Some(person);
-        let title = "Everybody reads the plan's words out and types what they hear.";
-        let words = self.plan.words();
-        self.add("read-back", title, Undo::Nothing, |_| vec![Field::new("plan-words", Rule::Words(words.clone()))]);
-        let undo = Undo::Cannot(
-            "CANNOT UNDO: the signers may have made the key. It has no part in any vault until a charter says so: leave it unused",
-        );
-        let title = format!(
-            "The key {} is ordered: {} by {}, {} among {}.",
-            key.key,
-            key.scheme,
-            key.protocol,
-            key.size,
-            key.nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        );
-        self.add("order", title, undo, |person| match orderer(person) {
-            true => vec![Field::new("ordered", Rule::Exactly(key.key.to_string()))],
-            false => Vec::new(),
+    fn machines(&mut self) {
+        let title = "Each operator shows that their machines hold the identities that the plan pins, by a signature for this plan.";
+        let all: Vec<NodeId> = self.plan.machines.iter().map(|machine| machine.id.clone()).collect();
+        self.identities("machines", title, &all);
+    }
+
+    /// Machines show that they hold the identities that the plan pins.
+    fn identities(&mut self, name: &'static str, title: &str, nodes: &[NodeId]) {
+        self.for_nodes(name, title, Undo::Nothing, nodes, |place, machine| {
+            let name = format!("{}-{}", machine.kind.as_str(), machine.id);
+            let key = Field::new(name.clone(), Rule::Exactly(machine.public_key.to_string()));
+            vec![key, Field::new(format!("{name}-proof"), Rule::Proof { machine: place })]
         });
-        let title = "Everybody fetches the key's certificate by their own client, and all compare what it says.";
-        self.add("certificate", title, Undo::Nothing, |_| {
+    }
+
+    /// A version of the charter by its hash and words.
+    fn version(&mut self, name: &'static str, title: &str, undo: Undo, hash: CharterHash) {
+        let words = words::words_of("charter", hash.as_bytes()).join(" ");
+        self.add(name, title, undo, |_| {
             vec![
-                Field::new("certificate", Rule::Certificate),
-                Field::new("public-key", Rule::Certified(Certified::PublicKey)),
-                Field::new("verifying-shares", Rule::Certified(Certified::Shares)),
-                Field::new("statement-words", Rule::Certified(Certified::Words)),
+                Field::new("charter", Rule::Exactly(hash.to_string())),
+                Field::new("charter-words", Rule::Words(words.clone())),
             ]
         });
-        let undo = Undo::Cannot("CANNOT UNDO: a signature over the plan's test message exists; it says nothing else");
-        let title = "A signature over the plan's test message is asked for; every participant's program verifies it.";
-        self.add("test-signature", title, undo, |person| match orderer(person) {
-            true => vec![Field::new("test-signature", Rule::TestSignature)],
+    }
+
+    /// Whoever speaks for these machines says something of each.
+    fn for_nodes(
+        &mut self,
+        name: &'static str,
+        title: impl Into<String>,
+        undo: Undo,
+        nodes: &[NodeId],
+        fields: impl Fn(usize, &Machine) -> Vec<Field>,
+    ) {
+        let (plan, attendance) = (self.plan, self.attendance);
+        self.add(name, title, undo, |person| {
+            let theirs = plan.machines.iter().enumerate().filter(|(_, machine)| {
+                nodes.contains(&machine.id) && attendance.acting(&machine.operator) == Some(person)
+            });
+            theirs.flat_map(|(place, machine)| fields(place, machine)).collect()
+        });
+    }
+
+    /// Whoever has this role says something.
+    fn for_role(
+        &mut self,
+        name: &'static str,
+        title: impl Into<String>,
+        undo: Undo,
+        role: &RoleId,
+        fields: impl Fn() -> Vec<Field>,
+    ) {
+        let attendance = self.attendance;
+        self.add(name, title, undo, |person| match attendance.acting(role) == Some(person) {
+            true => fields(),
             false => Vec::new(),
         });
     }
+}
+
+/// A line that the person types of a machine.
+fn told(what: &'static str) -> impl Fn(usize, &Machine) -> Vec<Field> {
+    move |_, machine| vec![Field::new(format!("{what}-{}", machine.id), Rule::Told)]
 }
 
 /// All steps of the plan with these people.
@@ -223,17 +296,21 @@ pub fn steps(plan: &Plan, attendance: &Attendance) -> Vec<Step> {
     match &plan.kind {
         Kind::Genesis(genesis) => {
             steps.machines();
-            let hash = genesis.charter;
-            let words = words::words_of("charter", hash.as_bytes()).join(" ");
-            let title = "Everybody compares the charter that lies before them with the others', by its words.";
-            steps.add("charter", title, Undo::Nothing, |_| {
-                vec![
-                    Field::new("charter", Rule::Exactly(hash.to_string())),
-                    Field::new("charter-words", Rule::Words(words.clone())),
-                ]
-            });
+            steps.charter(genesis.charter);
         }
-        Kind::KeyGeneration(key) => steps.key(key),
+        Kind::CharterChange(change) => {
+            steps.read_back();
+            steps.charter_change(change);
+        }
+        Kind::IdentityRotation(rotation) => steps.identity_rotation(rotation),
+        Kind::Backup(backup) => steps.backup(backup),
+        Kind::KekRotation(rotation) => steps.kek_rotation(rotation),
+        Kind::Sweep(sweep) => steps.sweep(sweep),
+        Kind::KeyGeneration(key) => steps.key_generation(key),
+        Kind::Refresh(handover) | Kind::Reshare(handover) => steps.handover(handover),
+        Kind::Destruction(destruction) => steps.destruction(destruction),
+        Kind::Recovery(recovery) => steps.recovery(recovery),
+        Kind::Drill(drill) => steps.drill(drill),
     }
     let title = "Everybody signs the record. After this nobody can call it off.";
     steps.add(SIGN, title, Undo::Cannot("CANNOT UNDO: the record is final when all have signed"), |_| Vec::new());

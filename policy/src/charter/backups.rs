@@ -74,10 +74,7 @@ impl Charter {
     /// Who gets pieces of this node's share of a key. Nothing if the key's vault has no backups, the key is in no vault or lives in
     /// a token, or the node is no signer.
     pub fn custodians_of(&self, key: &KeyId, node: &NodeId) -> Option<BackupOrder<'_>> {
-        if self.hsm_keys.contains_key(key) {
-            return None;
-        }
-        let backups = self.backups.get(&self.vaults.of_key(key)?.id)?;
+        let backups = self.backups_of(key)?;
         Some(BackupOrder {
             charter: self.hash,
             custodians: backups.custodians.get(node)?,
@@ -85,6 +82,14 @@ impl Charter {
             signers_required: backups.signers_required,
             proof_max_age_secs: backups.proof_max_age_secs,
         })
+    }
+
+    /// How a key is backed up. Nothing if its vault has no backups, or if it is in no vault or lives in a token.
+    pub fn backups_of(&self, key: &KeyId) -> Option<&Backups> {
+        if self.hsm_keys.contains_key(key) {
+            return None;
+        }
+        self.backups.get(&self.vaults.of_key(key)?.id)
     }
 
     /// The key by which a person signs proofs in the name of this credential: a terminal one of theirs that is a bare key.

@@ -16,11 +16,15 @@ mod assets;
 mod backups;
 mod ceilings;
 mod committees;
+mod drills;
 mod governance;
 mod held;
 mod hours;
+mod imports;
+mod key_states;
 mod ledgers;
 mod people;
+mod readmissions;
 mod rules;
 mod vaults;
 
@@ -60,9 +64,21 @@ struct File {
     /// To whom keys may be handed over.
     #[serde(default)]
     committees: Vec<committees::FileCommittee>,
+    /// Keys that were whole elsewhere and may come in.
+    #[serde(default)]
+    imports: Vec<imports::FileImport>,
+    /// Bans that are lifted.
+    #[serde(default)]
+    readmissions: Vec<readmissions::FileReadmission>,
+    /// Keys that are out of use.
+    #[serde(default)]
+    keys: Vec<key_states::FileKey>,
     /// Who keeps backups.
     #[serde(default)]
     backups: Vec<backups::FileBackups>,
+    /// Losses that are played again and again.
+    #[serde(default)]
+    drills: Vec<drills::FileDrill>,
     #[serde(default)]
     address_book: Vec<vaults::FileBookEntry>,
     #[serde(default)]
@@ -148,14 +164,16 @@ fn key(place: &str, text: &str) -> Result<PublicKey, CharterError> {
     text.parse().map_err(|source| CharterError::Key { place: place.to_owned(), source })
 }
 
-pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
+fn parse(text: &str) -> Result<File, CharterError> {
     if text.len() > MAX_BYTES {
         return Err(CharterError::TooLarge { found: text.len(), limit: MAX_BYTES });
     }
     let file: File = toml::from_str(text).map_err(|error| CharterError::Syntax(error.to_string()))?;
-    if file.version != 1 {
-        return Err(CharterError::Version { found: file.version });
-    }
+    if file.version == 1 { Ok(file) } else { Err(CharterError::Version { found: file.version }) }
+}
+
+pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
+    let file = parse(text)?;
     let nodes = signers(file.nodes)?;
     let coordinators = file.coordinators.into_iter().map(coordinator).collect::<Result<Vec<_>, _>>()?;
     let witnesses = ledgers::witnesses(file.witnesses)?;
@@ -194,7 +212,11 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
         development: file.danger_development,
         hsm_keys: held::read(file.hsm_keys, &nodes, &vaults)?,
         committees: committees::read(file.committees, &nodes)?,
+        imports: imports::read(file.imports)?,
+        readmissions: readmissions::read(file.readmissions, &nodes)?,
+        key_marks: key_states::read(file.keys, &book)?,
         backups: backups::read(file.backups, &nodes, &vaults, &roster)?,
+        drills: drills::read(file.drills)?,
         cluster,
         nodes,
         witnesses,

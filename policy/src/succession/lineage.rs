@@ -232,6 +232,7 @@ impl Lineage {
                 () if line.contains(version) => State::Past,
                 () if entry.vetoed || voided.contains(version) => State::Void,
                 () if outlook.stuck.contains(version) => State::Stuck,
+                () if outlook.adopt == Some(*version) => State::Waiting(0),
                 () => waiting.map_or(State::Later, |waiting| State::Waiting(waiting.remaining_ms)),
             }
         };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use limen_recover::{Backup, Custodian, Head};
+use limen_wire::effects::sha256;
 use limen_wire::paths::{Fewest, Holding, fewest_people};
 
 use crate::files;
@@ -99,6 +100,10 @@ fn show_one(path: &Path, backup: &Backup) -> Result<()> {
     let (required, total) = (public.size.signers_required(), public.size.signers_total());
     let lines = [
         format!("{}: backup {}", path.display(), backup.hash()),
+        format!(
+            "  head       {} (SHA-256 of its lines without the pieces)",
+            hex::encode(sha256(head.to_text().as_bytes()))
+        ),
         format!(
             "  key        {} of cluster {}, epoch {}, {} by {}",
             public.key, public.cluster, public.epoch, public.scheme, public.protocol

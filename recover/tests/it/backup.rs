@@ -62,7 +62,8 @@ fn orders_that_cannot_be_kept_are_refused() {
     assert!(matches!(&one_key, MakeError::Head(HeadError::CustodianTwice { person }) if person.as_str() == "carla"));
     // Mistyped is refused where it is read.
     let right = keepers[1].custodian().recipient.to_string();
-    let wrong = right.replace(&right[20..21], if &right[20..21] == "q" { "p" } else { "q" });
+    let mut wrong = right.clone();
+    wrong.replace_range(20..21, if &right[20..21] == "q" { "p" } else { "q" });
     for mistyped in ["age1nonsense", &wrong] {
         assert!(matches!(Recipient::new(mistyped), Err(BadRecipient::Mistyped(_))));
     }

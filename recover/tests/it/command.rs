@@ -73,6 +73,20 @@ fn show_says_whose_it_is_and_check_and_verify_prove_it() {
 }
 
 #[test]
+fn a_new_identity_is_in_a_file_of_its_own_and_its_recipient_is_printed() {
+    let folder = Folder::new(Scheme::EddsaEd25519);
+    let recipient = folder.run(&["identity", "--out", "erik"]).unwrap();
+    let file = std::fs::read_to_string(folder.path("erik")).unwrap();
+    assert!(file.starts_with(&format!("# public key: {recipient}AGE-SECRET-KEY-1")), "{recipient}");
+    let identity: limen_recover::age::x25519::Identity = file.lines().nth(1).unwrap().parse().unwrap();
+    assert_eq!(format!("{}\n", identity.to_public()), recipient);
+    assert_eq!(std::fs::metadata(folder.path("erik")).unwrap().permissions().mode() & 0o777, 0o600);
+    let again = folder.run(&["identity", "--out", "erik"]).unwrap_err();
+    assert!(again.contains("must not be there yet"), "{again}");
+    assert_eq!(std::fs::read_to_string(folder.path("erik")).unwrap(), file);
+}
+
+#[test]
 fn check_refuses_strangers_and_damaged_files_in_words() {
     let folder = Folder::new(Scheme::EcdsaSecp256k1);
     std::fs::write(folder.path("dora"), Keeper::new("dora").identity_file()).unwrap();

@@ -23,7 +23,7 @@ fn python() -> Option<PathBuf> {
     ready.then_some(python)
 }
 
-fn run(folder: &Folder, arguments: &[&str]) -> Option<Result<String, String>> {
+pub(crate) fn run(folder: &Folder, arguments: &[&str]) -> Option<Result<String, String>> {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recover.py");
     let output = Command::new(python()?).arg(script).args(arguments).current_dir(folder.dir.path()).output().unwrap();
     let words = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();

@@ -9,7 +9,7 @@ use limen_hsm::DangerSoftware;
 use limen_mpc::{DerivationPath, KeyShare, Output, Seed, Session, SessionParams, SignInput, SignMode};
 use limen_node::clock::Millis;
 use limen_node::store::journal::Event;
-use limen_node::store::rows::{EpochsRow, KeyPhase, KeyRow, ShareRow};
+use limen_node::store::rows::{DestroyedRow, EpochsRow, KeyPhase, KeyRow, ShareRow};
 use limen_node::store::{Store, View};
 use limen_node::vault::{Group, Vault};
 use limen_wire::ids::{
@@ -171,6 +171,7 @@ pub(super) fn live(store: &Store, provider: &Provider) {
         share: None,
         certificate: Vec::new(),
         epochs: EpochsRow::default(),
+        destroyed: DestroyedRow::default(),
     };
     let begun = Event::Session { key: key().to_string(), session: [1; 32], purpose: "keygen".to_owned() };
     put(store, blank(KeyPhase::Generating), vec![begun]);
@@ -186,6 +187,7 @@ pub(super) fn live(store: &Store, provider: &Provider) {
         generation: 7,
         public,
         statement: Vec::new(),
+        was_whole: false,
     });
     let pending = row.clone();
     let stored = store.write_blocking(move |txn| {

@@ -82,6 +82,7 @@ impl Shares {
             chain_code: public.chain_code,
             verifying_shares_hash: [8; 32],
             generation_id: IntentId::new([9; 32]),
+            was_whole: false,
             nodes,
         };
         let sign = |(node, index): (&NodeId, u8)| statement.sign(node, people::machine_key(index));

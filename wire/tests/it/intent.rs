@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use limen_wire::destroyed::KeyDestroyed;
 use limen_wire::envelope::{self, PayloadType};
 use limen_wire::handover::{EpochSwitched, KeyHandover};
 use limen_wire::ids::Epoch;
@@ -115,6 +116,7 @@ fn order() -> pb::KeyGeneration {
         signers_required: 2,
         nodes: vec!["a".into(), "b".into(), "c".into()],
         expires_at_secs: 1_800_000_000,
+        imported: None,
     }
 }
 
@@ -142,6 +144,50 @@ fn key_orders_are_checked() {
         let error = open(&raw).expect_err("must be refused").to_string();
         assert!(error.contains(field), "{field}: {error}");
     }
+}
+
+/// The same for a key that was whole before.
+fn import() -> pb::KeyGeneration {
+    let imported = pb::ImportedKey {
+        public_key: vec![2; 33].into(),
+        chain_code: vec![3; 32].into(),
+        commitments: vec![vec![2; 33].into(), vec![3; 33].into()],
+    };
+    pb::KeyGeneration { imported: Some(imported), ..order() }
+}
+
+#[test]
+fn orders_of_imports_are_checked() {
+    let open = |raw: &pb::KeyGeneration| {
+        let envelope = envelope::seal(PayloadType::KeyGeneration, raw.encode_to_vec(), "alice", &key());
+        KeyGeneration::open(&envelope).map(|(order, _)| order)
+    };
+    assert_eq!(open(&import()).unwrap().to_wire(), import());
+    assert_ne!(open(&import()).unwrap().id, open(&order()).unwrap().id);
+    let bad: [(&str, fn(&mut pb::ImportedKey)); 8] = [
+        ("imported.public_key", |i| i.public_key = vec![2; 32].into()),
+        ("imported.public_key", |i| i.public_key = Bytes::new()),
+        ("imported.chain_code", |i| i.chain_code = vec![3; 31].into()),
+        ("exactly 2", |i| i.commitments.truncate(1)),
+        ("exactly 2", |i| i.commitments.clear()),
+        ("exactly 2", |i| i.commitments.push(vec![2; 33].into())),
+        ("compressed point", |i| i.commitments[1] = vec![3; 32].into()),
+        ("compressed point", |i| i.commitments[0] = Bytes::new()),
+    ];
+    for (says, change) in bad {
+        let (mut raw, mut imported) = (import(), import().imported.unwrap());
+        change(&mut imported);
+        raw.imported = Some(imported);
+        let error = open(&raw).expect_err("must be refused").to_string();
+        assert!(error.contains(says), "{says}: {error}");
+    }
+    let held = pb::KeyGeneration {
+        protocol: pb::Protocol::Hsm as i32,
+        signers_required: 1,
+        nodes: vec!["a".into()],
+        ..import()
+    };
+    assert!(open(&held).unwrap_err().to_string().contains("never imported"));
 }
 
 fn handover() -> pb::KeyHandover {
@@ -225,6 +271,46 @@ fn words_of_switching_are_checked() {
         let error = open(raw.encode_to_vec()).expect_err("must be refused").to_string();
         assert!(error.contains(field), "{field}: {error}");
     }
+}
+
+#[test]
+fn words_of_destruction_are_checked() {
+    let destroyed = KeyDestroyed {
+        cluster: "test".parse().unwrap(),
+        node: "a".parse().unwrap(),
+        key_id: "treasury".parse().unwrap(),
+        public_key: vec![2; 33],
+        epochs: vec![Epoch(1), Epoch(3)],
+        charter: limen_wire::ids::CharterHash::new([7; 32]),
+        wrapping_keys_left: vec!["shares.00.e1.r1".parse().unwrap()],
+        at_ms: 5,
+    };
+    let open = |payload: Vec<u8>| {
+        let envelope = envelope::seal(PayloadType::KeyDestroyed, payload, "a", &key());
+        KeyDestroyed::open(&envelope).map(|(destroyed, _)| destroyed)
+    };
+    assert_eq!(open(destroyed.to_payload()).unwrap(), destroyed);
+    let bad: [(&str, fn(&mut pb::KeyDestroyed)); 10] = [
+        ("version", |s| s.version = 2),
+        ("cluster", |s| s.cluster = "A".into()),
+        ("node", |s| s.node = String::new()),
+        ("key_id", |s| s.key_id = String::new()),
+        ("public_key", |s| s.public_key = Bytes::new()),
+        ("epochs", |s| s.epochs = vec![3, 1]),
+        ("epochs", |s| s.epochs = (0..2000).collect()),
+        ("charter_hash", |s| s.charter_hash = Bytes::from_static(&[7; 31])),
+        ("wrapping_keys_left", |s| s.wrapping_keys_left = vec!["b".into(), "a".into()]),
+        ("wrapping_keys_left", |s| s.wrapping_keys_left = vec![String::new()]),
+    ];
+    for (field, change) in bad {
+        let mut raw = pb::KeyDestroyed::decode(destroyed.to_payload().as_slice()).unwrap();
+        change(&mut raw);
+        let error = open(raw.encode_to_vec()).expect_err("must be refused").to_string();
+        assert!(error.contains(field), "{field}: {error}");
+    }
+    // A word of another kind is none of this.
+    let other = envelope::seal(PayloadType::EpochSwitched, destroyed.to_payload(), "a", &key());
+    assert!(KeyDestroyed::open(&other).is_err());
 }
 
 #[test]

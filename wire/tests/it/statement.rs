@@ -28,6 +28,7 @@ fn statement() -> KeyStatement {
         chain_code: [8; 32],
         verifying_shares_hash: [9; 32],
         generation_id: IntentId::new([10; 32]),
+        was_whole: false,
     }
 }
 
@@ -45,6 +46,16 @@ fn all_members_make_a_certificate_and_enough_an_attestation() {
     assert!(matches!(error, StatementError::TooFew { have: 2, need: 3, .. }), "{error}");
     let one = signed_by(&statement(), &[2]);
     assert!(matches!(KeyStatement::from_attestation(&one, &pinned), Err(StatementError::TooFew { .. })));
+}
+
+#[test]
+fn the_mark_of_an_imported_key_is_part_of_what_is_signed() {
+    let marked = KeyStatement { was_whole: true, ..statement() };
+    assert!(KeyStatement::from_certificate(&signed_by(&marked, &[1, 2, 3]), &pinned).unwrap().was_whole);
+    assert!(combine(&[statement().sign(&node(1), &key(1)), marked.sign(&node(2), &key(2))]).is_none());
+    let mut lost = signed_by(&marked, &[1, 2, 3]);
+    lost.payload = statement().to_payload().into();
+    assert!(matches!(KeyStatement::from_certificate(&lost, &pinned), Err(StatementError::Envelope(_))));
 }
 
 #[test]
@@ -85,6 +96,7 @@ fn a_key_in_one_token_has_one_member_and_no_children() {
     assert_eq!(KeyStatement::from_certificate(&signed_by(&alone, &[1]), &pinned).unwrap(), alone);
     let refused = [
         KeyStatement { chain_code: [8; 32], ..alone.clone() },
+        KeyStatement { was_whole: true, ..alone.clone() },
         KeyStatement { protocol: Protocol::Dkls23, ..alone.clone() },
         KeyStatement { protocol: Protocol::Hsm, ..statement() },
         KeyStatement { size: CommitteeSize::new(2, 2).unwrap(), ..alone },

@@ -34,9 +34,9 @@ const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         probe: &["softhsm2-util", "--version"],
         packages: &["softhsm2"],
-        why: "SoftHSM is the PKCS#11 token of `up --hsm` and of the tests",
-        without: "`up --hsm` and the tests of keys on tokens fail",
-        need: Need::Up,
+        why: "SoftHSM is the PKCS#11 token of the ceremonies, of `up --hsm` and of the tests",
+        without: "`ceremony-demo`, `up --hsm` and the tests of keys on tokens fail",
+        need: Need::Ceremonies,
     },
     Requirement {
         probe: &["pkcs11-tool", "--version"],
@@ -69,11 +69,8 @@ const REQUIREMENTS: &[Requirement] = &[
 ];
 
 pub(super) fn prepare(workspace: &Workspace, need: Need, network: Network) -> Result<Vec<Missing>> {
-    let lacking: Vec<&Requirement> = REQUIREMENTS
-        .iter()
-        .filter(|r| need == Need::Everything || r.need == need)
-        .filter(|r| !present(workspace, r))
-        .collect();
+    let lacking: Vec<&Requirement> =
+        REQUIREMENTS.iter().filter(|r| r.need <= need).filter(|r| !present(workspace, r)).collect();
     if lacking.is_empty() {
         return Ok(Vec::new());
     }

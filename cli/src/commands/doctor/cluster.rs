@@ -5,6 +5,7 @@ use limen_client::{ClientConfig, ClusterView};
 use limen_wire::pb::{SignerHealth, StatusResponse, WitnessHealth};
 
 use super::Finding;
+use crate::commands::drill;
 
 /// A signer's word may be two seconds old when it comes here.
 const CLOCK_SECS_WARN: u64 = 5;
@@ -97,13 +98,20 @@ fn judge_signer(signer: &SignerHealth, view: &ClusterView, longest: u64, now: u6
         standing(name, status),
         store(name, status),
         token(name, status),
+        drills(name, status),
         log(name, status, longest),
         clock(name, status, now),
         freezes(name, status),
     ];
     if !status.banned_peers.is_empty() {
-        let what = format!("a consistency check failed: {}", status.banned_peers.join("; "));
-        let remedy = "Each such pair never signs together again: find out which of the two is corrupt.";
+        let told = status.bans.iter().map(|ban| match ban.lifted {
+            false => format!("{} since session {}", ban.node, hex::encode(&ban.session)),
+            true => format!("{} for {}, until refreshed", ban.node, ban.keys_from_before.join(", ")),
+        });
+        let told =
+            if status.bans.is_empty() { status.banned_peers.join("; ") } else { told.collect::<Vec<_>>().join("; ") };
+        let what = format!("a consistency check failed: {told}");
+        let remedy = "Find out which of the two is corrupt. They meet again once the charter readmits the pair and their keys are refreshed (docs/epochs.md).";
         findings.push(Finding::bad(format!("{name} peers"), what, remedy));
     }
     if !status.ledgers_ending.is_empty() {
@@ -192,6 +200,18 @@ fn store(name: &str, status: &StatusResponse) -> Finding {
     let remedy = "It signs nothing. Keep the others running, keep this disk for those who look into it, and find out who put an older copy \
         back: docs/standing.md.";
     Finding::bad(check, format!("PUT BACK: {}", status.rolled_back), remedy)
+}
+
+fn drills(name: &str, status: &StatusResponse) -> Finding {
+    let check = format!("{name} drills");
+    let Some(words) = drill::overdue(status) else {
+        return Finding::ok(check, format!("{} of the charter, none overdue", status.drills.len()));
+    };
+    Finding::warn(
+        check,
+        words,
+        "Hold it by `limen-ceremony`, and hand its record in by `limen drill file`: docs/drills.md.",
+    )
 }
 
 fn token(name: &str, status: &StatusResponse) -> Finding {

@@ -78,6 +78,10 @@ fn each_trouble_is_one_line_that_names_its_place() {
     });
     finds(Weight::Bad, "standing", "nobody", |status| status.peers.iter_mut().for_each(|peer| peer.standing = false));
     finds(Weight::Bad, "peers", "hot signer-zurich", |status| status.banned_peers = vec!["hot signer-zurich".into()]);
+    finds(Weight::Warn, "drills", "drill lost-site OVERDUE for 0 days", |status| {
+        let (drill, due_ms, blocks_ms) = ("lost-site".to_owned(), NOW * 1000, u64::MAX);
+        status.drills = vec![limen_wire::pb::DrillState { drill, due_ms, blocks_ms, ..Default::default() }];
+    });
     finds(Weight::Warn, "ledgers", "12 committees", |status| status.ledgers_ending = vec!["12 committees".into()]);
 }
 

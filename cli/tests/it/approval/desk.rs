@@ -197,6 +197,7 @@ fn statement(key: &str) -> KeyStatement {
         chain_code: [8; 32],
         verifying_shares_hash: [9; 32],
         generation_id: IntentId::new([10; 32]),
+        was_whole: false,
     }
 }
 

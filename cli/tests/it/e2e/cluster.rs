@@ -20,7 +20,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// Folder of the built programs.
 pub(crate) fn binaries() -> PathBuf {
     let folder = Path::new(env!("CARGO_BIN_EXE_limen")).parent().unwrap().to_path_buf();
-    for daemon in ["limen-node", "limen-coordinator"] {
+    for daemon in ["limen-node", "limen-coordinator", "limen-ceremony", "limen-recover"] {
         let file = folder.join(daemon);
         assert!(file.is_file(), "{} is missing: run `cargo build --workspace --bins` first", file.display());
     }

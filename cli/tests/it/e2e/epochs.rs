@@ -36,8 +36,8 @@ async fn sign(cluster: &Cluster, key: &KeyId, text: &str) -> IntentId {
     intent.id()
 }
 
-fn refresh(cluster: &Cluster, key: &KeyId) -> Value {
-    let output = limen(cluster, &["--output", "json", "key", "refresh", key.as_str()]);
+fn refresh(cluster: &Cluster, which: &[&str]) -> Value {
+    let output = limen(cluster, &[&["--output", "json", "key", "refresh"], which].concat());
     assert!(output.status.success(), "{}; {}", String::from_utf8_lossy(&output.stderr), cluster.logs());
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -66,9 +66,14 @@ async fn shares_are_made_anew_while_everybody_signs() {
         }
         Ok::<_, String>(signed)
     });
-    for epoch in [2, 3] {
+    let each: Vec<Value> =
+        tokio::task::block_in_place(|| keys.iter().map(|key| refresh(&cluster, &[key.as_str()])).collect());
+    // As a timer does it, in the order of names.
+    let all = tokio::task::block_in_place(|| refresh(&cluster, &["--all", "--pause", "0"]));
+    for (epoch, told) in [(2, &each), (3, all.as_array().unwrap())] {
+        assert_eq!(told.len(), keys.len());
         for (key, public_key) in keys.iter().zip(&public_keys) {
-            let told = tokio::task::block_in_place(|| refresh(&cluster, key));
+            let told = told.iter().find(|told| told["key_id"] == key.as_str()).unwrap();
             assert_eq!((&told["epoch"], &told["attested"]), (&epoch.into(), &true.into()));
             assert_eq!(told["public_key"], hex::encode(public_key), "a key's public key never changes");
         }

@@ -34,7 +34,7 @@ impl Desk {
         self.folder.path().join(name).display().to_string()
     }
 
-    fn limen(&self, args: &[&str]) -> Output {
+    pub(super) fn limen(&self, args: &[&str]) -> Output {
         let config = self.cluster.path().join("client.toml");
         Command::new(env!("CARGO_BIN_EXE_limen")).arg("--config").arg(config).args(args).output().unwrap()
     }
@@ -46,7 +46,14 @@ impl Desk {
     }
 
     /// Writes the text of a version after a file, and has these people sign it one after the other.
-    fn signed(&self, name: &str, number: u64, parent: &str, more: &str, people: &[&str]) -> (String, String) {
+    pub(super) fn signed(
+        &self,
+        name: &str,
+        number: u64,
+        parent: &str,
+        more: &str,
+        people: &[&str],
+    ) -> (String, String) {
         let before = self.path(parent);
         let hash = self.succeeds(&["--output", "json", "charter", "lint", &before]);
         let hash: serde_json::Value = serde_json::from_str(&hash).unwrap();
@@ -107,7 +114,7 @@ impl Desk {
     }
 }
 
-fn begin(folder: &Path, text: &str) -> String {
+pub(super) fn begin(folder: &Path, text: &str) -> String {
     let text = enrol(folder, text) + GOVERNANCE;
     std::fs::write(folder.join("v1.toml"), &text).unwrap();
     text

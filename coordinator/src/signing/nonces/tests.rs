@@ -31,6 +31,7 @@ fn ring() -> KeyRing {
             chain_code: [0; 32],
             verifying_shares_hash: [0; 32],
             generation_id: IntentId::new([0; 32]),
+            was_whole: false,
         };
         ring.insert(ActiveKey {
             statement,

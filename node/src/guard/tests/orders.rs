@@ -18,6 +18,7 @@ fn order() -> pb::KeyGeneration {
         signers_required: 2,
         nodes: ["signer-1", "signer-2", "signer-3"].map(str::to_owned).to_vec(),
         expires_at_secs: NOW.as_secs() + 60,
+        imported: None,
     }
 }
 
@@ -66,7 +67,7 @@ fn names_of_keys_are_bounded() {
 fn used_sessions_banned_peers_and_late_orders_are_refused() {
     let seen = FakeView { sessions: [SessionId::new([1; 32])].into(), ..FakeView::default() };
     assert_eq!(refused(&seen), Code::SessionDead);
-    let banned = FakeView { banned: [NodeId::new("signer-3").unwrap()].into(), ..FakeView::default() };
+    let banned = FakeView { banned: banned("signer-3", None), ..FakeView::default() };
     assert_eq!(refused(&banned), Code::PeerBanned);
     for (expires_at_secs, code) in [(NOW.as_secs(), Code::Expired), (NOW.as_secs() + 86_401, Code::ExpiryTooFar)] {
         let order = examined(&pb::KeyGeneration { expires_at_secs, ..order() }).unwrap();

@@ -145,6 +145,7 @@ impl World {
             chain_code: [7; 32],
             verifying_shares_hash: [8; 32],
             generation_id: IntentId::new([9; 32]),
+            was_whole: false,
         };
         let stated: Vec<_> = nodes.iter().zip(&keys).map(|(node, key)| statement.sign(node, key)).collect();
         let certificate = combine(&stated).unwrap();

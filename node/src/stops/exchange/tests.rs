@@ -86,3 +86,31 @@ fn a_cursor_outlives_the_process() {
     drop(opened);
     assert_eq!(store(&folder).view().unwrap().cursor(&peer).unwrap(), cursor);
 }
+
+#[test]
+fn the_longest_record_of_a_drill_goes_in_one_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(&folder, 2, limits::DRILL_RECORD_BYTES);
+    let page = page(&store, &asked(&StopHead::default())).unwrap().unwrap();
+    assert_eq!((page.records.len(), page.length), (1, 2));
+    assert!(page.encoded_len() < limits::GRPC_MESSAGE_BYTES);
+}
+
+#[test]
+fn what_was_passed_over_is_noted_with_its_first_moment_until_everything_is_read_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (peer, cursor) = (NodeId::new("signer-2").unwrap(), StopHead::default().after(&[1; 32]));
+    let (named, opened) = (peer.clone(), store(&folder));
+    assert_eq!(opened.view().unwrap().read_anew_secs().unwrap(), None);
+    let noting = opened.write_blocking(move |txn| {
+        txn.put_cursor(&named, &cursor)?;
+        [700, 500, 600].into_iter().try_for_each(|secs| txn.read_anew_from(secs))
+    });
+    noting.unwrap();
+    drop(opened);
+    let opened = store(&folder);
+    assert_eq!(opened.view().unwrap().read_anew_secs().unwrap(), Some(500), "a process that ends forgets nothing");
+    opened.write_blocking(|txn| txn.forget_cursors()).unwrap();
+    let view = opened.view().unwrap();
+    assert_eq!((view.read_anew_secs().unwrap(), view.cursor(&peer).unwrap()), (None, StopHead::default()));
+}

@@ -272,3 +272,30 @@ fn lint_tells_who_asks_and_who_must_not_be_away() {
     let one = found(&edited(&line("erik"), ""));
     assert_eq!(one, [needed.replace("signer-2", "signer-1")]);
 }
+
+#[test]
+fn keys_are_not_ordered_for_fewer_signers_than_custodians_are_counted_for() {
+    use crate::key_order::{self, KeyOrderError};
+    use limen_wire::ids::{ClusterId, CommitteeSize, IntentId, Protocol, RequesterId, Scheme};
+    use limen_wire::intent::KeyGeneration;
+
+    let charter = read(&edited("signers_required = 2\npieces", "signers_required = 3\npieces"));
+    let requester = charter.requesters.values().find(|one| one.duties.contains(&crate::charter::Duty::Keys)).unwrap();
+    let order = |name: &str, required: u16| KeyGeneration {
+        id: IntentId::new([0; 32]),
+        cluster: ClusterId::new(charter.cluster.as_str()).unwrap(),
+        requester: RequesterId::new(requester.id.as_str()).unwrap(),
+        key_id: key(name),
+        scheme: Scheme::EddsaEd25519,
+        protocol: Protocol::Frost,
+        size: CommitteeSize::new(required, 3).unwrap(),
+        nodes: ["signer-1", "signer-2", "signer-3"].map(id).to_vec(),
+        expires_at_secs: 1,
+        imported: None,
+    };
+    let refused = key_order::check(&charter, &order("reserve", 2)).unwrap_err();
+    assert_eq!(refused, KeyOrderError::TooFewForBackups { key: key("reserve"), found: 2, needed: 3 });
+    key_order::check(&charter, &order("reserve", 3)).unwrap();
+    // Vaults without backups have nobody to count.
+    key_order::check(&charter, &order("hot", 2)).unwrap();
+}

@@ -104,6 +104,7 @@ fn present(charter: &Charter) -> KeyStatement {
         chain_code: [3; 32],
         verifying_shares_hash: [4; 32],
         generation_id: IntentId::new([5; 32]),
+        was_whole: false,
     }
 }
 

@@ -154,6 +154,7 @@ fn an_order_says_what_the_charter_says() {
         size: if protocol == Protocol::Hsm { CommitteeSize::ALONE } else { CommitteeSize::new(2, 3).unwrap() },
         nodes: nodes(members),
         expires_at_secs: 1,
+        imported: None,
     };
     let all = ["signer-1", "signer-2", "signer-3"];
     key_order::check(&charter, &order("old-reserve", Protocol::Hsm, &["signer-1"])).unwrap();

@@ -5,15 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use limen_client::{Client, NewKey, NewShares};
+use limen_client::{Client, NewKey};
 use limen_sim::cluster::{Cluster, ClusterPlan};
 use limen_sim::proxy::Distance;
-use limen_wire::ids::{Epoch, KeyId, NodeId};
+use limen_wire::ids::{KeyId, NodeId};
 use limen_wire::pb::StatusResponse;
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::anew::{self, Meanwhile};
 use crate::report::Results;
 use crate::scenario::{Choice, Committee, Shares, intent};
 use crate::spread::Spread;
@@ -33,7 +34,7 @@ pub(crate) struct Live {
     pub(crate) committee: String,
     pub(crate) rtt_ms: u64,
     pub(crate) presigned: bool,
-    /// From the order of the key until it is active; safe primes are at hand before.
+    /// From the order of a key until it is active, the longest of them; safe primes are at hand before.
     pub(crate) keygen_seconds: f64,
     /// From `Submit` until the verified signature is in the caller's hands, one request after the other.
     pub(crate) latency: Option<Spread>,
@@ -42,30 +43,18 @@ pub(crate) struct Live {
     pub(crate) workers: u32,
     pub(crate) per_second: f64,
     pub(crate) failed: u64,
-    /// The same while the key's shares are made anew, one time after the other.
-    pub(crate) refreshing: Option<Refreshing>,
+    /// The same while shares are made anew.
+    pub(crate) meanwhile: Option<Meanwhile>,
     /// Processor time of all daemons together, for one signature under load.
     pub(crate) cpu_ms: f64,
     /// Session bytes sent by all signers, divided by the signers that take part.
     pub(crate) bytes_per_signer: f64,
 }
 
-/// What signing costs while shares are made anew.
-#[derive(Debug, Serialize)]
-pub(crate) struct Refreshing {
-    /// How often in that time.
-    pub(crate) refreshes: u64,
-    /// From the order until all members sign with the new shares.
-    pub(crate) each: Option<Spread>,
-    /// Requests meanwhile.
-    pub(crate) loaded: Option<Spread>,
-    pub(crate) failed: u64,
-}
-
-/// A key under measurement.
-struct Subject {
+/// Keys under measurement, asked in turn.
+pub(crate) struct Subject {
     client: Client,
-    key: KeyId,
+    pub(crate) keys: Vec<KeyId>,
     choice: Choice,
     numbers: Arc<AtomicU64>,
 }
@@ -91,12 +80,14 @@ async fn measure_one(
     (committee, choice, shares): (Committee, Choice, Shares),
     rtt_ms: u64,
 ) -> Result<Live> {
-    let key = KeyId::new(choice.to_string())?;
+    let keys = anew::keys(args, choice)?;
+    let key = keys.first().context("there is no key")?;
     let dir = args.results.join(format!("cluster-{choice}-{committee}-{shares}-{rtt_ms}ms"));
     if dir.exists() {
         std::fs::remove_dir_all(&dir).with_context(|| format!("could not remove {}", dir.display()))?;
     }
-    let mut plan = ClusterPlan::new(&args.bin_dir, dir, committee.total);
+    let mut plan = ClusterPlan::new(&args.bin_dir, dir, committee.total.saturating_add(anew::more_signers(args)));
+    plan.more_rules = anew::committees(args, committee, &keys);
     plan.tokens = shares.plan();
     plan.distance = Distance::round_trip(Duration::from_millis(rtt_ms));
     plan.node_limits.insert("keygen_timeout_ms".to_owned(), args.keygen_timeout_secs.saturating_mul(1000).to_string());
@@ -109,7 +100,7 @@ async fn measure_one(
         plan.node_limits.insert("prime_sets".to_owned(), "1".to_owned());
     }
     let mut cluster = Cluster::start(plan).await?;
-    let subject = Subject { client: cluster.client()?, key, choice, numbers: Arc::default() };
+    let subject = Subject { client: cluster.client()?, keys, choice, numbers: Arc::default() };
     wait_for_primes(args, choice, &subject.client).await?;
     let keygen_seconds = generate(args, &mut cluster, &subject, committee).await?;
     // The search that refills the pool would share the processors with what is measured.
@@ -128,9 +119,9 @@ async fn measure_one(
         latencies.push(sign(&subject).await?);
     }
     let load = if presigned { Load::default() } else { load(args, &cluster, &subject).await? };
-    let refreshing = match args.refresh && !presigned {
-        true => Some(refreshing(args, &cluster, &subject).await?),
-        false => None,
+    let meanwhile = match anew::wanted(args).filter(|_| !presigned) {
+        Some(what) => Some(anew::measure(args, (&cluster, committee), &subject, what).await?),
+        None => None,
     };
     let count = f64::from(u32::try_from(load.times.len()).unwrap_or(u32::MAX)).max(1.0);
     Ok(Live {
@@ -144,7 +135,7 @@ async fn measure_one(
         per_second: count / load.seconds.max(f64::MIN_POSITIVE),
         workers: args.workers,
         failed: load.failed,
-        refreshing,
+        meanwhile,
         cpu_ms: load.cpu_ms / count,
         bytes_per_signer: load.bytes / count / f64::from(committee.required),
         loaded: Spread::of(load.times),
@@ -152,21 +143,25 @@ async fn measure_one(
 }
 
 async fn generate(args: &Args, cluster: &mut Cluster, subject: &Subject, committee: Committee) -> Result<f64> {
-    let nodes: Vec<NodeId> =
-        cluster.signers().iter().map(|daemon| NodeId::new(daemon.name())).collect::<Result<_, _>>()?;
+    let names = cluster.signers().iter().take(committee.total.into()).map(|daemon| NodeId::new(daemon.name()));
+    let nodes: Vec<NodeId> = names.collect::<Result<_, _>>()?;
     let at_most = Duration::from_secs(args.keygen_timeout_secs);
-    let order = NewKey {
-        key_id: subject.key.clone(),
-        scheme: subject.choice.scheme(),
-        protocol: subject.choice.protocol(),
-        size: committee.size()?,
-        nodes,
-        expires_in: at_most,
-    };
-    let started = Instant::now();
-    subject.client.create_key(&order).await?;
-    subject.client.wait_for_key(&subject.key, at_most, |_| {}).await?;
-    Ok(started.elapsed().as_secs_f64())
+    let mut seconds: f64 = 0.0;
+    for key in &subject.keys {
+        let order = NewKey {
+            key_id: key.clone(),
+            scheme: subject.choice.scheme(),
+            protocol: subject.choice.protocol(),
+            size: committee.size()?,
+            nodes: nodes.clone(),
+            expires_in: at_most,
+        };
+        let started = Instant::now();
+        subject.client.create_key(&order).await?;
+        subject.client.wait_for_key(key, at_most, |_| {}).await?;
+        seconds = seconds.max(started.elapsed().as_secs_f64());
+    }
+    Ok(seconds)
 }
 
 /// Until every signer has its safe primes at hand and searches no more.
@@ -204,7 +199,9 @@ async fn wait_for(
 
 async fn sign(subject: &Subject) -> Result<Duration> {
     let number = subject.numbers.fetch_add(1, Ordering::Relaxed);
-    let signed = subject.client.sign_intent(intent(subject.choice, &subject.key, number)?)?;
+    let turn = usize::try_from(number)?.checked_rem(subject.keys.len()).unwrap_or_default();
+    let key = subject.keys.get(turn).context("there is no key")?;
+    let signed = subject.client.sign_intent(intent(subject.choice, key, number)?)?;
     let started = Instant::now();
     subject.client.sign(&signed, SIGN_WITHIN).await?;
     Ok(started.elapsed())
@@ -212,51 +209,15 @@ async fn sign(subject: &Subject) -> Result<Duration> {
 
 /// What happened under load.
 #[derive(Default)]
-struct Load {
-    times: Vec<Duration>,
-    failed: u64,
+pub(crate) struct Load {
+    pub(crate) times: Vec<Duration>,
+    pub(crate) failed: u64,
     seconds: f64,
     cpu_ms: f64,
     bytes: f64,
 }
 
-/// The same load as otherwise, and one refresh after the other beside it.
-async fn refreshing(args: &Args, cluster: &Cluster, subject: &Subject) -> Result<Refreshing> {
-    let client = cluster.client()?;
-    let key = subject.key.clone();
-    let at_most = Duration::from_secs(args.keygen_timeout_secs);
-    let until = Instant::now() + Duration::from_secs(args.seconds);
-    let refreshes = async {
-        let mut times = Vec::new();
-        while Instant::now() < until {
-            let info = client.list_keys(Some(&key)).await?;
-            let present = client.admit(info.first().context("the key is not listed")?)?;
-            let shares = NewShares {
-                first_epoch: Epoch(present.epoch.0.saturating_add(1)),
-                protocol: present.protocol,
-                size: present.size,
-                nodes: present.nodes.clone(),
-                present,
-                expires_in: at_most,
-            };
-            let started = Instant::now();
-            let order = client.hand_over(&shares).await?;
-            client.wait_for_handover((&key, &order), at_most, |_| {}).await?;
-            times.push(started.elapsed());
-        }
-        anyhow::Ok(times)
-    };
-    let (load, times) = tokio::join!(load(args, cluster, subject), refreshes);
-    let (load, times) = (load?, times?);
-    Ok(Refreshing {
-        refreshes: times.len() as u64,
-        each: Spread::of(times),
-        loaded: Spread::of(load.times),
-        failed: load.failed,
-    })
-}
-
-async fn load(args: &Args, cluster: &Cluster, subject: &Subject) -> Result<Load> {
+pub(crate) async fn load(args: &Args, cluster: &Cluster, subject: &Subject) -> Result<Load> {
     let before = cluster.usage().await?;
     let started = Instant::now();
     let until = started + Duration::from_secs(args.seconds);
@@ -264,7 +225,7 @@ async fn load(args: &Args, cluster: &Cluster, subject: &Subject) -> Result<Load>
     for _ in 0..args.workers {
         let subject = Subject {
             client: cluster.client()?,
-            key: subject.key.clone(),
+            keys: subject.keys.clone(),
             choice: subject.choice,
             numbers: Arc::clone(&subject.numbers),
         };

@@ -4,6 +4,7 @@
 //! curves in the same run. `cargo xtask bench` builds and starts it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks on its standard streams")]
 
+mod anew;
 mod guard;
 mod in_process;
 mod live;
@@ -53,9 +54,15 @@ struct Args {
     /// How long throughput is measured, in seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Measure the load once more while the key's shares are made anew all the time.
+    /// Measure the load once more while the key's shares are made anew again and again.
     #[arg(long)]
     refresh: bool,
+    /// The same while keys are handed over to another committee, one key after the other: each loses its first signer to one more.
+    #[arg(long, conflicts_with = "refresh")]
+    reshare: bool,
+    /// From the start of one refresh or reshare to that of the next, in seconds; 0 is one after the other, all the time.
+    #[arg(long, default_value_t = 5)]
+    handover_every_secs: u64,
     /// CGGMP24 presignatures to make before measuring with them; 0 measures cold signing only.
     #[arg(long, default_value_t = 100)]
     presignatures: u32,

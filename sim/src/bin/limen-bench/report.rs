@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use crate::anew::Anew;
 use crate::guard::Guard;
 use crate::in_process::InProcess;
 use crate::live::Live;
@@ -64,7 +65,7 @@ impl Results {
         self.guard_table(&mut text);
         self.in_process_table(&mut text);
         self.live_table(&mut text);
-        self.refresh_table(&mut text);
+        self.anew_table(&mut text);
         for why in &self.left_out {
             let _ = writeln!(text, "\nNot measured: {why}");
         }
@@ -133,25 +134,29 @@ impl Results {
         }
     }
 
-    fn refresh_table(&self, text: &mut String) {
-        let refreshed = || self.live.iter().filter_map(|live| Some((live, live.refreshing.as_ref()?)));
-        if refreshed().next().is_none() {
+    fn anew_table(&self, text: &mut String) {
+        let all = || self.live.iter().filter_map(|live| Some((live, live.meanwhile.as_ref()?)));
+        if all().next().is_none() {
             return;
         }
-        text.push_str("\n| cluster, refreshing all the time | signers | RTT ms | refreshes | one of them, p50 ms | p99 under load ms, without | p99 under load ms, refreshing | ratio | failed |\n");
-        text.push_str("|---|---|---:|---:|---:|---:|---:|---:|---:|\n");
-        for (live, refreshing) in refreshed() {
-            let [each, _, _] = shown(refreshing.each.as_ref());
-            let ([_, _, steady], [_, _, meanwhile]) = (shown(live.loaded.as_ref()), shown(refreshing.loaded.as_ref()));
-            let ratio = match (&live.loaded, &refreshing.loaded) {
+        text.push_str("\n| cluster, new shares | signers | RTT ms | what | times | one of them, p50 ms | p99 under load ms, without | p99 under load ms, meanwhile | ratio | failed |\n");
+        text.push_str("|---|---|---:|---|---:|---:|---:|---:|---:|---:|\n");
+        for (live, anew) in all() {
+            let [each, _, _] = shown(anew.each.as_ref());
+            let ([_, _, steady], [_, _, meanwhile]) = (shown(live.loaded.as_ref()), shown(anew.loaded.as_ref()));
+            let ratio = match (&live.loaded, &anew.loaded) {
                 (Some(steady), Some(meanwhile)) => format!("{:.2}", meanwhile.p99_ms / steady.p99_ms),
                 _ => "–".to_owned(),
             };
             let Live { protocol, committee, rtt_ms, .. } = live;
-            let (times, failed) = (refreshing.refreshes, refreshing.failed);
+            let what = match anew.what {
+                Anew::Refresh => "refresh",
+                Anew::Reshare => "reshare",
+            };
+            let (times, failed) = (anew.times, anew.failed);
             let _ = writeln!(
                 text,
-                "| {protocol} | {committee} | {rtt_ms} | {times} | {each} | {steady} | {meanwhile} | {ratio} | {failed} |"
+                "| {protocol} | {committee} | {rtt_ms} | {what} | {times} | {each} | {steady} | {meanwhile} | {ratio} | {failed} |"
             );
         }
     }

@@ -173,8 +173,9 @@ fn count(found: &mut Found) {
     if late > MOST_LATE {
         found.violations.push(format!("{late} of {KILLS} processes were back later than {BACK_WITHIN:?}"));
     }
-    for what in ["last messages", "requests: signed", "refreshes: done"] {
-        if !found.outcomes.contains_key(what) {
+    // Refreshes want all signers at once: on a busy machine a round may see none end well.
+    for what in ["last messages", "requests: signed", "refreshes: "] {
+        if !found.outcomes.keys().any(|outcome| outcome.starts_with(what)) {
             found.violations.push(format!("nothing was tried: no {what}"));
         }
     }
