@@ -32,11 +32,30 @@ pub(crate) struct Mutant {
     finder: Finder,
 }
 
+/// Where a crate's tests are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    /// Beside the code.
+    Lib,
+    /// In its integration binary, `tests/it`.
+    It,
+}
+
+impl Target {
+    /// How cargo is told.
+    const fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Lib => &["--lib"],
+            Self::It => &["--test", "it"],
+        }
+    }
+}
+
 /// What must find it.
 #[derive(Debug, PartialEq, Eq)]
 enum Finder {
     /// Tests of a crate, by the beginning or a part of their names.
-    Test { package: String, filter: String },
+    Test { package: String, target: Target, filter: String },
     /// So many seeds of the simulation.
     Sim { seeds: u64 },
 }
@@ -105,9 +124,12 @@ fn read(patch: PathBuf) -> Result<Mutant> {
 
 fn finder_of(text: &str) -> Result<Finder> {
     match text.split_whitespace().collect::<Vec<_>>().as_slice() {
-        ["test", package, filter] => Ok(Finder::Test { package: (*package).to_owned(), filter: (*filter).to_owned() }),
+        [word @ ("test" | "it"), package, filter] => {
+            let target = if *word == "it" { Target::It } else { Target::Lib };
+            Ok(Finder::Test { package: (*package).to_owned(), target, filter: (*filter).to_owned() })
+        }
         ["sim", seeds] => Ok(Finder::Sim { seeds: seeds.parse()? }),
-        _ => bail!("write `test PACKAGE NAME` or `sim SEEDS`"),
+        _ => bail!("write `test PACKAGE NAME`, `it PACKAGE NAME` or `sim SEEDS`"),
     }
 }
 
@@ -214,10 +236,15 @@ fn is_found(workspace: &Workspace, tree: &Path, target: &Path, finder: &Finder) 
         _ => &["--features", "hostile"],
     };
     match finder {
-        Finder::Test { package, filter } => {
-            let words = [&["test", "--quiet", "--locked", "--lib", "-p", package.as_str()][..], features].concat();
+        Finder::Test { package, target, filter } => {
+            let words = [&["test", "--quiet", "--locked", "-p", package.as_str()], target.words(), features].concat();
             let build = [words.as_slice(), &["--no-run"]].concat();
             command::run(&mut cargo(&build))?;
+            // A name that no test has would pass for a defect that no test finds.
+            let named = [words.as_slice(), &["--", "--list", filter.as_str()]].concat();
+            if !command::capture(&mut cargo(&named).stdout(Stdio::piped()))?.lines().any(|line| line.ends_with(": test")) {
+                bail!("no test of {package} is named `{filter}`, where the planted defect says one finds it");
+            }
             let run = [words.as_slice(), &["--", filter.as_str()]].concat();
             Ok(!command::succeeds(&mut cargo(&run)))
         }
@@ -241,8 +268,9 @@ mod tests {
 
     #[test]
     fn finders_are_read() {
-        let test = Finder::Test { package: "limen-node".to_owned(), filter: "guard::tests".to_owned() };
-        assert_eq!(finder_of("test limen-node guard::tests").unwrap(), test);
+        let tests = |target| Finder::Test { package: "limen-node".to_owned(), target, filter: "guard::".to_owned() };
+        assert_eq!(finder_of("test limen-node guard::").unwrap(), tests(Target::Lib));
+        assert_eq!(finder_of("it limen-node guard::").unwrap(), tests(Target::It));
         assert_eq!(finder_of("sim 400").unwrap(), Finder::Sim { seeds: 400 });
         assert!(finder_of("sim").is_err() && finder_of("sim many").is_err() && finder_of("look").is_err());
     }
