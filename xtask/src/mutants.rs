@@ -243,10 +243,7 @@ fn is_found(workspace: &Workspace, tree: &Path, target: &Path, finder: &Finder) 
             command::run(&mut cargo(&build))?;
             // A name that no test has would pass for a defect that no test finds.
             let named = [words.as_slice(), &["--", "--list", filter.as_str()]].concat();
-            if !command::capture(&mut cargo(&named).stdout(Stdio::piped()))?
-                .lines()
-                .any(|line| line.ends_with(": test"))
-            {
+            if !command::capture(cargo(&named).stdout(Stdio::piped()))?.lines().any(|line| line.ends_with(": test")) {
                 bail!("no test of {package} is named `{filter}`, where the planted defect says one finds it");
             }
             let run = [words.as_slice(), &["--", filter.as_str()]].concat();
