@@ -42,6 +42,9 @@ pub struct ClientConfig {
     /// Keys that live in one token, outside the cluster's promise: only those named here are believed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hsm_keys: Vec<HsmKey>,
+    /// Identities that signers had, and what of their statements goes on, as the charter says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_identities: Vec<FileFormer>,
     /// Chains that this client talks to itself, by CAIP-2 name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub chains: BTreeMap<String, ChainAccess>,
@@ -91,6 +94,7 @@ impl ClientConfig {
         if config.min_signers_required < 2 {
             return Err(content("min_signers_required must be 2 or more: one signer alone is no threshold".to_owned()));
         }
+        FormerIdentities::read(config.former_identities.clone()).map_err(|error| content(error.to_string()))?;
         let folder = path.parent().unwrap_or_else(|| Path::new("."));
         for file in [&mut config.ca, &mut config.cert, &mut config.key, &mut config.envelope_key] {
             *file = folder.join(&*file);
@@ -105,6 +109,7 @@ impl ClientConfig {
             nodes: self.nodes.iter().map(|node| (node.id.clone(), node.public_key)).collect(),
             min_signers_required: self.min_signers_required,
             hsm_keys: self.hsm_keys.iter().map(|key| (key.id.clone(), key.node.clone())).collect(),
+            former: FormerIdentities::read(self.former_identities.clone()).unwrap_or_default(),
         }
     }
 }

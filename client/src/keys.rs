@@ -29,6 +29,17 @@ pub struct KeyTrust {
     pub min_signers_required: u8,
     /// Keys that live in one token, by their signer: that one signer's word is believed of these, and of no others.
     pub hsm_keys: BTreeMap<KeyId, NodeId>,
+    /// Identities that signers had, and what of their statements goes on.
+    pub former: FormerIdentities,
+}
+
+impl NodeKeys for KeyTrust {
+    fn node_key(&self, node: &NodeId) -> Option<PublicKey> {
+        self.nodes.get(node).copied()
+    }
+    fn former_keys(&self, node: &NodeId, statement: &[u8; 32]) -> Vec<PublicKey> {
+        self.former.keys(node, statement)
+    }
 }
 
 /// Verified key statements, remembered by name.
@@ -70,8 +81,7 @@ impl KeyDirectory {
     }
 
     fn verify(&self, key: &KeyId, certificate: &pb::Envelope) -> Result<KeyStatement, Untrue> {
-        let pinned = |node: &NodeId| self.trust.nodes.get(node).copied();
-        let statement = KeyStatement::from_attestation(certificate, &pinned)
+        let statement = KeyStatement::from_attestation(certificate, &self.trust)
             .map_err(|source| Untrue::Certificate { key: key.clone(), source })?;
         let other =
             |what, found: String, expected: String| Err(Untrue::OtherKey { key: key.clone(), what, found, expected });

@@ -140,7 +140,7 @@ impl DestructionProof {
 
     /// Verifies it with nothing but what is pinned.
     pub fn verify(&self, trust: &Trust) -> Result<Destroyed, DestructionError> {
-        let key = KeyStatement::from_certificate(&self.certificate, &|node| trust.node_key(node))?;
+        let key = KeyStatement::from_certificate(&self.certificate, trust)?;
         if key.cluster != *trust.cluster() {
             return Err(DestructionError::Cluster { found: key.cluster, expected: trust.cluster().clone() });
         }

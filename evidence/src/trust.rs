@@ -18,6 +18,7 @@
 
 use std::collections::BTreeMap;
 
+use limen_wire::identities::{FileFormer, FormerError, FormerIdentities, NodeKeys};
 use limen_wire::ids::{ClusterId, IdError, KeyId, NodeId};
 use limen_wire::keys::{KeyError, PublicKey};
 use serde::Deserialize;
@@ -68,6 +69,9 @@ pub enum TrustError {
     /// The committee.
     #[error("in the trust file: {0}")]
     Committee(#[from] CommitteeError),
+    /// Identities that signers had.
+    #[error("in the trust file: {0}")]
+    Former(#[from] FormerError),
 }
 
 /// What a verifier pins.
@@ -78,6 +82,17 @@ pub struct Trust {
     committee: Committee,
     /// Keys that live in one token, by their signer.
     hsm_keys: BTreeMap<KeyId, NodeId>,
+    /// Identities that signers had, and what of their statements goes on.
+    former: FormerIdentities,
+}
+
+impl NodeKeys for Trust {
+    fn node_key(&self, node: &NodeId) -> Option<PublicKey> {
+        Self::node_key(self, node)
+    }
+    fn former_keys(&self, node: &NodeId, statement: &[u8; 32]) -> Vec<PublicKey> {
+        self.former.keys(node, statement)
+    }
 }
 
 #[derive(Deserialize)]
@@ -89,6 +104,8 @@ struct File {
     nodes: Vec<FileNode>,
     #[serde(default)]
     hsm_keys: Vec<FileHsmKey>,
+    #[serde(default)]
+    former_identities: Vec<FileFormer>,
 }
 
 #[derive(Deserialize)]
@@ -135,7 +152,7 @@ impl Trust {
             members.push((node, *key));
         }
         let committee = Committee::new(&cluster, members, quorum, max_corrupt)?;
-        Ok(Self { cluster, nodes: pinned, committee, hsm_keys: BTreeMap::new() })
+        Ok(Self { cluster, nodes: pinned, committee, hsm_keys: BTreeMap::new(), former: FormerIdentities::default() })
     }
 
     /// Believes these keys, which live in one token each, by the word of that one signer. Every signer could state such a key of
@@ -143,6 +160,12 @@ impl Trust {
     #[must_use]
     pub fn with_hsm_keys(self, keys: impl IntoIterator<Item = (KeyId, NodeId)>) -> Self {
         Self { hsm_keys: keys.into_iter().collect(), ..self }
+    }
+
+    /// Believes statements of keys that signers made under identities that they had.
+    #[must_use]
+    pub fn with_former_identities(self, former: FormerIdentities) -> Self {
+        Self { former, ..self }
     }
 
     /// The signer whose token holds this key.
@@ -169,7 +192,8 @@ impl Trust {
         let members: Result<Vec<NodeId>, IdError> = members.into_iter().map(NodeId::new).collect();
         let trust = Self::new(ClusterId::new(file.cluster)?, nodes, members?, quorum, max_corrupt)?;
         let keys = file.hsm_keys.into_iter().map(|key| Ok((KeyId::new(key.id)?, NodeId::new(key.node)?)));
-        Ok(trust.with_hsm_keys(keys.collect::<Result<Vec<_>, IdError>>()?))
+        let former = FormerIdentities::read(file.former_identities)?;
+        Ok(trust.with_hsm_keys(keys.collect::<Result<Vec<_>, IdError>>()?).with_former_identities(former))
     }
 
     /// The file that [`Trust::from_toml`] reads.
@@ -188,6 +212,7 @@ impl Trust {
         for (key, node) in &self.hsm_keys {
             text.push_str(&format!("\n[[hsm_keys]]\nid = \"{key}\"\nnode = \"{node}\"\n"));
         }
+        text.push_str(&self.former.to_toml());
         text
     }
 

@@ -175,6 +175,7 @@ fn refusal(error: &SuccessionError) -> ApiError {
         SuccessionError::NoGovernance(_)
         | SuccessionError::Number { .. }
         | SuccessionError::Nodes
+        | SuccessionError::Identity { .. }
         | SuccessionError::Ledger { .. }
         | SuccessionError::Unit { .. }
         | SuccessionError::KeyState { .. }

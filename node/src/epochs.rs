@@ -11,7 +11,7 @@ use limen_wire::envelope::{PayloadType, Unsigned};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::handover::{EpochSwitched, KeyHandover, statement_hash};
 use limen_wire::ids::{CommitteeSize, Epoch, KeyId, NodeId};
-use limen_wire::statement::KeyStatement;
+use limen_wire::statement::{self, KeyStatement};
 use limen_wire::{limits, pb};
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
@@ -149,7 +149,7 @@ async fn take_one(
 }
 
 fn verify(shared: &Shared, certificate: &pb::Envelope) -> Result<(), ApiError> {
-    KeyStatement::from_certificate(certificate, &|node: &NodeId| shared.charter().node_key(node))
+    KeyStatement::from_certificate(certificate, &*shared.charter())
         .map(drop)
         .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))
 }
@@ -441,9 +441,10 @@ async fn hear(shared: &Arc<Shared>, key: &KeyId, words: &[pb::Envelope]) -> Resu
             continue;
         }
         let unknown = || ApiError::new(Code::NotEnrolled, format!("{} is not in the charter", word.node));
-        let pinned = shared.charter().node_key(&word.node).ok_or_else(unknown)?;
-        opened
-            .verify(word.node.as_str(), &pinned)
+        let charter = shared.charter();
+        let pinned = charter.node_key(&word.node).ok_or_else(unknown)?;
+        let former = charter.former_identities.keys(&word.node, &hash);
+        statement::verify(&opened, &word.node, (pinned, &former))
             .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
         new.insert(word.node.to_string(), envelope.encode_to_vec());
     }

@@ -31,6 +31,7 @@ use limen_wire::ids::{
     CharterHash, CheckerId, ClusterId, CurrencyId, DrillId, IdError, KeyId, LedgerId, LimitId, NodeId, PartyIndex,
     PersonId, RequesterId, VaultId,
 };
+use limen_wire::identities::{FormerIdentities, NodeKeys};
 use limen_wire::keys::{KeyError, PublicKey};
 use sha2::{Digest as _, Sha256};
 
@@ -228,6 +229,8 @@ pub struct Charter {
     pub imports: KeyImports,
     /// Bans between signers that are lifted.
     pub readmissions: Readmissions,
+    /// The identities that signers had, and what of their statements goes on.
+    pub former_identities: FormerIdentities,
     /// Keys that are out of use.
     pub key_marks: KeyMarks,
     /// Who keeps backups of the keys of these vaults.
@@ -252,6 +255,15 @@ pub struct Charter {
 
 /// The longest charter that is read, in bytes.
 pub const MAX_BYTES: usize = limen_wire::limits::CHARTER_BYTES;
+
+impl NodeKeys for Charter {
+    fn node_key(&self, node: &NodeId) -> Option<PublicKey> {
+        Self::node_key(self, node)
+    }
+    fn former_keys(&self, node: &NodeId, statement: &[u8; 32]) -> Vec<PublicKey> {
+        self.former_identities.keys(node, statement)
+    }
+}
 
 impl Charter {
     /// Reads and checks a charter. Whether it may be begun with is for its reader: see [`Self::is_development`].

@@ -83,6 +83,7 @@ fn keepers(changes: &mut Changes, old: &Charter, new: &Charter) {
     committees(changes, old, new);
     imports(changes, old, new);
     readmissions(changes, old, new);
+    machines::former_identities(changes, old, new);
     key_states::key_states(changes, old, new);
     backups::backups(changes, old, new);
     drills::drills(changes, old, new);

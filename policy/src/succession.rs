@@ -17,11 +17,12 @@ use std::sync::Arc;
 
 use limen_wire::approval::{SignedApproval, Verdict};
 use limen_wire::ids::{
-    CharterHash, ClusterId, CommitteeHash, FreezeEpoch, IntentId, KeyId, LedgerId, PersonId, SliceHash, tagged_hash,
+    CharterHash, ClusterId, CommitteeHash, FreezeEpoch, IntentId, KeyId, LedgerId, NodeId, PersonId, SliceHash, tagged_hash,
 };
+use limen_wire::keys::PublicKey;
 
 use crate::approval::{ApprovalError, Facts, Question, Tally, Verified, verify};
-use crate::charter::Charter;
+use crate::charter::{Charter, Node};
 use crate::charter::governance::Governance;
 use crate::charter::key_state::forbidden_step;
 use crate::diff::{Direction, diff};
@@ -67,10 +68,19 @@ pub enum SuccessionError {
     )]
     Development,
     /// The machines change.
-    #[error(
-        "the list of signer nodes or one of their keys changes: that takes a ceremony, not a version of the charter"
-    )]
+    #[error("the list of signer nodes changes: that takes a ceremony, not a version of the charter")]
     Nodes,
+    /// A signer gets another identity, and what became of the one before is not said.
+    #[error(
+        "{node} gets another identity: name the one before, {before}, under [[former_identities]], with the statements that it has signed \
+         and that go on (`limen charter former` writes both)"
+    )]
+    Identity {
+        /// Whose.
+        node: NodeId,
+        /// What it was.
+        before: Box<PublicKey>,
+    },
     /// What a ledger has counted would be forgotten.
     #[error(
         "ledger {ledger} would begin from nothing: it stays in the charter, and if its members, keys or numbers change it says \
@@ -270,11 +280,11 @@ fn loosens(parent: &Charter, version: &Charter) -> Result<bool, SuccessionError>
     if parent.is_development() != version.is_development() {
         return Err(SuccessionError::Development);
     }
-    let machines =
-        |charter: &Charter| -> Vec<_> { charter.nodes.iter().map(|node| (node.id.clone(), node.public_key)).collect() };
-    if machines(parent) != machines(version) {
+    let names = |charter: &Charter| -> Vec<_> { charter.nodes.iter().map(|node| node.id.clone()).collect() };
+    if names(parent) != names(version) {
         return Err(SuccessionError::Nodes);
     }
+    identities_go_on(parent, version)?;
     let changes = diff(parent, version);
     let shown = |direction| -> Vec<String> {
         let all = changes.iter().filter(|change| change.direction == direction);
@@ -285,6 +295,17 @@ fn loosens(parent: &Charter, version: &Charter) -> Result<bool, SuccessionError>
         return Err(SuccessionError::Mixed { loosens, tightens });
     }
     Ok(!loosens.is_empty())
+}
+
+/// No signer's identity goes without being named as what it was: a certificate stays one, and the key does not come back.
+fn identities_go_on(parent: &Charter, version: &Charter) -> Result<(), SuccessionError> {
+    for Node { id, public_key: before, .. } in &parent.nodes {
+        let is_former = || version.former_identities.iter().any(|one| one.node == *id && one.public_key == *before);
+        if version.node_key(id) != Some(*before) && !is_former() {
+            return Err(SuccessionError::Identity { node: id.clone(), before: Box::new(*before) });
+        }
+    }
+    Ok(())
 }
 
 /// Whether what the people signed meets the parent's quorum. A signature that does not verify under this parent does not

@@ -14,6 +14,7 @@ pub mod envelope;
 pub mod error;
 pub mod freeze;
 pub mod handover;
+pub mod identities;
 pub mod ids;
 pub mod imported;
 pub mod intent;

@@ -9,7 +9,9 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use prost::Message as _;
 
-use crate::envelope::{self, EnvelopeError, PayloadType, Unsigned};
+use crate::envelope::{self, EnvelopeError, Opened, PayloadType, Unsigned};
+use crate::handover::statement_hash;
+use crate::identities::NodeKeys;
 use crate::ids::{ClusterId, CommitteeSize, Epoch, IdError, IntentId, KeyId, NodeId, Protocol, Scheme};
 use crate::intent::{self, IntentError};
 use crate::keys::{PublicKey, SigningKey};
@@ -163,11 +165,12 @@ impl KeyStatement {
     /// Decodes and verifies every signature on it, by distinct members, at least `need` of them.
     fn verified(
         envelope: &pb::Envelope,
-        pinned: &dyn Fn(&NodeId) -> Option<PublicKey>,
+        pinned: &dyn NodeKeys,
         need: impl FnOnce(&Self) -> usize,
     ) -> Result<Self, StatementError> {
         let statement = Self::decode(envelope)?;
         let opened = envelope::open(envelope, PayloadType::KeyStatement)?;
+        let hash = statement_hash(&envelope.payload);
         let mut seen = BTreeSet::new();
         for signer in opened.claimed_signers() {
             let node = statement.nodes.iter().find(|node| node.as_str() == signer);
@@ -175,9 +178,10 @@ impl KeyStatement {
                 signer: signer.to_owned(),
                 key: statement.key_id.clone(),
             })?;
-            let key = pinned(node)
+            let key = pinned
+                .node_key(node)
                 .ok_or_else(|| StatementError::NotPinned { node: node.clone(), key: statement.key_id.clone() })?;
-            opened.verify(signer, &key)?;
+            verify(&opened, node, (key, &pinned.former_keys(node, &hash)))?;
             seen.insert(node.clone());
         }
         let need = need(&statement);
@@ -190,7 +194,7 @@ impl KeyStatement {
     /// Verifies a certificate: signatures of *all* members under their pinned keys.
     pub fn from_certificate(
         envelope: &pb::Envelope,
-        pinned: &dyn Fn(&NodeId) -> Option<PublicKey>,
+        pinned: &dyn NodeKeys,
     ) -> Result<Self, StatementError> {
         Self::verified(envelope, pinned, |statement| statement.nodes.len())
     }
@@ -198,10 +202,23 @@ impl KeyStatement {
     /// Verifies an attestation: signatures of at least `signers_required` members under their pinned keys.
     pub fn from_attestation(
         envelope: &pb::Envelope,
-        pinned: &dyn Fn(&NodeId) -> Option<PublicKey>,
+        pinned: &dyn NodeKeys,
     ) -> Result<Self, StatementError> {
         Self::verified(envelope, pinned, |statement| usize::from(statement.size.signers_required()))
     }
+}
+
+/// Verifies a node's signature under the identity that it has, or under one that it had and that counts here. The error is the present one's.
+pub fn verify(
+    opened: &Opened<'_>,
+    node: &NodeId,
+    (key, former): (PublicKey, &[PublicKey]),
+) -> Result<(), EnvelopeError> {
+    let refused = match opened.verify(node.as_str(), &key) {
+        Ok(()) => return Ok(()),
+        Err(refused) => refused,
+    };
+    if former.iter().any(|former| opened.verify(node.as_str(), former).is_ok()) { Ok(()) } else { Err(refused) }
 }
 
 /// Puts the members' signatures over the same statement into one envelope. `None` if there is none or their bytes differ.

@@ -24,7 +24,7 @@ pub struct ActiveKey {
 impl ActiveKey {
     /// Verifies a certificate under the pinned keys.
     pub fn from_certificate(certificate: &pb::Envelope, charter: &Charter) -> Result<Self, StatementError> {
-        let statement = KeyStatement::from_certificate(certificate, &|node: &NodeId| charter.node_key(node))?;
+        let statement = KeyStatement::from_certificate(certificate, charter)?;
         let committee = Committee {
             members: statement.nodes.clone(),
             required: usize::from(statement.size.signers_required()),

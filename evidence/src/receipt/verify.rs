@@ -152,7 +152,7 @@ impl Receipt {
     }
 
     fn check_key(&self, trust: &Trust, signature: &Signature) -> Result<KeyStatement, ReceiptError> {
-        let key = KeyStatement::from_attestation(&self.key, &|node| trust.node_key(node))?;
+        let key = KeyStatement::from_attestation(&self.key, trust)?;
         let names: Vec<&str> = self.key.signatures.iter().map(|signature| signature.signer.as_str()).collect();
         let sorted = names.iter().zip(names.iter().skip(1)).all(|(before, after)| before < after);
         same_cluster(trust, "key statement", key.cluster.as_str(), trust.cluster().as_str())?;

@@ -126,7 +126,7 @@ pub fn examine_handover(
     request: &pb::HandOverKeyRequest,
 ) -> Result<ExaminedHandover, ApiError> {
     let certificate = request.certificate.clone().unwrap_or_default();
-    let statement = KeyStatement::from_certificate(&certificate, &|node| charter.node_key(node))
+    let statement = KeyStatement::from_certificate(&certificate, charter)
         .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
     let order = check_handover_order(charter, &request.order.clone().unwrap_or_default(), &statement)?;
     let epoch = Epoch(request.epoch);

@@ -41,7 +41,7 @@ impl Overseen {
             Some(known) => known.moved || check_successor(charter, &known, &shown)?,
             None => shown.epoch > Epoch::FIRST,
         };
-        let statement = KeyStatement::from_certificate(certificate, &|node| charter.node_key(node))
+        let statement = KeyStatement::from_certificate(certificate, charter)
             .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
         // One signer's word is enough for a key in its token: only the charter can say that there is one.
         charter

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use limen_wire::effects::{Address, ChainId};
+use limen_wire::identities::FileFormer;
 use limen_wire::ids::{CheckerId, ClusterId, CurrencyId, IdError, NodeId, RequesterId};
 use limen_wire::keys::PublicKey;
 use limen_wire::limits;
@@ -17,6 +18,7 @@ mod backups;
 mod ceilings;
 mod committees;
 mod drills;
+mod former;
 mod governance;
 mod held;
 mod hours;
@@ -70,6 +72,9 @@ struct File {
     /// Bans that are lifted.
     #[serde(default)]
     readmissions: Vec<readmissions::FileReadmission>,
+    /// Identities that signers had.
+    #[serde(default)]
+    former_identities: Vec<FileFormer>,
     /// Keys that are out of use.
     #[serde(default)]
     keys: Vec<key_states::FileKey>,
@@ -214,6 +219,7 @@ pub(super) fn read(text: &str) -> Result<Charter, CharterError> {
         committees: committees::read(file.committees, &nodes)?,
         imports: imports::read(file.imports)?,
         readmissions: readmissions::read(file.readmissions, &nodes)?,
+        former_identities: former::read(file.former_identities, &machines, &coordinators)?,
         key_marks: key_states::read(file.keys, &book)?,
         backups: backups::read(file.backups, &nodes, &vaults, &roster)?,
         drills: drills::read(file.drills)?,

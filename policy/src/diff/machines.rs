@@ -28,6 +28,24 @@ pub(super) fn machines(changes: &mut Changes, old: &Charter, new: &Charter) {
     changes.members("coordinators", (&coordinators(old), &coordinators(new)), neutral);
 }
 
+/// What a former identity has stated counts where nothing of it did before, or no longer.
+pub(super) fn former_identities(changes: &mut Changes, old: &Charter, new: &Charter) {
+    use Direction::{Loosens, Tightens};
+    let statements = |charter: &Charter| -> BTreeSet<String> {
+        let all = charter.former_identities.iter().flat_map(|former| {
+            let who = format!("{}, of {}", former.public_key, former.node);
+            former.statements.iter().map(move |hash| format!("{who}, under statement {}", hex::encode(hash)))
+        });
+        all.collect()
+    };
+    changes.members("a former identity counts", (&statements(old), &statements(new)), (Loosens, Tightens));
+    let names = |charter: &Charter| -> BTreeSet<String> {
+        charter.former_identities.iter().map(|one| format!("{}, of {}", one.public_key, one.node)).collect()
+    };
+    // By itself it says nothing, and keeps the key from coming back.
+    changes.members("former identities", (&names(old), &names(new)), (Direction::Neutral, Loosens));
+}
+
 /// Another committee starts from nothing unless the one before hands over, and other members are others to believe.
 fn ledgers(changes: &mut Changes, old: &Charter, new: &Charter) {
     use Direction::Loosens;

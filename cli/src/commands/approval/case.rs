@@ -85,7 +85,7 @@ fn intent(envelope: &pb::Envelope, charter: &Charter) -> Result<Intent> {
 
 /// The key's certificate by all its members, under the keys that the charter pins.
 fn certificate(envelope: &pb::Envelope, charter: &Charter, intent: &Intent) -> Result<KeyStatement> {
-    let statement = KeyStatement::from_certificate(envelope, &|node: &NodeId| charter.node_key(node))?;
+    let statement = KeyStatement::from_certificate(envelope, &charter)?;
     if statement.key_id != intent.key_id || statement.cluster != intent.cluster {
         let (found, cluster) = (&statement.key_id, &statement.cluster);
         bail!("it is for key {found} of cluster {cluster}, the intent for {} of {}", intent.key_id, intent.cluster);

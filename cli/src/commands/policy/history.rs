@@ -84,7 +84,7 @@ impl History {
     pub(super) fn keys(&self, charter: &Charter) -> BTreeMap<KeyId, KeyStatement> {
         let certificates = self.keys.iter().filter_map(|key| key.certificate.as_ref());
         let statement =
-            |certificate| KeyStatement::from_certificate(certificate, &|node: &NodeId| charter.node_key(node));
+            |certificate| KeyStatement::from_certificate(certificate, charter);
         let held = certificates.filter_map(|certificate| statement(certificate).ok());
         let marked = |key: &KeyStatement| charter.check_held(&key.key_id, key.protocol, key.scheme, &key.nodes).is_ok();
         held.filter(|key| key.cluster == charter.cluster && marked(key)).map(|key| (key.key_id.clone(), key)).collect()
