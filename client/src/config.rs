@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use limen_wire::identities::{FileFormer, FormerIdentities};
 use limen_wire::ids::{ClusterId, KeyId, NodeId, RequesterId};
 use limen_wire::keys::PublicKey;
 use serde::{Deserialize, Serialize};

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use limen_chain::{DerivationPath, Point, address, derive_public};
 use limen_wire::effects::{Address, ChainId};
+use limen_wire::identities::{FormerIdentities, NodeKeys};
 use limen_wire::ids::{ClusterId, KeyId, NodeId, Scheme};
 use limen_wire::keys::PublicKey;
 use limen_wire::pb;

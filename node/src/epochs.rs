@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use limen_wire::envelope::{PayloadType, Unsigned};
+use limen_wire::envelope::{self, PayloadType, Unsigned};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::handover::{EpochSwitched, KeyHandover, statement_hash};
 use limen_wire::ids::{CommitteeSize, Epoch, KeyId, NodeId};
+use limen_wire::keys::PublicKey;
 use limen_wire::statement::{self, KeyStatement};
 use limen_wire::{limits, pb};
 use prost::Message as _;
@@ -22,7 +23,7 @@ use crate::shared::Shared;
 use crate::shares;
 use crate::store::journal::Event;
 use crate::store::rows::{KeyPhase, KeyRow, ShareRow};
-use crate::store::{StoreError, Txn};
+use crate::store::{StoreError, Txn, View};
 use crate::vault::VaultError;
 
 fn failed(error: StoreError) -> ApiError {
@@ -461,6 +462,21 @@ async fn hear(shared: &Arc<Shared>, key: &KeyId, words: &[pb::Envelope]) -> Resu
     keep(shared, key, statement.epoch, new).await?;
     erase_soon(shared, key);
     Ok(())
+}
+
+/// The statements of keys that a node has signed under this identity, as far as they are part of a certificate here: by their hash.
+pub(crate) fn stated_under(view: &View, node: &NodeId, key: &PublicKey) -> Result<BTreeSet<[u8; 32]>, StoreError> {
+    let mut statements = BTreeSet::new();
+    for (_, row) in view.keys()? {
+        let past = row.epochs.past.values().map(|(certificate, _)| certificate);
+        for certificate in past.chain([&row.certificate]).filter_map(|bytes| read(bytes)) {
+            let Ok(opened) = envelope::open(&certificate, PayloadType::KeyStatement) else { continue };
+            if opened.verify(node.as_str(), key).is_ok() {
+                statements.insert(statement_hash(&certificate.payload));
+            }
+        }
+    }
+    Ok(statements)
 }
 
 /// The epochs whose shares may go: those before the one in force, once enough members sign with that.

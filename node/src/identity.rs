@@ -219,6 +219,12 @@ impl Credentials {
         Ok(())
     }
 
+    /// Whether the version in force pins this identity: a signer that is to get another one goes on with the one before until then.
+    pub(crate) fn is_in_force(&self, charter: &Charter) -> Result<(), StartError> {
+        let here = charter.machine(&self.node).ok_or_else(|| StartError::NotInCharter(self.node.to_string()))?;
+        self.is_pinned(self.signs.public_key(), here.public_key)
+    }
+
     fn is_pinned(&self, found: PublicKey, pinned: PublicKey) -> Result<(), StartError> {
         if found == pinned {
             return Ok(());

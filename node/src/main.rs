@@ -9,11 +9,12 @@ use limen_node::clock::SystemClock;
 use limen_node::config::{Config, Log, LogFormat};
 use limen_node::memory;
 use limen_node::node::{
-    Act, Node, check, forget_import_recipient, import_recipient, protect, prove_identity, rotation,
+    Act, Node, check, forget_import_recipient, former_identity, import_recipient, protect, prove_identity, rotation,
 };
 use limen_node::vault::Rotated;
 use limen_node::witness::Witness;
 use limen_policy::ceremony::Mode;
+use limen_wire::ids::NodeId;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What is freed is overwritten: shares and everything that is computed from them.
@@ -58,6 +59,13 @@ enum Command {
     /// Print to whom pieces of keys that this signer is to import are encrypted; it is made if there is none. The signer must not run.
     /// Bring it to where the key is dealt by hand: whoever puts another one in its place has the piece.
     ImportRecipient,
+    /// Print what stands in the next version of the charter when this signer, or another, gets another identity: the present one, with the
+    /// statements of keys that it has signed and that go on. The signer must not run.
+    FormerIdentity {
+        /// The signer that gets another identity, if it is another one than this.
+        #[arg(long, value_name = "NODE")]
+        of: Option<NodeId>,
+    },
     /// Destroy what opens such pieces, once every key that was dealt to this signer is imported: nobody opens them any more. The signer
     /// must not run.
     ForgetImportRecipient,
@@ -84,6 +92,7 @@ fn main() -> anyhow::Result<()> {
         Some(Command::RotateWrappingKeys) => return rotated(&rotation(&config, Act::Rotate, &SystemClock)?),
         Some(Command::DestroyOldWrappingKeys) => return rotated(&rotation(&config, Act::DestroyOld, &SystemClock)?),
         Some(Command::ImportRecipient) => return say(&import_recipient(&config)?),
+        Some(Command::FormerIdentity { of }) => return say(former_identity(&config, of)?.trim()),
         Some(Command::ForgetImportRecipient) => {
             let was_there = forget_import_recipient(&config)?;
             return say(if was_there { "forgotten" } else { "there was none" });

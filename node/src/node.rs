@@ -12,6 +12,7 @@ use limen_policy::ceremony::{Mode, Plan};
 use limen_policy::charter::{Charter, CharterError};
 use limen_wire::envelope::{PayloadType, Unsigned};
 use limen_wire::error::{ApiError, Code};
+use limen_wire::identities::{FormerIdentities, FormerIdentity};
 use limen_wire::ids::{CharterHash, NodeId};
 use limen_wire::keys::PublicKey;
 use limen_wire::limits::{GRPC_MESSAGE_BYTES, STOP_RECORD_BYTES};
@@ -272,8 +273,8 @@ pub enum Act {
     DestroyOld,
 }
 
-/// The vault of a signer that does not run, and the charter that it knows.
-fn vault_at_rest(config: &Config) -> Result<(Vault, Charter), StartError> {
+/// The store of a signer that does not run, and the charter that it knows.
+fn at_rest(config: &Config) -> Result<(Store, Charter), StartError> {
     let (file, _) = read_charter(config)?;
     let mut options = Options::new(config.node.clone(), file.cluster.clone());
     options.check = config.store.check_at_start;
@@ -284,6 +285,12 @@ fn vault_at_rest(config: &Config) -> Result<(Vault, Charter), StartError> {
     let store = open_private(&config.data_dir, options)?;
     // A signer that has begun knows its charter better than the file does.
     let charter = charters::known(&store)?.unwrap_or(file);
+    Ok((store, charter))
+}
+
+/// The vault of a signer that does not run, and the charter that it knows.
+fn vault_at_rest(config: &Config) -> Result<(Vault, Charter), StartError> {
+    let (store, charter) = at_rest(config)?;
     let provider = provider(config, &charter)?;
     let vault = Vault::new(charter.cluster.clone(), config.node.clone(), provider, store, Duration::ZERO);
     Ok((vault, charter))
@@ -301,6 +308,16 @@ pub fn rotation(config: &Config, act: Act, clock: &dyn Clock) -> Result<Rotated,
 /// To whom pieces of imported keys are encrypted for a signer that does not run; made if there is none.
 pub fn import_recipient(config: &Config) -> Result<String, StartError> {
     Ok(vault_at_rest(config)?.0.import_recipient()?.to_string())
+}
+
+/// The identity that a signer has by the charter in force, with the statements of keys under it that a signer which does not run knows:
+/// a table for the version that gives it another one.
+pub fn former_identity(config: &Config, of: Option<NodeId>) -> Result<String, StartError> {
+    let (store, charter) = at_rest(config)?;
+    let node = of.unwrap_or_else(|| config.node.clone());
+    let key = charter.node_key(&node).ok_or_else(|| StartError::NotInCharter(node.to_string()))?;
+    let statements = epochs::stated_under(&store.view()?, &node, &key)?;
+    Ok(FormerIdentities::from_iter([FormerIdentity { node, public_key: key, statements }]).to_toml())
 }
 
 /// Destroys what opens such pieces; `false` if there is nothing.
@@ -350,6 +367,7 @@ impl Node {
         let store = open_store(config, &file, &metrics).await?;
         let time = Running::new(Arc::clone(&clock), store.view()?.uptime()?).now();
         let charter = Arc::new(charters::begin(&store, file, text, time).await?);
+        credentials.is_in_force(&charter)?;
         let provider = provider(config, &charter)?;
         let hold = Duration::from_secs(config.shares.hold_secs.into());
         let vault = Vault::new(charter.cluster.clone(), config.node.clone(), provider, store.clone(), hold);

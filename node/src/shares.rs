@@ -10,9 +10,10 @@ use limen_mpc::{KeyPublic, KeyShare};
 use limen_policy::charter::index_in;
 use limen_wire::envelope::{self, PayloadType};
 use limen_wire::error::{ApiError, Code};
+use limen_wire::handover::statement_hash;
 use limen_wire::ids::{Epoch, IntentId, KeyId, NodeId};
 use limen_wire::pb;
-use limen_wire::statement::KeyStatement;
+use limen_wire::statement::{KeyStatement, verify};
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
@@ -290,7 +291,8 @@ pub(crate) fn facts(
     let public = decode_public(key, &share.public)?;
     let statement = pb::Envelope::decode(share.statement.as_slice()).map_err(|_| damaged())?;
     let opened = envelope::open(&statement, PayloadType::KeyStatement).map_err(|_| damaged())?;
-    opened.verify(shared.me.as_str(), &shared.identity.public_key()).map_err(|_| damaged())?;
+    let former = shared.charter().former_identities.keys(&shared.me, &statement_hash(&statement.payload));
+    verify(&opened, &shared.me, (shared.identity.public_key(), &former)).map_err(|_| damaged())?;
     public.validate().map_err(|source| VaultError::Import { key: key.clone(), source })?;
     let stated = key_statement(&public, &share.nodes, (IntentId::new(share.order_id), share.was_whole));
     if public.key != *key || public.epoch.0 != share.epoch || opened.payload() != stated.to_payload() {
@@ -336,9 +338,41 @@ pub fn key_statement(public: &KeyPublic, nodes: &[NodeId], (order, was_whole): (
     }
 }
 
+/// What this node stated under an identity that it had, and what the charter does not list as going on, is stated anew under the one that it has:
+/// the same words, after the share was read back once more.
+async fn forget_stated_before(shared: &Arc<Shared>) -> Result<(), VaultError> {
+    let (me, charter) = (shared.me.clone(), shared.charter());
+    let ends = |share: &ShareRow| {
+        let Ok(statement) = pb::Envelope::decode(share.statement.as_slice()) else { return false };
+        let Ok(opened) = envelope::open(&statement, PayloadType::KeyStatement) else { return false };
+        let hash = statement_hash(&statement.payload);
+        let mut former =
+            charter.former_identities.iter().filter(|one| one.node == me && !one.statements.contains(&hash));
+        former.any(|one| opened.verify(me.as_str(), &one.public_key).is_ok())
+    };
+    for (key, row) in shared.store.view()?.keys()? {
+        let shares = row.share.iter().chain(row.epochs.pending.values());
+        let ended: Vec<Epoch> = shares.filter(|share| ends(share)).map(|share| Epoch(share.epoch)).collect();
+        if ended.is_empty() {
+            continue;
+        }
+        tracing::warn!(%key, ?ended, "this signer has another identity: what it stated is read back and stated anew");
+        let forgetting = shared.store.write(move |txn| {
+            let Some(mut row) = txn.key(&key)? else { return Ok(()) };
+            for epoch in ended {
+                row.share_at_mut(epoch).into_iter().for_each(|share| share.statement.clear());
+            }
+            txn.put_key(&key, &row)
+        });
+        forgetting.await?;
+    }
+    Ok(())
+}
+
 /// Takes up the facts of every key at start; shares are opened when they are wanted. A share that was never read back is,
 /// and a key of which that fails now is looked at again with the token.
 pub(crate) async fn load(shared: &Arc<Shared>) -> Result<(), VaultError> {
+    forget_stated_before(shared).await?;
     for (key, row) in shared.store.view()?.keys()? {
         for epoch in unconfirmed(&row) {
             if let Err(error) = confirm(shared, &key, epoch).await {

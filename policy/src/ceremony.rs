@@ -146,6 +146,8 @@ pub struct Machine {
     pub site: String,
     /// Its identity.
     pub public_key: PublicKey,
+    /// Identities that it had, which count under certificates of shares that are there before.
+    pub former_keys: Vec<PublicKey>,
     /// The role that speaks for it.
     pub operator: RoleId,
 }

@@ -27,11 +27,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use limen_wire::effects::{Address, Asset, ChainId};
+use limen_wire::identities::{FormerIdentities, NodeKeys};
 use limen_wire::ids::{
     CharterHash, CheckerId, ClusterId, CurrencyId, DrillId, IdError, KeyId, LedgerId, LimitId, NodeId, PartyIndex,
     PersonId, RequesterId, VaultId,
 };
-use limen_wire::identities::{FormerIdentities, NodeKeys};
 use limen_wire::keys::{KeyError, PublicKey};
 use sha2::{Digest as _, Sha256};
 

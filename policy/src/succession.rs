@@ -17,14 +17,15 @@ use std::sync::Arc;
 
 use limen_wire::approval::{SignedApproval, Verdict};
 use limen_wire::ids::{
-    CharterHash, ClusterId, CommitteeHash, FreezeEpoch, IntentId, KeyId, LedgerId, NodeId, PersonId, SliceHash, tagged_hash,
+    CharterHash, ClusterId, CommitteeHash, FreezeEpoch, IntentId, KeyId, LedgerId, NodeId, PersonId, SliceHash,
+    tagged_hash,
 };
 use limen_wire::keys::PublicKey;
 
 use crate::approval::{ApprovalError, Facts, Question, Tally, Verified, verify};
-use crate::charter::{Charter, Node};
 use crate::charter::governance::Governance;
 use crate::charter::key_state::forbidden_step;
+use crate::charter::{Charter, Node};
 use crate::diff::{Direction, diff};
 use crate::ledger::Committee;
 
@@ -73,7 +74,7 @@ pub enum SuccessionError {
     /// A signer gets another identity, and what became of the one before is not said.
     #[error(
         "{node} gets another identity: name the one before, {before}, under [[former_identities]], with the statements that it has signed \
-         and that go on (`limen charter former` writes both)"
+         and that go on (`limen-node former-identity` writes both)"
     )]
     Identity {
         /// Whose.

@@ -45,7 +45,9 @@ pub enum FormerError {
         source: KeyError,
     },
     /// Not the hash of a statement.
-    #[error("former identity of {node}: {found:?} is no hash of a statement: 64 digits in lower-case hexadecimal, as `limen key list` shows them")]
+    #[error(
+        "former identity of {node}: {found:?} is no hash of a statement: 64 digits in lower-case hexadecimal, as `limen-node former-identity` writes them"
+    )]
     Statement {
         /// Whose.
         node: NodeId,
@@ -92,8 +94,7 @@ pub struct FormerIdentity {
 impl FormerIdentity {
     fn read(raw: FileFormer) -> Result<Self, FormerError> {
         let node = raw.node;
-        let public_key =
-            raw.public_key.parse().map_err(|source| FormerError::Key { node: node.clone(), source })?;
+        let public_key = raw.public_key.parse().map_err(|source| FormerError::Key { node: node.clone(), source })?;
         if raw.statements.len() > MAX_STATEMENTS {
             return Err(FormerError::TooMany);
         }
@@ -116,6 +117,12 @@ impl FormerIdentity {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FormerIdentities(Vec<FormerIdentity>);
 
+impl FromIterator<FormerIdentity> for FormerIdentities {
+    fn from_iter<I: IntoIterator<Item = FormerIdentity>>(all: I) -> Self {
+        Self(all.into_iter().collect())
+    }
+}
+
 impl FormerIdentities {
     /// From the text forms; no key stands there twice.
     pub fn read(raw: Vec<FileFormer>) -> Result<Self, FormerError> {
@@ -131,16 +138,6 @@ impl FormerIdentities {
             all.push(one);
         }
         Ok(Self(all))
-    }
-
-    /// What [`FormerIdentities::read`] reads.
-    pub fn to_files(&self) -> Vec<FileFormer> {
-        let file = |one: &FormerIdentity| FileFormer {
-            node: one.node.clone(),
-            public_key: one.public_key.to_string(),
-            statements: one.statements.iter().map(hex::encode).collect(),
-        };
-        self.0.iter().map(file).collect()
     }
 
     /// The same as tables of a TOML file.

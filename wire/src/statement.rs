@@ -192,18 +192,12 @@ impl KeyStatement {
     }
 
     /// Verifies a certificate: signatures of *all* members under their pinned keys.
-    pub fn from_certificate(
-        envelope: &pb::Envelope,
-        pinned: &dyn NodeKeys,
-    ) -> Result<Self, StatementError> {
+    pub fn from_certificate(envelope: &pb::Envelope, pinned: &dyn NodeKeys) -> Result<Self, StatementError> {
         Self::verified(envelope, pinned, |statement| statement.nodes.len())
     }
 
     /// Verifies an attestation: signatures of at least `signers_required` members under their pinned keys.
-    pub fn from_attestation(
-        envelope: &pb::Envelope,
-        pinned: &dyn NodeKeys,
-    ) -> Result<Self, StatementError> {
+    pub fn from_attestation(envelope: &pb::Envelope, pinned: &dyn NodeKeys) -> Result<Self, StatementError> {
         Self::verified(envelope, pinned, |statement| usize::from(statement.size.signers_required()))
     }
 }

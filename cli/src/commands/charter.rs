@@ -80,7 +80,8 @@ fn trust(file: &Path, output: Output) -> Result<()> {
     let (quorum, max_corrupt) = (committee.quorum, committee.max_corrupt);
     let trust = Trust::new(charter.cluster.clone(), nodes, committee.members, quorum, max_corrupt)?;
     let hsm_keys = charter.hsm_keys.values().map(|key| (key.id.clone(), key.node.clone()));
-    output.raw(&trust.with_hsm_keys(hsm_keys).to_toml());
+    let former = charter.former_identities.clone();
+    output.raw(&trust.with_hsm_keys(hsm_keys).with_former_identities(former).to_toml());
     Ok(())
 }
 

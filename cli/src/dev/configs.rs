@@ -102,6 +102,7 @@ fn client(state: &State, charter: &Charter) -> Result<ClientConfig> {
             })
             .collect(),
         hsm_keys: Vec::new(),
+        former_identities: Vec::new(),
         chains: [(format!("eip155:{CHAIN_NUMBER}"), chain)].into(),
     })
 }

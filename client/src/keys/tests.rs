@@ -46,6 +46,7 @@ fn directory() -> KeyDirectory {
         nodes,
         min_signers_required: 2,
         hsm_keys: BTreeMap::new(),
+        former: FormerIdentities::default(),
     })
 }
 
@@ -106,6 +107,7 @@ fn a_key_that_fewer_signers_can_use_is_refused() {
         nodes,
         min_signers_required: 3,
         hsm_keys: BTreeMap::new(),
+        former: FormerIdentities::default(),
     };
     let error = KeyDirectory::new(trust).admit(&statement().key_id, &signed_by(&statement(), &[1, 2, 3])).unwrap_err();
     assert!(matches!(error, Untrue::TooFewRequired { found: 2, least: 3, .. }));

@@ -474,6 +474,7 @@ fn write_identities(folder: &std::path::Path, endpoint: &str, nodes: &[SigningKe
             .map(|(index, key)| PinnedNode { id: node_id(index), public_key: key.public_key(), address: None })
             .collect(),
         hsm_keys: Vec::new(),
+        former_identities: Vec::new(),
         chains: BTreeMap::new(),
     }
 }

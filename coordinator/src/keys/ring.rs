@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use limen_policy::charter::Charter;
-use limen_wire::ids::{Epoch, KeyId, NodeId};
+use limen_wire::ids::{Epoch, KeyId};
 use limen_wire::pb;
 use limen_wire::statement::{KeyStatement, StatementError};
 

@@ -610,7 +610,7 @@ impl SignerPort for FakeSigner {
         self.enter(false).await?;
         let certificate = request.certificate.unwrap();
         let charter = self.shared.charter();
-        let statement = KeyStatement::from_certificate(&certificate, &|node| charter.node_key(node)).unwrap();
+        let statement = KeyStatement::from_certificate(&certificate, &*charter).unwrap();
         let mut memory = self.memory.lock().unwrap();
         let share = memory.keys.get_mut(statement.key_id.as_str()).unwrap();
         share.past_certificates.extend(share.certificate.take().filter(|_| statement.epoch > Epoch::FIRST));

@@ -11,7 +11,9 @@ use limen_wire::destroyed::KeyDestroyed;
 use limen_wire::effects::{ChainId, sha256};
 use limen_wire::envelope::{PayloadType, pre_authentication_encoding};
 use limen_wire::handover::{EpochSwitched, statement_hash};
-use limen_wire::ids::{PersonId, Scheme};
+use limen_wire::identities::NodeKeys;
+use limen_wire::ids::{NodeId, PersonId, Scheme};
+use limen_wire::keys::PublicKey;
 use limen_wire::pb;
 use limen_wire::statement::KeyStatement;
 use prost::Message as _;
@@ -24,6 +26,23 @@ use crate::leaf::AccountKey;
 
 /// Which certificate, the bytes of its statement, and what they say.
 pub(super) type Statement = (Which, Vec<u8>, KeyStatement);
+
+/// The identities that a plan pins.
+struct Pinned<'a> {
+    plan: &'a Plan,
+    /// For shares that are made in this ceremony: no former identity has part in them.
+    is_new: bool,
+}
+
+impl NodeKeys for Pinned<'_> {
+    fn node_key(&self, node: &NodeId) -> Option<PublicKey> {
+        self.plan.machine(node).map(|machine| machine.public_key)
+    }
+    fn former_keys(&self, node: &NodeId, _statement: &[u8; 32]) -> Vec<PublicKey> {
+        let machine = self.plan.machine(node).filter(|_| !self.is_new);
+        machine.map(|machine| machine.former_keys.clone()).unwrap_or_default()
+    }
+}
 
 /// Checks one contribution to the open step; answers the certificate's statement where it brings one.
 pub(super) fn check(
@@ -147,7 +166,7 @@ impl Judge<'_> {
     fn certificate(&self, wanted: &Wanted, value: &str) -> Result<Statement, String> {
         let plan = self.plan();
         let envelope = envelope_of(value)?;
-        let pinned = |node: &_| plan.machine(node).map(|machine| machine.public_key);
+        let pinned = Pinned { plan, is_new: wanted.which == Which::New };
         let statement = KeyStatement::from_certificate(&envelope, &pinned).map_err(|error| error.to_string())?;
         if let Some(what) = wanted.differs(&plan.cluster, &statement) {
             return Err(format!("the certificate is for another {what} than the plan's"));

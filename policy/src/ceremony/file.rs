@@ -132,6 +132,8 @@ struct FileMachine {
     kind: MachineKind,
     site: String,
     public_key: String,
+    #[serde(default)]
+    former_keys: Vec<String>,
     operator: String,
 }
 
@@ -185,7 +187,8 @@ impl Reader {
         let public_key = self.take(&place, raw.public_key.parse::<PublicKey>());
         let operator = self.take(&place, RoleId::new(raw.operator));
         let site = self.line(&place, raw.site);
-        Some(Machine { id: id?, kind: raw.kind, site, public_key: public_key?, operator: operator? })
+        let former_keys = self.list(raw.former_keys, |reader, one| reader.take(&place, one.parse::<PublicKey>()));
+        Some(Machine { id: id?, kind: raw.kind, site, public_key: public_key?, former_keys, operator: operator? })
     }
 
     fn software(&mut self, raw: Vec<String>) -> BTreeSet<String> {

@@ -10,7 +10,7 @@ use limen_policy::charter::{self, Charter};
 use limen_policy::decide::{Decision, When, decide};
 use limen_wire::approval::{SignedApproval, Verdict};
 use limen_wire::effects::{Address, ChainId, Effects};
-use limen_wire::ids::{FreezeEpoch, NodeId};
+use limen_wire::ids::FreezeEpoch;
 use limen_wire::intent::Intent;
 use limen_wire::statement::KeyStatement;
 use limen_wire::{limits, pb};
@@ -85,7 +85,7 @@ fn intent(envelope: &pb::Envelope, charter: &Charter) -> Result<Intent> {
 
 /// The key's certificate by all its members, under the keys that the charter pins.
 fn certificate(envelope: &pb::Envelope, charter: &Charter, intent: &Intent) -> Result<KeyStatement> {
-    let statement = KeyStatement::from_certificate(envelope, &charter)?;
+    let statement = KeyStatement::from_certificate(envelope, charter)?;
     if statement.key_id != intent.key_id || statement.cluster != intent.cluster {
         let (found, cluster) = (&statement.key_id, &statement.cluster);
         bail!("it is for key {found} of cluster {cluster}, the intent for {} of {}", intent.key_id, intent.cluster);

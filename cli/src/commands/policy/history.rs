@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use limen_client::{Filter, RequestState};
 use limen_policy::charter::Charter;
-use limen_wire::ids::{KeyId, NodeId};
+use limen_wire::ids::KeyId;
 use limen_wire::pb;
 use limen_wire::statement::KeyStatement;
 use prost::Message as _;
@@ -83,8 +83,7 @@ impl History {
     /// The keys whose certificates hold under the node keys that this charter pins.
     pub(super) fn keys(&self, charter: &Charter) -> BTreeMap<KeyId, KeyStatement> {
         let certificates = self.keys.iter().filter_map(|key| key.certificate.as_ref());
-        let statement =
-            |certificate| KeyStatement::from_certificate(certificate, charter);
+        let statement = |certificate| KeyStatement::from_certificate(certificate, charter);
         let held = certificates.filter_map(|certificate| statement(certificate).ok());
         let marked = |key: &KeyStatement| charter.check_held(&key.key_id, key.protocol, key.scheme, &key.nodes).is_ok();
         held.filter(|key| key.cluster == charter.cluster && marked(key)).map(|key| (key.key_id.clone(), key)).collect()

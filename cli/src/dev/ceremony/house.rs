@@ -196,6 +196,7 @@ impl House {
             min_signers_required: 2,
             nodes: self.charter.nodes.iter().map(pinned).collect(),
             hsm_keys: Vec::new(),
+            former_identities: Vec::new(),
             chains: std::collections::BTreeMap::new(),
         })
     }

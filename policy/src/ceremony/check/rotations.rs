@@ -102,15 +102,16 @@ pub(super) fn sweep(plan: &Plan, sweep: &Sweep, report: Report<'_>) {
 pub(super) fn pinned_by(plan: &Plan, rotation: &IdentityRotation, text: &str, findings: &mut Vec<Finding>) {
     let Ok(charter) = Charter::from_toml(text) else { return };
     let keys = keys(&charter);
-    for (node, _) in &rotation.replaced {
+    for (node, before) in &rotation.replaced {
         let Some(machine) = plan.machine(node) else { continue };
         if keys.get(node) != Some(&machine.public_key) {
             let message = format!("the version does not pin {} for {node}, as the plan does", machine.public_key);
             findings.push(error("the charter", message));
         }
-        if machine.kind == MachineKind::Signer {
+        let is_named = charter.former_identities.iter().any(|one| one.node == *node && one.public_key == *before);
+        if machine.kind == MachineKind::Signer && !is_named {
             let message = format!(
-                "{node} is a signer: no version of the charter gives a signer another identity yet, so nobody would take this one"
+                "{node} is a signer, and the version does not name {before} under [[former_identities]]: nobody would take it"
             );
             findings.push(error("identity_rotation", message));
         }
