@@ -6,8 +6,8 @@ use limen_ceremony::custody::verify;
 use limen_ceremony::engine::Outcome;
 use limen_ceremony::rehearsal::{Cast, play, play_with};
 use limen_evidence::ceremony::{Mode, Record, Session};
-use limen_policy::ceremony::Plan;
 use limen_policy::ceremony::check::check;
+use limen_policy::ceremony::{Kind, Plan};
 use limen_policy::charter::Charter;
 use limen_policy::lint::Severity;
 use limen_wire::keys::SigningKey;
@@ -193,13 +193,19 @@ fn a_version_that_changes_another_identity_on_the_quiet_is_refused() {
         let Outcome::Aborted { cause, .. } = outcome else { panic!("completed") };
         assert!(cause.contains("changes the identity of witness-lisbon, which the plan does not name"), "{cause}");
     }
-    // Nobody would take a version that changes a signer's.
+    // Nobody would take a version that changes a signer's and does not name the one before.
     let signer = plan.replace("id = \"coordinator-1\"\nbefore", "id = \"signer-zurich\"\nbefore");
     let found = errors(&signer, &version);
-    assert!(
-        found.iter().any(|one| one.contains("no version of the charter gives a signer another identity yet")),
-        "{found:?}"
+    assert!(found.iter().any(|one| one.contains("under [[former_identities]]: nobody would take it")), "{found:?}");
+    let was = Plan::from_toml(&signer).unwrap();
+    let Kind::IdentityRotation(rotation) = &was.kind else { panic!("another kind") };
+    let table = format!(
+        "\n[[former_identities]]\nnode = \"signer-zurich\"\npublic_key = \"{}\"\nstatements = []\n",
+        rotation.replaced[0].1
     );
+    let naming = format!("{version}{table}");
+    let plan_of = signer.replace(&Charter::hash_of(&version).to_string(), &Charter::hash_of(&naming).to_string());
+    assert_eq!(errors(&plan_of, &naming), Vec::<String>::new());
     let same = plan.replace("before = \"p256:03", "before = \"p256:02");
     let cast = Cast::of_change(&same, Some(&version), Some(CHARTER), [6; 32]).unwrap();
     let session = cast.session(Mode::Real, &BTreeSet::new()).unwrap();

@@ -21,9 +21,7 @@ async fn a_key_is_made_certified_and_handed_to_every_member() {
     let key = running.create(&order(&world)).await.unwrap();
     assert_eq!(key.state, i32::from(pb::KeyState::PreActive));
     let key = running.key_until("treasury", |key| key.progress.contains("all 3")).await;
-    let statement =
-        KeyStatement::from_certificate(key.certificate.as_ref().unwrap(), &world.charter)
-            .unwrap();
+    let statement = KeyStatement::from_certificate(key.certificate.as_ref().unwrap(), &world.charter).unwrap();
     assert_eq!(statement.public_key, key.statement.unwrap().public_key);
     for signer in &world.signers {
         let memory = signer.memory.lock().unwrap();

@@ -2,6 +2,7 @@
 
 use limen_evidence::checkpoint::CommitteeError;
 use limen_evidence::trust::{Trust, TrustError};
+use limen_wire::identities::NodeKeys as _;
 
 use crate::keys::node;
 use crate::story::{nodes, trust, trust_file};
@@ -20,6 +21,25 @@ fn a_trust_file_says_what_is_pinned() {
     assert_eq!(trust().node_key(&node("signer-9")), None);
     assert_eq!((trust().committee().quorum(), trust().committee().max_corrupt()), (3, 1));
     assert_eq!(trust().committee().members().count(), 4);
+}
+
+#[test]
+fn former_identities_are_written_and_read_and_spoiled_ones_named() {
+    let table = |node: &str, key: &str| {
+        format!(
+            "\n[[former_identities]]\nnode = \"{node}\"\npublic_key = \"{key}\"\nstatements = [\"{}\"]\n",
+            "ab".repeat(32)
+        )
+    };
+    let key = nodes()[1].1.public_key().to_string();
+    let text = format!("{}{}", trust_file(), table("signer-1", &key));
+    let trust = Trust::from_toml(&text).unwrap();
+    assert_eq!(Trust::from_toml(&trust.to_toml()), Ok(trust.clone()), "what is written is read");
+    assert_eq!(trust.former_keys(&node("signer-1"), &[0xab; 32]), [nodes()[1].1.public_key()]);
+    assert!(trust.former_keys(&node("signer-1"), &[0xac; 32]).is_empty());
+    assert!(trust.former_keys(&node("signer-2"), &[0xab; 32]).is_empty());
+    let spoiled = Trust::from_toml(&text.replace("abab", "ABAB")).unwrap_err();
+    assert!(matches!(spoiled, TrustError::Former(_)), "{spoiled}");
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod key_states;
 mod ledger;
 mod people;
 mod rest;
+mod rotation;
 mod signing;
 mod standing;
 mod stops;

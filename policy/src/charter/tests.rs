@@ -25,6 +25,36 @@ fn refused(from: &str, to: &str) -> CharterError {
 }
 
 #[test]
+fn former_identities_are_of_machines_that_are_there_and_do_not_come_back() {
+    use crate::diff::{Direction, diff};
+    let key = |seed: u8| limen_wire::keys::SigningKey::ed25519_from_seed(&[seed; 32].into()).public_key().to_string();
+    let with = |node: &str, key: &str, statements: &str| {
+        let table = format!(
+            "\n[[former_identities]]\nnode = \"{node}\"\npublic_key = \"{key}\"\nstatements = [{statements}]\n"
+        );
+        Charter::from_toml(&format!("{}{table}", sample()))
+    };
+    let (hash, present) =
+        (format!("\"{}\"", "ab".repeat(32)), Charter::from_toml(&sample()).unwrap().nodes[1].public_key.to_string());
+    let good = with("signer-1", &key(1), &hash).unwrap();
+    let node: NodeId = "signer-1".parse().unwrap();
+    assert_eq!(good.former_identities.keys(&node, &[0xab; 32]).len(), 1);
+    assert!(good.former_identities.keys(&node, &[0xac; 32]).is_empty());
+    for refused in [with("signer-9", &key(1), ""), with("signer-1", &present, ""), with("signer-1", &key(1), "\"ab\"")]
+    {
+        assert!(matches!(refused, Err(CharterError::Invalid { place, .. }) if place == "former_identities"));
+    }
+    let named = with("signer-1", &key(1), "").unwrap();
+    let directions = |old: &Charter, new: &Charter| -> Vec<Direction> {
+        diff(old, new).iter().map(|change| change.direction).collect()
+    };
+    assert_eq!(directions(&Charter::from_toml(&sample()).unwrap(), &named), [Direction::Neutral]);
+    assert_eq!(directions(&named, &good), [Direction::Loosens]);
+    assert_eq!(directions(&good, &named), [Direction::Tightens]);
+    assert_eq!(directions(&named, &Charter::from_toml(&sample()).unwrap()), [Direction::Loosens], "it could come back");
+}
+
+#[test]
 fn the_sample_is_a_charter() {
     let charter = Charter::from_toml(&sample()).unwrap();
     assert_eq!(charter.cluster.as_str(), "sample");

@@ -172,7 +172,21 @@ fn every_check_is_met_by_its_spoiled_input() {
     let signer =
         (&*format!("7001\"\npublic_key = \"{}\"", machine.0), &*format!("7001\"\npublic_key = \"{}\"", machine.1));
     let machines = after(&[&first], 2, &[coordinator, signer]);
-    assert_eq!(judge(&[&first], &machines, &signed(&machines)), Err(SuccessionError::Nodes));
+    let before = Box::new(first.nodes[0].public_key);
+    let lacking = SuccessionError::Identity { node: first.nodes[0].id.clone(), before };
+    assert_eq!(judge(&[&first], &machines, &signed(&machines)), Err(lacking));
+    // What it was is named, and that of another signer does not do.
+    let named = |node: &str| {
+        let table = format!("[[former_identities]]\nnode = \"{node}\"\npublic_key = \"{}\"\n\n[bounds]", machine.0);
+        let edits = [coordinator, signer, ("[bounds]", &*table)];
+        let version = after(&[&first], 2, &edits);
+        judge(&[&first], &version, &signed(&version))
+    };
+    assert!(matches!(named(first.nodes[0].id.as_str()), Ok(Step::After { .. })), "a loosening waits");
+    assert!(matches!(named(first.nodes[1].id.as_str()), Err(SuccessionError::Identity { .. })));
+    let fewer = &first.nodes[2].id;
+    let renamed = after(&[&first], 2, &[(&*format!("id = \"{fewer}\"\naddress"), "id = \"another\"\naddress")]);
+    assert_eq!(judge(&[&first], &renamed, &signed(&renamed)), Err(SuccessionError::Nodes));
 }
 
 #[test]

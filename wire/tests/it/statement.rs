@@ -1,3 +1,5 @@
+use limen_wire::handover::statement_hash;
+use limen_wire::identities::{FileFormer, FormerError, FormerIdentities, MAX_STATEMENTS, NodeKeys};
 use limen_wire::ids::{ClusterId, CommitteeSize, Epoch, IntentId, KeyId, NodeId, Protocol, Scheme};
 use limen_wire::keys::{PublicKey, SigningKey};
 use limen_wire::pb;
@@ -46,6 +48,65 @@ fn all_members_make_a_certificate_and_enough_an_attestation() {
     assert!(matches!(error, StatementError::TooFew { have: 2, need: 3, .. }), "{error}");
     let one = signed_by(&statement(), &[2]);
     assert!(matches!(KeyStatement::from_attestation(&one, &pinned), Err(StatementError::TooFew { .. })));
+}
+
+/// A charter in which the second signer is another one than when it signed, and these of its statements go on.
+struct Rotated(Vec<KeyStatement>);
+
+impl NodeKeys for Rotated {
+    fn node_key(&self, id: &NodeId) -> Option<PublicKey> {
+        if *id == node(2) { Some(key(9).public_key()) } else { pinned(id) }
+    }
+    fn former_keys(&self, id: &NodeId, statement: &[u8; 32]) -> Vec<PublicKey> {
+        let statements = self.0.iter().map(|one| hex::encode(statement_hash(&one.to_payload()))).collect();
+        let former = FileFormer { node: node(2), public_key: key(2).public_key().to_string(), statements };
+        FormerIdentities::read(vec![former]).unwrap().keys(id, statement)
+    }
+}
+
+#[test]
+fn a_former_identity_counts_under_what_is_listed_and_nothing_else() {
+    let all = signed_by(&statement(), &[1, 2, 3]);
+    let later = KeyStatement { epoch: Epoch(2), ..statement() };
+    assert_eq!(KeyStatement::from_certificate(&all, &Rotated(vec![statement(), later.clone()])).unwrap(), statement());
+    for listed in [vec![], vec![later.clone()]] {
+        let refused = KeyStatement::from_certificate(&all, &Rotated(listed)).unwrap_err();
+        assert!(matches!(refused, StatementError::Envelope(_)), "{refused}");
+    }
+    // Whoever has the old key states nothing new, and no other member signs by it.
+    let forged = signed_by(&later, &[1, 2, 3]);
+    assert!(KeyStatement::from_certificate(&forged, &Rotated(vec![statement()])).is_err());
+    let swapped = combine(&[
+        statement().sign(&node(1), &key(2)),
+        statement().sign(&node(2), &key(9)),
+        statement().sign(&node(3), &key(3)),
+    ]);
+    assert!(KeyStatement::from_certificate(&swapped.unwrap(), &Rotated(vec![statement()])).is_err());
+    let anew = combine(&[
+        statement().sign(&node(1), &key(1)),
+        statement().sign(&node(2), &key(9)),
+        statement().sign(&node(3), &key(3)),
+    ]);
+    assert!(KeyStatement::from_certificate(&anew.unwrap(), &Rotated(Vec::new())).is_ok());
+}
+
+#[test]
+fn a_list_of_former_identities_is_refused_by_what_is_wrong_with_it() {
+    let good =
+        FileFormer { node: node(1), public_key: key(1).public_key().to_string(), statements: vec!["ab".repeat(32)] };
+    let read = |all: &[&FileFormer]| FormerIdentities::read(all.iter().map(|one| (*one).clone()).collect());
+    let text = read(&[&good]).unwrap().to_toml();
+    assert!(text.contains("node = \"signer-1\"") && text.contains(&"ab".repeat(32)), "{text}");
+    assert!(matches!(read(&[&good, &good]), Err(FormerError::Twice { .. })));
+    let with = |statements: Vec<String>| FileFormer { statements, ..good.clone() };
+    let statement = "ab".repeat(32);
+    assert!(matches!(read(&[&with(vec![statement.clone(), statement.clone()])]), Err(FormerError::Twice { .. })));
+    for wrong in ["AB".repeat(32), "ab".repeat(31), "xy".repeat(32), String::new()] {
+        assert!(matches!(read(&[&with(vec![wrong])]), Err(FormerError::Statement { .. })));
+    }
+    assert!(matches!(read(&[&with(vec![statement; MAX_STATEMENTS + 1])]), Err(FormerError::TooMany)));
+    let keyless = FileFormer { public_key: "p256:00".to_owned(), ..good };
+    assert!(matches!(read(&[&keyless]), Err(FormerError::Key { .. })));
 }
 
 #[test]
