@@ -165,4 +165,9 @@ impl FormerIdentities {
         let counts = |one: &&FormerIdentity| one.node == *node && one.statements.contains(statement);
         self.0.iter().filter(counts).map(|one| one.public_key).collect()
     }
+
+    /// Every former identity of a node, for what counts against it and not for it.
+    pub fn of(&self, node: &NodeId) -> impl Iterator<Item = PublicKey> {
+        self.0.iter().filter(move |one| one.node == *node).map(|one| one.public_key)
+    }
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use limen_wire::envelope::{PayloadType, Unsigned};
 use limen_wire::error::{ApiError, Code};
 use limen_wire::ids::NodeId;
+use limen_wire::keys::PublicKey;
 use limen_wire::pb;
 use limen_wire::pb::peer_message::Kind;
 use limen_wire::standing::{ChainHead, JournalHead, Standing};
@@ -133,11 +134,14 @@ async fn contradiction(
     let Some(remembered) = remembered else { return Ok(None) };
     let (ours, opened) =
         JournalHead::open(&remembered).map_err(|error| ApiError::new(Code::Malformed, error.to_string()))?;
-    // Only our own word counts against us.
-    opened
-        .verify(host.me().as_str(), &host.identity().public_key())
-        .map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
-    if ours.node != *host.me() || ours.cluster != host.charter().cluster {
+    // Only our own word counts against us, and it does whatever our identity was when we gave it: the store is the same.
+    let charter = host.charter();
+    let by = |key: &PublicKey| opened.verify(host.me().as_str(), key);
+    let said = by(&host.identity().public_key());
+    if !charter.former_identities.of(host.me()).any(|former| by(&former).is_ok()) {
+        said.map_err(|error| ApiError::new(Code::BadSignature, error.to_string()))?;
+    }
+    if ours.node != *host.me() || ours.cluster != charter.cluster {
         return Err(ApiError::new(Code::Malformed, "a journal head of somebody else"));
     }
     if host.standings().was_told(&ours.head) {

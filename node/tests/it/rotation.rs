@@ -1,15 +1,41 @@
 //! A signer that goes on under another identity.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use limen_node::clock::{Clock, Millis, SystemClock};
 use limen_node::node::{Node, StartError, former_identity};
-use limen_wire::ids::{NodeId, Protocol, Scheme};
-use limen_wire::keys::PublicKey;
+use limen_wire::envelope::{PayloadType, seal};
+use limen_wire::error::Code;
+use limen_wire::ids::{CharterHash, NodeId, Protocol, Scheme};
+use limen_wire::keys::{PublicKey, SigningKey};
 use limen_wire::pb;
+use limen_wire::standing::{ChainHead, JournalHead, Standing};
 use limen_wire::statement::KeyStatement;
+use limen_wire::tls::read_signing_key;
 
-use crate::charters::{HOUR_MS, TestClock, stands, take, version};
-use crate::cluster::{Cluster, machine, message_intent, signature};
+use crate::charters::{HOUR_MS, stands, take, version};
+use crate::cluster::{Cluster, eventually, machine, message_intent, signature};
+
+/// The machine's clocks, with running time that a test adds.
+#[derive(Default)]
+struct Ahead(AtomicU64);
+
+impl Ahead {
+    fn run_for(&self, millis: u64) {
+        self.0.fetch_add(millis, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Ahead {
+    fn now(&self) -> Millis {
+        SystemClock.now()
+    }
+    fn monotonic(&self) -> Duration {
+        SystemClock.monotonic() + Duration::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
 
 async fn certificate(cluster: &Cluster, index: usize) -> pb::Envelope {
     let request = pb::ListKeySharesRequest::default();
@@ -19,7 +45,7 @@ async fn certificate(cluster: &Cluster, index: usize) -> pb::Envelope {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signer_goes_on_under_another_identity_with_the_keys_it_has() {
-    let clock = Arc::new(TestClock::default());
+    let clock = Arc::new(Ahead::default());
     let mut cluster = Cluster::start_by(3, 2, Arc::clone(&clock) as _).await;
     cluster.make_key("words", Scheme::EddsaEd25519, Protocol::Frost).await;
     let first = cluster.charter_hash();
@@ -44,6 +70,7 @@ async fn a_signer_goes_on_under_another_identity_with_the_keys_it_has() {
     stands(&cluster, next.hash, pb::CharterState::Waiting).await;
     let text = crate::charters::text_after(&cluster, &[first], 2, &edits);
     let old_file = std::fs::read_to_string(cluster.path("charter.toml")).unwrap();
+    let old_key = read_signing_key(&cluster.path("n2.key")).unwrap();
     let old_pair = ["n2.crt", "n2.key"].map(|name| std::fs::read(cluster.path(name)).unwrap());
 
     // Not before the version is in force.
@@ -60,6 +87,11 @@ async fn a_signer_goes_on_under_another_identity_with_the_keys_it_has() {
     }
     cluster.start_again(1, Arc::clone(&clock) as _).await;
     cluster.linked().await;
+    // What the others remember of its journal is its word under the identity before.
+    let me = NodeId::new("n2").unwrap();
+    let remembers =
+        |index: usize| cluster.node(index).shared().store.view().unwrap().remembered(&me).unwrap().is_some();
+    eventually("what is remembered", || remembers(0) && remembers(2)).await;
     clock.run_for(2 * HOUR_MS);
     stands(&cluster, next.hash, pb::CharterState::InForce).await;
 
@@ -88,4 +120,38 @@ async fn a_signer_goes_on_under_another_identity_with_the_keys_it_has() {
     let (_, intent) = message_intent(&cluster, "words", "m-1", "hello");
     let answers = cluster.sign(&intent, &[2, 3]).await;
     assert_eq!(signature(&answers[0]), signature(&answers[1]));
+
+    former_words_count_against_it(&cluster, next.hash, &old_key).await;
+}
+
+/// What it said of its journal under the identity before counts against a store that was put back, and only as its own.
+async fn former_words_count_against_it(cluster: &Cluster, charter: CharterHash, old_key: &SigningKey) {
+    let me = NodeId::new("n2").unwrap();
+    let shared = cluster.node(1).shared();
+    let (peer, key) = (NodeId::new("n1").unwrap(), read_signing_key(&cluster.machines[0].key).unwrap());
+    let head = ChainHead { length: 1_000_000, hash: [9; 32] };
+    let ours = JournalHead { cluster: "test".parse().unwrap(), node: me.clone(), head };
+    let told = |by: &SigningKey| {
+        let nonce = [7; 32];
+        shared.standings.asked(&peer, nonce, shared.time().uptime, 0);
+        let standing = Standing {
+            cluster: "test".parse().unwrap(),
+            node: peer.clone(),
+            receiver: me.clone(),
+            nonce,
+            clock_ms: shared.time().wall.0,
+            charter,
+            stops: ChainHead::default(),
+            journal: None,
+            remembered: Some(seal(PayloadType::JournalHead, ours.to_payload(), "n2", by)),
+            ledgers: Vec::new(),
+            log: None,
+            other_log: false,
+        };
+        seal(PayloadType::Standing, standing.to_payload(), "n1", &key)
+    };
+    let refused = limen_node::standing::talk::hear(shared.as_ref(), &peer, told(&key)).await.unwrap_err();
+    assert!(refused.code == Code::BadSignature && shared.standings.rolled_back().is_none(), "{refused}");
+    limen_node::standing::talk::hear(shared.as_ref(), &peer, told(old_key)).await.unwrap();
+    assert!(shared.standings.rolled_back().unwrap().contains("remembers 1000000 records"));
 }
